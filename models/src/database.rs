@@ -1,0 +1,224 @@
+//! What PostgreSQL keeps, as far as a strategy can tell at READ COMMITTED.
+//!
+//! Only committed rows are stored. What a transaction has written and not committed is known by the locks that it
+//! holds: the lock on the slot's row and its uncommitted row in the key's unique index.
+
+use slotproof_vocabulary::BookingStatus;
+
+/// Calls that one client may make with its key: the first one and one retry.
+pub(crate) const CALLS: usize = 2;
+
+/// One call of one client, both counted from zero. A booking is named after the call that wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CallId {
+    pub client: u8,
+    pub call: u8,
+}
+
+/// The row of the slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    pub capacity: i8,
+    pub available: i8,
+    pub version: u8,
+}
+
+/// A client's row in `idempotency_keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Absent,
+    Uncommitted(CallId),
+    Committed { receipt: CallId },
+}
+
+/// What became of an insert into `idempotency_keys`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyInsert {
+    Inserted,
+    /// Another transaction has inserted the key and not committed.
+    Waits,
+    Conflict {
+        receipt: CallId,
+    },
+}
+
+/// A row of `bookings`, with a count of its rows in `booking_audit` by the status that they record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Booking {
+    pub status: BookingStatus,
+    /// Whether `expires_at` has passed.
+    pub overdue: bool,
+    pub confirmed: u8,
+    pub cancelled: u8,
+    pub expired: u8,
+}
+
+/// What became of a statement that changes one booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Another transaction holds the slot's row.
+    Waits,
+    Done,
+    /// The booking is no longer in a status from which this change is possible.
+    Refused,
+}
+
+/// The committed rows and the locks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Database {
+    pub slot: Slot,
+    slot_locked_by: Option<CallId>,
+    keys: Vec<Key>,
+    bookings: Vec<[Option<Booking>; CALLS]>,
+}
+
+impl Database {
+    pub fn new(clients: u8, capacity: u8) -> Self {
+        let capacity = i8::try_from(capacity).expect("a size has few seats");
+        let clients = usize::from(clients);
+        Self {
+            slot: Slot { capacity, available: capacity, version: 0 },
+            slot_locked_by: None,
+            keys: vec![Key::Absent; clients],
+            bookings: vec![[const { None }; CALLS]; clients],
+        }
+    }
+
+    /// Takes the lock on the slot's row, or says that another transaction has it.
+    pub fn lock_slot(&mut self, call: CallId) -> bool {
+        let locked = *self.slot_locked_by.get_or_insert(call);
+        locked == call
+    }
+
+    pub fn insert_key(&mut self, call: CallId) -> KeyInsert {
+        let key = &mut self.keys[usize::from(call.client)];
+        match *key {
+            Key::Uncommitted(holder) if holder != call => KeyInsert::Waits,
+            Key::Committed { receipt } => KeyInsert::Conflict { receipt },
+            Key::Absent | Key::Uncommitted(_) => {
+                *key = Key::Uncommitted(call);
+                KeyInsert::Inserted
+            }
+        }
+    }
+
+    /// The committed receipt of a client's key: which booking it stands for.
+    pub fn receipt(&self, client: u8) -> Option<CallId> {
+        match self.keys[usize::from(client)] {
+            Key::Committed { receipt } => Some(receipt),
+            Key::Absent | Key::Uncommitted(_) => None,
+        }
+    }
+
+    /// Makes a transaction's rows visible: a pending booking, its key, and the slot with this many seats left.
+    pub fn commit(&mut self, call: CallId, available: i8) {
+        let key = &mut self.keys[usize::from(call.client)];
+        if *key == Key::Uncommitted(call) {
+            *key = Key::Committed { receipt: call };
+        }
+        self.bookings[usize::from(call.client)][usize::from(call.call)] =
+            Some(Booking { status: BookingStatus::Pending, overdue: false, confirmed: 0, cancelled: 0, expired: 0 });
+        self.slot.available = available;
+        self.slot.version += 1;
+        self.rollback(call);
+    }
+
+    /// Forgets what a transaction has not committed, and lets go of its locks.
+    pub fn rollback(&mut self, call: CallId) {
+        self.unlock_slot(call);
+        let key = &mut self.keys[usize::from(call.client)];
+        if *key == Key::Uncommitted(call) {
+            *key = Key::Absent;
+        }
+    }
+
+    /// Lets go of the slot's row. A transaction does so only when it ends.
+    pub fn unlock_slot(&mut self, call: CallId) {
+        self.slot_locked_by.take_if(|holder| *holder == call);
+    }
+
+    /// `pending` to `confirmed`, unless the hold's time has run out.
+    pub fn confirm(&mut self, booking: CallId) -> Change {
+        self.change(booking, BookingStatus::Confirmed, |row| row.status == BookingStatus::Pending && !row.overdue)
+    }
+
+    /// `pending` or `confirmed` to `cancelled`.
+    pub fn cancel(&mut self, booking: CallId) -> Change {
+        self.change(booking, BookingStatus::Cancelled, |row| row.status.takes_seats())
+    }
+
+    /// `pending` to `expired`, once the hold's time has run out.
+    pub fn expire(&mut self, booking: CallId) -> Change {
+        self.change(booking, BookingStatus::Expired, |row| row.status == BookingStatus::Pending && row.overdue)
+    }
+
+    /// Time passes `expires_at` of a hold. No row is written.
+    pub fn run_out(&mut self, booking: CallId) -> Change {
+        match self.booking_mut(booking) {
+            Some(row) if row.status == BookingStatus::Pending && !row.overdue => {
+                row.overdue = true;
+                Change::Done
+            }
+            _ => Change::Refused,
+        }
+    }
+
+    /// One statement: compare and set the status, write the audit row, and give the seat back if the booking ends.
+    fn change(&mut self, booking: CallId, to: BookingStatus, possible: impl Fn(&Booking) -> bool) -> Change {
+        let slot_is_locked = self.slot_locked_by.is_some();
+        let Some(row) = self.booking_mut(booking) else { return Change::Refused };
+        if !possible(row) {
+            return Change::Refused;
+        }
+        if slot_is_locked {
+            return Change::Waits;
+        }
+        row.record(to);
+        self.slot.version += 1;
+        if !to.takes_seats() {
+            self.slot.available += 1;
+        }
+        Change::Done
+    }
+
+    pub fn booking(&self, booking: CallId) -> Option<&Booking> {
+        self.bookings[usize::from(booking.client)][usize::from(booking.call)].as_ref()
+    }
+
+    pub fn booking_mut(&mut self, booking: CallId) -> Option<&mut Booking> {
+        self.bookings[usize::from(booking.client)][usize::from(booking.call)].as_mut()
+    }
+
+    /// The bookings written with one client's key.
+    pub fn bookings_of(&self, client: usize) -> impl Iterator<Item = &Booking> {
+        self.bookings[client].iter().flatten()
+    }
+
+    /// All bookings, whatever their status.
+    pub fn bookings(&self) -> impl Iterator<Item = &Booking> {
+        self.bookings.iter().flatten().flatten()
+    }
+
+    /// Seats taken, counted from the bookings.
+    pub fn taken(&self) -> i8 {
+        self.bookings().map(|row| i8::from(row.status.takes_seats())).sum()
+    }
+
+    /// Whether no seat is free, counted from the bookings.
+    pub fn is_full(&self) -> bool {
+        self.taken() >= self.slot.capacity
+    }
+}
+
+impl Booking {
+    /// Takes on a status and leaves an audit row about it.
+    pub fn record(&mut self, status: BookingStatus) {
+        self.status = status;
+        match status {
+            BookingStatus::Confirmed => self.confirmed += 1,
+            BookingStatus::Cancelled => self.cancelled += 1,
+            BookingStatus::Expired => self.expired += 1,
+            BookingStatus::Pending | BookingStatus::Failed => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What is left when the run has settled: rows and audit log, read by the harness after the last answer.
+//!
+//! Ids are opaque strings here, as in a history: another system's probe can fill the same shapes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::BookingStatus;
+
+/// The rows at the end of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndState {
+    /// Every slot of the run.
+    pub slots: Vec<SlotRow>,
+    /// Every booking of those slots, whatever its status.
+    pub bookings: Vec<BookingRow>,
+}
+
+/// A slot's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotRow {
+    /// The slot.
+    pub slot: String,
+    /// Seats that it has.
+    pub capacity: i64,
+    /// Seats that its counter says are left.
+    pub available: i64,
+    /// Changes that it counted.
+    pub version: i64,
+}
+
+/// A booking's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BookingRow {
+    /// The booking.
+    pub booking: String,
+    /// Its slot.
+    pub slot: String,
+    /// Where it is in its life.
+    pub status: BookingStatus,
+    /// Seats.
+    pub seats: i64,
+    /// The idempotency key that made it.
+    pub key: String,
+    /// For a pending booking: how long its hold had run out when the row was read (database clock); negative while it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_ms: Option<i64>,
+}
+
+/// One change of state of one booking, as the service logged it in the change's own transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRecord {
+    /// The slot.
+    pub slot: String,
+    /// The slot's version that this change wrote: 1, 2, 3, ... without a gap.
+    pub version: i64,
+    /// The booking that changed.
+    pub booking: String,
+    /// Its status before; absent when the change made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<BookingStatus>,
+    /// Its status after.
+    pub to: BookingStatus,
+    /// Its seats.
+    pub seats: i64,
+    /// Seats that the slot's counter said were left after the change.
+    pub available: i64,
+}

@@ -1,0 +1,21 @@
+//! The words of Slotproof as types: one word, one meaning.
+//!
+//! Everybody knows this crate: the service, the load engine, the checker, the models and the reports. It holds no
+//! judgement (what is correct is written in the checker, and the service never sees that), does no IO, and reads no clock.
+
+pub mod ids;
+pub mod strategy;
+pub mod wire;
+
+pub mod end_state;
+pub mod operation;
+pub mod plan;
+pub mod verdict;
+
+pub use end_state::{AuditRecord, BookingRow, EndState, SlotRow};
+pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
+pub use operation::{Action, Operation, Outcome, Seen};
+pub use plan::{Expectation, Plan, PlanError, ScenarioKind};
+pub use strategy::{StrategyKind, UnknownStrategy};
+pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};
+pub use wire::BookingStatus;

@@ -1,0 +1,373 @@
+//! Operations: what one client did, when, and what it was told. A history is a file of these, one JSON object a line.
+//!
+//! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply are left out.
+
+use serde::{Deserialize, Serialize};
+
+/// One logical call of a client with its interval and its outcome.
+///
+/// The three instants are nanoseconds of one monotonic clock of one machine; their zero means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "OperationLine", into = "OperationLine")]
+pub struct Operation {
+    /// Who called. A client has at most one operation in flight.
+    pub client: u64,
+    /// The client's incarnation: after `unknown` the old one may still be in flight for ever, so it is retired.
+    pub process: u64,
+    /// The slot, opaque.
+    pub slot: String,
+    /// What was asked for.
+    pub action: Action,
+    /// When the schedule wanted it sent. Latency that a user feels counts from here.
+    pub scheduled_ns: u64,
+    /// Just before the request was handed to the socket. Safety counts from here.
+    pub sent_ns: u64,
+    /// After the answer's body was parsed, or when the client gave up.
+    pub returned_ns: u64,
+    /// HTTP requests made for this operation, the first included.
+    pub attempts: u32,
+    /// What the client knows afterwards.
+    pub outcome: Outcome,
+    /// Why, for `rejected` and `unknown`: the service's code, or what went wrong.
+    pub reason: Option<String>,
+    /// What the answer said.
+    pub seen: Seen,
+}
+
+/// What an operation asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Take seats.
+    Reserve {
+        /// How many.
+        seats: u32,
+        /// The idempotency key: the same on every attempt, and on no other operation.
+        key: String,
+    },
+    /// Make a pending booking a confirmed one.
+    Confirm {
+        /// Which.
+        booking: String,
+    },
+    /// Give the seats of a booking back.
+    Cancel {
+        /// Which.
+        booking: String,
+    },
+    /// Read the slot.
+    Read,
+}
+
+impl Action {
+    /// The operation's name in files and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reserve { .. } => "reserve",
+            Self::Confirm { .. } => "confirm",
+            Self::Cancel { .. } => "cancel",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// What the client knows of what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It happened.
+    Ok,
+    /// A definite no that claims something: fewer seats were left than asked for, at some instant of the call.
+    SoldOut,
+    /// A definite no that says nothing of capacity.
+    Rejected,
+    /// A definite no: the client was asked to slow down.
+    Throttled,
+    /// It may have happened and it may not: timeout, reset after the first byte, any 5xx, an unreadable body.
+    Unknown,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of reports.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::SoldOut, Self::Rejected, Self::Throttled, Self::Unknown];
+
+    /// The name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::SoldOut => "sold_out",
+            Self::Rejected => "rejected",
+            Self::Throttled => "throttled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What an answer said, as far as it said anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The booking that a reserve made.
+    pub booking: Option<String>,
+    /// The slot's version.
+    pub version: Option<i64>,
+    /// Seats left.
+    pub available: Option<i64>,
+    /// Seats held by pending bookings.
+    pub pending: Option<i64>,
+    /// Seats of confirmed bookings.
+    pub confirmed: Option<i64>,
+    /// Seats that the slot has.
+    pub capacity: Option<i64>,
+    /// How long a hold lasts, counted from the decision.
+    pub hold_ms: Option<u64>,
+}
+
+/// An [`Operation`] as a line of a history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationLine {
+    client: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<u64>,
+    slot: String,
+    op: OpName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seats: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    booking: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scheduled_ns: Option<u64>,
+    sent_ns: u64,
+    returned_ns: u64,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    attempts: u32,
+    outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    available: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capacity: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OpName {
+    Reserve,
+    Confirm,
+    Cancel,
+    Read,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(attempts: &u32) -> bool {
+    *attempts == 1
+}
+
+/// A line that is JSON of the right fields and still not an operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum LineError {
+    #[error("a {op} needs `{field}`")]
+    Missing { op: &'static str, field: &'static str },
+    #[error("`seats` must be at least 1")]
+    NoSeats,
+    #[error("returned_ns {returned_ns} is before sent_ns {sent_ns}")]
+    ReturnsBeforeSent { sent_ns: u64, returned_ns: u64 },
+    #[error("only a reserve can be sold_out")]
+    SoldOutWithoutReserve,
+    #[error("`{field}` has no place in a {op}")]
+    Surplus { op: &'static str, field: &'static str },
+}
+
+impl TryFrom<OperationLine> for Operation {
+    type Error = LineError;
+
+    fn try_from(line: OperationLine) -> Result<Self, LineError> {
+        let mut booking_seen = None;
+        let action = match line.op {
+            OpName::Reserve => {
+                let missing = |field| LineError::Missing { op: "reserve", field };
+                let seats = line.seats.ok_or(missing("seats"))?;
+                if seats == 0 {
+                    return Err(LineError::NoSeats);
+                }
+                if line.outcome == Outcome::Ok && line.booking.is_none() {
+                    return Err(LineError::Missing { op: "reserve that was ok", field: "booking" });
+                }
+                booking_seen = line.booking;
+                Action::Reserve { seats, key: line.key.ok_or(missing("key"))? }
+            }
+            OpName::Confirm => Action::Confirm {
+                booking: line.booking.ok_or(LineError::Missing { op: "confirm", field: "booking" })?,
+            },
+            OpName::Cancel => Action::Cancel {
+                booking: line.booking.ok_or(LineError::Missing { op: "cancel", field: "booking" })?,
+            },
+            OpName::Read if line.booking.is_some() => {
+                return Err(LineError::Surplus { op: "read", field: "booking" });
+            }
+            OpName::Read => Action::Read,
+        };
+        if line.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
+            return Err(LineError::SoldOutWithoutReserve);
+        }
+        if line.returned_ns < line.sent_ns {
+            return Err(LineError::ReturnsBeforeSent {
+                sent_ns: line.sent_ns,
+                returned_ns: line.returned_ns,
+            });
+        }
+        Ok(Self {
+            client: line.client,
+            process: line.process.unwrap_or(line.client),
+            slot: line.slot,
+            action,
+            scheduled_ns: line.scheduled_ns.unwrap_or(line.sent_ns),
+            sent_ns: line.sent_ns,
+            returned_ns: line.returned_ns,
+            attempts: line.attempts,
+            outcome: line.outcome,
+            reason: line.reason,
+            seen: Seen {
+                booking: booking_seen,
+                version: line.version,
+                available: line.available,
+                pending: line.pending,
+                confirmed: line.confirmed,
+                capacity: line.capacity,
+                hold_ms: line.hold_ms,
+            },
+        })
+    }
+}
+
+impl From<Operation> for OperationLine {
+    fn from(operation: Operation) -> Self {
+        let Seen { booking: booking_seen, version, available, pending, confirmed, capacity, hold_ms } =
+            operation.seen;
+        let (op, seats, key, booking) = match operation.action {
+            Action::Reserve { seats, key } => (OpName::Reserve, Some(seats), Some(key), booking_seen),
+            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(booking)),
+            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(booking)),
+            Action::Read => (OpName::Read, None, None, None),
+        };
+        Self {
+            client: operation.client,
+            process: Some(operation.process),
+            slot: operation.slot,
+            op,
+            seats,
+            key,
+            booking,
+            scheduled_ns: Some(operation.scheduled_ns),
+            sent_ns: operation.sent_ns,
+            returned_ns: operation.returned_ns,
+            attempts: operation.attempts,
+            outcome: operation.outcome,
+            reason: operation.reason,
+            version,
+            available,
+            pending,
+            confirmed,
+            capacity,
+            hold_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reserve() -> Operation {
+        Operation {
+            client: 17,
+            process: 2017,
+            slot: "monday-9".into(),
+            action: Action::Reserve { seats: 2, key: "k-1".into() },
+            scheduled_ns: 1_000,
+            sent_ns: 1_100,
+            returned_ns: 9_000,
+            attempts: 1,
+            outcome: Outcome::Ok,
+            reason: None,
+            seen: Seen {
+                booking: Some("b-1".into()),
+                version: Some(5),
+                available: Some(3),
+                hold_ms: Some(5_000),
+                ..Seen::default()
+            },
+        }
+    }
+
+    fn line(json: &str) -> Result<Operation, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_operation_is_one_flat_line_and_reads_back() {
+        let json = serde_json::to_string(&reserve()).expect("serializes");
+        insta::assert_snapshot!(json, @r#"{"client":17,"process":2017,"slot":"monday-9","op":"reserve","seats":2,"key":"k-1","booking":"b-1","scheduled_ns":1000,"sent_ns":1100,"returned_ns":9000,"outcome":"ok","version":5,"available":3,"hold_ms":5000}"#);
+        assert_eq!(line(&json), Ok(reserve()));
+    }
+
+    #[test]
+    fn the_least_that_another_system_must_write_is_enough() {
+        let read = line(r#"{"client":1,"slot":"s","op":"cancel","booking":"b","sent_ns":1,"returned_ns":2,"outcome":"unknown"}"#)
+            .expect("complete");
+        assert_eq!((read.process, read.scheduled_ns, read.attempts), (1, 1, 1));
+        assert_eq!(read.action, Action::Cancel { booking: "b".into() });
+    }
+
+    #[test]
+    fn lines_that_are_not_operations_are_refused_with_the_reason() {
+        let cases = [
+            (
+                r#"{"client":1,"slot":"s","op":"reserve","seats":1,"key":"k","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "`booking`",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"reserve","seats":0,"key":"k","sent_ns":1,"returned_ns":2,"outcome":"unknown"}"#,
+                "at least 1",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"reserve","seats":1,"sent_ns":1,"returned_ns":2,"outcome":"unknown"}"#,
+                "`key`",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"confirm","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "`booking`",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"read","sent_ns":2,"returned_ns":1,"outcome":"ok"}"#,
+                "before sent_ns",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"sold_out"}"#,
+                "only a reserve",
+            ),
+            (r#"{"client":1,"slot":"s","op":"steal","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#, "steal"),
+            (
+                r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok","sets":3}"#,
+                "sets",
+            ),
+        ];
+        for (json, reason) in cases {
+            let error = line(json).expect_err(json);
+            assert!(error.contains(reason), "{error} does not name {reason}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Verdicts: what a run has shown, and the evidence.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AuditRecord, BookingRow, Operation};
+
+/// The answer to one question about one run. The order is the order of what is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Checked, and it held.
+    Upheld,
+    /// The evidence does not decide; the reason is given.
+    Unknown,
+    /// It did not hold; a witness shows it.
+    Violated,
+}
+
+impl Verdict {
+    /// The name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upheld => "upheld",
+            Self::Unknown => "unknown",
+            Self::Violated => "violated",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+macro_rules! invariants {
+    ($($id:ident, $claim:literal;)+) => {
+        /// The invariants, numbered as in the documentation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Invariant {
+            $(#[doc = $claim] $id,)+
+        }
+
+        impl Invariant {
+            /// Every invariant.
+            pub const ALL: &[Self] = &[$(Self::$id),+];
+
+            /// What it claims, in one line.
+            pub fn claim(self) -> &'static str {
+                match self { $(Self::$id => $claim,)+ }
+            }
+        }
+    };
+}
+
+invariants! {
+    I1, "never more seats promised than the slot has, from what clients were told alone";
+    I2, "never more seats taken than the slot has, in the audit log and in the final rows";
+    I3, "no acknowledged booking is lost";
+    I4, "every row traces to an operation that some client sent";
+    I5, "one effect per idempotency key";
+    I6, "a booking lives one life";
+    I7, "seats are conserved: available + pending + confirmed = capacity";
+    I8, "sold_out was true at some instant of the call that was told so";
+    I9, "a read is possible at some instant of its call";
+    I10, "a client reads its own writes and never goes back in versions";
+    I11, "free seats can be bought once the run has settled, and no hold has leaked";
+    I12, "no booking id is given to two keys";
+    I13, "the audit log has no gap, replays to the final rows, and respects real time";
+    I14, "each committed booking is announced once, and nothing else is";
+    I15, "the run was worth judging";
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What was found about one invariant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which invariant.
+    pub invariant: Invariant,
+    /// Whether it held.
+    pub verdict: Verdict,
+    /// One sentence with the numbers behind the verdict.
+    pub summary: String,
+    /// How many facts were examined. A check of nothing upholds nothing.
+    pub examined: u64,
+    /// How many of them violate the invariant.
+    pub violations: u64,
+    /// The first violation, shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
+}
+
+/// The smallest set of evidence that shows a violation; a person can check it by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// The slot that it is about.
+    pub slot: String,
+    /// What the evidence shows, in a sentence or two.
+    pub explanation: String,
+    /// The instant at which it shows, on the history's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instant_ns: Option<u64>,
+    /// The operations involved, in order of their return, with their line in the history (the first line is 1).
+    pub operations: Vec<WitnessOperation>,
+    /// Audit records involved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<AuditRecord>,
+    /// Final rows involved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<BookingRow>,
+}
+
+/// An operation of a witness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessOperation {
+    /// The operation's line in the history; the first is 1.
+    pub line: u64,
+    /// The operation.
+    pub operation: Operation,
+}
+
+/// The whole judgement of a run: `verdict.json`. It depends on the run directory alone, so it can be repeated byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictReport {
+    /// Version of this shape.
+    pub schema_version: u32,
+    /// The worst of the findings.
+    pub verdict: Verdict,
+    /// Operations in the history.
+    pub operations: u64,
+    /// One finding for each invariant that was judged, in their order.
+    pub findings: Vec<Finding>,
+    /// Invariants that this run was not judged by.
+    pub not_judged: Vec<Invariant>,
+}
+
+impl VerdictReport {
+    /// Version of the shape that this code writes.
+    pub const SCHEMA_VERSION: u32 = 1;
+
+    /// The worst finding decides; no findings decide nothing.
+    pub fn new(operations: u64, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| finding.invariant);
+        let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Unknown);
+        let judged = |invariant: &Invariant| findings.iter().any(|finding| finding.invariant == *invariant);
+        let not_judged = Invariant::ALL.iter().copied().filter(|invariant| !judged(invariant)).collect();
+        Self { schema_version: Self::SCHEMA_VERSION, verdict, operations, findings, not_judged }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(invariant: Invariant, verdict: Verdict) -> Finding {
+        Finding { invariant, verdict, summary: String::new(), examined: 1, violations: 0, witness: None }
+    }
+
+    #[test]
+    fn the_worst_finding_decides() {
+        let verdicts = |all: &[Verdict]| {
+            VerdictReport::new(9, all.iter().map(|verdict| finding(Invariant::I1, *verdict)).collect())
+                .verdict
+        };
+        assert_eq!(verdicts(&[Verdict::Upheld, Verdict::Upheld]), Verdict::Upheld);
+        assert_eq!(verdicts(&[Verdict::Upheld, Verdict::Unknown]), Verdict::Unknown);
+        assert_eq!(verdicts(&[Verdict::Violated, Verdict::Unknown]), Verdict::Violated);
+        assert_eq!(verdicts(&[]), Verdict::Unknown, "no evidence upholds nothing");
+    }
+
+    #[test]
+    fn the_shape_of_a_verdict_is_pinned() {
+        let report = VerdictReport::new(
+            2,
+            vec![finding(Invariant::I8, Verdict::Upheld), finding(Invariant::I1, Verdict::Upheld)],
+        );
+        insta::assert_json_snapshot!(report);
+    }
+}

@@ -1,0 +1,67 @@
+//! The circumstances of a run, as tables: the environment that it ran in, and the plan that it followed.
+
+use crate::{
+    RunReport, judgement, quantity,
+    run_report::FsyncCalibration,
+    table::{Table, numbers, words},
+};
+
+/// Where the run ran; a figure without this means nothing.
+pub(crate) fn environment(report: &RunReport) -> Table {
+    let environment = &report.environment;
+    let mut table = Table::new(&[words("environment"), words("value")]);
+    let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
+    line("kind", environment.kind.clone());
+    line("CPUs", environment.cpus.to_string());
+    line("memory", quantity::bytes(environment.memory_bytes));
+    line("kernel", environment.kernel.clone());
+    line("service processes", environment.replicas.to_string());
+    line("durable 8 KiB write", fsync(environment.fsync.as_ref()));
+    line("slotproof", report.slotproof_version.clone());
+    line("started", report.started_at.clone());
+    table
+}
+
+/// The calibration of durable writes in a phrase.
+pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
+    match calibration {
+        None => "not measured: the harness cannot write where the database keeps its data".to_owned(),
+        Some(fsync) => format!(
+            "p50 {}, p99 {} ({} writes)",
+            quantity::duration_us(fsync.us_p50),
+            quantity::duration_us(fsync.us_p99),
+            quantity::count(fsync.samples.into())
+        ),
+    }
+}
+
+/// The environment in one line.
+pub(crate) fn environment_line(report: &RunReport) -> String {
+    let environment = &report.environment;
+    let servers: String =
+        environment.servers.iter().map(|server| format!(", {} {}", server.name, server.version)).collect();
+    format!(
+        "{}, {} CPUs, {}, {} service processes{servers}",
+        environment.kind,
+        environment.cpus,
+        quantity::bytes(environment.memory_bytes),
+        environment.replicas,
+    )
+}
+
+/// What was asked for.
+pub(crate) fn plan(report: &RunReport) -> Table {
+    let plan = &report.plan;
+    let mut table = Table::new(&[words("plan"), numbers("value")]);
+    let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
+    line("scenario", plan.scenario.name().to_owned());
+    line("strategy", judgement::strategy(report).to_owned());
+    line("clients", quantity::count(plan.clients.into()));
+    line("slots", quantity::count(plan.slots.into()));
+    line("seats of each slot", quantity::count(plan.capacity.into()));
+    line("new operations begun for", quantity::duration_ms(plan.duration_ms));
+    line("answer awaited for", quantity::duration_ms(plan.timeout_ms));
+    line("hold lasts", quantity::duration_ms(plan.hold_ms));
+    line("seed", plan.seed.to_string());
+    table
+}

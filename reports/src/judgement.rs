@@ -1,0 +1,109 @@
+//! The judgement in words: the sentence at the top, and the table of invariants.
+
+use slotproof_vocabulary::{Finding, Invariant, Verdict};
+
+use crate::{
+    RunReport, quantity,
+    table::{Table, numbers, words},
+};
+
+/// What a report says first: one sentence, and what stands behind it.
+pub(crate) fn headline(report: &RunReport) -> String {
+    match report.verdict.verdict {
+        Verdict::Violated => worst(report, "violated"),
+        Verdict::Unknown => worst(report, "left undecided"),
+        Verdict::Upheld => format!(
+            "All {} judged invariants held over {} operations{}.",
+            report.verdict.findings.len(),
+            quantity::count(report.verdict.operations),
+            match report.verdict.not_judged.len() {
+                0 => String::new(),
+                left => format!("; {left} were not judged"),
+            }
+        ),
+    }
+}
+
+/// The first finding that made the verdict what it is, and how many more there are.
+fn worst(report: &RunReport, participle: &str) -> String {
+    let mut deciding = report.verdict.findings.iter().filter(|finding| finding.verdict == report.verdict.verdict);
+    let Some(first) = deciding.next() else {
+        return "No invariant was judged, so nothing was shown.".to_owned();
+    };
+    let summary = sentence(&first.summary);
+    let summary = if summary.is_empty() { format!("{}: {}.", first.invariant, first.invariant.claim()) } else { summary };
+    match deciding.count() {
+        0 => summary,
+        1 => format!("{summary} One more invariant was {participle}."),
+        more => format!("{summary} {more} more invariants were {participle}."),
+    }
+}
+
+/// Begins with a capital letter and ends with a stop.
+pub(crate) fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut characters = text.chars();
+    let Some(first) = characters.next() else { return String::new() };
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{}{stop}", first.to_uppercase(), characters.as_str())
+}
+
+/// The name of the run's strategy.
+pub(crate) fn strategy(report: &RunReport) -> &'static str {
+    report.plan.strategy.map_or("external", |strategy| strategy.name())
+}
+
+/// One line about how the strategy works, and whether it is broken on purpose.
+pub(crate) fn mechanism(report: &RunReport) -> String {
+    match report.plan.strategy {
+        None => "a service that is not ours".to_owned(),
+        Some(strategy) if strategy.is_negative_control() => {
+            format!("{} (a negative control: broken on purpose, to be convicted)", strategy.mechanism())
+        }
+        Some(strategy) => strategy.mechanism().to_owned(),
+    }
+}
+
+/// Every invariant with its finding; an invariant without one was not judged.
+pub(crate) fn invariants(report: &RunReport) -> Vec<(Invariant, Option<&Finding>)> {
+    let finding = |invariant| report.verdict.findings.iter().find(|finding| finding.invariant == invariant);
+    Invariant::ALL.iter().map(|invariant| (*invariant, finding(*invariant))).collect()
+}
+
+/// The invariants as a table.
+pub(crate) fn table(report: &RunReport) -> Table {
+    let columns =
+        [words("id"), words("verdict"), words("claim"), words("found"), numbers("examined"), numbers("violations")];
+    let mut table = Table::new(&columns);
+    for (invariant, finding) in invariants(report) {
+        let (verdict, summary, examined, violations) = match finding {
+            None => ("not judged", String::new(), String::new(), String::new()),
+            Some(finding) => (
+                finding.verdict.name(),
+                finding.summary.clone(),
+                quantity::count(finding.examined),
+                quantity::count(finding.violations),
+            ),
+        };
+        let claim = invariant.claim().to_owned();
+        table.push(vec![invariant.to_string(), verdict.to_owned(), claim, summary, examined, violations]);
+    }
+    table
+}
+
+/// The findings that come with a witness.
+pub(crate) fn witnessed(report: &RunReport) -> impl Iterator<Item = &Finding> {
+    report.verdict.findings.iter().filter(|finding| finding.witness.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_becomes_a_sentence_and_a_sentence_stays_one() {
+        assert_eq!(sentence("231 seats were held"), "231 seats were held.");
+        assert_eq!(sentence(" état? "), "État?");
+        assert_eq!(sentence(""), "");
+    }
+}

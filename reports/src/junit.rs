@@ -1,0 +1,76 @@
+//! JUnit XML: one test case for each invariant. A violation fails, and what is not known is an error, never a failure.
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
+
+use crate::{RenderError, RunReport, circumstances, evidence, judgement, quantity};
+
+/// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in `verdict.json`.
+const WITNESS_ROWS_MAX: usize = 50;
+
+pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
+    let suite_name = format!("{}.{}", report.plan.scenario, judgement::strategy(report));
+    let mut suite = TestSuite::new(suite_name.as_str());
+    for (name, value) in properties(report) {
+        suite.add_property((name, value.as_str()));
+    }
+    for (invariant, finding) in judgement::invariants(report) {
+        suite.add_test_case(test_case(&suite_name, invariant, finding));
+    }
+    let mut junit = Report::new("slotproof");
+    junit.add_test_suite(suite);
+    let mut bytes = Vec::new();
+    junit.serialize(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn properties(report: &RunReport) -> [(&'static str, String); 6] {
+    let fsync = report.environment.fsync.map(|fsync| quantity::duration_us(fsync.us_p50));
+    [
+        ("run", report.run.clone()),
+        ("verdict", report.verdict.verdict.name().to_owned()),
+        ("seed", report.plan.seed.to_string()),
+        ("fsync_p50", fsync.unwrap_or_else(|| "not measured".to_owned())),
+        ("environment", circumstances::environment_line(report)),
+        ("repeat_command", report.repeat_command.clone()),
+    ]
+}
+
+fn test_case(suite_name: &str, invariant: Invariant, finding: Option<&Finding>) -> TestCase {
+    let name = format!("{invariant} {}", invariant.claim());
+    let mut case = TestCase::new(name, finding.map_or_else(TestCaseStatus::skipped, status));
+    case.set_classname(suite_name);
+    case
+}
+
+fn status(finding: &Finding) -> TestCaseStatus {
+    let kind = match finding.verdict {
+        Verdict::Upheld => return TestCaseStatus::success(),
+        Verdict::Violated => NonSuccessKind::Failure,
+        Verdict::Unknown => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(finding.verdict.name()).set_message(finding.summary.as_str());
+    status.set_description(match &finding.witness {
+        None => finding.summary.clone(),
+        Some(witness) => witness_text(witness),
+    });
+    status
+}
+
+fn witness_text(witness: &Witness) -> String {
+    let mut text = format!("slot {}\n{}\n", witness.slot, judgement::sentence(&witness.explanation));
+    if let Some(instant) = witness.instant_ns {
+        let instant = quantity::instant_ms(instant, evidence::origin_ns(witness));
+        text.push_str(&format!("It shows at {instant} ms after the first of these operations was sent.\n"));
+    }
+    let tables = [
+        ("operations", evidence::operations(witness)),
+        ("audit records", evidence::records(witness)),
+        ("final rows", evidence::rows(witness)),
+    ];
+    for (title, table) in tables.iter().filter(|(_, table)| !table.rows.is_empty()) {
+        text.push_str(&format!("\n{title}\n{}", table.text(WITNESS_ROWS_MAX)));
+    }
+    text
+}

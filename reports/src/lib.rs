@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+pub mod run_report;
+mod schema;
+
+mod format;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+
+mod circumstances;
+mod evidence;
+mod judgement;
+mod measurements;
+pub mod plots;
+
+pub mod quantity;
+mod table;
+
+pub use format::{Format, RenderError, render};
+pub use run_report::RunReport;
+pub use schema::ReadError;

@@ -1,0 +1,109 @@
+//! What was measured, as tables: latency, totals, CPU and memory.
+
+use slotproof_vocabulary::Outcome;
+
+use crate::{
+    RunReport, quantity,
+    run_report::{Latency, Percentiles},
+    table::{Table, numbers, words},
+};
+
+/// One line of the latency table, its durations written for people.
+pub(crate) struct LatencyLine<'a> {
+    pub(crate) operation: &'a str,
+    pub(crate) outcome: &'a str,
+    pub(crate) count: String,
+    pub(crate) response: [String; 5],
+    pub(crate) service: [String; 5],
+    pub(crate) lag: [String; 5],
+}
+
+/// The latency table: an operation's line over all outcomes, then its outcomes.
+pub(crate) fn latency_lines(report: &RunReport) -> Vec<LatencyLine<'_>> {
+    report.latency.iter().map(latency_line).collect()
+}
+
+fn latency_line(latency: &Latency) -> LatencyLine<'_> {
+    LatencyLine {
+        operation: &latency.operation,
+        outcome: latency.outcome.as_deref().unwrap_or("all"),
+        count: quantity::count(latency.count),
+        response: percentiles(&latency.response),
+        service: percentiles(&latency.service),
+        lag: percentiles(&latency.lag),
+    }
+}
+
+fn percentiles(of: &Percentiles) -> [String; 5] {
+    [of.us_p50, of.us_p90, of.us_p99, of.us_p999, of.us_max].map(quantity::duration_us)
+}
+
+/// The latency table, short enough for a comment.
+pub(crate) fn latency_table(report: &RunReport) -> Table {
+    let mut table = Table::new(&[
+        words("operation"),
+        words("outcome"),
+        numbers("count"),
+        numbers("response p50"),
+        numbers("p99"),
+        numbers("max"),
+        numbers("service p50"),
+        numbers("p99"),
+        numbers("max"),
+        numbers("send lag p99"),
+    ]);
+    for latency in &report.latency {
+        let (response, service) = (&latency.response, &latency.service);
+        let durations =
+            [response.us_p50, response.us_p99, response.us_max, service.us_p50, service.us_p99, service.us_max];
+        let outcome = latency.outcome.as_deref().unwrap_or("all");
+        let mut row = vec![latency.operation.clone(), outcome.to_owned(), quantity::count(latency.count)];
+        row.extend(durations.map(quantity::duration_us));
+        row.push(quantity::duration_us(latency.lag.us_p99));
+        table.push(row);
+    }
+    table
+}
+
+/// The run in numbers.
+pub(crate) fn totals(report: &RunReport) -> Table {
+    let totals = &report.totals;
+    let mut table = Table::new(&[words("total"), numbers("value")]);
+    let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
+    line("operations", quantity::count(totals.operations));
+    line("operations per second", quantity::rate(totals.operations_per_s));
+    line("reserves acknowledged", quantity::count(totals.reserved));
+    line("reserves acknowledged per second", quantity::rate(totals.reserved_per_s));
+    line("confirms acknowledged", quantity::count(totals.confirmed));
+    line("cancels acknowledged", quantity::count(totals.cancelled));
+    line("first sent to last returned", quantity::duration_ms(totals.elapsed_ms));
+    for outcome in outcomes(totals.outcomes.keys().map(String::as_str)) {
+        line(&format!("outcome {outcome}"), quantity::count(totals.outcomes[outcome]));
+    }
+    table
+}
+
+/// CPU and memory of each group of processes.
+pub(crate) fn resources(report: &RunReport) -> Table {
+    let mut table =
+        Table::new(&[words("group"), numbers("CPU time"), numbers("CPU per operation"), numbers("largest memory")]);
+    for resource in &report.resources {
+        let per_operation = resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.operations);
+        table.push(vec![
+            resource.group.clone(),
+            quantity::duration_ms(resource.cpu_ms),
+            per_operation.map(quantity::duration_us).unwrap_or_default(),
+            quantity::bytes(resource.rss_bytes_max),
+        ]);
+    }
+    table
+}
+
+/// Names of outcomes in the order of reports; names that the vocabulary does not know come last.
+pub(crate) fn outcomes<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let place = |name: &str| Outcome::ALL.iter().position(|outcome| outcome.name() == name);
+    let mut names: Vec<_> = names.collect();
+    names.sort_by_key(|name| (place(name).unwrap_or(Outcome::ALL.len()), *name));
+    names.dedup();
+    names
+}

@@ -1,0 +1,187 @@
+//! `run.json`: everything that a report of one run is drawn from.
+//!
+//! Versioned, and complete: a renderer reads this and nothing else, so a report can be drawn again years later from the
+//! one file. Units are in the names; instants are milliseconds since the load began, unless a name says otherwise.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use slotproof_vocabulary::{Plan, VerdictReport};
+
+/// One run, summarised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// Version of this shape: [`RunReport::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The name of the run directory, which names the run.
+    pub run: String,
+    /// When the run began (UTC, RFC 3339).
+    pub started_at: String,
+    /// The version of Slotproof that made the run.
+    pub slotproof_version: String,
+    /// The one command that repeats the run.
+    pub repeat_command: String,
+    /// What was asked for.
+    pub plan: Plan,
+    /// Where it ran.
+    pub environment: EnvironmentBlock,
+    /// What was found.
+    pub verdict: VerdictReport,
+    /// The whole run in numbers.
+    pub totals: Totals,
+    /// One entry for each operation and outcome that occurred, and one for each operation over all its outcomes.
+    pub latency: Vec<Latency>,
+    /// One entry for each second of the load.
+    pub timeline: Vec<Second>,
+    /// Seats left over time for the slots where most happened (at most [`RunReport::SEATS_SERIES_MAX`]).
+    pub seats: Vec<SeatsSeries>,
+    /// CPU and memory of each group of processes.
+    pub resources: Vec<Resource>,
+}
+
+impl RunReport {
+    /// Version of the shape that this code writes and reads.
+    pub const SCHEMA_VERSION: u32 = 1;
+    /// Slots whose seats are drawn: more lines than this cannot be told apart.
+    pub const SEATS_SERIES_MAX: usize = 4;
+}
+
+/// The environment of a run: a figure without it means nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentBlock {
+    /// `native`, `containers` or `external`.
+    pub kind: String,
+    /// CPUs that the harness may use.
+    pub cpus: u32,
+    /// Memory of the machine.
+    pub memory_bytes: u64,
+    /// The kernel's name and release.
+    pub kernel: String,
+    /// Service processes that the load was spread over.
+    pub replicas: u32,
+    /// How long a durable 8 KiB write takes where the database keeps its data; absent where the harness cannot write there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fsync: Option<FsyncCalibration>,
+    /// The servers that were started or found.
+    pub servers: Vec<ServerBlock>,
+}
+
+/// A calibration of durable writes: 8 KiB written and fdatasync'ed, again and again, before the load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FsyncCalibration {
+    /// Writes made.
+    pub samples: u32,
+    /// Median.
+    pub us_p50: u64,
+    /// 99th percentile.
+    pub us_p99: u64,
+}
+
+/// One server of the environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerBlock {
+    /// `postgresql`, `redis`, `rabbitmq`.
+    pub name: String,
+    /// As the server says it.
+    pub version: String,
+    /// Settings that a figure depends on, as the server says them.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A run in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// From the first operation sent to the last returned.
+    pub elapsed_ms: u64,
+    /// Operations.
+    pub operations: u64,
+    /// Operations by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Reserves that were acknowledged.
+    pub reserved: u64,
+    /// Confirms that were acknowledged.
+    pub confirmed: u64,
+    /// Cancels that were acknowledged.
+    pub cancelled: u64,
+    /// Acknowledged reserves per second of `elapsed_ms`.
+    pub reserved_per_s: f64,
+    /// Operations per second of `elapsed_ms`.
+    pub operations_per_s: f64,
+}
+
+/// How long one kind of operation took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// `reserve`, `confirm`, `cancel`, `read`.
+    pub operation: String,
+    /// The outcome; absent for all outcomes together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Operations.
+    pub count: u64,
+    /// returned - scheduled: what a user feels, the queue in front of a stalled service included.
+    pub response: Percentiles,
+    /// returned - sent: what the service took.
+    pub service: Percentiles,
+    /// sent - scheduled: how late the generator was.
+    pub lag: Percentiles,
+}
+
+/// A distribution of durations in microseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Median.
+    pub us_p50: u64,
+    /// 90th percentile.
+    pub us_p90: u64,
+    /// 99th percentile.
+    pub us_p99: u64,
+    /// 99.9th percentile.
+    pub us_p999: u64,
+    /// Largest.
+    pub us_max: u64,
+    /// The curve: (quantile from 0 to 1, microseconds), rising in both.
+    pub curve: Vec<(f64, u64)>,
+}
+
+/// One second of the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Which: 0 is the first. Operations count in the second in which they returned.
+    pub second: u32,
+    /// Operations by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Response latency of the operations that returned in this second; 0 where none did.
+    pub response_us_p50: u64,
+    /// The same, 99th percentile.
+    pub response_us_p99: u64,
+    /// Service latency, median.
+    pub service_us_p50: u64,
+    /// Service latency, 99th percentile.
+    pub service_us_p99: u64,
+}
+
+/// Seats of one slot over time, from what clients were told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeatsSeries {
+    /// The slot.
+    pub slot: String,
+    /// Seats that it has.
+    pub capacity: i64,
+    /// (milliseconds since the load began, seats left at least promised away: capacity minus the seats that clients must
+    /// have held at that instant), as steps. Below zero is an overbooking.
+    pub points: Vec<(f64, i64)>,
+}
+
+/// CPU and memory of a group of processes over the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// `load`, `service`, `postgresql`, `redis`, `rabbitmq`, `harness`.
+    pub group: String,
+    /// CPU time used while the load ran.
+    pub cpu_ms: u64,
+    /// Largest resident memory seen.
+    pub rss_bytes_max: u64,
+    /// (second of the load, CPU milliseconds used in it).
+    pub cpu_ms_by_second: Vec<(u32, u64)>,
+}

@@ -1,0 +1,155 @@
+//! Tables: built once from the report, written by each format in its own way.
+
+use std::fmt::Write as _;
+
+/// A table of texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// A column and the side that its texts keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    pub(crate) align: Align,
+}
+
+/// Words keep left, numbers keep right so that their digits line up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A column of words.
+pub(crate) const fn words(title: &'static str) -> Column {
+    Column { title, align: Align::Left }
+}
+
+/// A column of numbers.
+pub(crate) const fn numbers(title: &'static str) -> Column {
+    Column { title, align: Align::Right }
+}
+
+impl Column {
+    /// The class that the stylesheet aligns by.
+    pub(crate) fn class(&self) -> &'static str {
+        match self.align {
+            Align::Left => "words",
+            Align::Right => "numbers",
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+
+    /// The first `most` rows, and how many rows there are beyond them.
+    pub(crate) fn first(&self, most: usize) -> (&[Vec<String>], usize) {
+        let shown = self.rows.len().min(most);
+        (&self.rows[..shown], self.rows.len() - shown)
+    }
+
+    /// The table in aligned plain text, its first `most` rows.
+    pub(crate) fn text(&self, most: usize) -> String {
+        let (rows, left_out) = self.first(most);
+        let width = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([self.columns[column].title.chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
+        let titles: Vec<_> = self.columns.iter().map(|column| column.title.to_owned()).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&titles).chain(rows) {
+            let mut line = String::new();
+            for ((cell, column), width) in row.iter().zip(&self.columns).zip(&widths) {
+                let cell = cell.replace(['\n', '\r'], " ");
+                match column.align {
+                    Align::Left => write!(line, "{cell:<width$}  "),
+                    Align::Right => write!(line, "{cell:>width$}  "),
+                }
+                .expect("writing to a string cannot fail");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        if left_out > 0 {
+            writeln!(text, "({left_out} more rows are in verdict.json)").expect("writing to a string cannot fail");
+        }
+        text
+    }
+
+    /// The whole table as CSV (RFC 4180, lines ended by a line feed).
+    pub(crate) fn csv(&self) -> String {
+        let titles: Vec<_> = self.columns.iter().map(|column| field(column.title)).collect();
+        let mut csv = titles.join(",");
+        csv.push('\n');
+        for row in &self.rows {
+            let fields: Vec<_> = row.iter().map(|cell| field(cell)).collect();
+            csv.push_str(&fields.join(","));
+            csv.push('\n');
+        }
+        csv
+    }
+
+    /// The CSV as a `data:` address, so that the report's one file carries it.
+    pub(crate) fn data_uri(&self) -> String {
+        let mut uri = String::from("data:text/csv;charset=utf-8,");
+        for byte in self.csv().bytes() {
+            match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b',' | b'.' | b'-' | b'_' | b':' => uri.push(byte.into()),
+                other => write!(uri, "%{other:02X}").expect("writing to a string cannot fail"),
+            }
+        }
+        uri
+    }
+}
+
+/// Quoted where RFC 4180 wants it, and never a formula to a spreadsheet.
+fn field(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '@']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&[words("slot"), numbers("seats")]);
+        table.push(vec!["monday \"9\", early".into(), "-3".into()]);
+        table.push(vec!["=cmd()".into(), "40".into()]);
+        table
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it_and_disarms_formulas() {
+        assert_eq!(table().csv(), "slot,seats\n\"monday \"\"9\"\", early\",-3\n'=cmd(),40\n");
+    }
+
+    #[test]
+    fn a_data_uri_holds_no_character_that_ends_an_attribute() {
+        assert_eq!(
+            table().data_uri(),
+            "data:text/csv;charset=utf-8,slot,seats%0A%22monday%20%22%229%22%22,%20early%22,-3%0A%27%3Dcmd%28%29,40%0A"
+        );
+    }
+
+    #[test]
+    fn text_lines_its_columns_up_and_says_what_it_leaves_out() {
+        assert_eq!(
+            table().text(1),
+            "slot                seats\nmonday \"9\", early     -3\n(1 more rows are in verdict.json)\n"
+                .replace("slot                seats", "slot               seats")
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! Connecting to the database and bringing its schema up to date, without ever touching a database that is not ours.
+
+use std::time::Duration;
+
+use sqlx::{PgPool, migrate::MigrateError, postgres::PgPoolOptions};
+
+use crate::StartError;
+
+/// How long a request waits for a connection before it is answered with `unavailable`. Longer than any client's patience
+/// would only keep answers that nobody reads.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const OUR_TABLES: [&str; 6] =
+    ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
+
+pub(crate) async fn open(url: &str, connections: u32) -> Result<PgPool, StartError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The ping before each use costs a round trip; a dead connection shows itself by an error, which is `unknown` anyway.
+        .test_before_acquire(false)
+        .connect(url)
+        .await
+        .map_err(StartError::Connect)?;
+    refuse_foreign(&pool).await?;
+    sqlx::migrate!().run(&pool).await.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+            StartError::NotOurs(error.to_string())
+        }
+        error => StartError::Migrate(error),
+    })?;
+    Ok(pool)
+}
+
+/// Tables of our names without our migrations belong to somebody else.
+async fn refuse_foreign(pool: &PgPool) -> Result<(), StartError> {
+    // A runtime query, because it asks the catalogue and not our schema.
+    let found: Vec<String> = sqlx::query_scalar(
+        "
+        select relname::text from pg_class
+        where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm') and relname = any($1)
+            and to_regclass(format('%I._sqlx_migrations', current_schema())) is null
+        order by relname
+        ",
+    )
+    .bind(OUR_TABLES.map(str::to_owned).to_vec())
+    .fetch_all(pool)
+    .await
+    .map_err(StartError::Connect)?;
+    if found.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::NotOurs(format!("it has tables called {}", found.join(", "))))
+    }
+}

@@ -1,0 +1,152 @@
+//! Reserve, confirm, cancel, and the reading of a booking.
+
+use axum::{
+    Json, Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use rand::Rng;
+use slotproof_vocabulary::{
+    BookingId, SlotId,
+    wire::{BookingBody, Problem, ProblemCode, ReserveRequest},
+};
+
+use super::{
+    IdempotencyKey, State,
+    problem::Refusal,
+    request::{Body, PathId, whole_number},
+};
+use crate::{
+    booking::{Reserved, Want},
+    lifecycle,
+    lifecycle::Changed,
+};
+
+/// More seats than this are not booked in one go; see the constraint `bookings_seats_range`.
+const SEATS_MAX: i32 = 100;
+
+pub(super) fn router() -> Router<State> {
+    Router::new()
+        .route("/v1/slots/{id}/bookings", post(reserve))
+        .route("/v1/bookings/{id}", get(read).delete(cancel))
+        .route("/v1/bookings/{id}/confirm", post(confirm))
+}
+
+/// Reserve seats
+///
+/// Takes seats for a while: the booking is pending until it is confirmed, cancelled, or runs out.
+#[utoipa::path(
+    post, path = "/v1/slots/{id}/bookings", tag = "bookings", request_body = ReserveRequest,
+    params(
+        ("id" = SlotId, Path, description = "The slot"),
+        ("Idempotency-Key" = String, Header, description = "Names this request; the same on every retry of it"),
+    ),
+    responses(
+        (status = 201, description = "The seats are held", body = BookingBody),
+        (status = 400, description = "`malformed_body`, `idempotency_key_invalid`", body = Problem),
+        (status = 404, description = "`not_found`", body = Problem),
+        (status = 409, description = "`sold_out`, `retry_later`", body = Problem),
+        (status = 422, description = "`invalid_field`, `idempotency_mismatch`", body = Problem),
+        (status = 503, description = "`unavailable`", body = Problem),
+    ),
+)]
+pub(super) async fn reserve(
+    Shared(state): Shared<State>,
+    PathId(slot): PathId<SlotId>,
+    key: IdempotencyKey,
+    Body(body): Body<ReserveRequest>,
+) -> Result<Response, Refusal> {
+    let seats = whole_number("seats", body.seats, 1, SEATS_MAX)?;
+    let booking = BookingId::new(slot, rand::rng().random());
+    let hold_ms = i64::try_from(state.hold.as_millis()).expect("a hold is shorter than 292 million years");
+    match state.bookings.reserve(&Want { slot, seats, key, booking, hold_ms }).await? {
+        Reserved::Booked(body) => {
+            let location = [(header::LOCATION, format!("/v1/bookings/{}", body.id))];
+            Ok((StatusCode::CREATED, location, Json(body)).into_response())
+        }
+        Reserved::SoldOut { slot_version, available_seats } => {
+            Err(Refusal::sold_out(seats, slot_version, available_seats))
+        }
+        Reserved::KeyMismatch => Err(Refusal::new(
+            ProblemCode::IdempotencyMismatch,
+            "this key was used for another slot or another number of seats",
+        )),
+        Reserved::RetryLater => {
+            Err(Refusal::new(ProblemCode::RetryLater, "every try lost against others; nothing was written"))
+        }
+        Reserved::NoSlot => Err(Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}"))),
+    }
+}
+
+/// Confirm a booking
+///
+/// Makes a pending booking a confirmed one, while its hold lasts. A booking that is confirmed already stays so.
+#[utoipa::path(
+    post, path = "/v1/bookings/{id}/confirm", tag = "bookings",
+    params(("id" = BookingId, Path, description = "The booking")),
+    responses(
+        (status = 200, description = "Confirmed", body = BookingBody),
+        (status = 404, description = "`not_found`", body = Problem),
+        (status = 409, description = "`hold_expired`, `wrong_status`", body = Problem),
+    ),
+)]
+pub(super) async fn confirm(
+    Shared(state): Shared<State>,
+    PathId(booking): PathId<BookingId>,
+) -> Result<Json<BookingBody>, Refusal> {
+    answer(booking, lifecycle::confirm(&state.pool, booking).await?)
+}
+
+/// Cancel a booking
+///
+/// Gives the seats of a pending or confirmed booking back. A booking that is cancelled already stays so.
+#[utoipa::path(
+    delete, path = "/v1/bookings/{id}", tag = "bookings",
+    params(("id" = BookingId, Path, description = "The booking")),
+    responses(
+        (status = 200, description = "Cancelled", body = BookingBody),
+        (status = 404, description = "`not_found`", body = Problem),
+        (status = 409, description = "`hold_expired`, `wrong_status`", body = Problem),
+    ),
+)]
+pub(super) async fn cancel(
+    Shared(state): Shared<State>,
+    PathId(booking): PathId<BookingId>,
+) -> Result<Json<BookingBody>, Refusal> {
+    answer(booking, lifecycle::cancel(&state.pool, booking).await?)
+}
+
+/// Read a booking
+#[utoipa::path(
+    get, path = "/v1/bookings/{id}", tag = "bookings",
+    params(("id" = BookingId, Path, description = "The booking")),
+    responses(
+        (status = 200, description = "The booking, with its slot's version in the same snapshot", body = BookingBody),
+        (status = 404, description = "`not_found`", body = Problem),
+    ),
+)]
+pub(super) async fn read(
+    Shared(state): Shared<State>,
+    PathId(booking): PathId<BookingId>,
+) -> Result<Json<BookingBody>, Refusal> {
+    lifecycle::read(&state.pool, booking).await?.map(Json).ok_or_else(|| no_booking(booking))
+}
+
+fn answer(booking: BookingId, changed: Changed) -> Result<Json<BookingBody>, Refusal> {
+    match changed {
+        Changed::Done(body) => Ok(Json(body)),
+        Changed::HoldExpired => {
+            Err(Refusal::new(ProblemCode::HoldExpired, format!("the hold of booking {booking} ran out")))
+        }
+        Changed::WrongStatus(status) => {
+            Err(Refusal::new(ProblemCode::WrongStatus, format!("booking {booking} is {}", status.name())))
+        }
+        Changed::NoBooking => Err(no_booking(booking)),
+    }
+}
+
+fn no_booking(booking: BookingId) -> Refusal {
+    Refusal::new(ProblemCode::NotFound, format!("there is no booking {booking}"))
+}

@@ -1,0 +1,73 @@
+//! The edge: requests are parsed into types, answers are mapped onto HTTP, and nothing is decided here.
+
+mod bookings;
+mod doctors;
+mod idempotency_key;
+mod operation;
+mod problem;
+mod request;
+mod slots;
+
+pub(crate) use idempotency_key::IdempotencyKey;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, sync::watch};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::booking::Bookings;
+
+/// Bodies larger than this are refused: the largest that means anything is a few hundred bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct State {
+    pool: PgPool,
+    bookings: Arc<Bookings>,
+    hold: Duration,
+    stopping: watch::Receiver<bool>,
+}
+
+impl State {
+    pub(crate) fn new(
+        pool: PgPool,
+        bookings: Bookings,
+        hold: Duration,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { pool, bookings: Arc::new(bookings), hold, stopping }
+    }
+}
+
+/// Answers requests until `drained` completes and those in flight have ended.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: State,
+    drained: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    crate::metrics::recorder();
+    // Answers are one small write; waiting to fill a packet would only add latency.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "failed to set TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router(state)).with_graceful_shutdown(drained).await
+}
+
+fn router(state: State) -> Router {
+    Router::new()
+        .merge(bookings::router())
+        .merge(slots::router())
+        .merge(doctors::router())
+        .merge(operation::router())
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn(operation::observe))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}

@@ -1,0 +1,97 @@
+//! What operators ask: is it alive, is it ready, how does it do, what can it do.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json, Router,
+    extract::{MatchedPath, Request, State as Shared},
+    middleware::Next,
+    response::Response,
+    routing::get,
+};
+use serde_json::{Value, json};
+use slotproof_vocabulary::wire::ProblemCode;
+use utoipa::OpenApi;
+
+use super::{State, bookings, doctors, problem::Refusal, slots};
+use crate::metrics;
+
+/// A database that takes longer than this to answer `select 1` does not make a ready service.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) fn router() -> Router<State> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(prometheus))
+        .route("/openapi.json", get(openapi))
+}
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200)))]
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "alive"}))
+}
+
+/// Can it take requests?
+#[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200), (status = 503, description = "`unavailable`")))]
+async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
+    if *state.stopping.borrow() {
+        return Err(Refusal::new(ProblemCode::Unavailable, "the service is stopping"));
+    }
+    let ping = sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&state.pool);
+    match tokio::time::timeout(READY_WITHIN, ping).await {
+        Ok(Ok(_)) => Ok(Json(json!({"status": "ready"}))),
+        Ok(Err(error)) => {
+            Err(Refusal::new(ProblemCode::Unavailable, format!("the database failed: {error}")))
+        }
+        Err(_) => Err(Refusal::new(ProblemCode::Unavailable, "the database did not answer in time")),
+    }
+}
+
+/// Prometheus metrics
+#[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, body = String)))]
+async fn prometheus(Shared(state): Shared<State>) -> String {
+    metrics::pool_observed(&state.pool);
+    metrics::recorder().render()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Slotproof reference service",
+        description = "Books doctor appointments. Every decision carries the slot's version."
+    ),
+    paths(
+        bookings::reserve,
+        bookings::confirm,
+        bookings::cancel,
+        bookings::read,
+        slots::list,
+        slots::read,
+        slots::create,
+        doctors::list,
+        doctors::create,
+        healthz,
+        readyz,
+        prometheus,
+    )
+)]
+struct Api;
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Api::openapi())
+}
+
+/// Counts and times every request by its route; what matches no route is one series, or a scanner could make a million.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let method = request.method().as_str().to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    metrics::request_answered(&method, &route, response.status().as_u16(), begun.elapsed());
+    response
+}

@@ -1,0 +1,92 @@
+//! Slots: made by an administrator, read by everyone.
+
+use axum::{
+    Json, Router,
+    extract::State as Shared,
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::Deserialize;
+use slotproof_vocabulary::{
+    DoctorId, Month, SlotId,
+    wire::{CreateSlot, Problem, ProblemCode, SlotBody, SlotList},
+};
+
+use super::{
+    State,
+    problem::Refusal,
+    request::{Body, Parameters, PathId, whole_number},
+};
+use crate::{slots, slots::Filter};
+
+/// See the constraint `appointment_slots_capacity_range`.
+const CAPACITY_MAX: i32 = 1_000_000;
+
+pub(super) fn router() -> Router<State> {
+    Router::new()
+        .route("/v1/slots", get(list))
+        .route("/v1/slots/{id}", get(read))
+        .route("/v1/admin/slots", post(create))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParameters {
+    /// Only slots of this doctor.
+    doctor_id: Option<u32>,
+    /// Only slots with seats left (`true`) or without (`false`).
+    available: Option<bool>,
+}
+
+/// List slots
+///
+/// By start, 200 at most.
+#[utoipa::path(
+    get, path = "/v1/slots", tag = "slots", params(ListParameters),
+    responses((status = 200, body = SlotList), (status = 422, description = "`invalid_field`", body = Problem)),
+)]
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<Json<SlotList>, Refusal> {
+    let filter = Filter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
+    Ok(Json(SlotList { items: slots::list(&state.pool, filter).await? }))
+}
+
+/// Read a slot
+///
+/// Counter, version and the seats of its bookings, in one snapshot.
+#[utoipa::path(
+    get, path = "/v1/slots/{id}", tag = "slots", params(("id" = SlotId, Path, description = "The slot")),
+    responses((status = 200, body = SlotBody), (status = 404, description = "`not_found`", body = Problem)),
+)]
+pub(super) async fn read(
+    Shared(state): Shared<State>,
+    PathId(slot): PathId<SlotId>,
+) -> Result<Json<SlotBody>, Refusal> {
+    let found = slots::read(&state.pool, slot).await?;
+    found.map(Json).ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
+}
+
+/// Create a slot
+#[utoipa::path(
+    post, path = "/v1/admin/slots", tag = "admin", request_body = CreateSlot,
+    responses(
+        (status = 201, body = SlotBody),
+        (status = 400, description = "`malformed_body`", body = Problem),
+        (status = 404, description = "`not_found`: no such doctor", body = Problem),
+        (status = 422, description = "`invalid_field`", body = Problem),
+    ),
+)]
+pub(super) async fn create(
+    Shared(state): Shared<State>,
+    Body(body): Body<CreateSlot>,
+) -> Result<(StatusCode, Json<SlotBody>), Refusal> {
+    let capacity = whole_number("capacity", body.capacity, 1, CAPACITY_MAX)?;
+    let month = Month::of(body.starts_at)
+        .ok_or_else(|| Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461"))?;
+    let created = slots::create_slot(&state.pool, body.doctor_id, body.starts_at, month, capacity).await?;
+    let no_doctor = || Refusal::new(ProblemCode::NotFound, format!("there is no doctor {}", body.doctor_id));
+    created.map(|slot| (StatusCode::CREATED, Json(slot))).ok_or_else(no_doctor)
+}

@@ -1,0 +1,214 @@
+//! The life of a booking after its reserve: confirm, cancel, expire.
+//!
+//! Each is one statement that compares and sets: it changes the booking only if the status still allows it, and in the same
+//! transaction moves the slot on by one version, writes the audit record and the outbox row. Whoever comes second finds the
+//! status changed and writes nothing, so confirm and expire cannot both win. The lock order is booking, then slot; a
+//! reserve locks the slot and inserts a booking that nobody else knows, so the two cannot wait for each other in a circle.
+
+use slotproof_vocabulary::{BookingId, BookingStatus, wire::BookingBody};
+use sqlx::PgPool;
+use time::{Date, OffsetDateTime};
+
+/// The answer to a change of state.
+#[derive(Debug)]
+pub(crate) enum Changed {
+    /// Done, now or earlier: the booking is as asked for.
+    Done(BookingBody),
+    /// The hold ran out first.
+    HoldExpired,
+    /// The booking is in a status from which this cannot be done.
+    WrongStatus(BookingStatus),
+    /// No such booking.
+    NoBooking,
+}
+
+/// What a change wrote.
+struct Written {
+    slot_id: uuid::Uuid,
+    seats: i32,
+    slot_version: i64,
+    available_seats: i32,
+}
+
+/// Pending to confirmed, while the hold lasts by the database's clock.
+pub(crate) async fn confirm(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
+    let written = sqlx::query_as!(
+        Written,
+        r#"
+        with booking as (
+            update bookings set status = 'confirmed', expires_at = null
+            where doctor_id = $1 and slot_month = $2 and booking_id = $3
+                and status = 'pending' and expires_at > clock_timestamp()
+            returning slot_id, seats
+        ), slot as (
+            update appointment_slots slot set version = version + 1
+            from booking
+            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
+            returning slot.slot_id, slot.version, slot.available_seats, booking.seats
+        ), audit as (
+            insert into booking_audit
+                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
+            select $1, $2, slot_id, version, $3, 'pending', 'confirmed', seats, available_seats from slot
+        ), event as (
+            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
+        )
+        select slot_id as "slot_id!", seats as "seats!", version as "slot_version!", available_seats as "available_seats!"
+        from slot
+        "#,
+        doctor_id(booking),
+        slot_month(booking),
+        booking.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    match written {
+        Some(written) => Ok(Changed::Done(changed_body(booking, BookingStatus::Confirmed, written)?)),
+        None => refused(pool, booking, BookingStatus::Confirmed).await,
+    }
+}
+
+/// Pending or confirmed to cancelled; the seats go back.
+pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
+    let written = sqlx::query_as!(
+        Written,
+        r#"
+        with before as (
+            select status from bookings
+            where doctor_id = $1 and slot_month = $2 and booking_id = $3 and status in ('pending', 'confirmed')
+            for no key update
+        ), booking as (
+            update bookings set status = 'cancelled', expires_at = null
+            from before
+            where doctor_id = $1 and slot_month = $2 and booking_id = $3
+            returning slot_id, seats, before.status as from_status
+        ), slot as (
+            update appointment_slots slot set available_seats = available_seats + booking.seats, version = version + 1
+            from booking
+            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
+            returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
+        ), audit as (
+            insert into booking_audit
+                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
+            select $1, $2, slot_id, version, $3, from_status, 'cancelled', seats, available_seats from slot
+        ), event as (
+            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
+        )
+        select slot_id as "slot_id!", seats as "seats!", version as "slot_version!", available_seats as "available_seats!"
+        from slot
+        "#,
+        doctor_id(booking),
+        slot_month(booking),
+        booking.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    match written {
+        Some(written) => Ok(Changed::Done(changed_body(booking, BookingStatus::Cancelled, written)?)),
+        None => refused(pool, booking, BookingStatus::Cancelled).await,
+    }
+}
+
+/// Pending to expired, once the hold has run out by the database's clock; the seats go back. `false`: somebody else was first.
+pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sqlx::Error> {
+    let written = sqlx::query!(
+        r#"
+        with booking as (
+            update bookings set status = 'expired', expires_at = null
+            where doctor_id = $1 and slot_month = $2 and booking_id = $3
+                and status = 'pending' and expires_at <= clock_timestamp()
+            returning slot_id, seats
+        ), slot as (
+            update appointment_slots slot set available_seats = available_seats + booking.seats, version = version + 1
+            from booking
+            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
+            returning slot.slot_id, slot.version, slot.available_seats, booking.seats
+        ), audit as (
+            insert into booking_audit
+                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
+            select $1, $2, slot_id, version, $3, 'pending', 'expired', seats, available_seats from slot
+        ), event as (
+            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
+        )
+        select version as "slot_version!" from slot
+        "#,
+        doctor_id(booking),
+        slot_month(booking),
+        booking.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(written.is_some())
+}
+
+/// A booking as it is, with its slot's version, in one snapshot.
+pub(crate) async fn read(pool: &PgPool, booking: BookingId) -> Result<Option<BookingBody>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select booking.slot_id, booking.status, booking.seats, booking.expires_at,
+            slot.version as "slot_version!", slot.available_seats as "available_seats!",
+            (extract(epoch from booking.expires_at - clock_timestamp()) * 1000)::bigint as hold_ms
+        from bookings booking
+        join appointment_slots slot using (doctor_id, slot_month, slot_id)
+        where booking.doctor_id = $1 and booking.slot_month = $2 and booking.booking_id = $3
+        "#,
+        doctor_id(booking),
+        slot_month(booking),
+        booking.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        Ok(BookingBody {
+            id: booking,
+            slot_id: row.slot_id.try_into().map_err(decode)?,
+            status: row.status.parse().map_err(|error: String| sqlx::Error::Decode(error.into()))?,
+            seats: row.seats.into(),
+            expires_at: row.expires_at,
+            hold_ms: row.hold_ms.map(|left| left.max(0)),
+            slot_version: row.slot_version,
+            available_seats: row.available_seats.into(),
+        })
+    })
+    .transpose()
+}
+
+/// Why a change wrote nothing; a change that was made before is done, so that a retry is harmless.
+async fn refused(pool: &PgPool, booking: BookingId, wanted: BookingStatus) -> Result<Changed, sqlx::Error> {
+    Ok(match read(pool, booking).await? {
+        None => Changed::NoBooking,
+        Some(body) if body.status == wanted => Changed::Done(body),
+        Some(body) if matches!(body.status, BookingStatus::Pending | BookingStatus::Expired) => {
+            Changed::HoldExpired
+        }
+        Some(body) => Changed::WrongStatus(body.status),
+    })
+}
+
+fn changed_body(
+    booking: BookingId,
+    status: BookingStatus,
+    written: Written,
+) -> Result<BookingBody, sqlx::Error> {
+    Ok(BookingBody {
+        id: booking,
+        slot_id: written.slot_id.try_into().map_err(decode)?,
+        status,
+        seats: written.seats.into(),
+        expires_at: None::<OffsetDateTime>,
+        hold_ms: None,
+        slot_version: written.slot_version,
+        available_seats: written.available_seats.into(),
+    })
+}
+
+fn decode(error: slotproof_vocabulary::IdError) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+fn doctor_id(booking: BookingId) -> i32 {
+    booking.doctor().0.cast_signed()
+}
+
+fn slot_month(booking: BookingId) -> Date {
+    booking.month().first_day()
+}

@@ -1,0 +1,44 @@
+//! Prometheus metrics: their names, and nothing else knows them.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use slotproof_vocabulary::StrategyKind;
+use sqlx::PgPool;
+
+/// Upper bounds in seconds: from a cached read to a client's patience.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// The process's recorder; the first caller installs it.
+pub(crate) fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("http_request_duration_seconds".to_owned()), &BUCKETS)
+            .expect("there are buckets")
+            .install_recorder()
+            .expect("nobody else installs a recorder in this process")
+    })
+}
+
+pub(crate) fn request_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    counter!("http_requests_total", &labels).increment(1);
+    histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+}
+
+pub(crate) fn reserve_retried(strategy: StrategyKind) {
+    counter!("reserve_retries_total", "strategy" => strategy.name()).increment(1);
+}
+
+pub(crate) fn hold_expired() {
+    counter!("holds_expired_total").increment(1);
+}
+
+pub(crate) fn pool_observed(pool: &PgPool) {
+    gauge!("database_connections").set(f64::from(pool.size()));
+    gauge!("database_connections_idle").set(pool.num_idle() as f64);
+}

@@ -1,0 +1,90 @@
+//! # unprotected (negative control)
+//!
+//! **Claim.** None. Overbooks as soon as two clients count before either inserts.
+//!
+//! **Mechanism.** Counts the seats of the live bookings, and inserts one more if they are fewer than the capacity. Nothing
+//! keeps the count true between the two statements. The counter is set from the same stale count, and so stays within its
+//! check constraint: a database's safety net does not catch this.
+//!
+//! **Cost.** Two round trips and no waiting, which is why it gets written. The real bug behind it: cal.com double bookings
+//! (calcom/cal.diy#13397, some 850 lines between check and insert), easyappointments#31, LibreBooking#147.
+//!
+//! **Fails when.** Two clients want the last seat at once.
+//!
+//! **Model.** `models/src/unprotected.rs`
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+
+use crate::{
+    booking::{Taken, Want},
+    strategies::Reserve,
+};
+
+pub(crate) struct Unprotected {
+    pub(crate) pool: PgPool,
+}
+
+#[async_trait]
+impl Reserve for Unprotected {
+    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
+        let counted = sqlx::query!(
+            r#"
+            select slot.capacity - coalesce(sum(booking.seats), 0)::integer as "free_seats!"
+            from appointment_slots slot
+            left join bookings booking
+                on booking.doctor_id = slot.doctor_id and booking.slot_month = slot.slot_month
+                and booking.slot_id = slot.slot_id and booking.status in ('pending', 'confirmed')
+            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = $3
+            group by slot.capacity
+            "#,
+            want.doctor_id(),
+            want.slot_month(),
+            want.slot.as_uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(seen) = counted.filter(|slot| slot.free_seats >= want.seats) else {
+            return Ok(None);
+        };
+
+        sqlx::query_as!(
+            Taken,
+            r#"
+            with slot as (
+                update appointment_slots
+                set available_seats = $8::integer - $4, version = version + 1
+                where doctor_id = $1 and slot_month = $2 and slot_id = $3
+                returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
+            ), booking as (
+                insert into bookings
+                    (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
+                select $1, $2, $5, $3, 'pending', $4, $6, expires_at from slot
+            ), receipt as (
+                insert into idempotency_keys
+                    (doctor_id, slot_month, idempotency_key, slot_id, seats,
+                     booking_id, expires_at, hold_ms, slot_version, available_seats)
+                select $1, $2, $6, $3, $4, $5, expires_at, $7, version, available_seats from slot
+            ), audit as (
+                insert into booking_audit
+                    (doctor_id, slot_month, slot_id, slot_version, booking_id, to_status, seats, available_seats)
+                select $1, $2, $3, version, $5, 'pending', $4, available_seats from slot
+            ), event as (
+                insert into outbox (doctor_id, slot_month, slot_id, slot_version)
+                select $1, $2, $3, version from slot
+            )
+            select version as "slot_version!", available_seats as "available_seats!", expires_at as "expires_at!" from slot
+            "#,
+            want.doctor_id(),
+            want.slot_month(),
+            want.slot.as_uuid(),
+            want.seats,
+            want.booking.as_uuid(),
+            want.key.as_str(),
+            want.hold_ms,
+            seen.free_seats,
+        )
+        .fetch_optional(&self.pool)
+        .await
+    }
+}
