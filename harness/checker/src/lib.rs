@@ -1,1 +1,24 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+pub mod case;
+pub mod history;
+
+mod tenure;
+
+pub mod extrema;
+pub mod occupancy;
+
+mod invariants;
+
+#[cfg(test)]
+mod fixture;
+
+pub use case::Case;
+pub use history::{History, HistoryError};
+
+use slotproof_vocabulary::VerdictReport;
+
+/// Judges a case by every invariant that its evidence allows.
+pub fn judge(case: &Case) -> VerdictReport {
+    VerdictReport::new(case.history.operations.len() as u64, invariants::judge(case))
+}

@@ -1,0 +1,113 @@
+//! Reading a history: one operation a line.
+
+use std::io::BufRead;
+
+use slotproof_vocabulary::{Operation, verdict::WitnessOperation};
+
+/// The operations of a run, in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Operation `i` stands on line `i + 1`.
+    pub operations: Vec<Operation>,
+    /// Why the end is missing, if it is. What is missing could excuse or convict anything, so most invariants are then unknown.
+    pub cut_off: Option<String>,
+}
+
+/// A line that is not an operation.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line} is not an operation: {reason}")]
+pub struct HistoryError {
+    /// The line; the first is 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl History {
+    /// Reads to the end, or to where the file breaks off: a last line without its end, or a stream that ends in the middle.
+    ///
+    /// # Errors
+    /// A whole line that is not an operation: the file is not a history, or is damaged, and nothing can be said about it.
+    pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
+        let mut history = Self::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match source.read_until(b'\n', &mut line) {
+                Ok(0) => return Ok(history),
+                Ok(_) if line.ends_with(b"\n") => {
+                    let operation = serde_json::from_slice(&line).map_err(|error| HistoryError {
+                        line: history.operations.len() + 1,
+                        reason: error.to_string(),
+                    })?;
+                    history.operations.push(operation);
+                }
+                Ok(_) => return Ok(history.cut("the last line has no end")),
+                Err(error) => return Ok(history.cut(&error.to_string())),
+            }
+        }
+    }
+
+    /// The same history, known to be incomplete.
+    pub fn cut(mut self, reason: &str) -> Self {
+        self.cut_off = Some(format!("the history breaks off after line {}: {reason}", self.operations.len()));
+        self
+    }
+
+    /// Operations with their index.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (usize, &Operation)> {
+        self.operations.iter().enumerate()
+    }
+
+    /// Operations as a witness shows them, in the order of their return.
+    pub(crate) fn show(&self, indexes: impl IntoIterator<Item = usize>) -> Vec<WitnessOperation> {
+        let mut shown: Vec<_> = indexes.into_iter().collect();
+        shown.sort_unstable_by_key(|index| (self.operations[*index].returned_ns, *index));
+        shown.dedup();
+        let show = |index: usize| WitnessOperation {
+            line: index as u64 + 1,
+            operation: self.operations[index].clone(),
+        };
+        shown.into_iter().map(show).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+
+    #[test]
+    fn whole_lines_are_read_and_a_missing_end_is_noticed() {
+        let whole = History::read(format!("{LINE}\n{LINE}\n").as_bytes()).expect("two operations");
+        assert_eq!((whole.operations.len(), whole.cut_off), (2, None));
+
+        let cut =
+            History::read(format!("{LINE}\n{}", &LINE[..40]).as_bytes()).expect("one operation and a half");
+        assert_eq!(cut.operations.len(), 1);
+        assert!(cut.cut_off.expect("it breaks off").contains("after line 1"));
+    }
+
+    #[test]
+    fn a_line_that_is_not_an_operation_is_named() {
+        let error = History::read(format!("{LINE}\nnot json\n{LINE}\n").as_bytes())
+            .expect_err("line 2 is no operation");
+        assert_eq!(error.line, 2);
+    }
+
+    #[test]
+    fn a_stream_that_fails_is_a_history_that_breaks_off() {
+        struct Failing;
+        impl std::io::Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("incomplete frame"))
+            }
+        }
+        let whole = format!("{LINE}\n");
+        let source = std::io::BufReader::new(std::io::Read::chain(whole.as_bytes(), Failing));
+        let read = History::read(source).expect("one operation");
+        assert_eq!(read.operations.len(), 1);
+        assert!(read.cut_off.is_some_and(|reason| reason.contains("incomplete frame")));
+    }
+}

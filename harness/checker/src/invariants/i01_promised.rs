@@ -1,0 +1,144 @@
+//! I1: never more seats promised than the slot has, from what clients were told alone.
+//!
+//! Exact: violated if and only if the least occupancy exceeds the capacity at some instant. The witness is the fewest bookings
+//! that were surely taken at the first such instant; who doubts it need only see that each reserve had returned by then and
+//! that no cancel had been sent.
+
+use slotproof_vocabulary::{Finding, Invariant, Witness};
+
+use super::{Count, Evidence, fewest_beyond, witness};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I1);
+    let mut worst: Option<(i64, i64, &str)> = None;
+    for (slot, occupancy) in &evidence.occupancies {
+        let capacity = evidence.capacities[slot];
+        count.examined += occupancy.least.seats.len() as u64;
+        let beyond = occupancy.least.seats.iter().position(|seats| *seats > capacity);
+        let Some(first) = beyond else { continue };
+        let most = occupancy.least.seats.iter().copied().max().unwrap_or_default();
+        worst = worst.max(Some((most - capacity, most, slot)));
+        count.violation(|| show(evidence, slot, capacity, occupancy.least.at_ns[first]));
+    }
+    Some(count.finding(
+        |examined| format!("at none of {examined} instants were more seats surely promised than the slot has"),
+        |slots, _| match worst {
+            Some((_, most, slot)) => format!(
+                "{most} acknowledged seats were held at once in slot {slot} of {}; {slots} slot(s) were overbooked",
+                evidence.capacities[slot]
+            ),
+            None => format!("{slots} slot(s) were overbooked"),
+        },
+    ))
+}
+
+fn show(evidence: &Evidence<'_>, slot: &str, capacity: i64, instant_ns: u64) -> Witness {
+    let held = evidence.tenures.values().filter(|tenure| {
+        tenure.slot == slot
+            && tenure
+                .surely()
+                .is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
+    });
+    let fewest = fewest_beyond(held.map(|tenure| (tenure.seats, tenure)).collect(), capacity);
+    let seats: i64 = fewest.iter().map(|tenure| tenure.seats).sum();
+    let operations = fewest.iter().filter_map(|tenure| tenure.reserves.first().copied());
+    Witness {
+        instant_ns: Some(instant_ns),
+        operations: evidence.case.history.show(operations),
+        ..witness(
+            slot,
+            format!(
+                "these {} bookings of {seats} seats had all been acknowledged, and none had been given back or could have \
+                 run out, at one instant; the slot has {capacity} seats",
+                fewest.len()
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::Verdict;
+
+    use super::*;
+    use crate::{
+        fixture::{cancel, case, confirm, ms, reserve, unknown},
+        invariants::only,
+    };
+
+    fn verdict(capacity: i64, operations: Vec<slotproof_vocabulary::Operation>) -> Verdict {
+        only(&case(capacity, operations), Invariant::I1).verdict
+    }
+
+    #[test]
+    fn as_many_seats_as_there_are_may_be_held() {
+        assert_eq!(verdict(3, vec![reserve("a", 2, 0, 10), reserve("b", 1, 0, 10)]), Verdict::Upheld);
+    }
+
+    #[test]
+    fn two_holds_of_the_last_seat_are_an_overbooking_and_both_are_named() {
+        let finding = only(&case(1, vec![reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)]), Invariant::I1);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        let witness = finding.witness.expect("it is shown");
+        assert_eq!(witness.instant_ns, Some(20));
+        assert_eq!(witness.operations.iter().map(|shown| shown.line).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_seat_may_be_sold_again_once_its_cancel_is_sent() {
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), cancel("a", 15, 30), reserve("b", 1, 12, 20)]),
+            Verdict::Upheld
+        );
+        let unsure = unknown(cancel("a", 15, 30));
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), unsure, reserve("b", 1, 12, 20)]),
+            Verdict::Upheld
+        );
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), cancel("a", 25, 30), reserve("b", 1, 12, 20)]),
+            Verdict::Violated
+        );
+    }
+
+    #[test]
+    fn an_unknown_reserve_promises_nothing() {
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), unknown(reserve("b", 1, 0, 10))]),
+            Verdict::Upheld
+        );
+    }
+
+    #[test]
+    fn a_retry_that_is_told_of_the_same_booking_takes_no_second_seat() {
+        assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)]), Verdict::Upheld);
+    }
+
+    #[test]
+    fn a_hold_that_can_have_run_out_is_not_held_and_a_confirmed_one_is() {
+        let mut hold = reserve("a", 1, 0, 10);
+        hold.seen.hold_ms = Some(1);
+        let later = reserve("b", 1, ms(1), ms(2));
+        assert_eq!(verdict(1, vec![hold.clone(), later.clone()]), Verdict::Upheld);
+        assert_eq!(verdict(1, vec![hold, confirm("a", 20, 30), later]), Verdict::Violated);
+    }
+
+    #[test]
+    fn seats_are_weighed_and_the_witness_is_the_fewest_bookings() {
+        let operations = vec![
+            reserve("a", 1, 0, 10),
+            reserve("b", 1, 0, 11),
+            reserve("c", 3, 0, 12),
+            reserve("d", 2, 0, 13),
+        ];
+        let finding = only(&case(4, operations), Invariant::I1);
+        let witness = finding.witness.expect("5 seats at instant 12");
+        assert_eq!(witness.instant_ns, Some(12));
+        assert_eq!(witness.operations.len(), 3, "3 + 1 is not beyond 4, 3 + 1 + 1 is");
+    }
+
+    #[test]
+    fn no_booking_at_all_upholds_nothing() {
+        assert_eq!(verdict(1, vec![]), Verdict::Unknown);
+    }
+}

@@ -1,0 +1,79 @@
+//! I5: one effect per idempotency key.
+//!
+//! Every acknowledgement of one key names one booking, and no two rows have one key.
+
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
+
+use super::{Count, Evidence, witness};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I5);
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, operation) in evidence.case.history.indexed() {
+        let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) else {
+            continue;
+        };
+        let first = *told.entry(key).or_insert_with(|| {
+            count.examined += 1;
+            index
+        });
+        if evidence.case.history.operations[first].seen.booking != operation.seen.booking {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([first, index]),
+                ..witness(&operation.slot, format!("key {key} was acknowledged with two bookings"))
+            });
+        }
+    }
+    let mut rows: BTreeMap<&str, &BookingRow> = BTreeMap::new();
+    for row in evidence.case.end.iter().flat_map(|end| &end.bookings) {
+        if let Some(first) = rows.insert(&row.key, row) {
+            count.violation(|| Witness {
+                rows: vec![first.clone(), row.clone()],
+                ..witness(&row.slot, format!("key {} made two bookings", row.key))
+            });
+        }
+    }
+    Some(count.finding(
+        |examined| format!("each of {examined} keys had one effect"),
+        |violations, examined| format!("{violations} effects too many, of {examined} keys"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::{BookingStatus, Verdict};
+
+    use super::*;
+    use crate::{
+        Case,
+        fixture::{case, end, reserve, row},
+        invariants::only,
+    };
+
+    #[test]
+    fn a_key_that_is_told_of_one_booking_twice_had_one_effect() {
+        let operations = vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)];
+        assert_eq!(only(&case(9, operations), Invariant::I5).verdict, Verdict::Upheld);
+    }
+
+    #[test]
+    fn a_key_that_is_told_of_two_bookings_had_two_effects() {
+        let mut second = reserve("b", 1, 20, 30);
+        second.action = reserve("a", 1, 0, 0).action;
+        assert_eq!(
+            only(&case(9, vec![reserve("a", 1, 0, 10), second]), Invariant::I5).verdict,
+            Verdict::Violated
+        );
+    }
+
+    #[test]
+    fn a_key_with_two_rows_had_two_effects() {
+        let mut twin = row("b", BookingStatus::Pending, 1);
+        twin.key = "key-a".to_owned();
+        let rows = vec![row("a", BookingStatus::Pending, 1), twin];
+        let judged = Case { end: Some(end(9, 7, rows)), ..case(9, vec![reserve("a", 1, 0, 10)]) };
+        assert_eq!(only(&judged, Invariant::I5).verdict, Verdict::Violated);
+    }
+}

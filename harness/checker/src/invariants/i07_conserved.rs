@@ -1,0 +1,99 @@
+//! I7: seats are conserved: available + pending + confirmed = capacity, in every atomic read and at the end.
+//!
+//! A strategy can lose an update without promising a seat twice: then the counter and the bookings disagree, and only this
+//! invariant sees it.
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+
+use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I7);
+    check_reads(evidence, &mut count);
+    check_rows(evidence, &mut count);
+    if count.examined == 0 {
+        return None;
+    }
+    Some(count.finding(
+        |examined| format!("seats add up to the capacity in all {examined} reads and final rows"),
+        |violations, examined| {
+            format!("seats do not add up in {violations} of {examined} reads and final rows")
+        },
+    ))
+}
+
+fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
+    for (index, operation) in evidence.case.history.indexed() {
+        let seen = &operation.seen;
+        let (Action::Read, Outcome::Ok) = (&operation.action, operation.outcome) else { continue };
+        let (Some(available), Some(pending), Some(confirmed), Some(capacity)) =
+            (seen.available, seen.pending, seen.confirmed, seen.capacity)
+        else {
+            continue;
+        };
+        count.examine();
+        if available + pending + confirmed != capacity || available < 0 {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([index]),
+                ..witness(
+                    &operation.slot,
+                    format!("one read saw {available} available + {pending} pending + {confirmed} confirmed seats, and a capacity of {capacity}"),
+                )
+            });
+        }
+    }
+}
+
+fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
+    let taken = rows_by_slot(evidence);
+    for row in evidence.case.end.iter().flat_map(|end| &end.slots) {
+        count.examine();
+        let seats: i64 = taken[row.slot.as_str()].iter().map(|booking| booking.seats).sum();
+        if row.available + seats != row.capacity || row.available < 0 {
+            count.violation(|| {
+                witness(
+                    &row.slot,
+                    format!(
+                        "in the final rows {} seats are available and bookings take {seats}; the slot has {}",
+                        row.available, row.capacity
+                    ),
+                )
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::{BookingStatus, Verdict};
+
+    use super::*;
+    use crate::{
+        Case,
+        fixture::{case, end, read, row},
+        invariants::only,
+    };
+
+    #[test]
+    fn a_read_must_add_up() {
+        let judged = |available, pending, confirmed| {
+            let mut read = read(available, 0, 10);
+            (read.seen.pending, read.seen.confirmed, read.seen.capacity) =
+                (Some(pending), Some(confirmed), Some(9));
+            only(&case(9, vec![read]), Invariant::I7).verdict
+        };
+        assert_eq!(judged(4, 3, 2), Verdict::Upheld);
+        assert_eq!(judged(5, 3, 2), Verdict::Violated);
+        assert_eq!(judged(-1, 5, 5), Verdict::Violated, "it adds up, and is overbooked");
+    }
+
+    #[test]
+    fn the_final_rows_must_add_up() {
+        let judged = |available| {
+            let rows = vec![row("a", BookingStatus::Confirmed, 2), row("b", BookingStatus::Expired, 3)];
+            only(&Case { end: Some(end(9, available, rows)), ..case(9, vec![]) }, Invariant::I7).verdict
+        };
+        assert_eq!(judged(7), Verdict::Upheld);
+        assert_eq!(judged(8), Verdict::Violated);
+    }
+}

@@ -1,0 +1,116 @@
+//! I8: `sold_out` was true at some instant of the call that was told so.
+//!
+//! A client that asked for k seats and was told `sold_out` was wronged for certain if at every instant of its call at least k
+//! seats must have been free: if the most that can have been taken never exceeded capacity - k. Sound: no false alarms.
+//! It is not complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
+
+use super::{Count, Evidence, witness};
+use crate::{extrema::Maxima, occupancy::Steps};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I8);
+    let none = Steps::default();
+    let mut slots = std::collections::BTreeMap::new();
+    for (index, operation) in evidence.case.history.indexed() {
+        let (Action::Reserve { seats, .. }, Outcome::SoldOut) = (&operation.action, operation.outcome) else {
+            continue;
+        };
+        count.examine();
+        let slot = operation.slot.as_str();
+        let (most, maxima) = slots.entry(slot).or_insert_with(|| {
+            let steps = evidence.occupancies.get(slot).map_or(&none, |occupancy| &occupancy.most);
+            (steps, Maxima::of(steps.seats.clone()))
+        });
+        let within = most.within(operation.sent_ns, operation.returned_ns);
+        let taken = maxima.max(within.start, within.end).unwrap_or(0);
+        let capacity = evidence.capacities[slot];
+        if taken + i64::from(*seats) <= capacity {
+            count.violation(|| show(evidence, index, operation, capacity - taken));
+        }
+    }
+    // A run in which nobody was refused has no refusal that could be wrong; whether it was worth judging is I15's business.
+    if count.examined == 0 {
+        let summary = "nobody was told sold_out".to_owned();
+        return Some(Finding {
+            invariant: Invariant::I8,
+            verdict: slotproof_vocabulary::Verdict::Upheld,
+            summary,
+            examined: 0,
+            violations: 0,
+            witness: None,
+        });
+    }
+    Some(count.finding(
+        |examined| format!("none of {examined} sold_out answers is refuted by what clients were told"),
+        |violations, examined| {
+            format!("{violations} of {examined} sold_out answers were given while enough seats were free")
+        },
+    ))
+}
+
+fn show(evidence: &Evidence<'_>, index: usize, operation: &Operation, free: i64) -> Witness {
+    Witness {
+        instant_ns: Some(operation.returned_ns),
+        operations: evidence.case.history.show([index]),
+        ..witness(
+            &operation.slot,
+            format!("at every instant of this call at least {free} seats must have been free"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::Verdict;
+
+    use super::*;
+    use crate::{
+        fixture::{cancel, case, reserve, sold_out, unknown},
+        invariants::only,
+    };
+
+    fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
+        only(&case(capacity, operations), Invariant::I8).verdict
+    }
+
+    #[test]
+    fn sold_out_is_honest_when_the_seats_may_have_been_taken() {
+        assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 25, 40), sold_out(1, 20, 30)]),
+            Verdict::Upheld,
+            "the reserve was in flight"
+        );
+        assert_eq!(verdict(1, vec![unknown(reserve("a", 1, 0, 10)), sold_out(1, 20, 30)]), Verdict::Upheld);
+        let cancelled = cancel("a", 15, 25);
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), cancelled, sold_out(1, 20, 30)]),
+            Verdict::Upheld,
+            "not yet given back"
+        );
+    }
+
+    #[test]
+    fn sold_out_is_dishonest_when_seats_must_have_been_free() {
+        assert_eq!(verdict(1, vec![sold_out(1, 20, 30)]), Verdict::Violated);
+        assert_eq!(verdict(2, vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)]), Verdict::Violated);
+        let cancelled = cancel("a", 12, 15);
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), cancelled, sold_out(1, 20, 30)]),
+            Verdict::Violated
+        );
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 40, 50), sold_out(1, 20, 30)]),
+            Verdict::Violated,
+            "sent after the answer"
+        );
+    }
+
+    #[test]
+    fn a_wish_for_more_seats_than_are_left_is_refused_honestly() {
+        assert_eq!(verdict(3, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]), Verdict::Upheld);
+        assert_eq!(verdict(4, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]), Verdict::Violated);
+    }
+}

@@ -1,0 +1,114 @@
+//! I9: a read is possible at some instant of its call.
+//!
+//! A read of `available` seats is impossible for certain if capacity - available lies outside [least, most] at every instant of
+//! the call. Neighbouring steps overlap or touch, so the union over the call is one interval, and its ends decide. Sound.
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+
+use super::{Count, Evidence, witness};
+use crate::{extrema::Maxima, occupancy::Steps};
+
+/// Bounds of one slot, ready to be asked for a window.
+struct Bounds<'a> {
+    most: &'a Steps,
+    most_maxima: Maxima,
+    least: &'a Steps,
+    /// Maxima of the negated least: its minima.
+    least_minima: Maxima,
+}
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I9);
+    let mut slots = std::collections::BTreeMap::new();
+    for (index, operation) in evidence.case.history.indexed() {
+        let (Action::Read, Outcome::Ok, Some(available)) =
+            (&operation.action, operation.outcome, operation.seen.available)
+        else {
+            continue;
+        };
+        count.examine();
+        let slot = operation.slot.as_str();
+        let capacity = evidence.capacities[slot];
+        let taken = capacity - available;
+        let (fewest, most) = match evidence.occupancies.get(slot) {
+            None => (0, 0),
+            Some(occupancy) => {
+                let bounds = slots.entry(slot).or_insert_with(|| Bounds {
+                    most: &occupancy.most,
+                    most_maxima: Maxima::of(occupancy.most.seats.clone()),
+                    least: &occupancy.least,
+                    least_minima: Maxima::of(occupancy.least.seats.iter().map(|seats| -seats).collect()),
+                });
+                bounds.within(operation.sent_ns, operation.returned_ns)
+            }
+        };
+        if !(fewest..=most).contains(&taken) {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([index]),
+                ..witness(slot, format!("this read says that {taken} seats are taken; during its call it was {fewest} to {most}"))
+            });
+        }
+    }
+    if count.examined == 0 {
+        return None;
+    }
+    Some(count.finding(
+        |examined| format!("all {examined} reads were possible at some instant of their call"),
+        |violations, examined| {
+            format!("{violations} of {examined} reads were possible at no instant of their call")
+        },
+    ))
+}
+
+impl Bounds<'_> {
+    /// The least and the most seats that can have been taken at some instant of [from, to].
+    fn within(&self, from_ns: u64, to_ns: u64) -> (i64, i64) {
+        let most = self.most.within(from_ns, to_ns);
+        let most = self.most_maxima.max(most.start, most.end).unwrap_or(0);
+        let steps = self.least.within(from_ns, to_ns);
+        // Before the first step nothing is surely taken.
+        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns < *first);
+        let least =
+            if before_first { 0 } else { -self.least_minima.max(steps.start, steps.end).unwrap_or(0) };
+        (least, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::{Operation, Verdict};
+
+    use super::*;
+    use crate::{
+        fixture::{cancel, case, read, reserve, unknown},
+        invariants::only,
+    };
+
+    fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
+        only(&case(capacity, operations), Invariant::I9).verdict
+    }
+
+    #[test]
+    fn a_read_may_see_any_state_of_its_call() {
+        let held = || reserve("a", 1, 0, 10);
+        assert_eq!(verdict(3, vec![read(3, 0, 5)]), Verdict::Upheld);
+        assert_eq!(verdict(3, vec![held(), read(2, 20, 30)]), Verdict::Upheld);
+        assert_eq!(verdict(3, vec![held(), read(3, 5, 8)]), Verdict::Upheld, "the reserve was in flight");
+        assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(3, 25, 30)]), Verdict::Upheld);
+        assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(2, 25, 30)]), Verdict::Upheld);
+        assert_eq!(verdict(3, vec![unknown(held()), read(2, 90, 99)]), Verdict::Upheld);
+    }
+
+    #[test]
+    fn a_read_of_the_past_or_of_nothing_that_was_is_impossible() {
+        let held = || reserve("a", 1, 0, 10);
+        assert_eq!(verdict(3, vec![held(), read(3, 20, 30)]), Verdict::Violated, "stale");
+        assert_eq!(verdict(3, vec![held(), read(1, 20, 30)]), Verdict::Violated, "too few");
+        assert_eq!(
+            verdict(3, vec![held(), cancel("a", 20, 40), read(2, 50, 60)]),
+            Verdict::Violated,
+            "after the cancel"
+        );
+        assert_eq!(verdict(3, vec![read(2, 0, 5)]), Verdict::Violated);
+    }
+}

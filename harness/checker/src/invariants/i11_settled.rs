@@ -1,0 +1,106 @@
+//! I11: no under-selling: once the run has settled, free seats can be bought and no hold has leaked.
+//!
+//! After the last answer the harness waits until every hold has run out and been swept, and then reserves one seat of each slot
+//! itself. Nobody else is there any more, so a free seat must be sold to it.
+
+use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
+
+use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
+
+/// How late a sweep may be: longer than any sweeper sleeps.
+const SWEEP_GRACE_MS: i64 = 2_000;
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let end = evidence.case.end.as_ref()?;
+    let mut count = Count::new(Invariant::I11);
+    for row in &end.bookings {
+        count.examine();
+        if let Some(overdue_ms) = row.overdue_ms.filter(|overdue_ms| *overdue_ms > SWEEP_GRACE_MS) {
+            count.violation(|| leaked(row, overdue_ms));
+        }
+    }
+    let taken = rows_by_slot(evidence);
+    for (index, operation) in evidence.case.history.indexed() {
+        let probing = Some(operation.client) == evidence.case.prober;
+        let Action::Reserve { seats, .. } = operation.action else { continue };
+        if !probing || operation.outcome == Outcome::Unknown {
+            continue;
+        }
+        count.examine();
+        let used: i64 = taken.get(operation.slot.as_str()).into_iter().flatten().map(|row| row.seats).sum();
+        let free = evidence.capacities[operation.slot.as_str()] - used;
+        if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([index]),
+                ..witness(
+                    &operation.slot,
+                    format!("{free} seats were free after the run had settled, and this could not buy one"),
+                )
+            });
+        }
+    }
+    Some(count.finding(
+        |examined| {
+            format!("free seats could be bought and no hold had leaked, in {examined} rows and probes")
+        },
+        |violations, examined| {
+            format!("{violations} of {examined} rows and probes show seats that nobody can buy")
+        },
+    ))
+}
+
+fn leaked(row: &BookingRow, overdue_ms: i64) -> Witness {
+    Witness {
+        rows: vec![row.clone()],
+        ..witness(
+            &row.slot,
+            format!("the hold of booking {} ran out {overdue_ms} ms ago and still takes seats", row.booking),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::{BookingStatus, Operation, Verdict};
+
+    use super::*;
+    use crate::{
+        Case,
+        fixture::{case, end, reserve, row, sold_out},
+        invariants::only,
+    };
+
+    fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
+        only(&Case { end: Some(end(1, 0, rows)), prober: Some(1), ..case(1, operations) }, Invariant::I11)
+            .verdict
+    }
+
+    #[test]
+    fn a_probe_that_buys_a_free_seat_or_finds_none_is_content() {
+        assert_eq!(
+            verdict(vec![reserve("a", 1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
+            Verdict::Upheld
+        );
+        assert_eq!(
+            verdict(vec![sold_out(1, 0, 10)], vec![row("a", BookingStatus::Confirmed, 1)]),
+            Verdict::Upheld
+        );
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_a_free_seat_convicts() {
+        assert_eq!(
+            verdict(vec![sold_out(1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
+            Verdict::Violated
+        );
+    }
+
+    #[test]
+    fn a_hold_that_outlives_its_time_has_leaked() {
+        let mut hold = row("a", BookingStatus::Pending, 1);
+        hold.overdue_ms = Some(SWEEP_GRACE_MS);
+        assert_eq!(verdict(vec![], vec![hold.clone()]), Verdict::Upheld);
+        hold.overdue_ms = Some(SWEEP_GRACE_MS + 1);
+        assert_eq!(verdict(vec![], vec![hold]), Verdict::Violated);
+    }
+}

@@ -1,0 +1,61 @@
+//! I12: no booking id is given to two keys.
+
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+
+use super::{Count, Evidence, witness};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut count = Count::new(Invariant::I12);
+    let mut owners: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    for (index, operation) in evidence.case.history.indexed() {
+        let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
+            (&operation.action, operation.outcome, &operation.seen.booking)
+        else {
+            continue;
+        };
+        let (owner, first) = *owners.entry(booking).or_insert_with(|| {
+            count.examined += 1;
+            (key, index)
+        });
+        if owner != key {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([first, index]),
+                ..witness(
+                    &operation.slot,
+                    format!("booking {booking} was given to the keys {owner} and {key}"),
+                )
+            });
+        }
+    }
+    Some(count.finding(
+        |examined| format!("each of {examined} booking ids belongs to one key"),
+        |violations, examined| {
+            format!("{violations} times one of {examined} booking ids was given to another key")
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::Verdict;
+
+    use super::*;
+    use crate::{
+        fixture::{case, reserve},
+        invariants::only,
+    };
+
+    #[test]
+    fn a_booking_id_belongs_to_one_key() {
+        let mut stolen = reserve("a", 1, 5, 15);
+        stolen.action = reserve("b", 1, 0, 0).action;
+        let verdict = |operations| only(&case(9, operations), Invariant::I12).verdict;
+        assert_eq!(
+            verdict(vec![reserve("a", 1, 0, 10), reserve("b", 1, 0, 10), reserve("a", 1, 20, 30)]),
+            Verdict::Upheld
+        );
+        assert_eq!(verdict(vec![reserve("a", 1, 0, 10), stolen]), Verdict::Violated);
+    }
+}

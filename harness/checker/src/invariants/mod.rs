@@ -1,0 +1,150 @@
+//! The invariants, one file each, in their order.
+//!
+//! Every file has one function from evidence to a finding, or to none where the evidence that it needs was never collected.
+
+mod i01_promised;
+mod i02_taken;
+mod i03_lost;
+mod i04_phantom;
+mod i05_one_effect;
+mod i06_one_life;
+mod i07_conserved;
+mod i08_sold_out;
+mod i09_read;
+mod i11_settled;
+mod i12_identity;
+mod i13_audit;
+mod i15_worth;
+
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
+
+use crate::{
+    Case,
+    occupancy::{self, Occupancy},
+    tenure::{self, Tenure},
+};
+
+/// A case, and what several invariants derive from it.
+struct Evidence<'a> {
+    case: &'a Case,
+    capacities: BTreeMap<&'a str, i64>,
+    tenures: BTreeMap<&'a str, Tenure<'a>>,
+    occupancies: BTreeMap<&'a str, Occupancy>,
+}
+
+pub(crate) fn judge(case: &Case) -> Vec<Finding> {
+    let tenures = tenure::tenures(&case.history);
+    let occupancies = occupancy::of(&case.history, &tenures);
+    let evidence = Evidence { case, capacities: case.capacities(), tenures, occupancies };
+    let findings = [
+        i01_promised::check(&evidence),
+        i02_taken::check(&evidence),
+        i03_lost::check(&evidence),
+        i04_phantom::check(&evidence),
+        i05_one_effect::check(&evidence),
+        i06_one_life::check(&evidence),
+        i07_conserved::check(&evidence),
+        i08_sold_out::check(&evidence),
+        i09_read::check(&evidence),
+        i11_settled::check(&evidence),
+        i12_identity::check(&evidence),
+        i13_audit::check(&evidence),
+        i15_worth::check(&evidence),
+    ];
+    let cut_off = case.history.cut_off.as_deref();
+    findings.into_iter().flatten().map(|finding| without_the_missing(finding, cut_off)).collect()
+}
+
+/// A history that breaks off may lack just the cancel that excuses, or the reserve that explains: what rests on it is unknown.
+fn without_the_missing(finding: Finding, cut_off: Option<&str>) -> Finding {
+    let stands_without_history = match finding.invariant {
+        // What the service itself logged and stored needs no history to convict it.
+        Invariant::I2 | Invariant::I6 | Invariant::I13 => true,
+        _ => false,
+    };
+    match cut_off {
+        Some(reason) if !stands_without_history => Finding {
+            verdict: Verdict::Unknown,
+            summary: reason.to_owned(),
+            violations: 0,
+            witness: None,
+            ..finding
+        },
+        _ => finding,
+    }
+}
+
+/// What one check counted.
+struct Count {
+    invariant: Invariant,
+    examined: u64,
+    violations: u64,
+    witness: Option<Witness>,
+}
+
+impl Count {
+    fn new(invariant: Invariant) -> Self {
+        Self { invariant, examined: 0, violations: 0, witness: None }
+    }
+
+    fn examine(&mut self) {
+        self.examined += 1;
+    }
+
+    /// Counts a violation; the first one is shown.
+    fn violation(&mut self, witness: impl FnOnce() -> Witness) {
+        self.violations += 1;
+        if self.witness.is_none() {
+            self.witness = Some(witness());
+        }
+    }
+
+    /// Nothing examined is nothing upheld.
+    fn finding(
+        self,
+        upheld: impl FnOnce(u64) -> String,
+        violated: impl FnOnce(u64, u64) -> String,
+    ) -> Finding {
+        let Self { invariant, examined, violations, witness } = self;
+        let (verdict, summary) = match (examined, violations) {
+            (0, _) => (Verdict::Unknown, "there was nothing to examine".to_owned()),
+            (_, 0) => (Verdict::Upheld, upheld(examined)),
+            _ => (Verdict::Violated, violated(violations, examined)),
+        };
+        Finding { invariant, verdict, summary, examined, violations, witness }
+    }
+}
+
+/// A witness without evidence; callers add theirs.
+fn witness(slot: &str, explanation: impl Into<String>) -> Witness {
+    Witness {
+        slot: slot.to_owned(),
+        explanation: explanation.into(),
+        instant_ns: None,
+        operations: Vec::new(),
+        records: Vec::new(),
+        rows: Vec::new(),
+    }
+}
+
+/// The fewest of some holders of seats that together exceed `capacity`: the largest first.
+fn fewest_beyond<T>(mut holders: Vec<(i64, T)>, capacity: i64) -> Vec<T> {
+    holders.sort_by_key(|(seats, _)| std::cmp::Reverse(*seats));
+    let mut sum = 0;
+    let mut fewest = Vec::new();
+    for (seats, holder) in holders {
+        if sum > capacity {
+            break;
+        }
+        sum += seats;
+        fewest.push(holder);
+    }
+    fewest
+}
+
+#[cfg(test)]
+fn only(case: &Case, invariant: Invariant) -> Finding {
+    judge(case).into_iter().find(|finding| finding.invariant == invariant).expect("it was judged")
+}

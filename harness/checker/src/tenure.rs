@@ -1,0 +1,174 @@
+//! Tenure: for how long a booking took its seats, as far as its client can know.
+//!
+//! Two intervals bound it. *Surely* taken: from the return of the reserve that acknowledged it, to the first instant at which
+//! it may have been given back, which is the sending of a cancel, or for a hold that was not confirmed, the earliest instant
+//! at which it can have run out. *Possibly* taken: from the sending of its first reserve, to the return of a cancel that was
+//! acknowledged; a hold that ran out is given back by a sweeper whose instant no client sees, so it may be taken for ever.
+//!
+//! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and the possible one longer.
+
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{Action, Operation, Outcome};
+
+use crate::History;
+
+/// A half-open interval [from, to) of the history's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interval {
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
+}
+
+/// What clients know about one booking.
+#[derive(Debug, Clone)]
+pub(crate) struct Tenure<'a> {
+    pub(crate) slot: &'a str,
+    pub(crate) booking: &'a str,
+    pub(crate) seats: i64,
+    /// Indexes of the reserves that were acknowledged with this booking, in the order of the file.
+    pub(crate) reserves: Vec<usize>,
+    /// The confirm that was acknowledged first.
+    pub(crate) confirmed: Option<usize>,
+    /// The cancel that was acknowledged first.
+    pub(crate) cancelled: Option<usize>,
+    /// Whether any cancel may have had its effect: acknowledged or unknown.
+    pub(crate) maybe_cancelled: bool,
+    reserve_sent_ns: u64,
+    reserve_returned_ns: u64,
+    /// The earliest instant at which the hold can have run out.
+    hold_over_ns: Option<u64>,
+    cancel_sent_ns: Option<u64>,
+    cancel_returned_ns: Option<u64>,
+}
+
+impl Tenure<'_> {
+    /// While the seats were surely taken; `None` when there is no such instant.
+    pub(crate) fn surely(&self) -> Option<Interval> {
+        let over = if self.confirmed.is_some() { None } else { self.hold_over_ns };
+        let to_ns = self.cancel_sent_ns.unwrap_or(u64::MAX).min(over.unwrap_or(u64::MAX));
+        let from_ns = self.reserve_returned_ns;
+        (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
+    }
+
+    /// While the seats may have been taken.
+    pub(crate) fn possibly(&self) -> Interval {
+        // At the very instant of the cancel's return the seats may still have been taken.
+        let to_ns = self.cancel_returned_ns.map_or(u64::MAX, |returned_ns| returned_ns.saturating_add(1));
+        Interval { from_ns: self.reserve_sent_ns, to_ns }
+    }
+}
+
+/// Every acknowledged booking, by its id.
+pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
+    let mut tenures: BTreeMap<&str, Tenure<'_>> = BTreeMap::new();
+    for (index, operation) in history.indexed() {
+        if let (Action::Reserve { seats, .. }, Outcome::Ok, Some(booking)) =
+            (&operation.action, operation.outcome, &operation.seen.booking)
+        {
+            let tenure =
+                tenures.entry(booking).or_insert_with(|| Tenure::new(operation, booking, i64::from(*seats)));
+            tenure.reserves.push(index);
+            tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(operation.sent_ns);
+            tenure.reserve_returned_ns = tenure.reserve_returned_ns.min(operation.returned_ns);
+            tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation));
+        }
+    }
+    for (index, operation) in history.indexed() {
+        let booking = match &operation.action {
+            Action::Confirm { booking } | Action::Cancel { booking } => booking,
+            Action::Reserve { .. } | Action::Read => continue,
+        };
+        let Some(tenure) = tenures.get_mut(booking.as_str()) else { continue };
+        match (&operation.action, operation.outcome) {
+            (Action::Confirm { .. }, Outcome::Ok) => tenure.confirmed = tenure.confirmed.or(Some(index)),
+            (Action::Cancel { .. }, Outcome::Ok) => {
+                tenure.cancelled = tenure.cancelled.or(Some(index));
+                tenure.maybe_cancelled = true;
+                tenure.cancel_sent_ns = earliest(tenure.cancel_sent_ns, Some(operation.sent_ns));
+                tenure.cancel_returned_ns = earliest(tenure.cancel_returned_ns, Some(operation.returned_ns));
+            }
+            (Action::Cancel { .. }, Outcome::Unknown) => {
+                tenure.maybe_cancelled = true;
+                tenure.cancel_sent_ns = earliest(tenure.cancel_sent_ns, Some(operation.sent_ns));
+            }
+            // A confirm that is unknown proves nothing; a refused one changed nothing.
+            _ => {}
+        }
+    }
+    tenures
+}
+
+impl<'a> Tenure<'a> {
+    fn new(operation: &'a Operation, booking: &'a str, seats: i64) -> Self {
+        Self {
+            slot: &operation.slot,
+            booking,
+            seats,
+            reserves: Vec::new(),
+            confirmed: None,
+            cancelled: None,
+            maybe_cancelled: false,
+            reserve_sent_ns: u64::MAX,
+            reserve_returned_ns: u64::MAX,
+            hold_over_ns: None,
+            cancel_sent_ns: None,
+            cancel_returned_ns: None,
+        }
+    }
+}
+
+/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this. `None`: it is no hold.
+fn hold_over_ns(reserve: &Operation) -> Option<u64> {
+    reserve.seen.hold_ms.map(|hold_ms| reserve.sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
+}
+
+fn earliest(left: Option<u64>, right: Option<u64>) -> Option<u64> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{cancel, confirm, history, ms, reserve, unknown};
+
+    fn one(operations: Vec<Operation>) -> (Option<(u64, u64)>, (u64, u64)) {
+        let history = history(operations);
+        let tenures = tenures(&history);
+        let tenure = &tenures["b"];
+        let pair = |interval: Interval| (interval.from_ns, interval.to_ns);
+        (tenure.surely().map(pair), pair(tenure.possibly()))
+    }
+
+    #[test]
+    fn a_booking_is_surely_taken_from_its_acknowledgement_until_a_cancel_is_sent() {
+        assert_eq!(one(vec![reserve("b", 1, 10, 20)]), (Some((20, u64::MAX)), (10, u64::MAX)));
+        assert_eq!(one(vec![reserve("b", 1, 10, 20), cancel("b", 30, 40)]), (Some((20, 30)), (10, 41)));
+    }
+
+    #[test]
+    fn an_unknown_cancel_ends_the_sure_interval_and_not_the_possible_one() {
+        assert_eq!(
+            one(vec![reserve("b", 1, 10, 20), unknown(cancel("b", 30, 40))]),
+            (Some((20, 30)), (10, u64::MAX))
+        );
+    }
+
+    #[test]
+    fn a_hold_may_have_run_out_unless_it_was_confirmed() {
+        let hold = |mut operation: Operation| {
+            operation.seen.hold_ms = Some(5);
+            operation
+        };
+        assert_eq!(one(vec![hold(reserve("b", 1, 10, 20))]).0, Some((20, 10 + ms(5))));
+        assert_eq!(one(vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, 40)]).0, Some((20, u64::MAX)));
+        assert_eq!(
+            one(vec![hold(reserve("b", 1, 10, 20)), unknown(confirm("b", 30, 40))]).0,
+            Some((20, 10 + ms(5)))
+        );
+        assert_eq!(one(vec![hold(reserve("b", 1, 10, ms(6)))]).0, None, "acknowledged after it ran out");
+    }
+}

@@ -1,0 +1,168 @@
+//! The recording client: makes one call at a time, and writes down what it asked, when, and what it was told.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::RequestBuilder;
+use slotproof_vocabulary::{Action, Operation, Outcome};
+
+use crate::{
+    answer::{Answer, Expected},
+    clock,
+    recorder::Recorder,
+};
+
+/// What all clients of a load share.
+pub struct Site {
+    /// One pool of connections for everybody: a client of its own costs each user 3 ms and 138 KB (measured).
+    pub http: reqwest::Client,
+    /// Base URLs of the replicas; clients are spread over them by their number.
+    pub targets: Vec<String>,
+    /// Told apart from every other load on the same service: the first part of every idempotency key.
+    pub run: String,
+    /// How long a client waits before it calls the outcome unknown.
+    pub timeout: Duration,
+}
+
+impl Site {
+    /// # Errors
+    /// The TLS roots of the machine cannot be read.
+    pub fn new(targets: Vec<String>, run: String, timeout: Duration) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(usize::MAX)
+            .build()?;
+        Ok(Self { http, targets, run, timeout })
+    }
+}
+
+/// One client.
+pub struct Client {
+    site: Arc<Site>,
+    recorder: Recorder,
+    target: String,
+    number: u64,
+    /// After `unknown` the old process may still be in flight for ever, so a new number continues.
+    process: u64,
+    /// Distance between the process numbers of one client.
+    clients: u64,
+    reserves: u64,
+}
+
+impl Client {
+    /// Client `number` of `clients`.
+    pub fn new(site: Arc<Site>, recorder: Recorder, number: u64, clients: u64) -> Self {
+        let replicas = site.targets.len() as u64;
+        let target = site.targets[usize::try_from(number % replicas).expect("an index of a vector")].clone();
+        Self { site, recorder, target, number, process: number, clients, reserves: 0 }
+    }
+
+    /// Asks for seats.
+    pub async fn reserve(&mut self, slot: &str, seats: u32, scheduled_ns: u64) -> Told {
+        self.reserves += 1;
+        let key = format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves);
+        let request = self
+            .site
+            .http
+            .post(format!("{}/v1/slots/{slot}/bookings", self.target))
+            .header("idempotency-key", &key)
+            .json(&serde_json::json!({"seats": seats}));
+        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, request, Expected::Booking).await
+    }
+
+    /// Confirms a booking.
+    pub async fn confirm(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
+        let request = self.site.http.post(format!("{}/v1/bookings/{booking}/confirm", self.target));
+        let action = Action::Confirm { booking: booking.to_owned() };
+        self.call(slot, action, scheduled_ns, request, Expected::Booking).await
+    }
+
+    /// Cancels a booking.
+    pub async fn cancel(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
+        let request = self.site.http.delete(format!("{}/v1/bookings/{booking}", self.target));
+        let action = Action::Cancel { booking: booking.to_owned() };
+        self.call(slot, action, scheduled_ns, request, Expected::Booking).await
+    }
+
+    /// Reads the slot.
+    pub async fn read(&mut self, slot: &str, scheduled_ns: u64) -> Told {
+        let request = self.site.http.get(format!("{}/v1/slots/{slot}", self.target));
+        self.call(slot, Action::Read, scheduled_ns, request, Expected::Slot).await
+    }
+
+    /// Hands what is still buffered to the recorder.
+    pub async fn finish(mut self) {
+        self.recorder.flush().await;
+    }
+
+    async fn call(
+        &mut self,
+        slot: &str,
+        action: Action,
+        scheduled_ns: u64,
+        request: RequestBuilder,
+        expected: Expected,
+    ) -> Told {
+        let sent_ns = clock::now_ns();
+        let answer = attempt(request, expected).await;
+        let returned_ns = clock::now_ns();
+        let told = Told {
+            outcome: answer.outcome,
+            returned_ns,
+            booking: answer.seen.booking.clone(),
+            available: answer.seen.available,
+        };
+        let mut seen = answer.seen;
+        if !matches!(action, Action::Reserve { .. }) {
+            // The booking that it was about stands in the action.
+            seen.booking = None;
+        }
+        let operation = Operation {
+            client: self.number,
+            process: self.process,
+            slot: slot.to_owned(),
+            action,
+            scheduled_ns,
+            sent_ns,
+            returned_ns,
+            attempts: 1,
+            outcome: answer.outcome,
+            reason: answer.reason,
+            seen,
+        };
+        self.recorder.record(operation).await;
+        if told.outcome == Outcome::Unknown {
+            self.process += self.clients;
+        }
+        told
+    }
+}
+
+/// What a scenario may react to.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the client knows.
+    pub outcome: Outcome,
+    /// When it knew.
+    pub returned_ns: u64,
+    /// The booking, when one was made or changed.
+    pub booking: Option<String>,
+    /// Seats left, when the answer said so.
+    pub available: Option<i64>,
+}
+
+async fn attempt(request: RequestBuilder, expected: Expected) -> Answer {
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => return Answer::failed(&error),
+    };
+    let status = response.status().as_u16();
+    match response.bytes().await {
+        Ok(body) => Answer::of(status, &body, expected),
+        // The status had come and the rest did not: whatever it was about to say, it was not said.
+        Err(error) if error.is_timeout() => Answer::unknown("timeout"),
+        Err(_) => Answer::unknown("connection_lost"),
+    }
+}

@@ -1,0 +1,119 @@
+//! `flash_sale`: everyone wants the one slot at the one instant, and keeps trying.
+//!
+//! A client reserves; with seats in hand it mostly confirms, sometimes gives up at once, sometimes just walks away and lets
+//! the hold run out. Most of those who confirmed cancel a while later, so that seats are sold again and again for as long
+//! as the run lasts, and the moment in which a slot is overbooked keeps coming back. Told `sold_out`, a client looks at the
+//! slot now and then, and tries again.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use slotproof_vocabulary::Outcome;
+
+use crate::client::Client;
+use crate::clock;
+
+/// How many of a hundred reserves ask for so many seats.
+const SEATS_PERCENT: [(u32, u32); 3] = [(1, 80), (2, 15), (3, 5)];
+/// What a hundred clients with seats in hand do; the rest confirm.
+const GIVE_UP_PERCENT: u32 = 10;
+const WALK_AWAY_PERCENT: u32 = 5;
+/// How many of a hundred that confirmed cancel later.
+const CANCEL_PERCENT: u32 = 90;
+/// How many of a hundred that were told `sold_out` read the slot before they try again.
+const LOOK_PERCENT: u32 = 20;
+
+/// Thinking times in milliseconds: between seats in hand and confirming, ...
+const DECIDE_MS: std::ops::Range<u64> = 10..150;
+/// ... between confirming and cancelling, ...
+const KEEP_MS: std::ops::Range<u64> = 200..1_500;
+/// ... and before the next try.
+const RETRY_MS: std::ops::Range<u64> = 50..300;
+
+/// One client's life, from the opening of the gate to the end.
+pub(crate) async fn live(
+    client: &mut Client,
+    slot: &str,
+    rng: &mut ChaCha8Rng,
+    opening_ns: u64,
+    end_ns: u64,
+) {
+    let mut scheduled_ns = opening_ns;
+    while scheduled_ns < end_ns {
+        clock::sleep_until(scheduled_ns).await;
+        let told = client.reserve(slot, seats(rng), scheduled_ns).await;
+        let done_ns = match (told.outcome, told.booking) {
+            (Outcome::Ok, Some(booking)) => hold(client, slot, &booking, rng, told.returned_ns, end_ns).await,
+            (Outcome::SoldOut, _) if percent(rng, LOOK_PERCENT) => {
+                let look_ns = told.returned_ns;
+                client.read(slot, look_ns).await.returned_ns
+            }
+            _ => told.returned_ns,
+        };
+        scheduled_ns = done_ns + think(rng, RETRY_MS);
+    }
+}
+
+/// What becomes of seats in hand; answers with the instant at which the client is free again.
+async fn hold(
+    client: &mut Client,
+    slot: &str,
+    booking: &str,
+    rng: &mut ChaCha8Rng,
+    held_ns: u64,
+    end_ns: u64,
+) -> u64 {
+    let choice = rng.random_range(0..100);
+    if choice < WALK_AWAY_PERCENT {
+        return held_ns;
+    }
+    let decided_ns = held_ns + think(rng, DECIDE_MS);
+    if decided_ns >= end_ns {
+        return decided_ns;
+    }
+    clock::sleep_until(decided_ns).await;
+    if choice < WALK_AWAY_PERCENT + GIVE_UP_PERCENT {
+        return client.cancel(slot, booking, decided_ns).await.returned_ns;
+    }
+    let confirmed = client.confirm(slot, booking, decided_ns).await;
+    let cancel_ns = confirmed.returned_ns + think(rng, KEEP_MS);
+    if confirmed.outcome != Outcome::Ok || !percent(rng, CANCEL_PERCENT) || cancel_ns >= end_ns {
+        return confirmed.returned_ns;
+    }
+    clock::sleep_until(cancel_ns).await;
+    client.cancel(slot, booking, cancel_ns).await.returned_ns
+}
+
+fn seats(rng: &mut ChaCha8Rng) -> u32 {
+    let mut choice = rng.random_range(0..100);
+    for (seats, weight) in SEATS_PERCENT {
+        if choice < weight {
+            return seats;
+        }
+        choice -= weight;
+    }
+    1
+}
+
+fn percent(rng: &mut ChaCha8Rng, share: u32) -> bool {
+    rng.random_range(0..100) < share
+}
+
+/// Nanoseconds.
+fn think(rng: &mut ChaCha8Rng, range_ms: std::ops::Range<u64>) -> u64 {
+    rng.random_range(range_ms.start * 1_000_000..range_ms.end * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn the_shares_of_seats_add_up_and_every_size_occurs() {
+        assert_eq!(SEATS_PERCENT.iter().map(|(_, weight)| weight).sum::<u32>(), 100);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let drawn: std::collections::BTreeSet<u32> = (0..1_000).map(|_| seats(&mut rng)).collect();
+        assert_eq!(drawn, [1, 2, 3].into());
+    }
+}
