@@ -1,2 +1,37 @@
-//! Under construction.
-fn main() {}
+//! `slotproof`: load testing and correctness verification for booking services.
+
+mod cli;
+mod commands;
+mod environment;
+mod exit_code;
+
+mod collection;
+mod judging;
+mod replicas;
+mod run_directory;
+mod sampling;
+mod summary;
+mod terminal;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are what was asked for; everything else is a mistake on the command line.
+            return if error.use_stderr() { exit_code::USAGE.into() } else { exit_code::UPHELD.into() };
+        }
+    };
+    match cli.run() {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("slotproof: {error:#}");
+            exit_code::of_error(&error).into()
+        }
+    }
+}

@@ -1,1 +1,41 @@
-//! Under construction.
+//! x
+
+mod pessimistic;
+mod optimistic;
+mod conditional;
+
+mod unprotected;
+mod lost_update;
+
+mod strategy;
+mod database;
+mod world;
+mod step;
+mod protocol;
+mod properties;
+mod budget;
+mod search;
+mod sentences;
+mod exploration;
+
+pub use exploration::{Expectation, Exploration, Limits, PropertyResult, Size, explore, properties_of};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotproof_vocabulary::StrategyKind;
+    #[test]
+    fn census() {
+        for (clients, capacity) in [(2, 1), (3, 2)] {
+            for kind in StrategyKind::ALL {
+                let start = std::time::Instant::now();
+                let e = explore(kind, Size { clients, capacity }, Limits { states: 2_500_000, time: std::time::Duration::from_secs(60) });
+                println!("{kind} {clients}/{capacity}: {} depth {} complete {} in {:?}", e.unique_states, e.depth, e.complete, start.elapsed());
+                for p in e.properties {
+                    println!("   {} {}", p.name, p.verdict);
+                    for s in p.counterexample.into_iter().flatten() { println!("       {s}"); }
+                }
+            }
+        }
+    }
+}

@@ -84,7 +84,7 @@ impl<S: Strategy> World<S> {
         if call == id.call {
             client.phase = match answer {
                 Answer::Ok { booking } => Phase::Holding { booking, told_by: call },
-                Answer::SoldOut { version } => Phase::SoldOut { honest: full_at == Some(version) },
+                Answer::SoldOut { version } => Phase::SoldOut { honest: full_at.is_some() && version < 255 },
                 Answer::RetryLater => Phase::RetryLater,
             };
         }
@@ -117,7 +117,7 @@ impl<S: Strategy> World<S> {
         }
         for client in &mut self.clients {
             if let Phase::Waiting { full_at, .. } = &mut client.phase {
-                *full_at = Some(self.database.slot.version);
+                *full_at = None;
             }
         }
     }

@@ -121,7 +121,7 @@ fn servers(report: &RunReport) -> String {
 }
 
 fn table(table: &Table, rows_max: usize) -> String {
-    let titles: Vec<_> = table.columns.iter().map(|column| column.title).collect();
+    let titles: Vec<_> = table.columns.iter().map(|column| column.title.as_ref()).collect();
     let rules: Vec<_> = table.columns.iter().map(|column| rule(column.align)).collect();
     let mut text = format!("| {} |\n| {} |\n", titles.join(" | "), rules.join(" | "));
     let (rows, left_out) = table.first(rows_max);

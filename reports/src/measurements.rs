@@ -13,9 +13,8 @@ pub(crate) struct LatencyLine<'a> {
     pub(crate) operation: &'a str,
     pub(crate) outcome: &'a str,
     pub(crate) count: String,
-    pub(crate) response: [String; 5],
-    pub(crate) service: [String; 5],
-    pub(crate) lag: [String; 5],
+    /// Response, service and send lag; of each p50, p90, p99, p99.9 and the maximum.
+    pub(crate) groups: [[String; 5]; 3],
 }
 
 /// The latency table: an operation's line over all outcomes, then its outcomes.
@@ -28,9 +27,7 @@ fn latency_line(latency: &Latency) -> LatencyLine<'_> {
         operation: &latency.operation,
         outcome: latency.outcome.as_deref().unwrap_or("all"),
         count: quantity::count(latency.count),
-        response: percentiles(&latency.response),
-        service: percentiles(&latency.service),
-        lag: percentiles(&latency.lag),
+        groups: [&latency.response, &latency.service, &latency.lag].map(percentiles),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables: built once from the report, written by each format in its own way.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// A table of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,9 +10,9 @@ pub(crate) struct Table {
 }
 
 /// A column and the side that its texts keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
-    pub(crate) title: &'static str,
+    pub(crate) title: Cow<'static, str>,
     pub(crate) align: Align,
 }
 
@@ -24,13 +24,13 @@ pub(crate) enum Align {
 }
 
 /// A column of words.
-pub(crate) const fn words(title: &'static str) -> Column {
-    Column { title, align: Align::Left }
+pub(crate) fn words(title: impl Into<Cow<'static, str>>) -> Column {
+    Column { title: title.into(), align: Align::Left }
 }
 
 /// A column of numbers.
-pub(crate) const fn numbers(title: &'static str) -> Column {
-    Column { title, align: Align::Right }
+pub(crate) fn numbers(title: impl Into<Cow<'static, str>>) -> Column {
+    Column { title: title.into(), align: Align::Right }
 }
 
 impl Column {
@@ -66,7 +66,7 @@ impl Table {
             cells.chain([self.columns[column].title.chars().count()]).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
-        let titles: Vec<_> = self.columns.iter().map(|column| column.title.to_owned()).collect();
+        let titles: Vec<_> = self.columns.iter().map(|column| column.title.to_string()).collect();
         let mut text = String::new();
         for row in std::iter::once(&titles).chain(rows) {
             let mut line = String::new();
@@ -89,7 +89,7 @@ impl Table {
 
     /// The whole table as CSV (RFC 4180, lines ended by a line feed).
     pub(crate) fn csv(&self) -> String {
-        let titles: Vec<_> = self.columns.iter().map(|column| field(column.title)).collect();
+        let titles: Vec<_> = self.columns.iter().map(|column| field(&column.title)).collect();
         let mut csv = titles.join(",");
         csv.push('\n');
         for row in &self.rows {

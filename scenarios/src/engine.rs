@@ -98,11 +98,11 @@ pub enum LoadError {
     Hatching(u32),
 }
 
-/// Runs the load to its end. `report` is called twice a second, from another thread than the clients'.
+/// Runs the load to its end, and answers with how far it came. `report` is called twice a second while it runs.
 ///
 /// # Errors
 /// See [`LoadError`]. A history that was begun is kept.
-pub async fn run(order: LoadOrder, report: impl Fn(Progress) + Send + 'static) -> Result<(), LoadError> {
+pub async fn run(order: LoadOrder, report: impl Fn(Progress) + Send + 'static) -> Result<Progress, LoadError> {
     order.plan.validate()?;
     if order.slots.is_empty() {
         return Err(LoadError::Nothing("slot"));
@@ -119,12 +119,13 @@ pub async fn run(order: LoadOrder, report: impl Fn(Progress) + Send + 'static) -
         HistoryWriter::create(&order.history).map_err(|source| unwritten(&order.history, source))?;
     let gate = Arc::new(Gate::new(plan.clients));
 
-    let reporter = tokio::spawn(report_regularly(writer.tally(), Arc::clone(&gate), report));
+    let tally = writer.tally();
+    let reporter = tokio::spawn(report_regularly(Arc::clone(&tally), Arc::clone(&gate), report));
     let attacked = attack(&order, site, recorder, Arc::clone(&gate)).await;
     reporter.abort();
     writer.finish().map_err(|source| unwritten(&order.history, source))?;
     attacked?;
-    if gate.opening_ns().is_none() { Err(LoadError::Hatching(plan.clients)) } else { Ok(()) }
+    if gate.opening_ns().is_none() { Err(LoadError::Hatching(plan.clients)) } else { Ok(progress(&tally, &gate)) }
 }
 
 /// Each client is one goose user that runs one transaction: its whole life. So goose ends when the last life has ended,
@@ -202,12 +203,13 @@ async fn report_regularly(tally: Arc<Tally>, gate: Arc<Gate>, report: impl Fn(Pr
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     loop {
         ticks.tick().await;
-        let elapsed_ns = gate.opening_ns().map_or(0, |opening_ns| clock::now_ns().saturating_sub(opening_ns));
-        report(Progress {
-            elapsed_ms: elapsed_ns / 1_000_000,
-            outcomes: tally.counts().into_iter().collect(),
-        });
+        report(progress(&tally, &gate));
     }
+}
+
+fn progress(tally: &Tally, gate: &Gate) -> Progress {
+    let elapsed_ns = gate.opening_ns().map_or(0, |opening_ns| clock::now_ns().saturating_sub(opening_ns));
+    Progress { elapsed_ms: elapsed_ns / 1_000_000, outcomes: tally.counts().into_iter().collect() }
 }
 
 /// Raises the soft limit of open files as far as the clients need.

@@ -1,0 +1,84 @@
+//! The command line: what can be asked, and who answers.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{check, doctor, load, report, run, serve, up},
+    environment::guard,
+    exit_code::{self, Code},
+};
+
+const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 violated, 2 unknown, 64 wrong usage, 69 environment not available, \
+                          70 internal error, 130 interrupted.";
+
+/// Load testing and correctness verification for booking services.
+///
+/// Under thousands of concurrent clients: is any slot ever overbooked, is any acknowledged booking ever lost, and how fast
+/// does it go?
+#[derive(Debug, Parser)]
+#[command(name = "slotproof", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the stack and the service, and leave them running until Ctrl-C.
+    Up(up::Args),
+    /// Start the stack, load it, judge what happened, and report.
+    Run(run::Args),
+    /// Judge a run again, from its directory alone.
+    Check(check::Args),
+    /// Draw the reports of a run again, from its run.json alone.
+    Report(report::Args),
+    /// Run the reference service.
+    Serve(serve::Args),
+    /// Say what is installed, what is missing, and how to get it.
+    Doctor(doctor::Args),
+    /// Run a load order; started by `run`, in a process of its own.
+    #[command(hide = true)]
+    Load(load::Args),
+    /// End what a dead parent left running; started by `run` and `up`.
+    #[command(hide = true)]
+    Guard,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<Code> {
+        match self.command {
+            Command::Up(args) => up::exec(args),
+            Command::Run(args) => run::exec(args),
+            Command::Check(args) => check::exec(args),
+            Command::Report(args) => report::exec(args),
+            Command::Serve(args) => serve::exec(args),
+            Command::Doctor(args) => doctor::exec(args),
+            Command::Load(args) => load::exec(args),
+            Command::Guard => {
+                guard::keep();
+                Ok(exit_code::UPHELD)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_has_examples() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("slotproof "), "{} has no example", command.get_name());
+        }
+    }
+}

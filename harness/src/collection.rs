@@ -1,0 +1,184 @@
+//! After the load: let the service settle, try to buy what is left, and read what the database kept.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use slotproof_scenarios::{Client, Site, clock, recorder::HistoryWriter};
+use slotproof_vocabulary::{AuditRecord, BookingRow, EndState, Outcome, Plan, SlotRow};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
+use uuid::Uuid;
+
+use crate::run_directory::{LoadEnd, RunDirectory};
+
+/// How much longer than a hold the service may need to give its seats back, before they count as leaked.
+const SWEEP_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+/// Slots that are probed: enough to find a rule that fails, few enough to be quick.
+const PROBES_MAX: usize = 100;
+
+/// Why the end of a run could not be collected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CollectionError {
+    #[error("failed to read the database after the load: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("failed to read the database after the load: {0}")]
+    Value(String),
+    #[error("failed to probe the settled service: {0}")]
+    Probe(#[from] reqwest::Error),
+    #[error("failed to write the run: {0}")]
+    Files(#[from] io::Error),
+    #[error("failed to write the run: {0:#}")]
+    Run(anyhow::Error),
+}
+
+/// Where the run can be asked about.
+pub(crate) struct Place<'a> {
+    pub(crate) database_url: &'a str,
+    pub(crate) targets: &'a [String],
+    pub(crate) slots: &'a [String],
+}
+
+/// Settles, probes, and writes `audit.jsonl`, `end_state.json` and `load.json`.
+pub(crate) async fn collect(
+    place: &Place<'_>,
+    plan: &Plan,
+    operations: u64,
+    run: &RunDirectory,
+) -> Result<(), CollectionError> {
+    let mut database = PgConnection::connect(place.database_url).await?;
+    let slots: Vec<Uuid> = place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
+    settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
+
+    let prober = u64::from(plan.clients);
+    let probed = probe(place, plan, prober, run).await?;
+    settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
+
+    let (audit, end) = read(&mut database, &slots).await?;
+    run.write_audit(&audit).map_err(CollectionError::Run)?;
+    run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
+    run.write_json("load.json", &LoadEnd { operations: operations + probed, prober }).map_err(CollectionError::Run)
+}
+
+/// Waits until no hold is left, or until those that are have had their time: the checker judges what is then there.
+async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> Result<(), sqlx::Error> {
+    let deadline = Instant::now() + hold + SWEEP_WITHIN;
+    loop {
+        // Runtime queries: the harness reads a database, it does not share the service's compile-time schema.
+        let pending: i64 =
+            sqlx::query_scalar("select count(*) from bookings where status = 'pending' and slot_id = any($1)")
+                .bind(slots)
+                .fetch_one(&mut *database)
+                .await?;
+        if pending == 0 || Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations join the history.
+async fn probe(place: &Place<'_>, plan: &Plan, prober: u64, run: &RunDirectory) -> Result<u64, CollectionError> {
+    let path = run.file("probe.jsonl.zst");
+    let (writer, recorder) = HistoryWriter::create(&path)?;
+    let nonce = format!("probe-{}", Uuid::new_v4().simple());
+    let site = Site::new(place.targets.to_vec(), nonce, Duration::from_millis(plan.timeout_ms))?;
+    let mut client = Client::new(Arc::new(site), recorder, prober, prober + 1);
+    for slot in place.slots.iter().take(PROBES_MAX) {
+        client.read(slot, clock::now_ns()).await;
+        let told = client.reserve(slot, 1, clock::now_ns()).await;
+        if let (Outcome::Ok, Some(booking)) = (told.outcome, told.booking) {
+            client.cancel(slot, &booking, clock::now_ns()).await;
+        }
+    }
+    client.finish().await;
+    let probed = writer.finish()?;
+    append(&path, &run.history())?;
+    Ok(probed)
+}
+
+/// A zstd file is a row of frames, so one can be put behind another.
+fn append(part: &Path, whole: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(part)?, &mut File::options().append(true).open(whole)?)?;
+    fs::remove_file(part)
+}
+
+/// Rows and log of one snapshot.
+async fn read(database: &mut PgConnection, slots: &[Uuid]) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
+    let mut snapshot = database.begin_with("begin isolation level repeatable read read only").await?;
+    let audit = sqlx::query(
+        "
+        select slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats
+        from booking_audit where slot_id = any($1) order by slot_id, slot_version
+        ",
+    )
+    .bind(slots)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    let rows = sqlx::query(
+        "select slot_id, capacity, available_seats, version from appointment_slots where slot_id = any($1) order by slot_id",
+    )
+    .bind(slots)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    let bookings = sqlx::query(
+        "
+        select booking_id, slot_id, status, seats, idempotency_key,
+            (extract(epoch from clock_timestamp() - expires_at) * 1000)::bigint as overdue_ms
+        from bookings where slot_id = any($1) order by slot_id, created_at, booking_id
+        ",
+    )
+    .bind(slots)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    snapshot.rollback().await?;
+    let end = EndState {
+        slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
+        bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
+    };
+    Ok((audit.iter().map(audit_record).collect::<Result<_, _>>()?, end))
+}
+
+fn slot_row(row: &PgRow) -> Result<SlotRow, CollectionError> {
+    Ok(SlotRow {
+        slot: id(row, "slot_id")?,
+        capacity: row.try_get::<i32, _>("capacity")?.into(),
+        available: row.try_get::<i32, _>("available_seats")?.into(),
+        version: row.try_get("version")?,
+    })
+}
+
+fn booking_row(row: &PgRow) -> Result<BookingRow, CollectionError> {
+    Ok(BookingRow {
+        booking: id(row, "booking_id")?,
+        slot: id(row, "slot_id")?,
+        status: parse(row.try_get("status")?)?,
+        seats: row.try_get::<i32, _>("seats")?.into(),
+        key: row.try_get("idempotency_key")?,
+        overdue_ms: row.try_get("overdue_ms")?,
+    })
+}
+
+fn audit_record(row: &PgRow) -> Result<AuditRecord, CollectionError> {
+    Ok(AuditRecord {
+        slot: id(row, "slot_id")?,
+        version: row.try_get("slot_version")?,
+        booking: id(row, "booking_id")?,
+        from: row.try_get::<Option<&str>, _>("from_status")?.map(parse).transpose()?,
+        to: parse(row.try_get("to_status")?)?,
+        seats: row.try_get::<i32, _>("seats")?.into(),
+        available: row.try_get::<i32, _>("available_seats")?.into(),
+    })
+}
+
+fn id(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    row.try_get::<Uuid, _>(column).map(|id| id.to_string())
+}
+
+fn parse(status: &str) -> Result<slotproof_vocabulary::BookingStatus, CollectionError> {
+    status.parse().map_err(CollectionError::Value)
+}

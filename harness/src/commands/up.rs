@@ -1,0 +1,102 @@
+//! `slotproof up`: start the stack and the service, and leave them running until Ctrl-C.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use slotproof_vocabulary::{Plan, ScenarioKind, StrategyKind};
+
+use super::{Span, init_tracing, interruptible, runtime, stack_args::StackArgs, told_to_stop};
+use crate::{
+    environment::{self, guard::Guard},
+    exit_code::{self, Code},
+    replicas::{Replicas, ServiceSpec},
+    run_directory::RunDirectory,
+    terminal::Voice,
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof up --strategy conditional --port 8080
+      then, in another terminal: curl http://127.0.0.1:8080/openapi.json
+
+  slotproof up --strategy pessimistic --replicas 3 --environment containers";
+
+/// Arguments of `slotproof up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// How the service makes `reserve` safe.
+    #[arg(long, default_value = "conditional")]
+    strategy: StrategyKind,
+
+    /// Where the first service process listens [default: a free port]
+    #[arg(long)]
+    port: Option<u16>,
+
+    /// How long a hold lasts before it expires.
+    #[arg(long, default_value = "5m")]
+    hold: Span,
+
+    /// Where the directory with the logs is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+pub(crate) fn exec(args: Args) -> Result<Code> {
+    init_tracing();
+    let spec = args.stack.spec()?;
+    if args.strategy.is_negative_control() {
+        eprintln!("warning: {} is a negative control: it is broken on purpose and will overbook", args.strategy);
+    }
+    runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        let voice = Voice::of_stderr();
+        let (environment, replicas) = interruptible(async {
+            let directory = directory(&args)?;
+            eprintln!("logs {}", directory.path().join("logs").display());
+            let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
+            let environment = environment::provision(&spec, directory.path(), &guard).await?;
+            step.done("");
+            let service = ServiceSpec {
+                strategy: args.strategy,
+                database_url: environment.endpoints.postgres_url.clone(),
+                hold: args.hold.0,
+                connections: args.stack.connections,
+                replicas: args.stack.replicas,
+                port: args.port,
+            };
+            let replicas = Replicas::start(&service, &directory, &guard).await?;
+            Ok((environment, replicas))
+        })
+        .await?;
+        let endpoints = serde_json::json!({
+            "service": replicas.targets(),
+            "postgres_url": environment.endpoints.postgres_url,
+            "redis_url": environment.endpoints.redis_url,
+            "amqp_url": environment.endpoints.amqp_url,
+        });
+        println!("{}", serde_json::to_string_pretty(&endpoints)?);
+        eprintln!("ready; Ctrl-C ends everything");
+        told_to_stop().await?;
+        replicas.stop().await;
+        environment.stop().await;
+        Ok(exit_code::UPHELD)
+    })
+}
+
+fn directory(args: &Args) -> Result<RunDirectory> {
+    let plan = Plan {
+        scenario: ScenarioKind::FlashSale,
+        strategy: Some(args.strategy),
+        clients: 1,
+        slots: 1,
+        capacity: 1,
+        duration_ms: 0,
+        timeout_ms: 0,
+        hold_ms: args.hold.ms(),
+        seed: 0,
+    };
+    RunDirectory::create(&args.runs.join("up"), &plan, time::OffsetDateTime::now_utc())
+}

@@ -1,0 +1,198 @@
+//! A server as a child process: its own process group, its own log file, an explicit end.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use super::guard::{self, Guard, Ward};
+
+/// How much of a log is shown when its server fails.
+const TAIL_BYTES: u64 = 2_000;
+/// How long an abandoned process may take to end by itself before it is killed.
+const DROPPED_WITHIN: Duration = Duration::from_secs(3);
+
+/// How to start a child.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// What it is to us.
+    pub(crate) name: &'a str,
+    pub(crate) command: Command,
+    /// Its output is appended here.
+    pub(crate) log: PathBuf,
+    pub(crate) stdout: Stdout,
+    /// The signal by which it stops in order.
+    pub(crate) stop: Signal,
+    /// The signal by which it ends at once, if it needs one that it can act on; SIGKILL follows.
+    pub(crate) abandon: Signal,
+}
+
+/// Where a child's standard output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stdout {
+    ToLog,
+    /// To us: the child speaks in lines of JSON.
+    Piped,
+}
+
+/// A running child and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    leader: i32,
+    log: PathBuf,
+    stop: Signal,
+    abandon: Signal,
+    guard: Guard,
+}
+
+/// A process that did not do what it was started for.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It could not be started at all.
+    #[error("failed to start {name} ({program}): {source}")]
+    Spawn {
+        /// What it is to us.
+        name: String,
+        /// The program.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("{name} ended at its start ({status}); its log is {log}, and ends with:\n{tail}", log = log.display())]
+    Died {
+        /// What it is to us.
+        name: String,
+        /// How it ended.
+        status: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+    /// It runs, and is not ready.
+    #[error("{name} was not ready within {} s ({last}); its log is {log}, and ends with:\n{tail}", waited.as_secs(), log = log.display())]
+    NotReady {
+        /// What it is to us.
+        name: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the last probe said.
+        last: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+}
+
+impl Process {
+    /// Starts a child in a process group of its own and puts it under guard.
+    pub(crate) fn start(launch: Launch<'_>, guard: &Guard) -> Result<Self, ProcessError> {
+        let Launch { name, mut command, log, stdout, stop, abandon } = launch;
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let failed = |source| ProcessError::Spawn { name: name.to_owned(), program: program.clone(), source };
+        let output = File::options().create(true).append(true).open(&log).map_err(failed)?;
+        command.stdin(Stdio::null()).stderr(output.try_clone().map_err(failed)?).process_group(0);
+        command.stdout(match stdout {
+            Stdout::ToLog => Stdio::from(output),
+            Stdout::Piped => Stdio::piped(),
+        });
+        let child = command.spawn().map_err(failed)?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let leader = pid.expect("a child that was just started has a pid");
+        guard.watch(&Ward::Group(leader));
+        Ok(Self { name: name.to_owned(), child, leader, log, stop, abandon, guard: guard.clone() })
+    }
+
+    /// The leader of its process group.
+    pub(crate) fn pid(&self) -> i32 {
+        self.leader
+    }
+
+    /// Its standard output, once, if it was kept for us.
+    pub(crate) fn take_stdout(&mut self) -> Option<tokio::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Probes until `ready` answers `Ok`, the process ends, or the time is over.
+    pub(crate) async fn wait_ready<T, F>(&mut self, within: Duration, mut ready: impl FnMut() -> F) -> Result<T, ProcessError>
+    where
+        F: Future<Output = Result<T, String>>,
+    {
+        let begun = Instant::now();
+        loop {
+            let last = match ready().await {
+                Ok(found) => return Ok(found),
+                Err(last) => last,
+            };
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(ProcessError::Died { name: self.name.clone(), status: status.to_string(), log: self.log.clone(), tail: tail(&self.log) });
+            }
+            if begun.elapsed() >= within {
+                return Err(ProcessError::NotReady { name: self.name.clone(), waited: within, last, log: self.log.clone(), tail: tail(&self.log) });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Stops it in order, and kills it when that takes longer than `within`.
+    pub(crate) async fn stop(mut self, within: Duration) {
+        guard::signal(self.leader, self.stop);
+        if tokio::time::timeout(within, self.child.wait()).await.is_err() {
+            tracing::warn!(process = %self.name, "did not stop within {} s and is killed", within.as_secs());
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Only a net: whatever way we leave, the group is gone afterwards, and the log stays.
+    fn drop(&mut self) {
+        let deadline = Instant::now() + DROPPED_WITHIN;
+        let mut signalled = false;
+        while let Ok(None) = self.child.try_wait() {
+            if !signalled {
+                guard::signal(self.leader, self.abandon);
+                signalled = true;
+            }
+            if Instant::now() >= deadline {
+                guard::signal(self.leader, Signal::KILL);
+                let _ = self.child.start_kill();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            if Instant::now() >= deadline + DROPPED_WITHIN {
+                break;
+            }
+        }
+        // The leader has ended; members of its group that outlive it have no business left.
+        guard::signal(self.leader, Signal::KILL);
+        self.guard.release(&Ward::Group(self.leader));
+    }
+}
+
+/// The end of a log, or why there is none.
+pub(crate) fn tail(log: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let size = file.metadata()?.size();
+        file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).trim_end().lines().map(|line| format!("    {line}\n")).collect())
+    };
+    read().unwrap_or_else(|error| format!("    (no log: {error})"))
+}

@@ -1,0 +1,76 @@
+//! Exit codes, for those who decide by them. The one place where errors and verdicts meet numbers.
+
+use std::process::ExitCode;
+
+use slotproof_vocabulary::Verdict;
+
+use crate::{collection::CollectionError, environment::EnvironmentError, replicas::ReplicaError};
+
+/// An exit code with a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code(u8);
+
+/// Every invariant was upheld.
+pub(crate) const UPHELD: Code = Code(0);
+/// Some invariant was violated.
+pub(crate) const VIOLATED: Code = Code(1);
+/// The evidence does not decide.
+pub(crate) const UNKNOWN: Code = Code(2);
+/// The command line, a plan or an input file is wrong (`EX_USAGE` of sysexits.h).
+pub(crate) const USAGE: Code = Code(64);
+/// The environment cannot be had (`EX_UNAVAILABLE`).
+pub(crate) const UNAVAILABLE: Code = Code(69);
+/// A bug, or a machine that fails under us (`EX_SOFTWARE`).
+pub(crate) const INTERNAL: Code = Code(70);
+/// Ended by Ctrl-C or SIGTERM, as shells say it.
+pub(crate) const INTERRUPTED: Code = Code(130);
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.0)
+    }
+}
+
+/// What somebody asked for cannot be done as asked: the command line, a plan or a file has to be changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// The run was ended from outside.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; everything that was started has been ended, and the logs are kept")]
+pub(crate) struct Interrupted;
+
+pub(crate) fn of_verdict(verdict: Verdict) -> Code {
+    match verdict {
+        Verdict::Upheld => UPHELD,
+        Verdict::Violated => VIOLATED,
+        Verdict::Unknown => UNKNOWN,
+    }
+}
+
+pub(crate) fn of_error(error: &anyhow::Error) -> Code {
+    if error.is::<UsageError>() {
+        USAGE
+    } else if let Some(error) = error.downcast_ref::<EnvironmentError>() {
+        match error {
+            EnvironmentError::NotLoopback { .. } | EnvironmentError::BadUrl { .. } => USAGE,
+            EnvironmentError::MissingProgram { .. }
+            | EnvironmentError::TooOld { .. }
+            | EnvironmentError::Process(_)
+            | EnvironmentError::Unreachable { .. }
+            | EnvironmentError::NobodyToBecome
+            | EnvironmentError::Container { .. }
+            | EnvironmentError::Files { .. } => UNAVAILABLE,
+        }
+    } else if error.is::<ReplicaError>()
+        || error.is::<CollectionError>()
+        || error.is::<slotproof_target_service::StartError>()
+    {
+        UNAVAILABLE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
+    } else {
+        INTERNAL
+    }
+}

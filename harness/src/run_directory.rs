@@ -1,0 +1,177 @@
+//! A run as a directory of files. Whatever happens after the load is a function of what is in here.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use slotproof_reports::run_report::EnvironmentBlock;
+use slotproof_vocabulary::{AuditRecord, Plan};
+
+use crate::exit_code::UsageError;
+
+/// The directory of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDirectory {
+    path: PathBuf,
+}
+
+/// `environment.json`: where and when the run was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Circumstances {
+    pub(crate) started_at: String,
+    pub(crate) slotproof_version: String,
+    pub(crate) repeat_command: String,
+    pub(crate) environment: EnvironmentBlock,
+}
+
+/// `load.json`: written once the load has ended in order. A run without it was cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoadEnd {
+    /// Operations in the history, the probes of the settled service included.
+    pub(crate) operations: u64,
+    /// The client number that the probes used.
+    pub(crate) prober: u64,
+}
+
+/// A line of `samples.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// On the history's clock.
+    pub(crate) at_ns: u64,
+    /// The group of processes.
+    pub(crate) group: String,
+    /// CPU time that it has used since it began.
+    pub(crate) cpu_ms: u64,
+    pub(crate) rss_bytes: u64,
+}
+
+impl RunDirectory {
+    /// A fresh directory `<utc>-<scenario>-<strategy>` under `parent`.
+    pub(crate) fn create(parent: &Path, plan: &Plan, now: time::OffsetDateTime) -> Result<Self> {
+        let stamp = now
+            .to_offset(time::UtcOffset::UTC)
+            .format(time::macros::format_description!("[year][month][day]T[hour][minute][second]Z"))
+            .context("format the time")?;
+        let strategy = plan.strategy.map_or("external", |strategy| strategy.name());
+        fs::create_dir_all(parent).with_context(|| format!("make the directory {}", parent.display()))?;
+        for attempt in 1..1_000 {
+            let suffix = if attempt == 1 { String::new() } else { format!("-{attempt}") };
+            let path = parent.join(format!("{stamp}-{}-{strategy}{suffix}", plan.scenario));
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    let path = path.canonicalize()?;
+                    fs::create_dir(path.join("logs"))?;
+                    return Ok(Self { path });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).with_context(|| format!("make the directory {}", path.display())),
+            }
+        }
+        anyhow::bail!("a thousand runs began in {} within one second", parent.display())
+    }
+
+    /// A directory that a run has left.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let run = Self { path: path.to_owned() };
+        if run.file("plan.json").is_file() && run.history().is_file() {
+            return Ok(run);
+        }
+        let what = if path.is_dir() { "has no plan.json and history.jsonl.zst" } else { "is not a directory" };
+        Err(UsageError(format!("{} is not a run: it {what}; give the directory that `slotproof run` printed", path.display())).into())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's name.
+    pub(crate) fn name(&self) -> String {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(crate) fn history(&self) -> PathBuf {
+        self.file("history.jsonl.zst")
+    }
+
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.path.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Writes a file whole or not at all.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, part) = (self.file(name), self.file(&format!("{name}.part")));
+        fs::write(&part, bytes).and_then(|()| fs::rename(&part, &path)).with_context(|| format!("write {}", path.display()))
+    }
+
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        self.write(name, &text)
+    }
+
+    /// # Errors
+    /// A file that is there and not what it should be is a usage error: the run is damaged.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.file(name);
+        let text = fs::read(&path).map_err(|error| UsageError(format!("failed to read {}: {error}", path.display())))?;
+        serde_json::from_slice(&text).map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())).into())
+    }
+
+    /// The same, where the file may be missing.
+    pub(crate) fn read_json_if_there<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        if self.file(name).exists() { self.read_json(name).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn write_audit(&self, records: &[AuditRecord]) -> Result<()> {
+        self.write_lines("audit.jsonl", records)
+    }
+
+    pub(crate) fn read_audit(&self) -> Result<Option<Vec<AuditRecord>>> {
+        self.read_lines("audit.jsonl")
+    }
+
+    pub(crate) fn write_samples(&self, samples: &[Sample]) -> Result<()> {
+        self.write_lines("samples.jsonl", samples)
+    }
+
+    pub(crate) fn read_samples(&self) -> Result<Vec<Sample>> {
+        Ok(self.read_lines("samples.jsonl")?.unwrap_or_default())
+    }
+
+    fn write_lines(&self, name: &str, values: &[impl Serialize]) -> Result<()> {
+        let (path, part) = (self.file(name), self.file(&format!("{name}.part")));
+        let write = || -> Result<()> {
+            let mut file = BufWriter::new(File::create(&part)?);
+            for value in values {
+                serde_json::to_writer(&mut file, value)?;
+                file.write_all(b"\n")?;
+            }
+            file.flush()?;
+            Ok(fs::rename(&part, &path)?)
+        };
+        write().with_context(|| format!("write {}", path.display()))
+    }
+
+    fn read_lines<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Vec<T>>> {
+        let path = self.file(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let file = BufReader::new(File::open(&path).with_context(|| format!("read {}", path.display()))?);
+        let parse = |(index, line): (usize, io::Result<String>)| {
+            let line = line.with_context(|| format!("read {}", path.display()))?;
+            serde_json::from_str(&line)
+                .map_err(|error| UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display())).into())
+        };
+        file.lines().enumerate().map(parse).collect::<Result<Vec<T>>>().map(Some)
+    }
+}

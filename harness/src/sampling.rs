@@ -1,0 +1,111 @@
+//! CPU and memory of groups of processes, from `/proc`, once a second while the load runs.
+//!
+//! A group is a process and everything that descends from it. What a child used is counted to its parent once the parent has
+//! waited for it, so a group's time never falls when a child ends.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use crate::run_directory::Sample;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Linux counts CPU time for `/proc` in hundredths of a second on every architecture that Rust's standard library supports.
+const MS_PER_TICK: u64 = 10;
+
+/// A running sampler.
+pub(crate) struct Sampler {
+    task: JoinHandle<()>,
+    samples: std::sync::Arc<std::sync::Mutex<Vec<Sample>>>,
+}
+
+impl Sampler {
+    /// Samples groups, each given by its roots, until it is stopped.
+    pub(crate) fn start(groups: Vec<(String, Vec<i32>)>) -> Self {
+        let samples = std::sync::Arc::default();
+        let task = tokio::spawn({
+            let samples = std::sync::Arc::clone(&samples);
+            async move {
+                let mut ticks = tokio::time::interval(EVERY);
+                loop {
+                    ticks.tick().await;
+                    keep(&samples, &groups);
+                }
+            }
+        });
+        Self { task, samples }
+    }
+
+    /// Ends it and answers with every sample.
+    pub(crate) fn stop(self) -> Vec<Sample> {
+        self.task.abort();
+        std::mem::take(&mut self.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+fn keep(samples: &std::sync::Mutex<Vec<Sample>>, groups: &[(String, Vec<i32>)]) {
+    let at_ns = slotproof_scenarios::clock::now_ns();
+    let processes = processes();
+    let sampled = groups.iter().map(|(group, roots)| {
+        let mut sample = Sample { at_ns, group: group.clone(), cpu_ms: 0, rss_bytes: 0 };
+        for root in roots {
+            add(&processes, *root, &mut sample);
+        }
+        sample
+    });
+    samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(sampled);
+}
+
+/// One line of `/proc/<pid>/stat`, as far as it matters.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    parent: i32,
+    cpu_ticks: u64,
+    rss_pages: u64,
+}
+
+fn processes() -> BTreeMap<i32, Stat> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Some((pid, parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))).collect()
+}
+
+fn parse(stat: &str) -> Option<Stat> {
+    // The second field is a name in parentheses, which may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        // User and system time, of itself and of the children that it has waited for.
+        cpu_ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+        rss_pages: number(21)?,
+    })
+}
+
+fn add(processes: &BTreeMap<i32, Stat>, pid: i32, sample: &mut Sample) {
+    let Some(stat) = processes.get(&pid) else { return };
+    sample.cpu_ms += stat.cpu_ticks * MS_PER_TICK;
+    sample.rss_bytes += stat.rss_pages * rustix::param::page_size() as u64;
+    for (child, _) in processes.iter().filter(|(_, stat)| stat.parent == pid) {
+        add(processes, *child, sample);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_past_a_name_that_looks_like_fields() {
+        let line = "42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 100 1000 77 18446744073709551615";
+        assert_eq!(parse(line), Some(Stat { parent: 7, cpu_ticks: 100, rss_pages: 77 }));
+        assert_eq!(parse("nonsense"), None);
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        let mut sample = Sample { at_ns: 0, group: "harness".to_owned(), cpu_ms: 0, rss_bytes: 0 };
+        add(&processes(), std::process::id().cast_signed(), &mut sample);
+        assert!(sample.rss_bytes > 0);
+    }
+}

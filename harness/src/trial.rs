@@ -1,0 +1,231 @@
+//! A trial: from a plan to a judged run. The order of things is the order of this file.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
+use slotproof_scenarios::{LoadOrder, Progress};
+use slotproof_vocabulary::{
+    DoctorId, Plan,
+    wire::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use crate::{
+    collection::{self, Place},
+    environment::{
+        self, Environment, EnvironmentSpec,
+        guard::Guard,
+        process::{Launch, Process, Stdout, tail},
+    },
+    judging,
+    replicas::{Replicas, ServiceSpec},
+    run_directory::{Circumstances, RunDirectory},
+    sampling::Sampler,
+    summary,
+    terminal::{LoadBar, Voice},
+};
+
+/// How much longer than its duration and a client's patience a load may take: hatching, and a busy machine.
+const LOAD_GRACE: Duration = Duration::from_secs(180);
+
+/// Everything that a trial is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct TrialSpec {
+    pub(crate) plan: Plan,
+    pub(crate) environment: EnvironmentSpec,
+    pub(crate) replicas: u32,
+    /// Database connections of each replica.
+    pub(crate) connections: u32,
+    /// Where run directories are made.
+    pub(crate) runs: PathBuf,
+    pub(crate) repeat_command: String,
+}
+
+/// Starts the stack, loads it, judges it, and reports.
+///
+/// # Errors
+/// What kept a run from being made. A run that was made is never an error, whatever its verdict.
+///
+/// # Cancel safety
+/// Dropping the future ends everything that was started; the run directory stays.
+pub(crate) async fn conduct(spec: &TrialSpec, guard: &Guard, voice: Voice) -> Result<(RunDirectory, RunReport)> {
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create(&spec.runs, &spec.plan, now)?;
+    run.write_json("plan.json", &spec.plan)?;
+    eprintln!("run {}", run.path().display());
+
+    let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
+    let environment = environment::provision(&spec.environment, run.path(), guard).await?;
+    step.done(&versions(&environment));
+    write_circumstances(&run, spec, &environment, now)?;
+
+    let strategy = spec.plan.strategy.context("the reference service needs a strategy")?;
+    let step = voice.step(format!("start {} replicas of the service", spec.replicas));
+    let service = ServiceSpec {
+        strategy,
+        database_url: environment.endpoints.postgres_url.clone(),
+        hold: Duration::from_millis(spec.plan.hold_ms),
+        connections: spec.connections,
+        replicas: spec.replicas,
+        port: None,
+    };
+    let replicas = Replicas::start(&service, &run, guard).await?;
+    step.done(strategy.name());
+
+    let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
+    let operations = load(spec, &run, &environment, &replicas, slots.clone(), guard, voice).await?;
+
+    let step = voice.step("let it settle, probe it, read rows and audit log");
+    let targets = replicas.targets();
+    let place = Place { database_url: &environment.endpoints.postgres_url, targets: &targets, slots: &slots };
+    collection::collect(&place, &spec.plan, operations, &run).await?;
+    step.done("");
+
+    let step = voice.step("stop everything");
+    replicas.stop().await;
+    environment.stop().await;
+    step.done("");
+
+    let step = voice.step("judge and report");
+    let report = judge_and_report(&run)?;
+    step.done(report.verdict.verdict.name());
+    Ok((run, report))
+}
+
+/// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof report` repeat.
+pub(crate) fn judge_and_report(run: &RunDirectory) -> Result<RunReport> {
+    let (plan, case) = judging::case(run)?;
+    let verdict = judging::judge(run, &case)?;
+    let report = summary::summarise(run, plan, &case, verdict)?;
+    run.write("latency.hgrm", summary::percentile_file(&case).as_bytes())?;
+    write_reports(run, &report)?;
+    Ok(report)
+}
+
+/// A report that cannot be drawn never changes a verdict.
+pub(crate) fn write_reports(run: &RunDirectory, report: &RunReport) -> Result<()> {
+    for format in Format::ALL {
+        match render(report, format) {
+            Ok(bytes) => run.write(format.file_name(), &bytes)?,
+            Err(error) => tracing::warn!("failed to {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn versions(environment: &Environment) -> String {
+    let versions: Vec<_> = environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
+    versions.join(", ")
+}
+
+fn write_circumstances(run: &RunDirectory, spec: &TrialSpec, environment: &Environment, now: time::OffsetDateTime) -> Result<()> {
+    let system = rustix::system::uname();
+    let block = EnvironmentBlock {
+        kind: environment.kind.to_owned(),
+        cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
+        memory_bytes: rustix::system::sysinfo().totalram as u64 * u64::from(rustix::system::sysinfo().mem_unit),
+        kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+        replicas: spec.replicas,
+        fsync: environment.fsync,
+        servers: environment.servers.clone(),
+    };
+    let circumstances = Circumstances {
+        started_at: now.format(&time::format_description::well_known::Rfc3339)?,
+        slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
+        repeat_command: spec.repeat_command.clone(),
+        environment: block,
+    };
+    run.write_json("environment.json", &circumstances)
+}
+
+/// One doctor, and the plan's slots on the days after today.
+async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
+    let http = reqwest::Client::new();
+    let doctor = CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
+    let doctor: DoctorBody =
+        http.post(format!("{target}/v1/admin/doctors")).json(&doctor).send().await?.error_for_status()?.json().await?;
+    let mut slots = Vec::new();
+    let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
+    for number in 0..plan.slots {
+        let slot = CreateSlot {
+            doctor_id: DoctorId(doctor.id.0),
+            starts_at: first + time::Duration::minutes(15) * number,
+            capacity: plan.capacity.into(),
+        };
+        let slot: SlotBody =
+            http.post(format!("{target}/v1/admin/slots")).json(&slot).send().await?.error_for_status()?.json().await?;
+        slots.push(slot.id.to_string());
+    }
+    Ok(slots)
+}
+
+/// Runs the load in its own process; answers with the number of operations that it recorded.
+async fn load(
+    spec: &TrialSpec,
+    run: &RunDirectory,
+    environment: &Environment,
+    replicas: &Replicas,
+    slots: Vec<String>,
+    guard: &Guard,
+    voice: Voice,
+) -> Result<u64> {
+    let order = LoadOrder {
+        plan: spec.plan.clone(),
+        run: uuid::Uuid::new_v4().simple().to_string(),
+        targets: replicas.targets(),
+        slots,
+        history: run.history(),
+    };
+    run.write_json("order.json", &order)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("load").arg(run.file("order.json"));
+    let log = run.log("load");
+    let launch = Launch {
+        name: "load",
+        command,
+        log: log.clone(),
+        stdout: Stdout::Piped,
+        stop: Signal::TERM,
+        abandon: Signal::KILL,
+    };
+    let mut process = Process::start(launch, guard)?;
+
+    let mut groups: Vec<(String, Vec<i32>)> =
+        environment.processes.iter().map(|(group, pid)| ((*group).to_owned(), vec![*pid])).collect();
+    groups.push(("service".to_owned(), replicas.pids().collect()));
+    groups.push(("load".to_owned(), vec![process.pid()]));
+    let sampler = Sampler::start(groups);
+
+    let patience = Duration::from_millis(spec.plan.duration_ms + spec.plan.timeout_ms * 3) + LOAD_GRACE;
+    let followed = tokio::time::timeout(patience, follow(&mut process, voice.load(spec.plan.duration_ms))).await;
+    run.write_samples(&sampler.stop())?;
+    let operations = match followed {
+        Ok(result) => result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?,
+        Err(_) => anyhow::bail!("the load did not end within {} s; its log is {}", patience.as_secs(), log.display()),
+    };
+    eprintln!("  load: {operations} operations");
+    Ok(operations)
+}
+
+/// Reads what the load process says until it ends.
+async fn follow(process: &mut Process, mut bar: LoadBar) -> Result<u64> {
+    let stdout = process.take_stdout().expect("its output is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let mut recorded = None;
+    while let Some(line) = lines.next_line().await? {
+        // Goose speaks on the same stream; what is not ours is not JSON of ours.
+        if let Ok(progress) = serde_json::from_str::<Progress>(&line) {
+            recorded = Some(progress.outcomes.values().sum());
+            bar.update(&progress);
+        }
+    }
+    bar.done();
+    let status = process.wait().await?;
+    anyhow::ensure!(status.success(), "it ended with {status}");
+    recorded.context("it said nothing")
+}

@@ -1,0 +1,154 @@
+//! Exploring a model, and saying what was found.
+//!
+//! One search sees every state and finds which properties fail. stateright keeps the last path that it found to a
+//! failure, not the first, so each property that fails is searched for once more alone: that search ends at its first
+//! failure and, with one thread and breadth first, no shorter path exists.
+
+use std::time::Duration;
+
+use slotproof_vocabulary::{StrategyKind, Verdict};
+use stateright::Property;
+
+use crate::{
+    budget::{Budget, Timer},
+    conditional::Conditional,
+    lost_update::LostUpdate,
+    optimistic::Optimistic,
+    pessimistic::Pessimistic,
+    properties::properties,
+    protocol::Protocol,
+    search::search,
+    sentences::sentences,
+    strategy::Strategy,
+    unprotected::Unprotected,
+};
+
+/// How large the modelled world is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Clients, each of which reserves one seat.
+    pub clients: u8,
+    /// Seats of the slot.
+    pub capacity: u8,
+}
+
+/// Where an exploration stops. A property that is undecided by then is `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Different states whose successors are looked at.
+    pub states: usize,
+    /// Time for everything together.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    /// About 2 GiB of memory at worst, and a patient person.
+    fn default() -> Self {
+        Self { states: 5_000_000, time: Duration::from_secs(120) }
+    }
+}
+
+/// In how many states a property has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// In every state: a claim of safety.
+    Always,
+    /// In some state: a sign that the claims of safety were put to the test.
+    Sometimes,
+}
+
+/// What was found about one property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyResult {
+    /// The property, in a few words.
+    pub name: &'static str,
+    /// In how many states it has to hold.
+    pub expectation: Expectation,
+    /// Whether it did.
+    pub verdict: Verdict,
+    /// A shortest way to break an `always` property, one numbered sentence per step.
+    pub counterexample: Option<Vec<String>>,
+}
+
+/// What an exploration found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exploration {
+    /// Each property, the `always` ones first.
+    pub properties: Vec<PropertyResult>,
+    /// Different states that were seen.
+    pub unique_states: usize,
+    /// Steps from the beginning to the state farthest from it.
+    pub depth: usize,
+    /// Whether every state that can be reached was seen.
+    pub complete: bool,
+}
+
+/// Explores the model of a strategy.
+pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Exploration {
+    match kind {
+        StrategyKind::Pessimistic => explore_strategy::<Pessimistic>(size, limits),
+        StrategyKind::Optimistic => explore_strategy::<Optimistic>(size, limits),
+        StrategyKind::Conditional => explore_strategy::<Conditional>(size, limits),
+        StrategyKind::Unprotected => explore_strategy::<Unprotected>(size, limits),
+        StrategyKind::LostUpdate => explore_strategy::<LostUpdate>(size, limits),
+    }
+}
+
+/// The properties that a strategy is judged by. They are the same for all: only the verdicts differ.
+pub fn properties_of(kind: StrategyKind) -> Vec<(&'static str, Expectation)> {
+    fn listed<S: Strategy>() -> Vec<(&'static str, Expectation)> {
+        properties::<S>().iter().map(|property| (property.name, expectation(property))).collect()
+    }
+    match kind {
+        StrategyKind::Pessimistic => listed::<Pessimistic>(),
+        StrategyKind::Optimistic => listed::<Optimistic>(),
+        StrategyKind::Conditional => listed::<Conditional>(),
+        StrategyKind::Unprotected => listed::<Unprotected>(),
+        StrategyKind::LostUpdate => listed::<LostUpdate>(),
+    }
+}
+
+/// Explores one model: a search through every state, and one more for each property that fails in it.
+pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Exploration {
+    let (timer, _guard) = Timer::start(limits.time);
+    let search = |judged_by| search::<S>(size, Budget::new(limits.states, &timer), judged_by);
+
+    let mut everything = search(with_one_that_holds(properties()));
+    let properties = properties::<S>().into_iter().map(|property| {
+        let found = everything.paths.remove(property.name);
+        let verdict = verdict(expectation(&property), found.is_some(), everything.complete);
+        let counterexample = found.filter(|_| verdict == Verdict::Violated).map(|found| {
+            let shortest = search(vec![property.clone()]).paths.remove(property.name);
+            sentences(shortest.unwrap_or(found))
+        });
+        PropertyResult { name: property.name, expectation: expectation(&property), verdict, counterexample }
+    });
+    Exploration {
+        properties: properties.collect(),
+        unique_states: everything.unique_states,
+        depth: everything.depth,
+        complete: everything.complete,
+    }
+}
+
+/// A search ends once it has found something about each property. This one makes it go on to the last state.
+fn with_one_that_holds<S: Strategy>(mut properties: Vec<Property<Protocol<S>>>) -> Vec<Property<Protocol<S>>> {
+    properties.push(Property::always("every state is seen", |_, _| true));
+    properties
+}
+
+fn expectation<S: Strategy>(property: &Property<Protocol<S>>) -> Expectation {
+    match property.expectation.discovery_is_failure() {
+        true => Expectation::Always,
+        false => Expectation::Sometimes,
+    }
+}
+
+/// What is found decides at once. What is not found decides only when there was nowhere left to look.
+fn verdict(expectation: Expectation, found: bool, complete: bool) -> Verdict {
+    match (expectation, found, complete) {
+        (Expectation::Always, true, _) | (Expectation::Sometimes, false, true) => Verdict::Violated,
+        (Expectation::Always, false, true) | (Expectation::Sometimes, true, _) => Verdict::Upheld,
+        (_, false, false) => Verdict::Unknown,
+    }
+}

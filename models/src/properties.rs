@@ -1,0 +1,105 @@
+//! What must hold in every state, and what some state must show so that the rest means something.
+
+use stateright::Property;
+
+use crate::{
+    protocol::Protocol,
+    step::Step,
+    strategy::Strategy,
+    world::{Phase, World},
+};
+
+/// Every property that a strategy is judged by.
+pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
+    vec![
+        Property::always("never overbooked", |_, world| taken_at_most_capacity(world)),
+        Property::always("never overbooked from what clients were told", |_, world| promised_at_most_capacity(world)),
+        Property::always("no acknowledged booking lost", |_, world| acknowledged_are_kept(world)),
+        Property::always("one effect per key", |_, world| keys_have_one_effect(world)),
+        Property::always("one life per booking", |_, world| bookings_live_once(world)),
+        Property::always("seats conserved", |_, world| seats_are_conserved(world)),
+        Property::always("sold_out honest", |_, world| sold_out_was_true(world)),
+        Property::always("never deadlocked", |_, world| some_call_can_go_on(world)),
+        Property::sometimes("sold out reached", |_, world| somebody_was_told_sold_out(world)),
+        Property::sometimes("seat resold", |_, world| seat_was_resold(world)),
+        Property::sometimes("hold expired", |_, world| hold_expired(world)),
+        Property::sometimes("same key answered twice", |_, world| retry_was_told_the_receipt(world)),
+    ]
+}
+
+/// I2: counted from the rows.
+fn taken_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
+    world.database.taken() <= world.database.slot.capacity
+}
+
+/// I1: counted from answers alone. A hold counts until its time runs out, which its client knows without asking.
+fn promised_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
+    let in_time = |booking| world.database.booking(booking).is_none_or(|row| !row.overdue);
+    let promised = world.clients.iter().filter(|client| match client.phase {
+        Phase::Holding { booking, .. } => in_time(booking),
+        Phase::Confirmed { .. } => true,
+        _ => false,
+    });
+    promised.count() <= usize::from(world.database.slot.capacity.unsigned_abs())
+}
+
+/// I3: what a client was told `ok` about exists, and only its own cancel or the end of its time has ended it.
+fn acknowledged_are_kept<S: Strategy>(world: &World<S>) -> bool {
+    world.clients.iter().all(|client| match client.phase {
+        Phase::Holding { booking, .. } => {
+            world.database.booking(booking).is_some_and(|row| row.overdue || row.status.takes_seats())
+        }
+        Phase::Confirmed { booking } => {
+            world.database.booking(booking).is_some_and(|row| row.status.takes_seats())
+        }
+        _ => true,
+    })
+}
+
+/// I5: each client has one key.
+fn keys_have_one_effect<S: Strategy>(world: &World<S>) -> bool {
+    (0..world.clients.len()).all(|client| world.database.bookings_of(client).count() <= 1)
+}
+
+/// I6: confirmed once at most, ended once at most, and never expired after it was confirmed.
+fn bookings_live_once<S: Strategy>(world: &World<S>) -> bool {
+    world.database.bookings().all(|row| {
+        row.confirmed <= 1 && row.cancelled + row.expired <= 1 && (row.confirmed == 0 || row.expired == 0)
+    })
+}
+
+/// I7: in every committed state, which is more than when nothing is in flight.
+fn seats_are_conserved<S: Strategy>(world: &World<S>) -> bool {
+    world.database.slot.available + world.database.taken() == world.database.slot.capacity
+}
+
+/// I8: the slot was full at some instant of the call, in the version that the answer names.
+fn sold_out_was_true<S: Strategy>(world: &World<S>) -> bool {
+    world.clients.iter().all(|client| client.phase != Phase::SoldOut { honest: false })
+}
+
+/// Of the calls in flight, one does not wait for the others.
+fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
+    let mut calls = world.calls().peekable();
+    calls.peek().is_none() || calls.any(|(id, at)| Step::Call { id, at }.take(&mut world.clone()).is_some())
+}
+
+/// The slot is full, and there was a booking before those that fill it.
+fn seat_was_resold<S: Strategy>(world: &World<S>) -> bool {
+    world.database.taken() == world.database.slot.capacity
+        && world.database.bookings().any(|row| !row.status.takes_seats())
+}
+
+fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {
+    world.clients.iter().any(|client| matches!(client.phase, Phase::SoldOut { .. }))
+}
+
+fn hold_expired<S: Strategy>(world: &World<S>) -> bool {
+    world.database.bookings().any(|row| row.expired > 0)
+}
+
+/// The answer to the first call was lost, and the retry was told of the booking which that call had written.
+fn retry_was_told_the_receipt<S: Strategy>(world: &World<S>) -> bool {
+    let told_again = |phase| matches!(phase, Phase::Holding { booking, told_by } if booking.call != told_by);
+    world.clients.iter().any(|client| told_again(client.phase))
+}

@@ -1,0 +1,168 @@
+//! HTML: the whole report as one file that needs no network, no font and no script.
+
+use askama::Template;
+use slotproof_vocabulary::{Finding, Invariant, Witness};
+
+use crate::{
+    RenderError, RunReport, circumstances, evidence, judgement, measurements,
+    measurements::LatencyLine,
+    plots::{self, Figure},
+    quantity,
+    run_report::ServerBlock,
+    table::{Table, words},
+};
+
+/// Rows of a witness's table; the others are in `verdict.json`.
+const WITNESS_ROWS_MAX: usize = 50;
+
+pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
+    Ok(Page::new(report).render()?.into_bytes())
+}
+
+/// What the template writes.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a RunReport,
+    style: &'static str,
+    headline: String,
+    strategy: &'static str,
+    mechanism: String,
+    facts: Vec<(&'static str, String)>,
+    verdict: &'static str,
+    invariants: Vec<Line>,
+    seats: Figure,
+    witnesses: Vec<Section<'a>>,
+    figures: [Figure; 4],
+    latency: Vec<LatencyLine<'a>>,
+    totals: Table,
+    resources: Table,
+    environment: Table,
+    servers: Vec<(&'a ServerBlock, Table)>,
+    plan: Table,
+}
+
+/// An invariant in the table of verdicts.
+struct Line {
+    id: String,
+    claim: &'static str,
+    verdict: &'static str,
+    summary: String,
+    examined: String,
+    violations: String,
+    witnessed: bool,
+}
+
+/// A finding with its witness.
+struct Section<'a> {
+    finding: &'a Finding,
+    witness: &'a Witness,
+    instant: Option<String>,
+    tables: Vec<Evidence>,
+    timeline: Option<Figure>,
+}
+
+/// The first rows of one kind of evidence.
+struct Evidence {
+    title: &'static str,
+    table: Table,
+    left_out: usize,
+}
+
+impl<'a> Page<'a> {
+    fn new(report: &'a RunReport) -> Self {
+        Self {
+            report,
+            style: include_str!("../templates/report.css"),
+            headline: judgement::headline(report),
+            strategy: judgement::strategy(report),
+            mechanism: judgement::mechanism(report),
+            facts: facts(report),
+            verdict: report.verdict.verdict.name(),
+            invariants: judgement::invariants(report).into_iter().map(Line::new).collect(),
+            seats: plots::seats_left::figure(report),
+            witnesses: judgement::witnessed(report).filter_map(Section::new).collect(),
+            figures: [
+                plots::latency_percentiles::figure(report),
+                plots::latency_over_time::figure(report),
+                plots::throughput::figure(report),
+                plots::cpu::figure(report),
+            ],
+            latency: measurements::latency_lines(report),
+            totals: measurements::totals(report),
+            resources: measurements::resources(report),
+            environment: circumstances::environment(report),
+            servers: report.environment.servers.iter().map(|server| (server, settings(server))).collect(),
+            plan: circumstances::plan(report),
+        }
+    }
+}
+
+impl Line {
+    fn new((invariant, finding): (Invariant, Option<&Finding>)) -> Self {
+        let number = |of: fn(&Finding) -> u64| finding.map(|finding| quantity::count(of(finding))).unwrap_or_default();
+        Self {
+            id: invariant.to_string(),
+            claim: invariant.claim(),
+            verdict: finding.map_or("not judged", |finding| finding.verdict.name()),
+            summary: finding.map(|finding| finding.summary.clone()).unwrap_or_default(),
+            examined: number(|finding| finding.examined),
+            violations: number(|finding| finding.violations),
+            witnessed: finding.is_some_and(|finding| finding.witness.is_some()),
+        }
+    }
+}
+
+impl<'a> Section<'a> {
+    fn new(finding: &'a Finding) -> Option<Self> {
+        let witness = finding.witness.as_ref()?;
+        let since = |instant| quantity::instant_ms(instant, evidence::origin_ns(witness));
+        let tables = [
+            Evidence::new("Operations", evidence::operations(witness)),
+            Evidence::new("Audit records", evidence::records(witness)),
+            Evidence::new("Final rows", evidence::rows(witness)),
+        ];
+        Some(Self {
+            finding,
+            witness,
+            instant: witness.instant_ns.map(since),
+            tables: tables.into_iter().filter(|evidence| !evidence.table.rows.is_empty()).collect(),
+            timeline: plots::witness_timeline::figure(finding),
+        })
+    }
+}
+
+impl Evidence {
+    fn new(title: &'static str, mut table: Table) -> Self {
+        let left_out = table.rows.len().saturating_sub(WITNESS_ROWS_MAX);
+        table.rows.truncate(WITNESS_ROWS_MAX);
+        Self { title, table, left_out }
+    }
+}
+
+/// The few numbers that a reader looks for first.
+fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
+    let (plan, totals) = (&report.plan, &report.totals);
+    let reserve = report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
+    let mut facts = vec![
+        ("clients", quantity::count(plan.clients.into())),
+        ("slots × seats", format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into()))),
+        ("operations", quantity::count(totals.operations)),
+        ("operations / s", quantity::rate(totals.operations_per_s)),
+        ("acknowledged reserves / s", quantity::rate(totals.reserved_per_s)),
+    ];
+    if let Some(reserve) = reserve {
+        facts.push(("reserve p99, response", quantity::duration_us(reserve.response.us_p99)));
+        facts.push(("reserve p99, service", quantity::duration_us(reserve.service.us_p99)));
+    }
+    facts
+}
+
+/// The settings of a server, by name.
+fn settings(server: &ServerBlock) -> Table {
+    let mut table = Table::new(&[words("setting"), words("value")]);
+    for (name, value) in &server.settings {
+        table.push(vec![name.clone(), value.clone()]);
+    }
+    table
+}

@@ -1,0 +1,42 @@
+//! Figures: a plot, what to see in it, what its looks stand for, and the data behind it.
+
+use super::{PlotError, Svg, legend::Key};
+use crate::table::Table;
+
+/// A plot in its place in a report.
+pub(crate) struct Figure {
+    /// Its anchor, and the name of its data's file.
+    pub(crate) id: String,
+    pub(crate) title: String,
+    /// What to see.
+    pub(crate) caption: String,
+    pub(crate) legend: Vec<Key>,
+    /// The data behind it, at most [`Figure::ROWS_MAX`] rows.
+    pub(crate) data: Table,
+    /// Set when `data` is less than all.
+    pub(crate) left_out: Option<String>,
+    pub(crate) svg: Result<Svg, PlotError>,
+}
+
+impl Figure {
+    /// Rows of data that a figure carries: all figures together must stay below 5 MB.
+    pub(crate) const ROWS_MAX: usize = 4_000;
+    /// Rows that are shown in the page; the download has the others.
+    pub(crate) const ROWS_SHOWN_MAX: usize = 60;
+
+    /// Keeps the data below the limit by taking every second, third, ... row.
+    pub(super) fn limited(mut self) -> Self {
+        let rows = self.data.rows.len();
+        let step = rows.div_ceil(Self::ROWS_MAX).max(1);
+        if step > 1 {
+            self.data.rows = self.data.rows.into_iter().step_by(step).collect();
+            self.left_out = Some(format!("one row in {step} of {rows}; run.json has all of them"));
+        }
+        self
+    }
+
+    /// The rows shown in the page, and how many more the download has.
+    pub(crate) fn shown(&self) -> (&[Vec<String>], usize) {
+        self.data.first(Self::ROWS_SHOWN_MAX)
+    }
+}

@@ -1,0 +1,106 @@
+//! When it was slow: latency by second.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame},
+    ink::{Dash, Ink, Stroke},
+    legend::Key,
+    thinning::thinned,
+};
+use crate::{
+    RunReport,
+    run_report::Second,
+    table::{Table, numbers},
+};
+
+/// A line of the plot.
+struct Line {
+    name: &'static str,
+    stroke: Stroke,
+    of: fn(&Second) -> u64,
+}
+
+/// The lines, response above service where they meet.
+const LINES: [Line; 4] = [
+    Line {
+        name: "service p50",
+        stroke: Stroke::new(Ink::Orange, Dash::Dotted, 5),
+        of: |second| second.service_us_p50,
+    },
+    Line {
+        name: "service p99",
+        stroke: Stroke::new(Ink::Vermillion, Dash::Dashed, 5),
+        of: |second| second.service_us_p99,
+    },
+    Line {
+        name: "response p50",
+        stroke: Stroke::new(Ink::Sky, Dash::DashDot, 5),
+        of: |second| second.response_us_p50,
+    },
+    Line {
+        name: "response p99",
+        stroke: Stroke::new(Ink::Blue, Dash::Solid, 5),
+        of: |second| second.response_us_p99,
+    },
+];
+
+/// Draws median and 99th percentile of response and service latency, second by second.
+///
+/// # Errors
+/// There is nothing to draw when no operation returned.
+pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
+    let lines: Vec<_> = LINES.iter().map(|line| points(report, line)).collect();
+    let heights = lines.iter().flatten().map(|(_, us)| *us);
+    if heights.clone().next().is_none() {
+        return Err(PlotError::NoData("no operation returned"));
+    }
+    let last = lines.iter().flatten().map(|(second, _)| *second).fold(0.0, f64::max);
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 132,
+        label: "Latency by second: median and 99th percentile of response and service".to_owned(),
+        x: Axis::seconds(last),
+        y: Axis::latency_us(heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max)),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (points, line) in lines.iter().zip(&LINES) {
+            canvas.series(points, line.stroke)?;
+        }
+        Ok(())
+    })
+}
+
+/// The plot with its data.
+pub(crate) fn figure(report: &RunReport) -> Figure {
+    let mut data = Table::new(&[
+        numbers("second"),
+        numbers("response_us_p50"),
+        numbers("response_us_p99"),
+        numbers("service_us_p50"),
+        numbers("service_us_p99"),
+    ]);
+    for second in &report.timeline {
+        let row = [second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99];
+        let row = row.map(|us| us.to_string());
+        data.push(std::iter::once(second.second.to_string()).chain(row).collect());
+    }
+    Figure {
+        id: "latency-over-time".to_owned(),
+        title: "Latency over time".to_owned(),
+        caption: "A flat band is a service in its stride; a p99 that climbs away from its p50 is a queue that grows. Seconds in \
+                  which nothing returned are left out."
+            .to_owned(),
+        legend: LINES.iter().rev().map(|line| Key::line(line.name, line.stroke)).collect(),
+        data,
+        left_out: None,
+        svg: draw(report),
+    }
+    .limited()
+}
+
+/// A line's points, without the seconds in which nothing returned.
+fn points(report: &RunReport, line: &Line) -> Vec<(f64, f64)> {
+    let busy = report.timeline.iter().filter(|second| second.outcomes.values().any(|count| *count > 0));
+    thinned(&busy.map(|second| (f64::from(second.second), (line.of)(second) as f64)).collect::<Vec<_>>())
+}

@@ -1,0 +1,109 @@
+//! How slow the slow ones were: latency by percentile, for each operation over all its outcomes.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame},
+    ink::{Dash, Ink, Marker, Stroke},
+    legend::Key,
+    thinning::thinned,
+};
+use crate::{
+    RunReport,
+    run_report::{Latency, Percentiles},
+    table::{Table, numbers, words},
+};
+
+/// The quantiles that get a marker.
+const MARKED: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
+
+/// Draws response (solid) and service (dashed) latency by percentile.
+///
+/// # Errors
+/// There is nothing to draw when no operation was recorded.
+pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
+    let operations = all_outcomes(report);
+    let points: Vec<_> = operations.iter().flat_map(|latency| curves(latency).concat()).collect();
+    if points.is_empty() {
+        return Err(PlotError::NoData("no operation was recorded"));
+    }
+    let heights = points.iter().map(|(_, us)| *us);
+    let most = operations.iter().map(|latency| latency.count).max().unwrap_or(0);
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 132,
+        label: "Latency by percentile: response solid, service dashed".to_owned(),
+        x: Axis::nines(most),
+        y: Axis::latency_us(heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max)),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (latency, look) in operations.iter().zip(LOOKS) {
+            for (curve, dash) in curves(latency).iter().zip([Dash::Solid, Dash::Dashed]) {
+                canvas.line(curve, Stroke::new(look.0, dash, 5))?;
+                canvas.mark(&marks(curve), look.0, look.1)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The plot with its data.
+pub(crate) fn figure(report: &RunReport) -> Figure {
+    let mut legend = Vec::new();
+    let mut data = Table::new(&[words("operation"), words("latency"), numbers("quantile"), numbers("us")]);
+    for (latency, (ink, marker)) in all_outcomes(report).into_iter().zip(LOOKS) {
+        let kinds = [("response", &latency.response, Dash::Solid), ("service", &latency.service, Dash::Dashed)];
+        for (kind, percentiles, dash) in kinds {
+            legend.push(Key::marked(format!("{} {kind}", latency.operation), Stroke::new(ink, dash, 5), marker));
+            for (quantile, us) in &percentiles.curve {
+                data.push(vec![latency.operation.clone(), kind.to_owned(), quantile.to_string(), us.to_string()]);
+            }
+        }
+    }
+    Figure {
+        id: "latency-percentiles".to_owned(),
+        title: "Latency by percentile".to_owned(),
+        caption: "Each step to the right is ten times rarer. Response counts from the schedule, so it holds the queue in \
+                  front of a stalled service; service counts from the socket. Where the two part, clients waited for their turn."
+            .to_owned(),
+        legend,
+        data,
+        left_out: None,
+        svg: draw(report),
+    }
+    .limited()
+}
+
+/// More operations than looks cannot be told apart; the protocol has four that clients call.
+const LOOKS: [(Ink, Marker); 4] = [
+    (Ink::Blue, Marker::Dot),
+    (Ink::Green, Marker::Square),
+    (Ink::Vermillion, Marker::Triangle),
+    (Ink::Purple, Marker::Ring),
+];
+
+/// Each operation over all its outcomes, `reserve` first.
+fn all_outcomes(report: &RunReport) -> Vec<&Latency> {
+    let mut found: Vec<_> = report.latency.iter().filter(|latency| latency.outcome.is_none()).collect();
+    found.sort_by_key(|latency| latency.operation != "reserve");
+    found.truncate(LOOKS.len());
+    found
+}
+
+fn curves(latency: &Latency) -> [Vec<(f64, f64)>; 2] {
+    [&latency.response, &latency.service].map(curve)
+}
+
+/// The curve as points of the plot.
+fn curve(percentiles: &Percentiles) -> Vec<(f64, f64)> {
+    let points: Vec<_> = percentiles.curve.iter().map(|(quantile, us)| (*quantile, *us as f64)).collect();
+    thinned(&points)
+}
+
+/// The first point of the curve at or past each marked quantile that the curve reaches.
+fn marks(curve: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let reached = |quantile: &f64| curve.iter().find(|(at, _)| at >= quantile).filter(|(at, _)| *at < 1.0);
+    let mut marks: Vec<_> = MARKED.iter().filter_map(reached).copied().collect();
+    marks.dedup();
+    if marks.is_empty() { curve.first().copied().into_iter().collect() } else { marks }
+}

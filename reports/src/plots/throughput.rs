@@ -1,0 +1,85 @@
+//! What clients were told, second by second.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame},
+    legend::Key,
+    outcome_look::look,
+    thinning::thinned,
+};
+use crate::{
+    RunReport, measurements,
+    run_report::Second,
+    table::{Table, numbers},
+};
+
+/// Draws a line for each outcome that occurred.
+///
+/// # Errors
+/// There is nothing to draw when no operation returned.
+pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
+    let lines: Vec<_> = outcomes(report).into_iter().map(|name| (name, points(report, name))).collect();
+    let peak = |points: &Vec<(f64, f64)>| points.iter().map(|(_, count)| *count).fold(0.0, f64::max);
+    let peaks: Vec<_> = lines.iter().map(|(_, points)| peak(points)).collect();
+    if lines.is_empty() {
+        return Err(PlotError::NoData("no operation returned"));
+    }
+    let last = report.timeline.iter().map(|second| f64::from(second.second)).fold(0.0, f64::max);
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 132,
+        label: "Operations per second by outcome".to_owned(),
+        x: Axis::seconds(last),
+        y: Axis::counts("operations per second", &peaks),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (name, points) in &lines {
+            let (stroke, marker) = look(name);
+            canvas.series(points, stroke)?;
+            canvas.mark(&spread(points), stroke.ink, marker)?;
+        }
+        Ok(())
+    })
+}
+
+/// The plot with its data.
+pub(crate) fn figure(report: &RunReport) -> Figure {
+    let outcomes = outcomes(report);
+    let mut data = Table::new(&[numbers("second")]);
+    data.columns.extend(outcomes.iter().map(|name| numbers((*name).to_owned())));
+    for second in &report.timeline {
+        let counts = outcomes.iter().map(|name| second.outcomes.get(*name).copied().unwrap_or(0).to_string());
+        data.push(std::iter::once(second.second.to_string()).chain(counts).collect());
+    }
+    let key = |name: &&str| Key::marked(*name, look(name).0, look(name).1);
+    Figure {
+        id: "throughput".to_owned(),
+        title: "Throughput by outcome".to_owned(),
+        caption: "What clients were told, counted in the second in which they were told. Any \"unknown\" is an answer that a \
+                  client never got, and may have happened all the same."
+            .to_owned(),
+        legend: outcomes.iter().map(key).collect(),
+        data,
+        left_out: None,
+        svg: draw(report),
+    }
+    .limited()
+}
+
+/// The outcomes that occurred.
+fn outcomes(report: &RunReport) -> Vec<&str> {
+    let counts = report.timeline.iter().flat_map(|second| &second.outcomes);
+    measurements::outcomes(counts.filter(|(_, count)| **count > 0).map(|(name, _)| name.as_str()))
+}
+
+fn points(report: &RunReport, outcome: &str) -> Vec<(f64, f64)> {
+    let count = |second: &Second| second.outcomes.get(outcome).copied().unwrap_or(0) as f64;
+    thinned(&report.timeline.iter().map(|second| (f64::from(second.second), count(second))).collect::<Vec<_>>())
+}
+
+/// Enough points for the marker to be found, and no more.
+fn spread(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    const MARKERS_MAX: usize = 8;
+    points.iter().copied().step_by(points.len().div_ceil(MARKERS_MAX).max(1)).collect()
+}

@@ -1,0 +1,6 @@
+//! Reports from the outside: what a run leaves with, in every format.
+
+mod extremes;
+mod fixtures;
+mod hostile_text;
+mod rendering;
