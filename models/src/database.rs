@@ -195,13 +195,15 @@ impl Database {
     }
 
     /// All bookings, whatever their status.
-    pub fn bookings(&self) -> impl Iterator<Item = &Booking> {
-        self.bookings.iter().flatten().flatten()
+    pub fn bookings(&self) -> impl Iterator<Item = (CallId, &Booking)> {
+        self.bookings.iter().zip(0..).flat_map(|(rows, client)| {
+            rows.iter().zip(0..).filter_map(move |(row, call)| Some((CallId { client, call }, row.as_ref()?)))
+        })
     }
 
     /// Seats taken, counted from the bookings.
     pub fn taken(&self) -> i8 {
-        self.bookings().map(|row| i8::from(row.status.takes_seats())).sum()
+        self.bookings().map(|(_, row)| i8::from(row.status.takes_seats())).sum()
     }
 
     /// Whether no seat is free, counted from the bookings.

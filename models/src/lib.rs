@@ -29,7 +29,7 @@ mod tests {
         for (clients, capacity) in [(2, 1), (3, 2)] {
             for kind in StrategyKind::ALL {
                 let start = std::time::Instant::now();
-                let e = explore(kind, Size { clients, capacity }, Limits { states: 2_500_000, time: std::time::Duration::from_secs(60) });
+                let e = explore(kind, Size { clients, capacity }, Limits { states: 1_500_000, time: std::time::Duration::from_secs(60) });
                 println!("{kind} {clients}/{capacity}: {} depth {} complete {} in {:?}", e.unique_states, e.depth, e.complete, start.elapsed());
                 for p in e.properties {
                     println!("   {} {}", p.name, p.verdict);

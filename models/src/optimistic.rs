@@ -38,6 +38,15 @@ impl Strategy for Optimistic {
             Self::Commit => commit(call, database),
         }
     }
+
+    fn forget(self, database: &Database) -> Self {
+        match self {
+            Self::Write { seen_version, tries } if seen_version != database.slot.version => {
+                Self::Write { seen_version: u8::MAX, tries }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// One statement, so one snapshot: a receipt that is missing was missing while these seats were free.

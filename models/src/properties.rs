@@ -63,7 +63,7 @@ fn keys_have_one_effect<S: Strategy>(world: &World<S>) -> bool {
 
 /// I6: confirmed once at most, ended once at most, and never expired after it was confirmed.
 fn bookings_live_once<S: Strategy>(world: &World<S>) -> bool {
-    world.database.bookings().all(|row| {
+    world.database.bookings().all(|(_, row)| {
         row.confirmed <= 1 && row.cancelled + row.expired <= 1 && (row.confirmed == 0 || row.expired == 0)
     })
 }
@@ -87,7 +87,7 @@ fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
 /// The slot is full, and there was a booking before those that fill it.
 fn seat_was_resold<S: Strategy>(world: &World<S>) -> bool {
     world.database.taken() == world.database.slot.capacity
-        && world.database.bookings().any(|row| !row.status.takes_seats())
+        && world.database.bookings().any(|(_, row)| !row.status.takes_seats())
 }
 
 fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {
@@ -95,7 +95,7 @@ fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {
 }
 
 fn hold_expired<S: Strategy>(world: &World<S>) -> bool {
-    world.database.bookings().any(|row| row.expired > 0)
+    world.database.bookings().any(|(_, row)| row.expired > 0)
 }
 
 /// The answer to the first call was lost, and the retry was told of the booking which that call had written.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use slotproof_vocabulary::BookingStatus;
+
 use crate::{
     database::{CALLS, CallId, Change},
     strategy::{Next, Strategy},
@@ -49,8 +51,10 @@ impl<S: Strategy> Step<S> {
                 steps.push(Self::Crash { id });
             }
         }
-        for booking in world.booking_ids() {
-            steps.extend([Self::RunOut { booking }, Self::Expire { booking }]);
+        for (booking, row) in world.database.bookings() {
+            if row.status == BookingStatus::Pending {
+                steps.push(if row.overdue { Self::Expire { booking } } else { Self::RunOut { booking } });
+            }
         }
     }
 
@@ -82,6 +86,7 @@ impl<S: Strategy> Step<S> {
             Self::RunOut { booking } => done(world.database.run_out(booking))?,
             Self::Expire { booking } => done(world.database.expire(booking))?,
         }
+        world.forget();
         world.note_whether_full();
         Some(())
     }

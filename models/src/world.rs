@@ -62,13 +62,6 @@ impl<S: Strategy> World<S> {
         })
     }
 
-    /// Every booking that could have been written.
-    pub fn booking_ids(&self) -> impl Iterator<Item = CallId> {
-        (0..).zip(&self.clients).flat_map(|(client, _)| {
-            (0..).take(CALLS).map(move |call| CallId { client, call })
-        })
-    }
-
     /// A client sends `reserve` with its key.
     pub fn send(&mut self, id: CallId) {
         let client = self.client_mut(id.client);
@@ -84,7 +77,7 @@ impl<S: Strategy> World<S> {
         if call == id.call {
             client.phase = match answer {
                 Answer::Ok { booking } => Phase::Holding { booking, told_by: call },
-                Answer::SoldOut { version } => Phase::SoldOut { honest: full_at.is_some() && version < 255 },
+                Answer::SoldOut { version } => Phase::SoldOut { honest: full_at == Some(version) },
                 Answer::RetryLater => Phase::RetryLater,
             };
         }
@@ -110,6 +103,13 @@ impl<S: Strategy> World<S> {
         }
     }
 
+    /// Lets every call forget what can no longer make a difference, so that fewer states differ.
+    pub fn forget(&mut self) {
+        for call in self.clients.iter_mut().flat_map(|client| &mut client.calls).flatten() {
+            *call = call.forget(&self.database);
+        }
+    }
+
     /// Notes for every client that waits whether the slot is full now, so that a `sold_out` can be judged.
     pub fn note_whether_full(&mut self) {
         if !self.database.is_full() {
@@ -117,7 +117,7 @@ impl<S: Strategy> World<S> {
         }
         for client in &mut self.clients {
             if let Phase::Waiting { full_at, .. } = &mut client.phase {
-                *full_at = None;
+                *full_at = Some(self.database.slot.version);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rand::Rng;
 use slotproof_vocabulary::{BookingId, BookingStatus, SlotId, StrategyKind, wire::BookingBody};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
 
 use crate::{http::IdempotencyKey, metrics, strategies, strategies::Reserve};
@@ -88,7 +88,7 @@ pub(crate) struct Bookings {
 
 impl Bookings {
     pub(crate) fn new(kind: StrategyKind, pool: PgPool) -> Self {
-        Self { kind, strategy: strategies::build(kind, pool.clone()), pool }
+        Self { kind, strategy: strategies::build(kind), pool }
     }
 
     /// # Errors
@@ -99,10 +99,13 @@ impl Bookings {
                 metrics::reserve_retried(self.kind);
                 tokio::time::sleep(pause_before(tried)).await;
             }
-            if let Some(taken) = self.strategy.reserve(want).await.or_else(nothing_written)? {
+            let mut connection = self.pool.acquire().await?;
+            if let Some(taken) =
+                self.strategy.reserve(&mut connection, want).await.or_else(nothing_written)?
+            {
                 return Ok(Reserved::Booked(booked(want, taken)));
             }
-            match self.standing(want).await? {
+            match standing(&mut connection, want).await? {
                 None => return Ok(Reserved::NoSlot),
                 Some(Standing { receipt: Some(receipt), .. }) => return Ok(replay(want, receipt)),
                 Some(Standing { slot_version, available_seats, .. }) if available_seats < want.seats => {
@@ -114,47 +117,47 @@ impl Bookings {
         }
         Ok(Reserved::RetryLater)
     }
+}
 
-    /// Reads slot and receipt in one statement: in two, a booking could slip in between and be answered with `sold_out`.
-    async fn standing(&self, want: &Want) -> Result<Option<Standing>, sqlx::Error> {
-        let row = sqlx::query!(
-            r#"
-            select slot.version, slot.available_seats,
-                receipt.slot_id as "receipt_slot_id?", receipt.seats as "receipt_seats?",
-                receipt.booking_id as "booking_id?", receipt.expires_at as "expires_at?", receipt.hold_ms as "hold_ms?",
-                receipt.slot_version as "receipt_version?", receipt.available_seats as "receipt_available?"
-            from appointment_slots slot
-            left join idempotency_keys receipt
-                on receipt.doctor_id = $1 and receipt.slot_month = $2 and receipt.idempotency_key = $4
-            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = $3
-            "#,
-            want.doctor_id(),
-            want.slot_month(),
-            want.slot.as_uuid(),
-            want.key.as_str(),
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let receipt = match (row.receipt_slot_id, row.receipt_seats, row.booking_id, row.receipt_version) {
-            (Some(slot), Some(seats), Some(booking), Some(slot_version)) => Some(Receipt {
-                slot,
-                seats,
-                body: BookingBody {
-                    id: booking.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                    slot_id: want.slot,
-                    status: BookingStatus::Pending,
-                    seats: seats.into(),
-                    expires_at: row.expires_at,
-                    hold_ms: row.hold_ms,
-                    slot_version,
-                    available_seats: row.receipt_available.unwrap_or_default().into(),
-                },
-            }),
-            _ => None,
-        };
-        Ok(Some(Standing { slot_version: row.version, available_seats: row.available_seats, receipt }))
-    }
+/// Reads slot and receipt in one statement: in two, a booking could slip in between and be answered with `sold_out`.
+async fn standing(connection: &mut PgConnection, want: &Want) -> Result<Option<Standing>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select slot.version, slot.available_seats,
+            receipt.slot_id as "receipt_slot_id?", receipt.seats as "receipt_seats?",
+            receipt.booking_id as "booking_id?", receipt.expires_at as "expires_at?", receipt.hold_ms as "hold_ms?",
+            receipt.slot_version as "receipt_version?", receipt.available_seats as "receipt_available?"
+        from appointment_slots slot
+        left join idempotency_keys receipt
+            on receipt.doctor_id = $1 and receipt.slot_month = $2 and receipt.idempotency_key = $4
+        where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = $3
+        "#,
+        want.doctor_id(),
+        want.slot_month(),
+        want.slot.as_uuid(),
+        want.key.as_str(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let receipt = match (row.receipt_slot_id, row.receipt_seats, row.booking_id, row.receipt_version) {
+        (Some(slot), Some(seats), Some(booking), Some(slot_version)) => Some(Receipt {
+            slot,
+            seats,
+            body: BookingBody {
+                id: booking.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                slot_id: want.slot,
+                status: BookingStatus::Pending,
+                seats: seats.into(),
+                expires_at: row.expires_at,
+                hold_ms: row.hold_ms,
+                slot_version,
+                available_seats: row.receipt_available.unwrap_or_default().into(),
+            },
+        }),
+        _ => None,
+    };
+    Ok(Some(Standing { slot_version: row.version, available_seats: row.available_seats, receipt }))
 }
 
 fn booked(want: &Want, taken: Taken) -> BookingBody {

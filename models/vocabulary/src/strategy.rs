@@ -14,7 +14,7 @@ pub enum StrategyKind {
     Optimistic,
     /// Decides and writes in one conditional statement.
     Conditional,
-    /// Negative control: counts the bookings, then inserts one more, with nothing to hold the count still.
+    /// Negative control: reads the seats left, then books, with nothing to hold the number still.
     Unprotected,
     /// Negative control: writes back a number of seats that it read earlier.
     LostUpdate,
@@ -52,7 +52,7 @@ impl StrategyKind {
                 "reads without a lock, writes only if the version is unchanged, retries with jitter"
             }
             Self::Conditional => "one conditional statement, no version, no explicit lock",
-            Self::Unprotected => "counts bookings, then inserts: nothing holds the count still",
+            Self::Unprotected => "reads the seats left, then books: nothing holds the number still",
             Self::LostUpdate => "writes back a seat count that it read before others wrote",
         }
     }

@@ -1,7 +1,7 @@
 //! Figures: a plot, what to see in it, what its looks stand for, and the data behind it.
 
 use super::{PlotError, Svg, legend::Key};
-use crate::table::Table;
+use crate::{quantity, table::Table};
 
 /// A plot in its place in a report.
 pub(crate) struct Figure {
@@ -11,7 +11,7 @@ pub(crate) struct Figure {
     /// What to see.
     pub(crate) caption: String,
     pub(crate) legend: Vec<Key>,
-    /// The data behind it, at most [`Figure::ROWS_MAX`] rows.
+    /// The data behind it, at most [`Figure::DATA_BYTES_MAX`] of it.
     pub(crate) data: Table,
     /// Set when `data` is less than all.
     pub(crate) left_out: Option<String>,
@@ -19,18 +19,19 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Rows of data that a figure carries: all figures together must stay below 5 MB.
-    pub(crate) const ROWS_MAX: usize = 4_000;
+    /// Bytes of data that a figure carries. Five plots and a witness of each of 15 invariants stay below 5 MB with it, and a
+    /// load of an hour is carried whole.
+    pub(crate) const DATA_BYTES_MAX: usize = 160_000;
     /// Rows that are shown in the page; the download has the others.
     pub(crate) const ROWS_SHOWN_MAX: usize = 60;
 
     /// Keeps the data below the limit by taking every second, third, ... row.
     pub(super) fn limited(mut self) -> Self {
         let rows = self.data.rows.len();
-        let step = rows.div_ceil(Self::ROWS_MAX).max(1);
+        let step = self.data.data_uri().len().div_ceil(Self::DATA_BYTES_MAX).max(1);
         if step > 1 {
             self.data.rows = self.data.rows.into_iter().step_by(step).collect();
-            self.left_out = Some(format!("one row in {step} of {rows}; run.json has all of them"));
+            self.left_out = Some(format!("one row in {step} of {}; run.json has all of them", quantity::count(rows as u64)));
         }
         self
     }

@@ -14,18 +14,20 @@
 //! **Model.** `models/src/conditional.rs`
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use super::Reserve;
 use crate::booking::{Taken, Want};
 
-pub(crate) struct Conditional {
-    pub(crate) pool: PgPool,
-}
+pub(crate) struct Conditional;
 
 #[async_trait]
 impl Reserve for Conditional {
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error> {
         sqlx::query_as!(
             Taken,
             r#"
@@ -61,7 +63,7 @@ impl Reserve for Conditional {
             want.key.as_str(),
             want.hold_ms,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await
     }
 }

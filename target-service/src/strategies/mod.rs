@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::booking::{Taken, Want};
 
@@ -21,6 +21,9 @@ use crate::booking::{Taken, Want};
 #[async_trait]
 pub(crate) trait Reserve: Send + Sync {
     /// Takes the seats and writes booking, receipt, audit record and outbox row, all or nothing.
+    ///
+    /// One connection for the whole try: whoever reads, gives the connection back and queues for another one writes by what
+    /// was true seconds ago.
     ///
     /// `None`: nothing was written. Too few seats, a lost race, an unknown slot: the page need not say which.
     ///
@@ -30,16 +33,17 @@ pub(crate) trait Reserve: Send + Sync {
     ///
     /// # Cancel safety
     /// Dropping the future leaves either everything or nothing written, and nobody knows which.
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error>;
+    async fn reserve(&self, connection: &mut PgConnection, want: &Want)
+    -> Result<Option<Taken>, sqlx::Error>;
 }
 
 /// The one place where a strategy is chosen; everything after it is ignorant of the choice.
-pub(crate) fn build(kind: StrategyKind, pool: PgPool) -> Arc<dyn Reserve> {
+pub(crate) fn build(kind: StrategyKind) -> Arc<dyn Reserve> {
     match kind {
-        StrategyKind::Pessimistic => Arc::new(pessimistic::Pessimistic { pool }),
-        StrategyKind::Optimistic => Arc::new(optimistic::Optimistic { pool }),
-        StrategyKind::Conditional => Arc::new(conditional::Conditional { pool }),
-        StrategyKind::Unprotected => Arc::new(negative_controls::unprotected::Unprotected { pool }),
-        StrategyKind::LostUpdate => Arc::new(negative_controls::lost_update::LostUpdate { pool }),
+        StrategyKind::Pessimistic => Arc::new(pessimistic::Pessimistic),
+        StrategyKind::Optimistic => Arc::new(optimistic::Optimistic),
+        StrategyKind::Conditional => Arc::new(conditional::Conditional),
+        StrategyKind::Unprotected => Arc::new(negative_controls::unprotected::Unprotected),
+        StrategyKind::LostUpdate => Arc::new(negative_controls::lost_update::LostUpdate),
     }
 }

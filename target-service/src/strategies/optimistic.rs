@@ -13,18 +13,20 @@
 //! **Model.** `models/src/optimistic.rs`
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use super::Reserve;
 use crate::booking::{Taken, Want};
 
-pub(crate) struct Optimistic {
-    pub(crate) pool: PgPool,
-}
+pub(crate) struct Optimistic;
 
 #[async_trait]
 impl Reserve for Optimistic {
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error> {
         let read = sqlx::query!(
             "
             select version, available_seats from appointment_slots
@@ -34,7 +36,7 @@ impl Reserve for Optimistic {
             want.slot_month(),
             want.slot.as_uuid(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *connection)
         .await?;
         let Some(seen) = read.filter(|slot| slot.available_seats >= want.seats) else {
             return Ok(None);
@@ -77,7 +79,7 @@ impl Reserve for Optimistic {
             want.hold_ms,
             seen.version,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await
     }
 }

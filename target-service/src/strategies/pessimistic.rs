@@ -14,19 +14,21 @@
 //! **Model.** `models/src/pessimistic.rs`
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
 
 use super::Reserve;
 use crate::booking::{Taken, Want};
 
-pub(crate) struct Pessimistic {
-    pub(crate) pool: PgPool,
-}
+pub(crate) struct Pessimistic;
 
 #[async_trait]
 impl Reserve for Pessimistic {
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error> {
+        let mut transaction = connection.begin().await?;
 
         let locked = sqlx::query!(
             "

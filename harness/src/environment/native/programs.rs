@@ -71,15 +71,25 @@ fn find(wanted: &Wanted) -> Result<Program, EnvironmentError> {
     Ok(Program { path, version })
 }
 
+/// Where programs are looked for instead of everywhere, when it is set: directories with colons between them.
+const PROGRAMS: &str = "SLOTPROOF_PROGRAMS";
+
 fn search(name: &str) -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH");
-    let on_path = on_path.as_deref().map(OsStr::to_owned).unwrap_or_default();
-    // Before PATH: Debian's /usr/sbin/rabbitmq-server insists on its own user and fails under any other.
-    let mut directories = versioned("/usr/lib/postgresql", "bin");
-    directories.extend(["/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin"].map(PathBuf::from));
-    directories.extend(std::env::split_paths(&on_path));
-    directories.extend(["/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql/bin", "/usr/local/bin", "/usr/bin", "/usr/sbin"].map(PathBuf::from));
+    let directories = match std::env::var_os(PROGRAMS) {
+        Some(chosen) => std::env::split_paths(&chosen).collect(),
+        None => usual_places(),
+    };
     directories.into_iter().map(|directory| directory.join(name)).find(|path| path.is_file())
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = versioned("/usr/lib/postgresql", "bin");
+    // Before PATH: Debian's /usr/sbin/rabbitmq-server insists on its own user and fails under any other.
+    places.push("/usr/lib/rabbitmq/bin".into());
+    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let others = ["/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql/bin", "/opt/homebrew/sbin", "/usr/local/bin", "/usr/bin", "/usr/sbin"];
+    places.extend(others.map(PathBuf::from));
+    places
 }
 
 /// `parent/*/child`, the highest version first.

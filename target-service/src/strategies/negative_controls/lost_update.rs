@@ -13,20 +13,22 @@
 //! **Model.** `models/src/lost_update.rs`
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::{
     booking::{Taken, Want},
     strategies::Reserve,
 };
 
-pub(crate) struct LostUpdate {
-    pub(crate) pool: PgPool,
-}
+pub(crate) struct LostUpdate;
 
 #[async_trait]
 impl Reserve for LostUpdate {
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error> {
         let read = sqlx::query!(
             "
             select available_seats from appointment_slots
@@ -36,7 +38,7 @@ impl Reserve for LostUpdate {
             want.slot_month(),
             want.slot.as_uuid(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *connection)
         .await?;
         let Some(seen) = read.filter(|slot| slot.available_seats >= want.seats) else {
             return Ok(None);
@@ -78,7 +80,7 @@ impl Reserve for LostUpdate {
             want.hold_ms,
             seen.available_seats,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await
     }
 }

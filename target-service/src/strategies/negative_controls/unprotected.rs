@@ -1,10 +1,10 @@
 //! # unprotected (negative control)
 //!
-//! **Claim.** None. Overbooks as soon as two clients count before either inserts.
+//! **Claim.** None. Overbooks as soon as two clients read before either writes.
 //!
-//! **Mechanism.** Counts the seats of the live bookings, and inserts one more if they are fewer than the capacity. Nothing
-//! keeps the count true between the two statements. The counter is set from the same stale count, and so stays within its
-//! check constraint: a database's safety net does not catch this.
+//! **Mechanism.** Reads the seats that are left, and books if they are enough. Nothing keeps the number true between the two
+//! statements. The write subtracts from whatever is there by then and stops at zero, so that the check constraint of the
+//! counter sees nothing wrong: a database's safety net does not catch this.
 //!
 //! **Cost.** Two round trips and no waiting, which is why it gets written. The real bug behind it: cal.com double bookings
 //! (calcom/cal.diy#13397, some 850 lines between check and insert), easyappointments#31, LibreBooking#147.
@@ -14,46 +14,43 @@
 //! **Model.** `models/src/unprotected.rs`
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::{
     booking::{Taken, Want},
     strategies::Reserve,
 };
 
-pub(crate) struct Unprotected {
-    pub(crate) pool: PgPool,
-}
+pub(crate) struct Unprotected;
 
 #[async_trait]
 impl Reserve for Unprotected {
-    async fn reserve(&self, want: &Want) -> Result<Option<Taken>, sqlx::Error> {
-        let counted = sqlx::query!(
-            r#"
-            select slot.capacity - coalesce(sum(booking.seats), 0)::integer as "free_seats!"
-            from appointment_slots slot
-            left join bookings booking
-                on booking.doctor_id = slot.doctor_id and booking.slot_month = slot.slot_month
-                and booking.slot_id = slot.slot_id and booking.status in ('pending', 'confirmed')
-            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = $3
-            group by slot.capacity
-            "#,
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error> {
+        let read = sqlx::query!(
+            "
+            select available_seats from appointment_slots
+            where doctor_id = $1 and slot_month = $2 and slot_id = $3
+            ",
             want.doctor_id(),
             want.slot_month(),
             want.slot.as_uuid(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *connection)
         .await?;
-        let Some(seen) = counted.filter(|slot| slot.free_seats >= want.seats) else {
+        if read.is_none_or(|slot| slot.available_seats < want.seats) {
             return Ok(None);
-        };
+        }
 
         sqlx::query_as!(
             Taken,
             r#"
             with slot as (
                 update appointment_slots
-                set available_seats = $8::integer - $4, version = version + 1
+                set available_seats = greatest(available_seats - $4, 0), version = version + 1
                 where doctor_id = $1 and slot_month = $2 and slot_id = $3
                 returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
             ), booking as (
@@ -82,9 +79,8 @@ impl Reserve for Unprotected {
             want.booking.as_uuid(),
             want.key.as_str(),
             want.hold_ms,
-            seen.free_seats,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await
     }
 }

@@ -1,0 +1,9 @@
+//! Slotproof from outside: the binary, real servers, real sockets.
+
+mod command_line;
+mod containers;
+mod http;
+mod lifecycle;
+mod native;
+mod runs;
+mod stack;

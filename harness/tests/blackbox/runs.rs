@@ -1,0 +1,153 @@
+//! Whole runs on the shared database: verdicts, and what can be repeated from a run directory.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use serde_json::Value;
+
+use crate::stack::{fresh_database, slotproof};
+
+/// A short run of many clients for few seats; answers with its exit code and its directory.
+async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir) {
+    let runs = tempfile::tempdir().expect("a directory");
+    let database_url = fresh_database().await;
+    let mut command = slotproof();
+    command.args(["run", "--strategy", strategy, "--clients", "150", "--capacity", "20", "--duration", "4s", "--hold", "1s"]);
+    command.args(["--environment", "external", "--runs"]).arg(runs.path()).args(more);
+    let output = command.env("SLOTPROOF_POSTGRES_URL", database_url).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    assert!(path.is_dir(), "no run directory: {stderr}");
+    (output.status.code().expect("it ended by itself"), path, runs)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("the file is there")).expect("it is JSON")
+}
+
+fn verdict_of(run: &Path, invariant: &str) -> Value {
+    let verdict = json(&run.join("verdict.json"));
+    let findings = verdict["findings"].as_array().expect("findings");
+    findings.iter().find(|finding| finding["invariant"] == invariant).expect("it was judged").clone()
+}
+
+fn check(run: &Path) -> Output {
+    slotproof().arg("check").arg(run).output().expect("the binary runs")
+}
+
+#[tokio::test]
+async fn safe_strategies_are_upheld() {
+    for strategy in ["pessimistic", "optimistic", "conditional"] {
+        let (code, run, _runs) = run(strategy, &[]).await;
+        let verdict = json(&run.join("verdict.json"));
+        assert_eq!(code, 0, "{strategy}: {verdict:#}");
+        assert_eq!(verdict["verdict"], "upheld");
+    }
+}
+
+#[tokio::test]
+async fn negative_controls_are_convicted_with_a_witness_that_can_be_counted() {
+    for strategy in ["unprotected", "lost_update"] {
+        let (code, run, _runs) = run(strategy, &[]).await;
+        assert_eq!(code, 1, "{strategy}");
+        let promised = verdict_of(&run, "I1");
+        assert_eq!(promised["verdict"], "violated", "{strategy}");
+        let operations = promised["witness"]["operations"].as_array().expect("operations");
+        let instant = promised["witness"]["instant_ns"].as_u64().expect("an instant");
+        let seats: u64 = operations.iter().map(|shown| shown["operation"]["seats"].as_u64().expect("seats")).sum();
+        assert!(seats > 20, "{seats} seats are no more than the slot has");
+        for shown in operations {
+            assert!(shown["operation"]["returned_ns"].as_u64().expect("an instant") <= instant);
+        }
+        let html = fs::read_to_string(run.join("report.html")).expect("there is a report");
+        assert!(html.contains("violated") && html.contains("I1"));
+        assert!(fs::read_to_string(run.join("junit.xml")).expect("there is one").contains("<failure"));
+    }
+}
+
+#[tokio::test]
+async fn everything_after_the_load_is_repeated_from_the_run_directory() {
+    let (_, run, _runs) = run("unprotected", &[]).await;
+    let names = ["verdict.json", "run.json", "report.html", "report.md", "junit.xml", "latency.hgrm"];
+    let read = || names.map(|name| fs::read(run.join(name)).expect("the file is there"));
+    let first = read();
+    assert_eq!(check(&run).status.code(), Some(1));
+    for arguments in [vec!["report"], vec!["report", "--from-history"]] {
+        for name in ["report.html", "report.md"] {
+            fs::remove_file(run.join(name)).expect("it is there");
+        }
+        let status = slotproof().args(arguments).arg(&run).output().expect("the binary runs").status;
+        assert_eq!(status.code(), Some(0));
+        for ((name, first), second) in names.iter().zip(&first).zip(read()) {
+            assert!(*first == second, "{name} is not the same");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused() {
+    let (code, run, _runs) = run("conditional", &[]).await;
+    assert_eq!(code, 0);
+    let history = run.join("history.jsonl.zst");
+    let whole = fs::read(&history).expect("it is there");
+    let text = zstd::decode_all(&whole[..]).expect("whole frames");
+
+    fs::write(&history, &whole[..whole.len() / 2]).expect("it can be written");
+    assert_eq!(check(&run).status.code(), Some(2), "half of the file");
+    assert!(verdict_of(&run, "I1")["summary"].as_str().expect("a sentence").contains("breaks off after line"));
+
+    let first_lines = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(99).expect("a hundred lines").0 + 1;
+    fs::write(&history, zstd::encode_all(&text[..first_lines], 1).expect("it compresses")).expect("it can be written");
+    assert_eq!(check(&run).status.code(), Some(2), "whole lines, but not all of them");
+
+    let mut damaged = text.clone();
+    damaged[10] = b'\x07';
+    fs::write(&history, zstd::encode_all(&damaged[..], 1).expect("it compresses")).expect("it can be written");
+    let refused = check(&run);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 is not an operation"));
+
+    fs::write(&history, &whole).expect("it can be written");
+    fs::write(run.join("audit.jsonl"), "{}\n").expect("it can be written");
+    let refused = check(&run);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 of"));
+}
+
+#[tokio::test]
+async fn a_run_that_was_not_worth_judging_is_unknown() {
+    let runs = tempfile::tempdir().expect("a directory");
+    let mut command = slotproof();
+    command.args(["run", "--strategy", "conditional", "--clients", "2", "--capacity", "1000", "--duration", "1s", "--hold", "1s"]);
+    command.args(["--environment", "external", "--runs"]).arg(runs.path());
+    let output = command.env("SLOTPROOF_POSTGRES_URL", fresh_database().await).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nobody was told sold_out"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_ours_is_left_alone() {
+    use sqlx::{Connection, PgConnection};
+    let url = fresh_database().await;
+    let mut database = PgConnection::connect(&url).await.expect("the server answers");
+    sqlx::query("create table bookings (id integer primary key, guest text)").execute(&mut database).await.expect("a table");
+    sqlx::query("insert into bookings values (1, 'somebody')").execute(&mut database).await.expect("a row");
+
+    let runs = tempfile::tempdir().expect("a directory");
+    let mut command = slotproof();
+    command.args(["run", "--strategy", "conditional", "--environment", "external", "--runs"]).arg(runs.path());
+    let output = command.env("SLOTPROOF_POSTGRES_URL", &url).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains("nothing was changed"), "{stderr}");
+
+    let tables: i64 = sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
+        .fetch_one(&mut database)
+        .await
+        .expect("a count");
+    let guest: String = sqlx::query_scalar("select guest from bookings").fetch_one(&mut database).await.expect("the row");
+    assert_eq!((tables, guest.as_str()), (1, "somebody"));
+}

@@ -1,0 +1,176 @@
+//! What the tests share: one private stack for all of them, and service processes on it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::CommandExt,
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::{Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use slotproof_vocabulary::wire::{BookingBody, DoctorBody, SlotBody};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program under test.
+pub(crate) fn slotproof() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slotproof"));
+    command.stdin(Stdio::null()).env_remove("DATABASE_URL");
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn output(arguments: &[&str]) -> Output {
+    slotproof().args(arguments).output().expect("the binary runs")
+}
+
+/// Polls until it holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ends process groups when this test process ends, however it ends: statics are never dropped. It is Slotproof's own guard.
+fn guard() -> &'static Mutex<ChildStdin> {
+    static GUARD: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
+    GUARD.get_or_init(|| {
+        let mut command = slotproof();
+        command.arg("guard").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().expect("the guard starts");
+        Mutex::new(child.stdin.take().expect("it is piped"))
+    })
+}
+
+/// Starts a child in a group of its own, under guard, with its standard output piped to us.
+pub(crate) fn start(command: &mut Command) -> Child {
+    let child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("the binary runs");
+    let mut guard = guard().lock().expect("nobody panics with it");
+    writeln!(guard, "+group {}", child.id()).expect("the guard lives");
+    child
+}
+
+/// The database of the one private stack that all tests share.
+pub(crate) fn postgres_url() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
+        let mut up = start(slotproof().args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
+        let mut text = String::new();
+        let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
+        while !text.ends_with("}\n") {
+            assert!(lines.read_line(&mut text).expect("it speaks") > 0, "`up` ended early: {text}");
+        }
+        let endpoints: Value = serde_json::from_str(&text).expect("it speaks JSON");
+        endpoints["postgres_url"].as_str().expect("there is a database").to_owned()
+    })
+}
+
+/// A service process of one strategy, on a database of its own on the shared server. Dropping it ends it.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) target: String,
+    pub(crate) database_url: String,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Service {
+    pub(crate) async fn start(strategy: &str, hold: &str) -> Self {
+        let database_url = fresh_database().await;
+        let mut command = slotproof();
+        command.args(["serve", "--strategy", strategy, "--listen", "127.0.0.1:0", "--hold", hold]);
+        let mut child = start(command.env("SLOTPROOF_DATABASE_URL", &database_url));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
+        let said: Value = serde_json::from_str(&line).expect("it says where it listens");
+        let target = format!("http://{}", said["listening"].as_str().expect("an address"));
+        Self { child, target, database_url, http: reqwest::Client::new() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.target)
+    }
+
+    /// A doctor with one slot.
+    pub(crate) async fn slot(&self, capacity: i64) -> SlotBody {
+        let doctor = json!({"name": "Ada Example", "specialty": "cardiology"});
+        let doctor: DoctorBody = self.post("/v1/admin/doctors", &doctor).await.json().await.expect("a doctor");
+        let slot = json!({"doctor_id": doctor.id, "starts_at": "2027-03-01T09:00:00Z", "capacity": capacity});
+        let answer = self.post("/v1/admin/slots", &slot).await;
+        assert_eq!(answer.status(), 201);
+        answer.json().await.expect("a slot")
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Response {
+        self.http.post(self.url(path)).json(body).send().await.expect("an answer")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(self.url(path)).send().await.expect("an answer")
+    }
+
+    pub(crate) async fn reserve(&self, slot: &SlotBody, seats: i64, key: &str) -> reqwest::Response {
+        let request = self.http.post(self.url(&format!("/v1/slots/{}/bookings", slot.id)));
+        request.header("idempotency-key", key).json(&json!({"seats": seats})).send().await.expect("an answer")
+    }
+
+    /// Reserves, and expects the seats.
+    pub(crate) async fn hold(&self, slot: &SlotBody, seats: i64, key: &str) -> BookingBody {
+        let answer = self.reserve(slot, seats, key).await;
+        assert_eq!(answer.status(), 201);
+        answer.json().await.expect("a booking")
+    }
+
+    pub(crate) async fn confirm(&self, booking: &BookingBody) -> reqwest::Response {
+        self.post(&format!("/v1/bookings/{}/confirm", booking.id), &Value::Null).await
+    }
+
+    pub(crate) async fn cancel(&self, booking: &BookingBody) -> reqwest::Response {
+        self.http.delete(self.url(&format!("/v1/bookings/{}", booking.id))).send().await.expect("an answer")
+    }
+
+    pub(crate) async fn read(&self, slot: &SlotBody) -> SlotBody {
+        self.get(&format!("/v1/slots/{}", slot.id)).await.json().await.expect("a slot")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A problem's status and code.
+pub(crate) async fn problem(answer: reqwest::Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let kind = answer.headers().get("content-type").map(|value| value.to_str().unwrap_or_default().to_owned());
+    let body: Value = answer.json().await.expect("a body of JSON");
+    assert_eq!(kind.as_deref(), Some("application/problem+json"), "{body}");
+    assert_eq!(body["status"], status);
+    (status, body["code"].as_str().expect("a code").to_owned())
+}
+
+/// An empty database on the shared server.
+pub(crate) async fn fresh_database() -> String {
+    use sqlx::{AssertSqlSafe, Connection, PgConnection};
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let url = tokio::task::spawn_blocking(postgres_url).await.expect("the stack starts");
+    let mut connection = PgConnection::connect(url).await.expect("the server answers");
+    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("a database");
+    let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+    format!("{server}/{name}")
+}
+
+/// Everything that a child prints until it ends.
+pub(crate) fn drain(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut text).expect("it prints text");
+    }
+    text
+}
