@@ -61,7 +61,8 @@ pub(crate) async fn collect(
     let (audit, end) = read(&mut database, &slots).await?;
     run.write_audit(&audit).map_err(CollectionError::Run)?;
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
-    run.write_json("load.json", &LoadEnd { operations: operations + probed, prober }).map_err(CollectionError::Run)
+    run.write_json("load.json", &LoadEnd { operations: operations + probed, prober })
+        .map_err(CollectionError::Run)
 }
 
 /// Waits until no hold is left, or until those that are have had their time: the checker judges what is then there.
@@ -69,11 +70,12 @@ async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> 
     let deadline = Instant::now() + hold + SWEEP_WITHIN;
     loop {
         // Runtime queries: the harness reads a database, it does not share the service's compile-time schema.
-        let pending: i64 =
-            sqlx::query_scalar("select count(*) from bookings where status = 'pending' and slot_id = any($1)")
-                .bind(slots)
-                .fetch_one(&mut *database)
-                .await?;
+        let pending: i64 = sqlx::query_scalar(
+            "select count(*) from bookings where status = 'pending' and slot_id = any($1)",
+        )
+        .bind(slots)
+        .fetch_one(&mut *database)
+        .await?;
         if pending == 0 || Instant::now() >= deadline {
             return Ok(());
         }
@@ -82,7 +84,12 @@ async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> 
 }
 
 /// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations join the history.
-async fn probe(place: &Place<'_>, plan: &Plan, prober: u64, run: &RunDirectory) -> Result<u64, CollectionError> {
+async fn probe(
+    place: &Place<'_>,
+    plan: &Plan,
+    prober: u64,
+    run: &RunDirectory,
+) -> Result<u64, CollectionError> {
     let path = run.file("probe.jsonl.zst");
     let (writer, recorder) = HistoryWriter::create(&path)?;
     let nonce = format!("probe-{}", Uuid::new_v4().simple());
@@ -108,7 +115,10 @@ fn append(part: &Path, whole: &Path) -> io::Result<()> {
 }
 
 /// Rows and log of one snapshot.
-async fn read(database: &mut PgConnection, slots: &[Uuid]) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
+async fn read(
+    database: &mut PgConnection,
+    slots: &[Uuid],
+) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
     let mut snapshot = database.begin_with("begin isolation level repeatable read read only").await?;
     let audit = sqlx::query(
         "

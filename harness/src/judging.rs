@@ -49,7 +49,9 @@ fn history(run: &RunDirectory, load: Option<&LoadEnd>) -> Result<History> {
     Ok(match load {
         _ if history.cut_off.is_some() => history,
         None => history.cut("the load did not end in order"),
-        Some(load) if load.operations != read => history.cut(&format!("{} operations were recorded", load.operations)),
+        Some(load) if load.operations != read => {
+            history.cut(&format!("{} operations were recorded", load.operations))
+        }
         Some(_) => history,
     })
 }

@@ -57,7 +57,11 @@ impl Replicas {
     ///
     /// # Errors
     /// The first replica that does not become ready, with the end of its log.
-    pub(crate) async fn start(spec: &ServiceSpec, run: &RunDirectory, guard: &Guard) -> Result<Self, ReplicaError> {
+    pub(crate) async fn start(
+        spec: &ServiceSpec,
+        run: &RunDirectory,
+        guard: &Guard,
+    ) -> Result<Self, ReplicaError> {
         let mut replicas = Self { processes: Vec::new(), addresses: Vec::new() };
         for number in 0..spec.replicas {
             let (process, address) = start_one(spec, number, run, guard).await?;
@@ -121,13 +125,19 @@ async fn start_one(
         }
     });
     let address: SocketAddr = process
-        .wait_ready(READY_WITHIN, || async { (*heard.borrow()).ok_or("it has not said where it listens".to_owned()) })
+        .wait_ready(READY_WITHIN, || async {
+            (*heard.borrow()).ok_or("it has not said where it listens".to_owned())
+        })
         .await?;
     let ready = format!("http://{address}/readyz");
     process
         .wait_ready(READY_WITHIN, || async {
             let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
-            if answer.status().is_success() { Ok(()) } else { Err(format!("/readyz answers {}", answer.status())) }
+            if answer.status().is_success() {
+                Ok(())
+            } else {
+                Err(format!("/readyz answers {}", answer.status()))
+            }
         })
         .await?;
     Ok((process, address))

@@ -68,7 +68,9 @@ impl RunDirectory {
                     return Ok(Self { path });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).with_context(|| format!("make the directory {}", path.display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("make the directory {}", path.display()));
+                }
             }
         }
         anyhow::bail!("a thousand runs began in {} within one second", parent.display())
@@ -80,8 +82,13 @@ impl RunDirectory {
         if run.file("plan.json").is_file() && run.history().is_file() {
             return Ok(run);
         }
-        let what = if path.is_dir() { "has no plan.json and history.jsonl.zst" } else { "is not a directory" };
-        Err(UsageError(format!("{} is not a run: it {what}; give the directory that `slotproof run` printed", path.display())).into())
+        let what =
+            if path.is_dir() { "has no plan.json and history.jsonl.zst" } else { "is not a directory" };
+        Err(UsageError(format!(
+            "{} is not a run: it {what}; give the directory that `slotproof run` printed",
+            path.display()
+        ))
+        .into())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -109,7 +116,9 @@ impl RunDirectory {
     /// Writes a file whole or not at all.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (path, part) = (self.file(name), self.file(&format!("{name}.part")));
-        fs::write(&part, bytes).and_then(|()| fs::rename(&part, &path)).with_context(|| format!("write {}", path.display()))
+        fs::write(&part, bytes)
+            .and_then(|()| fs::rename(&part, &path))
+            .with_context(|| format!("write {}", path.display()))
     }
 
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
@@ -122,8 +131,10 @@ impl RunDirectory {
     /// A file that is there and not what it should be is a usage error: the run is damaged.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let path = self.file(name);
-        let text = fs::read(&path).map_err(|error| UsageError(format!("failed to read {}: {error}", path.display())))?;
-        serde_json::from_slice(&text).map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())).into())
+        let text = fs::read(&path)
+            .map_err(|error| UsageError(format!("failed to read {}: {error}", path.display())))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())).into())
     }
 
     /// The same, where the file may be missing.
@@ -169,8 +180,9 @@ impl RunDirectory {
         let file = BufReader::new(File::open(&path).with_context(|| format!("read {}", path.display()))?);
         let parse = |(index, line): (usize, io::Result<String>)| {
             let line = line.with_context(|| format!("read {}", path.display()))?;
-            serde_json::from_str(&line)
-                .map_err(|error| UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display())).into())
+            serde_json::from_str(&line).map_err(|error| {
+                UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display())).into()
+            })
         };
         file.lines().enumerate().map(parse).collect::<Result<Vec<T>>>().map(Some)
     }

@@ -19,7 +19,12 @@ const LATENCY_US_MAX: u64 = 3_600_000_000;
 const POINTS_MAX: usize = 2_000;
 
 /// Sums a judged run up.
-pub(crate) fn summarise(run: &RunDirectory, plan: Plan, case: &Case, verdict: VerdictReport) -> Result<RunReport> {
+pub(crate) fn summarise(
+    run: &RunDirectory,
+    plan: Plan,
+    case: &Case,
+    verdict: VerdictReport,
+) -> Result<RunReport> {
     let circumstances: Circumstances = run.read_json("environment.json")?;
     let of_load = |operation: &&Operation| Some(operation.client) != case.prober;
     let operations: Vec<&Operation> = case.history.operations.iter().filter(of_load).collect();
@@ -45,7 +50,9 @@ fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
     let ended_ns = operations.iter().map(|operation| operation.returned_ns).max().unwrap_or(begun_ns);
     let elapsed_ms = (ended_ns - begun_ns) / 1_000_000;
     let done = |name: &str| {
-        let done = operations.iter().filter(|operation| operation.outcome == Outcome::Ok && operation.action.name() == name);
+        let done = operations
+            .iter()
+            .filter(|operation| operation.outcome == Outcome::Ok && operation.action.name() == name);
         done.count() as u64
     };
     let per_s = |count: u64| if elapsed_ms == 0 { 0.0 } else { count as f64 * 1_000.0 / elapsed_ms as f64 };
@@ -95,7 +102,10 @@ fn latency(operations: &[&Operation]) -> Vec<Latency> {
     let mut durations: BTreeMap<(&str, Option<Outcome>), Durations> = BTreeMap::new();
     for operation in operations {
         for outcome in [None, Some(operation.outcome)] {
-            durations.entry((operation.action.name(), outcome)).or_insert_with(Durations::new).record(operation);
+            durations
+                .entry((operation.action.name(), outcome))
+                .or_insert_with(Durations::new)
+                .record(operation);
         }
     }
     let entry = |((operation, outcome), durations): (&(&str, Option<Outcome>), &Durations)| Latency {
@@ -111,7 +121,8 @@ fn latency(operations: &[&Operation]) -> Vec<Latency> {
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let at = |quantile| histogram.value_at_quantile(quantile);
-    let curve = histogram.iter_quantiles(2).map(|step| (step.quantile_iterated_to(), step.value_iterated_to()));
+    let curve =
+        histogram.iter_quantiles(2).map(|step| (step.quantile_iterated_to(), step.value_iterated_to()));
     Percentiles {
         us_p50: at(0.5),
         us_p90: at(0.9),
@@ -159,9 +170,11 @@ fn seats(case: &Case, begun_ns: u64) -> Vec<SeatsSeries> {
         .take(RunReport::SEATS_SERIES_MAX)
         .map(|(slot, occupancy)| {
             let rows = case.end.iter().flat_map(|end| &end.slots);
-            let capacity = rows.filter(|row| row.slot == slot).map(|row| row.capacity).next().unwrap_or(case.capacity);
+            let capacity =
+                rows.filter(|row| row.slot == slot).map(|row| row.capacity).next().unwrap_or(case.capacity);
             let steps = occupancy.least.at_ns.iter().zip(&occupancy.least.seats);
-            let left = steps.map(|(at_ns, seats)| (at_ns.saturating_sub(begun_ns) as f64 / 1e6, capacity - seats));
+            let left =
+                steps.map(|(at_ns, seats)| (at_ns.saturating_sub(begun_ns) as f64 / 1e6, capacity - seats));
             let points = [(0.0, capacity)].into_iter().chain(left).collect();
             SeatsSeries { slot: slot.to_owned(), capacity, points: thin(points) }
         })
@@ -216,17 +229,26 @@ pub(crate) fn percentile_file(case: &Case) -> String {
         durations.record(operation);
     }
     let histogram = durations.response;
-    let mut text = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut text =
+        format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     let mut counted = 0;
     for step in histogram.iter_quantiles(5) {
         counted += step.count_since_last_iteration();
         let quantile = step.quantile_iterated_to();
         let value_ms = step.value_iterated_to() as f64 / 1_000.0;
-        let inverse = if quantile < 1.0 { format!("{:>14.2}", 1.0 / (1.0 - quantile)) } else { format!("{:>14}", "inf") };
+        let inverse = if quantile < 1.0 {
+            format!("{:>14.2}", 1.0 / (1.0 - quantile))
+        } else {
+            format!("{:>14}", "inf")
+        };
         text.push_str(&format!("{value_ms:>12.3} {quantile:>2.12} {counted:>10} {inverse}\n"));
     }
     let max_ms = if histogram.is_empty() { 0.0 } else { histogram.max() as f64 / 1_000.0 };
-    text.push_str(&format!("#[Mean    = {:>12.3}, StdDeviation   = {:>12.3}]\n", histogram.mean() / 1e3, histogram.stdev() / 1e3));
+    text.push_str(&format!(
+        "#[Mean    = {:>12.3}, StdDeviation   = {:>12.3}]\n",
+        histogram.mean() / 1e3,
+        histogram.stdev() / 1e3
+    ));
     text.push_str(&format!("#[Max     = {max_ms:>12.3}, Total count    = {:>12}]\n", histogram.len()));
     text.push_str(&format!("#[Buckets = {:>12}, SubBuckets     = {:>12}]\n", histogram.buckets(), 2048));
     text
@@ -248,7 +270,12 @@ mod tests {
 
     #[test]
     fn cpu_is_counted_from_the_beginning_of_the_load() {
-        let sample = |second: u64, cpu_ms| Sample { at_ns: second * 1_000_000_000, group: "service".to_owned(), cpu_ms, rss_bytes: second };
+        let sample = |second: u64, cpu_ms| Sample {
+            at_ns: second * 1_000_000_000,
+            group: "service".to_owned(),
+            cpu_ms,
+            rss_bytes: second,
+        };
         let samples = [sample(8, 500), sample(9, 900), sample(10, 1_000), sample(11, 1_600)];
         let resources = resources(&samples, 9_500_000_000);
         assert_eq!((resources[0].cpu_ms, resources[0].rss_bytes_max), (700, 11));

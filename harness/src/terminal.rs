@@ -90,7 +90,11 @@ impl LoadBar {
         let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if self.voice == Voice::Lines && due && progress.elapsed_ms > 0 {
             self.last_line = Some(Instant::now());
-            eprintln!("  load {:.1} of {:.1} s: {text}", progress.elapsed_ms as f64 / 1e3, self.duration_ms as f64 / 1e3);
+            eprintln!(
+                "  load {:.1} of {:.1} s: {text}",
+                progress.elapsed_ms as f64 / 1e3,
+                self.duration_ms as f64 / 1e3
+            );
         }
     }
 
@@ -123,7 +127,13 @@ pub(crate) fn print_verdict(verdict: &VerdictReport) {
         for shown in witness.operations.iter().take(5) {
             let operation = &shown.operation;
             let booking = operation.seen.booking.as_deref().unwrap_or("-");
-            eprintln!("    line {:<8} client {:<6} {} {} booking {booking}", shown.line, operation.client, operation.action.name(), operation.outcome.name());
+            eprintln!(
+                "    line {:<8} client {:<6} {} {} booking {booking}",
+                shown.line,
+                operation.client,
+                operation.action.name(),
+                operation.outcome.name()
+            );
         }
         if witness.operations.len() > 5 {
             eprintln!("    and {} more in the report", witness.operations.len() - 5);

@@ -53,7 +53,11 @@ pub(crate) struct TrialSpec {
 ///
 /// # Cancel safety
 /// Dropping the future ends everything that was started; the run directory stays.
-pub(crate) async fn conduct(spec: &TrialSpec, guard: &Guard, voice: Voice) -> Result<(RunDirectory, RunReport)> {
+pub(crate) async fn conduct(
+    spec: &TrialSpec,
+    guard: &Guard,
+    voice: Voice,
+) -> Result<(RunDirectory, RunReport)> {
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create(&spec.runs, &spec.plan, now)?;
     run.write_json("plan.json", &spec.plan)?;
@@ -119,16 +123,24 @@ pub(crate) fn write_reports(run: &RunDirectory, report: &RunReport) -> Result<()
 }
 
 fn versions(environment: &Environment) -> String {
-    let versions: Vec<_> = environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
+    let versions: Vec<_> =
+        environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
     versions.join(", ")
 }
 
-fn write_circumstances(run: &RunDirectory, spec: &TrialSpec, environment: &Environment, now: time::OffsetDateTime) -> Result<()> {
+fn write_circumstances(
+    run: &RunDirectory,
+    spec: &TrialSpec,
+    environment: &Environment,
+    now: time::OffsetDateTime,
+) -> Result<()> {
     let system = rustix::system::uname();
     let block = EnvironmentBlock {
         kind: environment.kind.to_owned(),
-        cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
-        memory_bytes: rustix::system::sysinfo().totalram as u64 * u64::from(rustix::system::sysinfo().mem_unit),
+        cpus: std::thread::available_parallelism()
+            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
+        memory_bytes: rustix::system::sysinfo().totalram as u64
+            * u64::from(rustix::system::sysinfo().mem_unit),
         kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
         replicas: spec.replicas,
         fsync: environment.fsync,
@@ -147,8 +159,14 @@ fn write_circumstances(run: &RunDirectory, spec: &TrialSpec, environment: &Envir
 async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
     let http = reqwest::Client::new();
     let doctor = CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
-    let doctor: DoctorBody =
-        http.post(format!("{target}/v1/admin/doctors")).json(&doctor).send().await?.error_for_status()?.json().await?;
+    let doctor: DoctorBody = http
+        .post(format!("{target}/v1/admin/doctors"))
+        .json(&doctor)
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
     let mut slots = Vec::new();
     let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
     for number in 0..plan.slots {
@@ -157,8 +175,14 @@ async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
             starts_at: first + time::Duration::minutes(15) * number,
             capacity: plan.capacity.into(),
         };
-        let slot: SlotBody =
-            http.post(format!("{target}/v1/admin/slots")).json(&slot).send().await?.error_for_status()?.json().await?;
+        let slot: SlotBody = http
+            .post(format!("{target}/v1/admin/slots"))
+            .json(&slot)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
         slots.push(slot.id.to_string());
     }
     Ok(slots)
@@ -202,11 +226,18 @@ async fn load(
     let sampler = Sampler::start(groups);
 
     let patience = Duration::from_millis(spec.plan.duration_ms + spec.plan.timeout_ms * 3) + LOAD_GRACE;
-    let followed = tokio::time::timeout(patience, follow(&mut process, voice.load(spec.plan.duration_ms))).await;
+    let followed =
+        tokio::time::timeout(patience, follow(&mut process, voice.load(spec.plan.duration_ms))).await;
     run.write_samples(&sampler.stop())?;
     let operations = match followed {
-        Ok(result) => result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?,
-        Err(_) => anyhow::bail!("the load did not end within {} s; its log is {}", patience.as_secs(), log.display()),
+        Ok(result) => {
+            result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?
+        }
+        Err(_) => anyhow::bail!(
+            "the load did not end within {} s; its log is {}",
+            patience.as_secs(),
+            log.display()
+        ),
     };
     eprintln!("  load: {operations} operations");
     Ok(operations)

@@ -24,7 +24,12 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub fn new(states: usize, timer: &Arc<Timer>) -> Self {
-        Self { states, expanded: AtomicUsize::new(0), timer: Arc::clone(timer), lifted: AtomicBool::new(false) }
+        Self {
+            states,
+            expanded: AtomicUsize::new(0),
+            timer: Arc::clone(timer),
+            lifted: AtomicBool::new(false),
+        }
     }
 
     /// Whether one more state may be expanded. Counts it if so.

@@ -116,8 +116,13 @@ impl Database {
         if *key == Key::Uncommitted(call) {
             *key = Key::Committed { receipt: call };
         }
-        self.bookings[usize::from(call.client)][usize::from(call.call)] =
-            Some(Booking { status: BookingStatus::Pending, overdue: false, confirmed: 0, cancelled: 0, expired: 0 });
+        self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
+            status: BookingStatus::Pending,
+            overdue: false,
+            confirmed: 0,
+            cancelled: 0,
+            expired: 0,
+        });
         self.slot.available = available;
         self.slot.version += 1;
         self.rollback(call);
@@ -139,7 +144,9 @@ impl Database {
 
     /// `pending` to `confirmed`, unless the hold's time has run out.
     pub fn confirm(&mut self, booking: CallId) -> Change {
-        self.change(booking, BookingStatus::Confirmed, |row| row.status == BookingStatus::Pending && !row.overdue)
+        self.change(booking, BookingStatus::Confirmed, |row| {
+            row.status == BookingStatus::Pending && !row.overdue
+        })
     }
 
     /// `pending` or `confirmed` to `cancelled`.
@@ -149,7 +156,9 @@ impl Database {
 
     /// `pending` to `expired`, once the hold's time has run out.
     pub fn expire(&mut self, booking: CallId) -> Change {
-        self.change(booking, BookingStatus::Expired, |row| row.status == BookingStatus::Pending && row.overdue)
+        self.change(booking, BookingStatus::Expired, |row| {
+            row.status == BookingStatus::Pending && row.overdue
+        })
     }
 
     /// Time passes `expires_at` of a hold. No row is written.

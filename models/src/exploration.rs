@@ -132,7 +132,9 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
 }
 
 /// A search ends once it has found something about each property. This one makes it go on to the last state.
-fn with_one_that_holds<S: Strategy>(mut properties: Vec<Property<Protocol<S>>>) -> Vec<Property<Protocol<S>>> {
+fn with_one_that_holds<S: Strategy>(
+    mut properties: Vec<Property<Protocol<S>>>,
+) -> Vec<Property<Protocol<S>>> {
     properties.push(Property::always("every state is seen", |_, _| true));
     properties
 }

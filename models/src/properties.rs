@@ -13,7 +13,9 @@ use crate::{
 pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
     vec![
         Property::always("never overbooked", |_, world| taken_at_most_capacity(world)),
-        Property::always("never overbooked from what clients were told", |_, world| promised_at_most_capacity(world)),
+        Property::always("never overbooked from what clients were told", |_, world| {
+            promised_at_most_capacity(world)
+        }),
         Property::always("no acknowledged booking lost", |_, world| acknowledged_are_kept(world)),
         Property::always("one effect per key", |_, world| keys_have_one_effect(world)),
         Property::always("one life per booking", |_, world| bookings_live_once(world)),

@@ -4,7 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use stateright::{Checker, Model, Path, Property};
 
-use crate::{budget::Budget, exploration::Size, protocol::Protocol, step::Step, strategy::Strategy, world::World};
+use crate::{
+    budget::Budget, exploration::Size, protocol::Protocol, step::Step, strategy::Strategy, world::World,
+};
 
 /// What one search found.
 pub(crate) struct Found<S> {
@@ -16,7 +18,11 @@ pub(crate) struct Found<S> {
 }
 
 /// Searches with one thread: with two, breadth first is only roughly so, and a counterexample not the shortest.
-pub(crate) fn search<S: Strategy>(size: Size, budget: Budget, judged_by: Vec<Property<Protocol<S>>>) -> Found<S> {
+pub(crate) fn search<S: Strategy>(
+    size: Size,
+    budget: Budget,
+    judged_by: Vec<Property<Protocol<S>>>,
+) -> Found<S> {
     let budget = Arc::new(budget);
     let checker = Protocol::new(size, Arc::clone(&budget), judged_by).checker().threads(1).spawn_bfs().join();
     budget.lift();

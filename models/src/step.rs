@@ -13,15 +13,34 @@ use crate::{
 /// One thing that can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step<S> {
-    Send { client: u8 },
+    Send {
+        client: u8,
+    },
     /// A call takes the step that it has come to.
-    Call { id: CallId, at: S },
-    Crash { id: CallId },
-    HearNothing { client: u8 },
-    Confirm { client: u8, booking: CallId },
-    Cancel { client: u8, booking: CallId },
-    RunOut { booking: CallId },
-    Expire { booking: CallId },
+    Call {
+        id: CallId,
+        at: S,
+    },
+    Crash {
+        id: CallId,
+    },
+    HearNothing {
+        client: u8,
+    },
+    Confirm {
+        client: u8,
+        booking: CallId,
+    },
+    Cancel {
+        client: u8,
+        booking: CallId,
+    },
+    RunOut {
+        booking: CallId,
+    },
+    Expire {
+        booking: CallId,
+    },
 }
 
 impl<S: Strategy> Step<S> {

@@ -15,7 +15,9 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Takes that step. A step that waits must leave the database as it was, or what it did is lost.
     fn step(self, call: CallId, database: &mut Database) -> Next<Self>;
 
-    fn forget(self, _: &Database) -> Self { self }
+    fn forget(self, _: &Database) -> Self {
+        self
+    }
 }
 
 /// What follows a step.

@@ -56,9 +56,11 @@ impl<S: Strategy> World<S> {
     /// Every call that the service is working on.
     pub fn calls(&self) -> impl Iterator<Item = (CallId, S)> {
         self.clients.iter().zip(0..).flat_map(|(client, number)| {
-            client.calls.iter().zip(0..).filter_map(move |(call, index)| {
-                call.map(|at| (CallId { client: number, call: index }, at))
-            })
+            client
+                .calls
+                .iter()
+                .zip(0..)
+                .filter_map(move |(call, index)| call.map(|at| (CallId { client: number, call: index }, at)))
         })
     }
 

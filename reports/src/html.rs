@@ -100,7 +100,8 @@ impl<'a> Page<'a> {
 
 impl Line {
     fn new((invariant, finding): (Invariant, Option<&Finding>)) -> Self {
-        let number = |of: fn(&Finding) -> u64| finding.map(|finding| quantity::count(of(finding))).unwrap_or_default();
+        let number =
+            |of: fn(&Finding) -> u64| finding.map(|finding| quantity::count(of(finding))).unwrap_or_default();
         Self {
             id: invariant.to_string(),
             claim: invariant.claim(),
@@ -143,10 +144,14 @@ impl Evidence {
 /// The few numbers that a reader looks for first.
 fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let (plan, totals) = (&report.plan, &report.totals);
-    let reserve = report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
+    let reserve =
+        report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
     let mut facts = vec![
         ("clients", quantity::count(plan.clients.into())),
-        ("slots × seats", format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into()))),
+        (
+            "slots × seats",
+            format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into())),
+        ),
         ("operations", quantity::count(totals.operations)),
         ("operations / s", quantity::rate(totals.operations_per_s)),
         ("acknowledged reserves / s", quantity::rate(totals.reserved_per_s)),

@@ -26,12 +26,17 @@ pub(crate) fn headline(report: &RunReport) -> String {
 
 /// The first finding that made the verdict what it is, and how many more there are.
 fn worst(report: &RunReport, participle: &str) -> String {
-    let mut deciding = report.verdict.findings.iter().filter(|finding| finding.verdict == report.verdict.verdict);
+    let mut deciding =
+        report.verdict.findings.iter().filter(|finding| finding.verdict == report.verdict.verdict);
     let Some(first) = deciding.next() else {
         return "No invariant was judged, so nothing was shown.".to_owned();
     };
     let summary = sentence(&first.summary);
-    let summary = if summary.is_empty() { format!("{}: {}.", first.invariant, first.invariant.claim()) } else { summary };
+    let summary = if summary.is_empty() {
+        format!("{}: {}.", first.invariant, first.invariant.claim())
+    } else {
+        summary
+    };
     match deciding.count() {
         0 => summary,
         1 => format!("{summary} One more invariant was {participle}."),
@@ -72,8 +77,14 @@ pub(crate) fn invariants(report: &RunReport) -> Vec<(Invariant, Option<&Finding>
 
 /// The invariants as a table.
 pub(crate) fn table(report: &RunReport) -> Table {
-    let columns =
-        [words("id"), words("verdict"), words("claim"), words("found"), numbers("examined"), numbers("violations")];
+    let columns = [
+        words("id"),
+        words("verdict"),
+        words("claim"),
+        words("found"),
+        numbers("examined"),
+        numbers("violations"),
+    ];
     let mut table = Table::new(&columns);
     for (invariant, finding) in invariants(report) {
         let (verdict, summary, examined, violations) = match finding {

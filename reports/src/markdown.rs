@@ -89,12 +89,18 @@ fn witness(finding: &Finding) -> String {
 
 fn instant(witness: &Witness) -> String {
     let since = |instant| quantity::instant_ms(instant, evidence::origin_ns(witness));
-    let line = |instant| format!("It shows at {} ms after the first of these operations was sent.\n", since(instant));
+    let line = |instant| {
+        format!("It shows at {} ms after the first of these operations was sent.\n", since(instant))
+    };
     witness.instant_ns.map(line).unwrap_or_default()
 }
 
 fn witness_table(title: &str, rows: &Table) -> String {
-    if rows.rows.is_empty() { String::new() } else { format!("\n{title}:\n\n{}", table(rows, WITNESS_ROWS_MAX)) }
+    if rows.rows.is_empty() {
+        String::new()
+    } else {
+        format!("\n{title}:\n\n{}", table(rows, WITNESS_ROWS_MAX))
+    }
 }
 
 fn latency(report: &RunReport) -> String {
@@ -114,7 +120,8 @@ fn servers(report: &RunReport) -> String {
         .servers
         .iter()
         .map(|server| {
-            let settings: Vec<_> = server.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let settings: Vec<_> =
+                server.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             line(&server.name, &server.version, &settings)
         })
         .collect()

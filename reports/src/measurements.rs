@@ -51,8 +51,14 @@ pub(crate) fn latency_table(report: &RunReport) -> Table {
     ]);
     for latency in &report.latency {
         let (response, service) = (&latency.response, &latency.service);
-        let durations =
-            [response.us_p50, response.us_p99, response.us_max, service.us_p50, service.us_p99, service.us_max];
+        let durations = [
+            response.us_p50,
+            response.us_p99,
+            response.us_max,
+            service.us_p50,
+            service.us_p99,
+            service.us_max,
+        ];
         let outcome = latency.outcome.as_deref().unwrap_or("all");
         let mut row = vec![latency.operation.clone(), outcome.to_owned(), quantity::count(latency.count)];
         row.extend(durations.map(quantity::duration_us));
@@ -82,8 +88,12 @@ pub(crate) fn totals(report: &RunReport) -> Table {
 
 /// CPU and memory of each group of processes.
 pub(crate) fn resources(report: &RunReport) -> Table {
-    let mut table =
-        Table::new(&[words("group"), numbers("CPU time"), numbers("CPU per operation"), numbers("largest memory")]);
+    let mut table = Table::new(&[
+        words("group"),
+        numbers("CPU time"),
+        numbers("CPU per operation"),
+        numbers("largest memory"),
+    ]);
     for resource in &report.resources {
         let per_operation = resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.operations);
         table.push(vec![

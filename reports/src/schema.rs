@@ -8,7 +8,9 @@ use crate::RunReport;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not JSON, or JSON of another shape.
-    #[error("this is not a run.json: {0}; point at the run.json of a run directory, written by `slotproof run`")]
+    #[error(
+        "this is not a run.json: {0}; point at the run.json of a run directory, written by `slotproof run`"
+    )]
     NotARunReport(#[from] serde_json::Error),
     /// A shape that another version of Slotproof wrote.
     #[error(
@@ -49,7 +51,8 @@ mod tests {
 
     #[test]
     fn a_file_of_another_version_is_refused_with_what_to_do() {
-        let error = RunReport::from_json(br#"{"schema_version": 7, "new": true}"#).expect_err("not ours").to_string();
+        let error =
+            RunReport::from_json(br#"{"schema_version": 7, "new": true}"#).expect_err("not ours").to_string();
         assert!(error.contains("schema_version 7") && error.contains("slotproof check"), "{error}");
     }
 

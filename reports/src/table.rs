@@ -82,7 +82,8 @@ impl Table {
             text.push('\n');
         }
         if left_out > 0 {
-            writeln!(text, "({left_out} more rows are in verdict.json)").expect("writing to a string cannot fail");
+            writeln!(text, "({left_out} more rows are in verdict.json)")
+                .expect("writing to a string cannot fail");
         }
         text
     }
@@ -105,7 +106,9 @@ impl Table {
         let mut uri = String::from("data:text/csv;charset=utf-8,");
         for byte in self.csv().bytes() {
             match byte {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b',' | b'.' | b'-' | b'_' | b':' => uri.push(byte.into()),
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b',' | b'.' | b'-' | b'_' | b':' => {
+                    uri.push(byte.into())
+                }
                 other => write!(uri, "%{other:02X}").expect("writing to a string cannot fail"),
             }
         }
@@ -115,7 +118,8 @@ impl Table {
 
 /// Quoted where RFC 4180 wants it, and never a formula to a spreadsheet.
 fn field(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '@']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+    let formula =
+        cell.starts_with(['=', '+', '@']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
     let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }

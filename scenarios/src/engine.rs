@@ -102,7 +102,10 @@ pub enum LoadError {
 ///
 /// # Errors
 /// See [`LoadError`]. A history that was begun is kept.
-pub async fn run(order: LoadOrder, report: impl Fn(Progress) + Send + 'static) -> Result<Progress, LoadError> {
+pub async fn run(
+    order: LoadOrder,
+    report: impl Fn(Progress) + Send + 'static,
+) -> Result<Progress, LoadError> {
     order.plan.validate()?;
     if order.slots.is_empty() {
         return Err(LoadError::Nothing("slot"));
@@ -125,7 +128,11 @@ pub async fn run(order: LoadOrder, report: impl Fn(Progress) + Send + 'static) -
     reporter.abort();
     writer.finish().map_err(|source| unwritten(&order.history, source))?;
     attacked?;
-    if gate.opening_ns().is_none() { Err(LoadError::Hatching(plan.clients)) } else { Ok(progress(&tally, &gate)) }
+    if gate.opening_ns().is_none() {
+        Err(LoadError::Hatching(plan.clients))
+    } else {
+        Ok(progress(&tally, &gate))
+    }
 }
 
 /// Each client is one goose user that runs one transaction: its whole life. So goose ends when the last life has ended,

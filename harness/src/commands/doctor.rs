@@ -35,7 +35,9 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
     println!("containers environment");
     match docker_version() {
         Some(version) => println!("  ok       Docker engine {version}"),
-        None => println!("  missing  a Docker engine that answers `docker info`; needed for --environment containers only"),
+        None => println!(
+            "  missing  a Docker engine that answers `docker info`; needed for --environment containers only"
+        ),
     }
     for (image, there) in environment::images() {
         let note = if there { "ok       " } else { "absent   " };
@@ -45,13 +47,18 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
     println!("machine");
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let clients = files.maximum.map_or(10_000, |hard| hard.saturating_sub(200).min(10_000));
-    println!("  {} CPUs, {} clients at most by open files", std::thread::available_parallelism().map_or(1, usize::from), clients);
+    println!(
+        "  {} CPUs, {} clients at most by open files",
+        std::thread::available_parallelism().map_or(1, usize::from),
+        clients
+    );
     Ok(if missing { exit_code::UNAVAILABLE } else { exit_code::UPHELD })
 }
 
 fn docker_version() -> Option<String> {
     let mut docker = Command::new("docker");
-    let output = docker.args(["info", "--format", "{{.ServerVersion}}"]).stderr(Stdio::null()).output().ok()?;
+    let output =
+        docker.args(["info", "--format", "{{.ServerVersion}}"]).stderr(Stdio::null()).output().ok()?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !version.is_empty()).then_some(version)
 }

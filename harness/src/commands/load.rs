@@ -17,7 +17,9 @@ pub(crate) struct Args {
 
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
-    let usage = |error: &dyn std::fmt::Display| UsageError(format!("{} is not a load order: {error}", args.order.display()));
+    let usage = |error: &dyn std::fmt::Display| {
+        UsageError(format!("{} is not a load order: {error}", args.order.display()))
+    };
     let text = fs::read(&args.order).map_err(|error| usage(&error))?;
     let order: LoadOrder = serde_json::from_slice(&text).map_err(|error| usage(&error))?;
     let done = runtime()?.block_on(slotproof_scenarios::run(order, |progress| say(&progress)))?;

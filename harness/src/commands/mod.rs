@@ -20,7 +20,8 @@ use crate::exit_code::Interrupted;
 
 /// Logs go to stderr; `RUST_LOG` says how much.
 pub(crate) fn init_tracing() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,sqlx=error,goose=error"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,sqlx=error,goose=error"));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
@@ -94,8 +95,12 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         let ms = |text: &str| text.parse::<Span>().map(Span::ms);
-        assert_eq!((ms("250ms"), ms("15s"), ms("5m"), ms("1h")), (Ok(250), Ok(15_000), Ok(300_000), Ok(3_600_000)));
-        for wrong in ["15", "s", "", "-1s", "1.5s", "15 s", "99999999999999999999h", "18446744073709551615h"] {
+        assert_eq!(
+            (ms("250ms"), ms("15s"), ms("5m"), ms("1h")),
+            (Ok(250), Ok(15_000), Ok(300_000), Ok(3_600_000))
+        );
+        for wrong in ["15", "s", "", "-1s", "1.5s", "15 s", "99999999999999999999h", "18446744073709551615h"]
+        {
             assert!(ms(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -109,7 +109,14 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
     plan.validate().map_err(|error| UsageError(format!("the plan cannot be run: {error}")))?;
     let repeat_command = format!(
         "slotproof run --scenario {} --strategy {} --clients {} --capacity {} --duration {} --timeout {} --hold {} --seed {} {}",
-        args.scenario, args.strategy, args.clients, args.capacity, args.duration, args.timeout, args.hold, args.seed,
+        args.scenario,
+        args.strategy,
+        args.clients,
+        args.capacity,
+        args.duration,
+        args.timeout,
+        args.hold,
+        args.seed,
         args.stack.repeat(),
     );
     Ok(TrialSpec {

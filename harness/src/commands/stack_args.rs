@@ -92,7 +92,8 @@ impl StackArgs {
             EnvironmentKind::Containers => "containers",
             EnvironmentKind::External => "external",
         };
-        let mut text = format!("--environment {kind} --replicas {} --connections {}", self.replicas, self.connections);
+        let mut text =
+            format!("--environment {kind} --replicas {} --connections {}", self.replicas, self.connections);
         let images = [
             ("--postgres-image", &self.postgres_image),
             ("--redis-image", &self.redis_image),

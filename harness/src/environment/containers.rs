@@ -32,9 +32,11 @@ struct Known {
     port: u16,
 }
 
-const POSTGRES: Known = Known { name: "postgresql", local: "slotproof/postgres:15", official: "postgres:15", port: 5432 };
+const POSTGRES: Known =
+    Known { name: "postgresql", local: "slotproof/postgres:15", official: "postgres:15", port: 5432 };
 const REDIS: Known = Known { name: "redis", local: "slotproof/redis:7.0", official: "redis:7.0", port: 6379 };
-const RABBITMQ: Known = Known { name: "rabbitmq", local: "slotproof/rabbitmq:3.10", official: "rabbitmq:3.10", port: 5672 };
+const RABBITMQ: Known =
+    Known { name: "rabbitmq", local: "slotproof/rabbitmq:3.10", official: "rabbitmq:3.10", port: 5672 };
 
 /// Running containers.
 pub(super) struct Containers {
@@ -55,18 +57,27 @@ impl Containers {
     }
 }
 
-pub(super) async fn start(images: &Images, directory: &Path, guard: &Guard) -> Result<Environment, EnvironmentError> {
+pub(super) async fn start(
+    images: &Images,
+    directory: &Path,
+    guard: &Guard,
+) -> Result<Environment, EnvironmentError> {
     let run = uuid::Uuid::new_v4().simple().to_string();
     let ward = Ward::Label(format!("{LABEL}={run}"));
     guard.watch(&ward);
     let password = uuid::Uuid::new_v4().simple().to_string();
     let logs = directory.join("logs");
-    fs::create_dir_all(&logs).map_err(|source| EnvironmentError::Files { path: logs.display().to_string(), source })?;
+    fs::create_dir_all(&logs)
+        .map_err(|source| EnvironmentError::Files { path: logs.display().to_string(), source })?;
 
     let postgres = Start {
         known: &POSTGRES,
         image: images.postgres.clone(),
-        variables: vec![("POSTGRES_USER", "slotproof".to_owned()), ("POSTGRES_PASSWORD", password.clone()), ("POSTGRES_DB", "slotproof".to_owned())],
+        variables: vec![
+            ("POSTGRES_USER", "slotproof".to_owned()),
+            ("POSTGRES_PASSWORD", password.clone()),
+            ("POSTGRES_DB", "slotproof".to_owned()),
+        ],
         arguments: ["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"]
             .iter()
             .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
@@ -76,12 +87,25 @@ pub(super) async fn start(images: &Images, directory: &Path, guard: &Guard) -> R
         known: &REDIS,
         image: images.redis.clone(),
         variables: Vec::new(),
-        arguments: ["redis-server", "--appendonly", "yes", "--appendfsync", "always", "--requirepass", &password].map(str::to_owned).to_vec(),
+        arguments: [
+            "redis-server",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--requirepass",
+            &password,
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     };
     let rabbitmq = Start {
         known: &RABBITMQ,
         image: images.rabbitmq.clone(),
-        variables: vec![("RABBITMQ_DEFAULT_USER", "slotproof".to_owned()), ("RABBITMQ_DEFAULT_PASS", password.clone())],
+        variables: vec![
+            ("RABBITMQ_DEFAULT_USER", "slotproof".to_owned()),
+            ("RABBITMQ_DEFAULT_PASS", password.clone()),
+        ],
         arguments: Vec::new(),
     };
     let address = |port, user: Option<&str>| Address {
@@ -153,8 +177,10 @@ impl Start {
         for (variable, value) in &self.variables {
             request = request.with_env_var(*variable, value);
         }
-        let container = request.start().await.map_err(|error: TestcontainersError| failed(error.to_string()))?;
-        let port = container.get_host_port_ipv4(self.known.port).await.map_err(|error| failed(error.to_string()))?;
+        let container =
+            request.start().await.map_err(|error: TestcontainersError| failed(error.to_string()))?;
+        let port =
+            container.get_host_port_ipv4(self.known.port).await.map_err(|error| failed(error.to_string()))?;
         let begun = std::time::Instant::now();
         loop {
             let reason = match probe(port).await {
@@ -190,7 +216,8 @@ pub(super) fn images() -> Vec<(String, bool)> {
 
 fn is_here(image: &str) -> bool {
     let mut inspect = std::process::Command::new("docker");
-    let inspected = inspect.args(["image", "inspect", image]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let inspected =
+        inspect.args(["image", "inspect", image]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     inspected.is_ok_and(|status| status.success())
 }
 

@@ -133,11 +133,17 @@ pub(crate) fn signal(leader: i32, signal: Signal) {
 }
 
 fn remove_containers(label: &str) {
-    let listed = Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &format!("label={label}")]).output();
+    let listed = Command::new("docker")
+        .args(["ps", "--all", "--quiet", "--filter", &format!("label={label}")])
+        .output();
     let ids = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     for id in ids.split_whitespace() {
         let mut remove = Command::new("docker");
-        let _ = remove.args(["rm", "--force", "--volumes", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = remove
+            .args(["rm", "--force", "--volumes", id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

@@ -135,7 +135,9 @@ pub enum EnvironmentError {
         reason: String,
     },
     /// A server on another machine, and no leave to load it.
-    #[error("{address} is not on this machine; load goes to loopback only, unless you pass --allow-remote because you own it")]
+    #[error(
+        "{address} is not on this machine; load goes to loopback only, unless you pass --allow-remote because you own it"
+    )]
     NotLoopback {
         /// The address, without the password.
         address: String,
@@ -180,7 +182,11 @@ pub enum EnvironmentError {
 ///
 /// # Cancel safety
 /// Dropping the future ends what was started.
-pub(crate) async fn provision(spec: &EnvironmentSpec, directory: &Path, guard: &Guard) -> Result<Environment, EnvironmentError> {
+pub(crate) async fn provision(
+    spec: &EnvironmentSpec,
+    directory: &Path,
+    guard: &Guard,
+) -> Result<Environment, EnvironmentError> {
     match spec {
         EnvironmentSpec::Native => native::start(directory, guard).await,
         EnvironmentSpec::Containers(images) => containers::start(images, directory, guard).await,

@@ -13,8 +13,14 @@ use tokio::{
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// PostgreSQL settings that a figure depends on.
-const POSTGRES_SETTINGS: [&str; 6] =
-    ["fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections", "wal_sync_method"];
+const POSTGRES_SETTINGS: [&str; 6] = [
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "shared_buffers",
+    "max_connections",
+    "wal_sync_method",
+];
 
 /// A `scheme://user:password@host:port/path` URL, as far as a probe needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +38,20 @@ impl Address {
             return None;
         }
         let authority = rest.split(['/', '?']).next()?;
-        let (login, place) = authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
+        let (login, place) =
+            authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
         let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
             Some((user, password)) => (non_empty(user), non_empty(password)),
             None => (None, None),
         };
-        let (host, port) = match place.rsplit_once(':') {
-            Some((host, port)) if !host.ends_with(':') || host.starts_with('[') => (host, port.parse().ok()?),
-            _ => (place, default_port),
+        // The colons of an IPv6 address stand in brackets.
+        let (host, port) = match place.strip_prefix('[') {
+            Some(bracketed) => {
+                bracketed.split_once(']').map(|(host, rest)| (host, rest.strip_prefix(':')))?
+            }
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.map_or(Ok(default_port), str::parse).ok()?;
         (!host.is_empty()).then(|| Self { host: host.to_owned(), port, user, password })
     }
 
@@ -101,9 +111,13 @@ pub(crate) async fn redis(address: &Address) -> Result<ServerBlock, String> {
         }
         let info = redis_command(&mut stream, &["INFO"]).await?;
         let field = |name: &str| {
-            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).map(str::to_owned)
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+                .map(str::to_owned)
         };
-        let version = field("redis_version").ok_or_else(|| info.lines().next().unwrap_or("it said nothing").to_owned())?;
+        let version = field("redis_version")
+            .ok_or_else(|| info.lines().next().unwrap_or("it said nothing").to_owned())?;
         let settings = field("aof_enabled").map(|on| ("aof_enabled".to_owned(), on)).into_iter().collect();
         Ok(ServerBlock { name: "redis".to_owned(), version, settings })
     })
@@ -166,8 +180,12 @@ mod tests {
 
     #[test]
     fn addresses_are_read_from_urls_and_shown_without_passwords() {
-        let parsed = Address::parse("postgres://me:s3:cret@db.example:6000/x", &["postgres"], 5432).expect("a URL");
-        assert_eq!((parsed.host.as_str(), parsed.port, parsed.password.as_deref()), ("db.example", 6000, Some("s3:cret")));
+        let parsed =
+            Address::parse("postgres://me:s3:cret@db.example:6000/x", &["postgres"], 5432).expect("a URL");
+        assert_eq!(
+            (parsed.host.as_str(), parsed.port, parsed.password.as_deref()),
+            ("db.example", 6000, Some("s3:cret"))
+        );
         assert_eq!(parsed.shown(), "db.example:6000");
         let default = Address::parse("redis://127.0.0.1", &["redis"], 6379).expect("a URL");
         assert_eq!((default.port, default.user, default.password), (6379, None, None));

@@ -125,7 +125,11 @@ impl Process {
     }
 
     /// Probes until `ready` answers `Ok`, the process ends, or the time is over.
-    pub(crate) async fn wait_ready<T, F>(&mut self, within: Duration, mut ready: impl FnMut() -> F) -> Result<T, ProcessError>
+    pub(crate) async fn wait_ready<T, F>(
+        &mut self,
+        within: Duration,
+        mut ready: impl FnMut() -> F,
+    ) -> Result<T, ProcessError>
     where
         F: Future<Output = Result<T, String>>,
     {
@@ -136,10 +140,21 @@ impl Process {
                 Err(last) => last,
             };
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(ProcessError::Died { name: self.name.clone(), status: status.to_string(), log: self.log.clone(), tail: tail(&self.log) });
+                return Err(ProcessError::Died {
+                    name: self.name.clone(),
+                    status: status.to_string(),
+                    log: self.log.clone(),
+                    tail: tail(&self.log),
+                });
             }
             if begun.elapsed() >= within {
-                return Err(ProcessError::NotReady { name: self.name.clone(), waited: within, last, log: self.log.clone(), tail: tail(&self.log) });
+                return Err(ProcessError::NotReady {
+                    name: self.name.clone(),
+                    waited: within,
+                    last,
+                    log: self.log.clone(),
+                    tail: tail(&self.log),
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

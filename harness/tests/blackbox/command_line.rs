@@ -19,12 +19,20 @@ fn wrong_usage_is_64_and_names_what_is_wrong() {
     refused(&["run", "--strategy", "optimistic", "--scenario", "flush_sale"], 64, "flash_sale");
     refused(&["run"], 64, "--strategy");
     refused(&["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs], 64, "clients is 0");
-    refused(&["run", "--strategy", "optimistic", "--clients", "10001", "--runs", runs], 64, "clients is 10001");
+    refused(
+        &["run", "--strategy", "optimistic", "--clients", "10001", "--runs", runs],
+        64,
+        "clients is 10001",
+    );
     refused(&["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs], 64, "capacity is 0");
     refused(&["run", "--strategy", "optimistic", "--duration", "15", "--runs", runs], 64, "15s");
     refused(&["run", "--strategy", "optimistic", "--duration", "0s", "--runs", runs], 64, "duration_ms is 0");
     refused(&["run", "--strategy", "optimistic", "--replicas", "0", "--runs", runs], 64, "replicas");
-    refused(&["run", "--strategy", "optimistic", "--environment", "external", "--runs", runs], 64, "--postgres-url");
+    refused(
+        &["run", "--strategy", "optimistic", "--environment", "external", "--runs", runs],
+        64,
+        "--postgres-url",
+    );
     refused(&["fly"], 64, "fly");
     assert_eq!(std::fs::read_dir(runs).expect("it is there").count(), 0, "nothing was made");
 }
@@ -43,7 +51,19 @@ fn what_is_not_a_run_is_64() {
 fn an_environment_that_is_not_there_is_69() {
     let runs = tempfile::tempdir().expect("a directory");
     let runs = runs.path().to_str().expect("plain");
-    let external = |url| ["run", "--strategy", "optimistic", "--runs", runs, "--environment", "external", "--postgres-url", url];
+    let external = |url| {
+        [
+            "run",
+            "--strategy",
+            "optimistic",
+            "--runs",
+            runs,
+            "--environment",
+            "external",
+            "--postgres-url",
+            url,
+        ]
+    };
     refused(&external("postgres://me:secret@127.0.0.1:1/none"), 69, "127.0.0.1:1 does not answer");
     refused(&external("postgres://me@192.0.2.1/none"), 64, "--allow-remote");
     refused(&external("mysql://me@127.0.0.1/none"), 64, "is not a postgres URL");

@@ -19,12 +19,25 @@ fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
     for (strategy, code) in [("conditional", 0), ("unprotected", 1)] {
         let runs = tempfile::tempdir().expect("a directory");
         let mut command = slotproof();
-        command.args(["run", "--strategy", strategy, "--clients", "150", "--capacity", "20", "--duration", "4s"]);
+        command.args([
+            "run",
+            "--strategy",
+            strategy,
+            "--clients",
+            "150",
+            "--capacity",
+            "20",
+            "--duration",
+            "4s",
+        ]);
         command.args(["--hold", "1s", "--environment", "containers", "--runs"]).arg(runs.path());
         let output = command.output().expect("the binary runs");
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", "label=org.slotproof.run"]).as_deref(), Some(""));
+    assert_eq!(
+        docker(&["ps", "--all", "--quiet", "--filter", "label=org.slotproof.run"]).as_deref(),
+        Some("")
+    );
 }
 
 #[test]
@@ -35,7 +48,15 @@ fn an_image_that_is_nowhere_is_69_with_a_remedy() {
     }
     let runs = tempfile::tempdir().expect("a directory");
     let mut command = slotproof();
-    command.args(["run", "--strategy", "conditional", "--environment", "containers", "--redis-image", "slotproof/none:0"]);
+    command.args([
+        "run",
+        "--strategy",
+        "conditional",
+        "--environment",
+        "containers",
+        "--redis-image",
+        "slotproof/none:0",
+    ]);
     let output = command.arg("--runs").arg(runs.path()).output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(69), "{stderr}");

@@ -11,7 +11,8 @@ async fn nothing_that_a_client_sends_is_answered_with_a_500() {
     let slot = service.slot(5).await;
     let path = format!("/v1/slots/{}/bookings", slot.id);
     let send = async |body: Vec<u8>, kind: &'static str| {
-        let request = service.http.post(service.url(&path)).header("idempotency-key", "k").header(CONTENT_TYPE, kind);
+        let request =
+            service.http.post(service.url(&path)).header("idempotency-key", "k").header(CONTENT_TYPE, kind);
         problem(request.body(body).send().await.expect("an answer")).await
     };
     let json = "application/json";
@@ -65,19 +66,34 @@ async fn what_is_not_there_is_not_found() {
     let slot = service.slot(5).await;
     let missing_slot = slot.id.to_string().replace(|c: char| c.is_ascii_digit() && c > '8', "1");
     let unknown = "00000001-0142-8100-8000-00000000dead";
-    for id in [unknown, "seven", "b4a6f6f0-4a0e-4c55-9e8a-0d7f3a2f9a11", "%00", "00000001-0142-8200-8000-00000000dead"] {
+    for id in [
+        unknown,
+        "seven",
+        "b4a6f6f0-4a0e-4c55-9e8a-0d7f3a2f9a11",
+        "%00",
+        "00000001-0142-8200-8000-00000000dead",
+    ] {
         for path in [format!("/v1/slots/{id}"), format!("/v1/bookings/{id}")] {
             assert_eq!(problem(service.get(&path).await).await, (404, "not_found".to_owned()), "{path}");
         }
         let path = format!("/v1/slots/{id}/bookings");
-        let request = service.http.post(service.url(&path)).header("idempotency-key", "k").json(&json!({"seats": 1}));
-        assert_eq!(problem(request.send().await.expect("an answer")).await.0, 404, "{path} and {missing_slot}");
-        assert_eq!(problem(service.post(&format!("/v1/bookings/{id}/confirm"), &Value::Null).await).await.0, 404);
+        let request =
+            service.http.post(service.url(&path)).header("idempotency-key", "k").json(&json!({"seats": 1}));
+        assert_eq!(
+            problem(request.send().await.expect("an answer")).await.0,
+            404,
+            "{path} and {missing_slot}"
+        );
+        assert_eq!(
+            problem(service.post(&format!("/v1/bookings/{id}/confirm"), &Value::Null).await).await.0,
+            404
+        );
     }
     assert_eq!(problem(service.get("/v2/slots").await).await, (404, "not_found".to_owned()));
     let wrong_method = service.http.put(service.url("/v1/slots")).send().await.expect("an answer");
     assert_eq!(problem(wrong_method).await, (405, "method_not_allowed".to_owned()));
-    let no_doctor = json!({"doctor_id": 4_000_000_000_u32, "starts_at": "2027-01-01T00:00:00Z", "capacity": 1});
+    let no_doctor =
+        json!({"doctor_id": 4_000_000_000_u32, "starts_at": "2027-01-01T00:00:00Z", "capacity": 1});
     assert_eq!(problem(service.post("/v1/admin/slots", &no_doctor).await).await.0, 404);
 }
 
@@ -86,17 +102,30 @@ async fn an_idempotency_key_is_needed_and_belongs_to_one_request() {
     let service = Service::start("conditional", "1m").await;
     let slot = service.slot(5).await;
     let path = format!("/v1/slots/{}/bookings", slot.id);
-    assert_eq!(problem(service.post(&path, &json!({"seats": 1})).await).await, (400, "idempotency_key_invalid".to_owned()));
+    assert_eq!(
+        problem(service.post(&path, &json!({"seats": 1})).await).await,
+        (400, "idempotency_key_invalid".to_owned())
+    );
     let long = "k".repeat(256);
     for key in ["", "two words", long.as_str()] {
-        assert_eq!(problem(service.reserve(&slot, 1, key).await).await, (400, "idempotency_key_invalid".to_owned()), "{key:?}");
+        assert_eq!(
+            problem(service.reserve(&slot, 1, key).await).await,
+            (400, "idempotency_key_invalid".to_owned()),
+            "{key:?}"
+        );
     }
     service.hold(&slot, 1, "mine").await;
-    assert_eq!(problem(service.reserve(&slot, 2, "mine").await).await, (422, "idempotency_mismatch".to_owned()));
+    assert_eq!(
+        problem(service.reserve(&slot, 2, "mine").await).await,
+        (422, "idempotency_mismatch".to_owned())
+    );
     let request = json!({"doctor_id": slot.doctor_id, "starts_at": "2027-03-01T10:00:00Z", "capacity": 5});
     let other: slotproof_vocabulary::wire::SlotBody =
         service.post("/v1/admin/slots", &request).await.json().await.expect("a slot");
-    assert_eq!(problem(service.reserve(&other, 1, "mine").await).await, (422, "idempotency_mismatch".to_owned()));
+    assert_eq!(
+        problem(service.reserve(&other, 1, "mine").await).await,
+        (422, "idempotency_mismatch".to_owned())
+    );
     assert_eq!(service.read(&other).await.available_seats, 5, "refused without effect");
 }
 
@@ -111,11 +140,17 @@ async fn slots_are_listed_by_doctor_and_by_seats_left() {
         items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
     };
     assert_eq!(listed(&format!("?available=true&doctor_id={}", free.doctor_id)).await, [free.id.to_string()]);
-    assert_eq!(listed(&format!("?available=false&doctor_id={}", full.doctor_id)).await, [full.id.to_string()]);
+    assert_eq!(
+        listed(&format!("?available=false&doctor_id={}", full.doctor_id)).await,
+        [full.id.to_string()]
+    );
     assert_eq!(listed(&format!("?available=true&doctor_id={}", full.doctor_id)).await, Vec::<String>::new());
     assert_eq!(listed("").await.len(), 2);
     for query in ["?available=perhaps", "?doctor_id=-1", "?doctor=1"] {
-        assert_eq!(problem(service.get(&format!("/v1/slots{query}")).await).await, (422, "invalid_field".to_owned()));
+        assert_eq!(
+            problem(service.get(&format!("/v1/slots{query}")).await).await,
+            (422, "invalid_field".to_owned())
+        );
     }
     let doctors: Value = service.get("/v1/doctors").await.json().await.expect("a list");
     assert_eq!(doctors["items"].as_array().expect("items").len(), 2);

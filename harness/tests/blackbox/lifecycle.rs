@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use slotproof_vocabulary::{
-    BookingStatus, StrategyKind,
-    wire::BookingBody,
-};
+use slotproof_vocabulary::{BookingStatus, StrategyKind, wire::BookingBody};
 
 use crate::stack::{Service, eventually, problem};
 
@@ -14,7 +11,8 @@ const SAFE: [&str; 3] = ["pessimistic", "optimistic", "conditional"];
 
 #[test]
 fn every_safe_strategy_is_held_to_this() {
-    let safe = StrategyKind::ALL.into_iter().filter(|kind| !kind.is_negative_control()).map(StrategyKind::name);
+    let safe =
+        StrategyKind::ALL.into_iter().filter(|kind| !kind.is_negative_control()).map(StrategyKind::name);
     assert!(safe.eq(SAFE));
 }
 
@@ -24,20 +22,32 @@ async fn a_booking_goes_from_pending_to_confirmed_to_cancelled() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(5).await;
         let held = service.hold(&slot, 2, "k").await;
-        assert_eq!((held.status, held.seats, held.slot_version, held.available_seats), (BookingStatus::Pending, 2, 1, 3));
+        assert_eq!(
+            (held.status, held.seats, held.slot_version, held.available_seats),
+            (BookingStatus::Pending, 2, 1, 3)
+        );
         assert_eq!(held.hold_ms, Some(60_000));
         let read = service.read(&slot).await;
-        assert_eq!((read.available_seats, read.pending_seats, read.confirmed_seats, read.version), (3, 2, 0, 1));
+        assert_eq!(
+            (read.available_seats, read.pending_seats, read.confirmed_seats, read.version),
+            (3, 2, 0, 1)
+        );
 
         let confirmed: BookingBody = service.confirm(&held).await.json().await.expect("a booking");
         assert_eq!((confirmed.status, confirmed.slot_version), (BookingStatus::Confirmed, 2));
         let again = service.confirm(&held).await;
         assert_eq!(again.status(), 200, "confirmed already");
         let read = service.read(&slot).await;
-        assert_eq!((read.available_seats, read.pending_seats, read.confirmed_seats, read.version), (3, 0, 2, 2));
+        assert_eq!(
+            (read.available_seats, read.pending_seats, read.confirmed_seats, read.version),
+            (3, 0, 2, 2)
+        );
 
         let cancelled: BookingBody = service.cancel(&held).await.json().await.expect("a booking");
-        assert_eq!((cancelled.status, cancelled.slot_version, cancelled.available_seats), (BookingStatus::Cancelled, 3, 5));
+        assert_eq!(
+            (cancelled.status, cancelled.slot_version, cancelled.available_seats),
+            (BookingStatus::Cancelled, 3, 5)
+        );
         assert_eq!(service.cancel(&held).await.status(), 200, "cancelled already");
         assert_eq!(service.read(&slot).await.available_seats, 5, "and the seats are given back once");
         assert_eq!(problem(service.confirm(&held).await).await, (409, "wrong_status".to_owned()));
@@ -50,8 +60,12 @@ async fn sold_out_carries_the_version_and_takes_nothing() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(3).await;
         service.hold(&slot, 2, "first").await;
-        let refused: serde_json::Value = service.reserve(&slot, 2, "second").await.json().await.expect("a problem");
-        assert_eq!((&refused["code"], &refused["slot_version"], &refused["available_seats"]), (&"sold_out".into(), &1.into(), &1.into()));
+        let refused: serde_json::Value =
+            service.reserve(&slot, 2, "second").await.json().await.expect("a problem");
+        assert_eq!(
+            (&refused["code"], &refused["slot_version"], &refused["available_seats"]),
+            (&"sold_out".into(), &1.into(), &1.into())
+        );
         assert_eq!(service.hold(&slot, 1, "second").await.slot_version, 2, "a refusal leaves no receipt");
     }
 }
@@ -74,7 +88,7 @@ async fn duplicates_are_told_of_one_booking_however_they_race() {
     for strategy in SAFE {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(50).await;
-        let answers = join_all((0..20).map(|_| service.hold(&slot, 2, "the same"))).await;
+        let answers = join_all((0..20).map(|_| service.hold(&slot, 2, "same"))).await;
         assert!(answers.iter().all(|answer| answer == &answers[0]), "{strategy}: {answers:?}");
         let read = service.read(&slot).await;
         assert_eq!((read.available_seats, read.version), (48, 1), "{strategy}");

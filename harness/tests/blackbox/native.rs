@@ -14,13 +14,15 @@ use crate::stack::{eventually, slotproof, start};
 /// Processes that have the run's directory in their arguments, environment or open files: its servers and services.
 fn left_of(runs: &Path) -> Vec<String> {
     let needle = runs.to_str().expect("plain");
-    let holds = |path: &Path| fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle));
+    let holds =
+        |path: &Path| fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle));
     let opens = |path: &Path| {
         let files = fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| target.starts_with(runs))
     };
     let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
-    let pids = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
+    let pids =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
     let own = std::process::id().to_string();
     pids.filter(|entry| entry.file_name().to_str() != Some(own.as_str()))
         .filter(|entry| {
@@ -34,10 +36,10 @@ fn left_of(runs: &Path) -> Vec<String> {
         .collect()
 }
 
-fn begin(runs: &Path, more: &[&str]) -> Child {
+fn begin(runs: &Path, duration: &str) -> Child {
     let mut command = slotproof();
-    command.args(["run", "--strategy", "pessimistic", "--clients", "20", "--capacity", "5", "--duration", "60s"]);
-    start(command.args(more).arg("--runs").arg(runs).stderr(Stdio::piped()))
+    command.args(["run", "--strategy", "pessimistic", "--clients", "50", "--capacity", "5", "--hold", "1s"]);
+    start(command.args(["--duration", duration, "--runs"]).arg(runs).stderr(Stdio::piped()))
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -58,13 +60,18 @@ fn wait_until_it_says(child: &mut Child, words: &str) -> BufReader<std::process:
 async fn after_an_interrupt_in_the_middle_of_the_load_nothing_is_left_but_the_logs() {
     for by in [Signal::INT, Signal::TERM] {
         let runs = tempfile::tempdir().expect("a directory");
-        let mut child = begin(runs.path(), &[]);
+        let mut child = begin(runs.path(), "60s");
         let _stderr = wait_until_it_says(&mut child, "  load ");
         assert!(left_of(runs.path()).len() > 5, "the servers run: {:?}", left_of(runs.path()));
         signal(&child, by);
         assert_eq!(child.wait().expect("it ends").code(), Some(130));
         eventually("every process has ended", async || left_of(runs.path()).is_empty()).await;
-        let run = fs::read_dir(runs.path()).expect("it is there").next().expect("one run").expect("readable").path();
+        let run = fs::read_dir(runs.path())
+            .expect("it is there")
+            .next()
+            .expect("one run")
+            .expect("readable")
+            .path();
         assert!(run.join("logs/postgresql.log").is_file() && !run.join("servers").exists());
     }
 }
@@ -72,7 +79,7 @@ async fn after_an_interrupt_in_the_middle_of_the_load_nothing_is_left_but_the_lo
 #[tokio::test]
 async fn after_an_interrupt_at_the_start_nothing_is_left() {
     let runs = tempfile::tempdir().expect("a directory");
-    let mut child = begin(runs.path(), &[]);
+    let mut child = begin(runs.path(), "60s");
     let _stderr = wait_until_it_says(&mut child, "run ");
     signal(&child, Signal::INT);
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
@@ -82,7 +89,7 @@ async fn after_an_interrupt_at_the_start_nothing_is_left() {
 #[tokio::test]
 async fn after_a_kill_that_nobody_can_catch_the_guard_ends_everything() {
     let runs = tempfile::tempdir().expect("a directory");
-    let mut child = begin(runs.path(), &[]);
+    let mut child = begin(runs.path(), "60s");
     let _stderr = wait_until_it_says(&mut child, "  load ");
     signal(&child, Signal::KILL);
     child.wait().expect("it ends");
@@ -92,9 +99,10 @@ async fn after_a_kill_that_nobody_can_catch_the_guard_ends_everything() {
 #[tokio::test]
 async fn two_runs_at_once_never_meet() {
     let runs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
-    let children = runs.each_ref().map(|runs| begin(runs.path(), &["--duration", "2s", "--clients", "50", "--hold", "1s"]));
-    for mut child in children {
-        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let children = runs.each_ref().map(|runs| begin(runs.path(), "5s"));
+    for child in children {
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
     for runs in &runs {
         assert_eq!(left_of(runs.path()), Vec::<String>::new());
@@ -109,7 +117,8 @@ async fn a_server_that_cannot_start_is_named_with_its_log_and_nothing_is_left() 
     fs::write(&fake, "#!/bin/sh\n[ \"$1\" = --version ] && { echo 'Redis server v=7.0.0'; exit; }\necho 'no room at the inn'\nexit 3\n")
         .expect("it can be written");
     fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
-    fs::set_permissions(programs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(programs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("it is ours");
     let runs = tempfile::tempdir().expect("a directory");
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").expect("there is one"));
     let mut command = slotproof();

@@ -15,7 +15,19 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
     let runs = tempfile::tempdir().expect("a directory");
     let database_url = fresh_database().await;
     let mut command = slotproof();
-    command.args(["run", "--strategy", strategy, "--clients", "150", "--capacity", "20", "--duration", "4s", "--hold", "1s"]);
+    command.args([
+        "run",
+        "--strategy",
+        strategy,
+        "--clients",
+        "150",
+        "--capacity",
+        "20",
+        "--duration",
+        "4s",
+        "--hold",
+        "1s",
+    ]);
     command.args(["--environment", "external", "--runs"]).arg(runs.path()).args(more);
     let output = command.env("SLOTPROOF_POSTGRES_URL", database_url).output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -57,7 +69,8 @@ async fn negative_controls_are_convicted_with_a_witness_that_can_be_counted() {
         assert_eq!(promised["verdict"], "violated", "{strategy}");
         let operations = promised["witness"]["operations"].as_array().expect("operations");
         let instant = promised["witness"]["instant_ns"].as_u64().expect("an instant");
-        let seats: u64 = operations.iter().map(|shown| shown["operation"]["seats"].as_u64().expect("seats")).sum();
+        let seats: u64 =
+            operations.iter().map(|shown| shown["operation"]["seats"].as_u64().expect("seats")).sum();
         assert!(seats > 20, "{seats} seats are no more than the slot has");
         for shown in operations {
             assert!(shown["operation"]["returned_ns"].as_u64().expect("an instant") <= instant);
@@ -97,15 +110,20 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
 
     fs::write(&history, &whole[..whole.len() / 2]).expect("it can be written");
     assert_eq!(check(&run).status.code(), Some(2), "half of the file");
-    assert!(verdict_of(&run, "I1")["summary"].as_str().expect("a sentence").contains("breaks off after line"));
+    assert!(
+        verdict_of(&run, "I1")["summary"].as_str().expect("a sentence").contains("breaks off after line")
+    );
 
-    let first_lines = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(99).expect("a hundred lines").0 + 1;
-    fs::write(&history, zstd::encode_all(&text[..first_lines], 1).expect("it compresses")).expect("it can be written");
+    let first_lines =
+        text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(99).expect("a hundred lines").0 + 1;
+    fs::write(&history, zstd::encode_all(&text[..first_lines], 1).expect("it compresses"))
+        .expect("it can be written");
     assert_eq!(check(&run).status.code(), Some(2), "whole lines, but not all of them");
 
     let mut damaged = text.clone();
     damaged[10] = b'\x07';
-    fs::write(&history, zstd::encode_all(&damaged[..], 1).expect("it compresses")).expect("it can be written");
+    fs::write(&history, zstd::encode_all(&damaged[..], 1).expect("it compresses"))
+        .expect("it can be written");
     let refused = check(&run);
     assert_eq!(refused.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 is not an operation"));
@@ -121,9 +139,22 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
 async fn a_run_that_was_not_worth_judging_is_unknown() {
     let runs = tempfile::tempdir().expect("a directory");
     let mut command = slotproof();
-    command.args(["run", "--strategy", "conditional", "--clients", "2", "--capacity", "1000", "--duration", "1s", "--hold", "1s"]);
+    command.args([
+        "run",
+        "--strategy",
+        "conditional",
+        "--clients",
+        "2",
+        "--capacity",
+        "1000",
+        "--duration",
+        "1s",
+        "--hold",
+        "1s",
+    ]);
     command.args(["--environment", "external", "--runs"]).arg(runs.path());
-    let output = command.env("SLOTPROOF_POSTGRES_URL", fresh_database().await).output().expect("the binary runs");
+    let output =
+        command.env("SLOTPROOF_POSTGRES_URL", fresh_database().await).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nobody was told sold_out"));
 }
@@ -133,21 +164,28 @@ async fn a_database_that_is_not_ours_is_left_alone() {
     use sqlx::{Connection, PgConnection};
     let url = fresh_database().await;
     let mut database = PgConnection::connect(&url).await.expect("the server answers");
-    sqlx::query("create table bookings (id integer primary key, guest text)").execute(&mut database).await.expect("a table");
+    sqlx::query("create table bookings (id integer primary key, guest text)")
+        .execute(&mut database)
+        .await
+        .expect("a table");
     sqlx::query("insert into bookings values (1, 'somebody')").execute(&mut database).await.expect("a row");
 
     let runs = tempfile::tempdir().expect("a directory");
     let mut command = slotproof();
-    command.args(["run", "--strategy", "conditional", "--environment", "external", "--runs"]).arg(runs.path());
+    command
+        .args(["run", "--strategy", "conditional", "--environment", "external", "--runs"])
+        .arg(runs.path());
     let output = command.env("SLOTPROOF_POSTGRES_URL", &url).output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(69), "{stderr}");
     assert!(stderr.contains("nothing was changed"), "{stderr}");
 
-    let tables: i64 = sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
-        .fetch_one(&mut database)
-        .await
-        .expect("a count");
-    let guest: String = sqlx::query_scalar("select guest from bookings").fetch_one(&mut database).await.expect("the row");
+    let tables: i64 =
+        sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
+            .fetch_one(&mut database)
+            .await
+            .expect("a count");
+    let guest: String =
+        sqlx::query_scalar("select guest from bookings").fetch_one(&mut database).await.expect("the row");
     assert_eq!((tables, guest.as_str()), (1, "somebody"));
 }

@@ -40,7 +40,12 @@ fn guard() -> &'static Mutex<ChildStdin> {
     static GUARD: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     GUARD.get_or_init(|| {
         let mut command = slotproof();
-        command.arg("guard").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command
+            .arg("guard")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
         let mut child = command.spawn().expect("the guard starts");
         Mutex::new(child.stdin.take().expect("it is piped"))
     })
@@ -59,7 +64,8 @@ pub(crate) fn postgres_url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
     URL.get_or_init(|| {
         let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
-        let mut up = start(slotproof().args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
+        let mut up =
+            start(slotproof().args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
         let mut text = String::new();
         let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
         while !text.ends_with("}\n") {
@@ -98,7 +104,8 @@ impl Service {
     /// A doctor with one slot.
     pub(crate) async fn slot(&self, capacity: i64) -> SlotBody {
         let doctor = json!({"name": "Ada Example", "specialty": "cardiology"});
-        let doctor: DoctorBody = self.post("/v1/admin/doctors", &doctor).await.json().await.expect("a doctor");
+        let doctor: DoctorBody =
+            self.post("/v1/admin/doctors", &doctor).await.json().await.expect("a doctor");
         let slot = json!({"doctor_id": doctor.id, "starts_at": "2027-03-01T09:00:00Z", "capacity": capacity});
         let answer = self.post("/v1/admin/slots", &slot).await;
         assert_eq!(answer.status(), 201);
@@ -121,8 +128,10 @@ impl Service {
     /// Reserves, and expects the seats.
     pub(crate) async fn hold(&self, slot: &SlotBody, seats: i64, key: &str) -> BookingBody {
         let answer = self.reserve(slot, seats, key).await;
-        assert_eq!(answer.status(), 201);
-        answer.json().await.expect("a booking")
+        let status = answer.status();
+        let body = answer.text().await.expect("a body");
+        assert_eq!(status, 201, "{body}");
+        serde_json::from_str(&body).expect("a booking")
     }
 
     pub(crate) async fn confirm(&self, booking: &BookingBody) -> reqwest::Response {
@@ -148,7 +157,8 @@ impl Drop for Service {
 /// A problem's status and code.
 pub(crate) async fn problem(answer: reqwest::Response) -> (u16, String) {
     let status = answer.status().as_u16();
-    let kind = answer.headers().get("content-type").map(|value| value.to_str().unwrap_or_default().to_owned());
+    let kind =
+        answer.headers().get("content-type").map(|value| value.to_str().unwrap_or_default().to_owned());
     let body: Value = answer.json().await.expect("a body of JSON");
     assert_eq!(kind.as_deref(), Some("application/problem+json"), "{body}");
     assert_eq!(body["status"], status);
@@ -161,7 +171,10 @@ pub(crate) async fn fresh_database() -> String {
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
     let url = tokio::task::spawn_blocking(postgres_url).await.expect("the stack starts");
     let mut connection = PgConnection::connect(url).await.expect("the server answers");
-    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.expect("a database");
+    sqlx::query(AssertSqlSafe(format!("create database {name}")))
+        .execute(&mut connection)
+        .await
+        .expect("a database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{name}")
 }

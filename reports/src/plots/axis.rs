@@ -93,7 +93,13 @@ impl Axis {
         let to = 1.0 - 10_f64.powf(-nines - 0.15);
         let ticks = TICKS.iter().skip(1).filter(|(quantile, _)| *quantile <= to);
         let ticks = ticks.map(|(quantile, label)| (*quantile, (*label).to_owned())).collect();
-        Self { title: "share of operations that were at least this fast".to_owned(), ticks, scale: Scale::Nines, from: 0.0, to }
+        Self {
+            title: "share of operations that were at least this fast".to_owned(),
+            ticks,
+            scale: Scale::Nines,
+            from: 0.0,
+            to,
+        }
     }
 
     fn linear(title: String, from: f64, to: f64, label: fn(f64) -> String) -> Self {

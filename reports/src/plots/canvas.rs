@@ -159,7 +159,13 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A filled bar from one instant to another, `half` units to either side of its row, and never too thin to be seen.
-    pub(super) fn bar(&mut self, (from, to): (f64, f64), row: f64, half: i32, ink: Ink) -> Result<(), PlotError> {
+    pub(super) fn bar(
+        &mut self,
+        (from, to): (f64, f64),
+        row: f64,
+        half: i32,
+        ink: Ink,
+    ) -> Result<(), PlotError> {
         let (left, y) = self.pixel((from, row));
         let (right, _) = self.pixel((to, row));
         let corners = [(left, y - half), (right.max(left + 5), y + half)];

@@ -33,9 +33,10 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     if lines.is_empty() {
         return Err(PlotError::NoData("no CPU time was sampled"));
     }
-    let (last, busiest) = lines.iter().flatten().fold((0.0, 0.0), |(last, busiest): (f64, f64), (second, cpus)| {
-        (last.max(*second), busiest.max(*cpus))
-    });
+    let (last, busiest) =
+        lines.iter().flatten().fold((0.0, 0.0), |(last, busiest): (f64, f64), (second, cpus)| {
+            (last.max(*second), busiest.max(*cpus))
+        });
     let cpus = f64::from(report.environment.cpus);
     let frame = Frame {
         size: Frame::REGULAR,

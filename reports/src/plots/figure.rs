@@ -31,7 +31,10 @@ impl Figure {
         let step = self.data.data_uri().len().div_ceil(Self::DATA_BYTES_MAX).max(1);
         if step > 1 {
             self.data.rows = self.data.rows.into_iter().step_by(step).collect();
-            self.left_out = Some(format!("one row in {step} of {}; run.json has all of them", quantity::count(rows as u64)));
+            self.left_out = Some(format!(
+                "one row in {step} of {}; run.json has all of them",
+                quantity::count(rows as u64)
+            ));
         }
         self
     }

@@ -81,7 +81,8 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         numbers("service_us_p99"),
     ]);
     for second in &report.timeline {
-        let row = [second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99];
+        let row =
+            [second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99];
         let row = row.map(|us| us.to_string());
         data.push(std::iter::once(second.second.to_string()).chain(row).collect());
     }

@@ -52,11 +52,21 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     let mut legend = Vec::new();
     let mut data = Table::new(&[words("operation"), words("latency"), numbers("quantile"), numbers("us")]);
     for (latency, (ink, marker)) in all_outcomes(report).into_iter().zip(LOOKS) {
-        let kinds = [("response", &latency.response, Dash::Solid), ("service", &latency.service, Dash::Dashed)];
+        let kinds =
+            [("response", &latency.response, Dash::Solid), ("service", &latency.service, Dash::Dashed)];
         for (kind, percentiles, dash) in kinds {
-            legend.push(Key::marked(format!("{} {kind}", latency.operation), Stroke::new(ink, dash, 5), marker));
+            legend.push(Key::marked(
+                format!("{} {kind}", latency.operation),
+                Stroke::new(ink, dash, 5),
+                marker,
+            ));
             for (quantile, us) in &percentiles.curve {
-                data.push(vec![latency.operation.clone(), kind.to_owned(), quantile.to_string(), us.to_string()]);
+                data.push(vec![
+                    latency.operation.clone(),
+                    kind.to_owned(),
+                    quantile.to_string(),
+                    us.to_string(),
+                ]);
             }
         }
     }

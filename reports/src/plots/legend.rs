@@ -24,7 +24,8 @@ impl Key {
     /// The look itself, as a small SVG.
     pub(crate) fn swatch(&self) -> String {
         let line = self.stroke.map(|stroke| {
-            let dash = stroke.dash.array().map(|array| format!(" stroke-dasharray=\"{array}\"")).unwrap_or_default();
+            let dash =
+                stroke.dash.array().map(|array| format!(" stroke-dasharray=\"{array}\"")).unwrap_or_default();
             let (colour, width) = (stroke.ink.css(), stroke.width);
             format!("<path d=\"M2 14H74\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dash}/>")
         });
@@ -42,9 +43,13 @@ fn shape(ink: Ink, marker: Marker) -> String {
     match marker {
         Marker::Dot => format!("<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{colour}\"/>"),
         Marker::Ring => {
-            format!("<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{paper}\" stroke=\"{colour}\" stroke-width=\"4\"/>")
+            format!(
+                "<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{paper}\" stroke=\"{colour}\" stroke-width=\"4\"/>"
+            )
         }
-        Marker::Cross => format!("<path d=\"M31 7l14 14m0-14l-14 14\" stroke=\"{colour}\" stroke-width=\"4\"/>"),
+        Marker::Cross => {
+            format!("<path d=\"M31 7l14 14m0-14l-14 14\" stroke=\"{colour}\" stroke-width=\"4\"/>")
+        }
         Marker::Triangle => format!("<path d=\"M38 4l9 16h-18z\" fill=\"{colour}\"/>"),
         Marker::Square => format!("<path d=\"M31 7h14v14h-14z\" fill=\"{colour}\"/>"),
     }

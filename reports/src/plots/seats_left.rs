@@ -160,7 +160,10 @@ fn below_zero(points: &[(f64, f64)], last_s: f64) -> Vec<(f64, f64)> {
 }
 
 /// A line for each capacity that occurs.
-fn capacities(canvas: &mut Canvas<'_, '_>, slots: &[(&SeatsSeries, Vec<(f64, f64)>)]) -> Result<(), PlotError> {
+fn capacities(
+    canvas: &mut Canvas<'_, '_>,
+    slots: &[(&SeatsSeries, Vec<(f64, f64)>)],
+) -> Result<(), PlotError> {
     let mut all: Vec<_> = slots.iter().map(|(series, _)| series.capacity).collect();
     all.sort_unstable();
     all.dedup();

@@ -75,7 +75,9 @@ fn outcomes(report: &RunReport) -> Vec<&str> {
 
 fn points(report: &RunReport, outcome: &str) -> Vec<(f64, f64)> {
     let count = |second: &Second| second.outcomes.get(outcome).copied().unwrap_or(0) as f64;
-    thinned(&report.timeline.iter().map(|second| (f64::from(second.second), count(second))).collect::<Vec<_>>())
+    thinned(
+        &report.timeline.iter().map(|second| (f64::from(second.second), count(second))).collect::<Vec<_>>(),
+    )
 }
 
 /// Enough points for the marker to be found, and no more.

@@ -94,7 +94,12 @@ fn lanes(witness: &Witness) -> (Vec<Lane<'_>>, usize) {
     (lanes, left_out)
 }
 
-fn bar(canvas: &mut Canvas<'_, '_>, row: f64, found: &WitnessOperation, origin: u64) -> Result<(), PlotError> {
+fn bar(
+    canvas: &mut Canvas<'_, '_>,
+    row: f64,
+    found: &WitnessOperation,
+    origin: u64,
+) -> Result<(), PlotError> {
     let operation = &found.operation;
     let ms = |instant_ns: u64| (instant_ns as f64 - origin as f64) / 1e6;
     let (stroke, marker) = look(operation.outcome.name());
@@ -133,7 +138,8 @@ fn held(
 }
 
 fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
-    let occurs = |outcome: &Outcome| witness.operations.iter().any(|found| found.operation.outcome == *outcome);
+    let occurs =
+        |outcome: &Outcome| witness.operations.iter().any(|found| found.operation.outcome == *outcome);
     let outcomes = Outcome::ALL.into_iter().filter(occurs);
     let bar = |outcome: Outcome| {
         let (stroke, marker) = look(outcome.name());
@@ -150,7 +156,9 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
 }
 
 fn caption(finding: &Finding, witness: &Witness) -> String {
-    let mut caption = String::from("Each bar runs from the request's sending to the answer's arrival, one lane for each client.");
+    let mut caption = String::from(
+        "Each bar runs from the request's sending to the answer's arrival, one lane for each client.",
+    );
     if finding.invariant == Invariant::I1 && witness.instant_ns.is_some() {
         caption.push_str(" Every lane that reaches the upright line holds seats at that instant.");
     }

@@ -44,7 +44,8 @@ fn one_point_of_everything_is_drawn() {
 fn zero_everywhere_is_drawn() {
     let mut report = fixtures::violated();
     for second in &mut report.timeline {
-        (second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99) = (0, 0, 0, 0);
+        (second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99) =
+            (0, 0, 0, 0);
     }
     for latency in &mut report.latency {
         latency.response.curve = vec![(0.0, 0), (1.0, 0)];
@@ -99,7 +100,9 @@ fn numbers_beyond_all_sense_are_drawn() {
 fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
     let mut report = fixtures::violated();
     let second = report.timeline[7].clone();
-    report.timeline = (0..86_400).map(|at| slotproof_reports::run_report::Second { second: at, ..second.clone() }).collect();
+    report.timeline = (0..86_400)
+        .map(|at| slotproof_reports::run_report::Second { second: at, ..second.clone() })
+        .collect();
     for resource in &mut report.resources {
         resource.cpu_ms_by_second = (0..86_400).map(|second| (second, 700)).collect();
     }
@@ -120,7 +123,9 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
         .map(|invariant| slotproof_vocabulary::Finding { invariant: *invariant, ..finding.clone() })
         .collect();
     let html = check(&report);
-    for note in ["9950 more rows are in verdict.json", "more rows are in the download", "run.json has all of them"] {
+    for note in
+        ["9950 more rows are in verdict.json", "more rows are in the download", "run.json has all of them"]
+    {
         assert!(html.contains(note), "{note}");
     }
     assert!(html.contains("at worst 6 too many"), "thinning lost the overbooking");

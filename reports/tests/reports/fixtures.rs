@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use slotproof_reports::{
     RunReport,
     run_report::{
-        EnvironmentBlock, FsyncCalibration, Latency, Percentiles, Resource, Second, SeatsSeries, ServerBlock, Totals,
+        EnvironmentBlock, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries, Second, ServerBlock,
+        Totals,
     },
 };
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan, ScenarioKind, Seen,
-    StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan,
+    ScenarioKind, Seen, StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
 };
 
 const CAPACITY: i64 = 40;
@@ -21,7 +22,8 @@ const SECONDS: u32 = 15;
 pub fn upheld() -> RunReport {
     let mut report = measured(StrategyKind::Conditional);
     let upheld = |invariant| finding(invariant, Verdict::Upheld, "0 of 61,204 facts contradict it", 61_204);
-    let findings = Invariant::ALL.iter().copied().filter(|invariant| *invariant != Invariant::I14).map(upheld);
+    let findings =
+        Invariant::ALL.iter().copied().filter(|invariant| *invariant != Invariant::I14).map(upheld);
     report.verdict = VerdictReport::new(61_204, findings.collect());
     report
 }
@@ -53,7 +55,12 @@ pub fn unknown() -> RunReport {
     let mut report = measured(StrategyKind::Pessimistic);
     report.verdict = VerdictReport::new(
         0,
-        vec![finding(Invariant::I15, Verdict::Unknown, "no operation was recorded: is the service reachable?", 0)],
+        vec![finding(
+            Invariant::I15,
+            Verdict::Unknown,
+            "no operation was recorded: is the service reachable?",
+            0,
+        )],
     );
     report.totals = Totals {
         elapsed_ms: 0,
@@ -86,7 +93,9 @@ fn witness() -> Witness {
     let instant_ns = operations.iter().map(|found| found.operation.returned_ns).max();
     Witness {
         slot: "019a-monday-9".into(),
-        explanation: format!("{HELD} reserves of one seat each were acknowledged and none was given back, in a slot of {CAPACITY}"),
+        explanation: format!(
+            "{HELD} reserves of one seat each were acknowledged and none was given back, in a slot of {CAPACITY}"
+        ),
         instant_ns,
         operations,
         records: vec![AuditRecord {
@@ -124,7 +133,11 @@ fn reserve(nth: u64) -> WitnessOperation {
             attempts: 1,
             outcome: Outcome::Ok,
             reason: None,
-            seen: Seen { booking: Some(format!("b-{nth}")), version: Some(nth.min(40) as i64 + 1), ..Seen::default() },
+            seen: Seen {
+                booking: Some(format!("b-{nth}")),
+                version: Some(nth.min(40) as i64 + 1),
+                ..Seen::default()
+            },
         },
     }
 }
@@ -149,7 +162,9 @@ fn measured(strategy: StrategyKind) -> RunReport {
         run: format!("20260304T101500Z-flash_sale-{strategy}"),
         started_at: "2026-03-04T10:15:00Z".into(),
         slotproof_version: "0.1.0".into(),
-        repeat_command: format!("slotproof run --scenario flash_sale --strategy {strategy} --clients 2000 --seed 42"),
+        repeat_command: format!(
+            "slotproof run --scenario flash_sale --strategy {strategy} --clients 2000 --seed 42"
+        ),
         plan: Plan {
             scenario: ScenarioKind::FlashSale,
             strategy: Some(strategy),
@@ -192,7 +207,12 @@ fn measured(strategy: StrategyKind) -> RunReport {
 }
 
 fn environment() -> EnvironmentBlock {
-    let settings = [("fsync", "on"), ("max_connections", "200"), ("shared_buffers", "128MB"), ("synchronous_commit", "on")];
+    let settings = [
+        ("fsync", "on"),
+        ("max_connections", "200"),
+        ("shared_buffers", "128MB"),
+        ("synchronous_commit", "on"),
+    ];
     EnvironmentBlock {
         kind: "native".into(),
         cpus: 2,
@@ -228,7 +248,10 @@ fn latency(operation: &str, outcome: Option<&str>, count: u64, median_us: u64) -
 fn percentiles(median_us: u64, stretch: u64) -> Percentiles {
     let at = |quantile: f64| {
         let nines = -(1.0 - quantile).max(1e-5).log10();
-        median_us / 2 + (median_us as f64 * (stretch as f64).powf((nines / 5.0).powi(2)) * (0.5 + quantile / 2.0)) as u64 / 2
+        median_us / 2
+            + (median_us as f64 * (stretch as f64).powf((nines / 5.0).powi(2)) * (0.5 + quantile / 2.0))
+                as u64
+                / 2
     };
     let quantiles = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995, 1.0];
     Percentiles {
@@ -247,7 +270,13 @@ fn second(second: u32) -> Second {
     let wave = u64::from(second * 37 % 11);
     Second {
         second,
-        outcomes: outcomes([70 + wave * 3, (3_900 + wave * 60) / stall, 0, if second < 3 { 370 } else { 0 }, u64::from(stall > 1) * 3]),
+        outcomes: outcomes([
+            70 + wave * 3,
+            (3_900 + wave * 60) / stall,
+            0,
+            if second < 3 { 370 } else { 0 },
+            u64::from(stall > 1) * 3,
+        ]),
         response_us_p50: (2_600 + wave * 40) * stall,
         response_us_p99: (14_000 + wave * 700) * stall * 2,
         service_us_p50: (1_750 + wave * 30) * stall,

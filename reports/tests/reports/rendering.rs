@@ -11,9 +11,15 @@ fn text(report: &RunReport, format: Format) -> String {
 
 #[test]
 fn json_markdown_and_junit_of_each_verdict_are_pinned() {
-    let reports = [("upheld", fixtures::upheld()), ("violated", fixtures::violated()), ("unknown", fixtures::unknown())];
+    let reports = [
+        ("upheld", fixtures::upheld()),
+        ("violated", fixtures::violated()),
+        ("unknown", fixtures::unknown()),
+    ];
     for (name, report) in reports {
-        for (format, kind) in [(Format::Json, "json"), (Format::Markdown, "markdown"), (Format::Junit, "junit")] {
+        for (format, kind) in
+            [(Format::Json, "json"), (Format::Markdown, "markdown"), (Format::Junit, "junit")]
+        {
             insta::assert_snapshot!(format!("{name}_{kind}"), text(&report, format));
         }
     }
@@ -49,12 +55,19 @@ fn html_needs_nothing_but_itself() {
 
 #[test]
 fn html_says_the_verdict_and_every_invariant() {
-    let reports = [("upheld", fixtures::upheld()), ("violated", fixtures::violated()), ("unknown", fixtures::unknown())];
+    let reports = [
+        ("upheld", fixtures::upheld()),
+        ("violated", fixtures::violated()),
+        ("unknown", fixtures::unknown()),
+    ];
     for (word, report) in reports {
         let html = text(&report, Format::Html);
         assert!(html.contains(&format!("<p class=\"word\">{word}</p>")), "{word}");
         for invariant in Invariant::ALL {
-            assert!(html.contains(&format!(">{invariant}<")) && html.contains(invariant.claim()), "{invariant}");
+            assert!(
+                html.contains(&format!(">{invariant}<")) && html.contains(invariant.claim()),
+                "{invariant}"
+            );
         }
     }
 }
@@ -93,7 +106,12 @@ fn every_plot_of_a_measured_run_is_drawn_with_its_data() {
 #[test]
 fn a_plot_without_data_says_why_and_the_report_goes_on() {
     let html = text(&fixtures::unknown(), Format::Html);
-    for reason in ["no slot was touched", "no operation was recorded", "no operation returned", "no CPU time was sampled"] {
+    for reason in [
+        "no slot was touched",
+        "no operation was recorded",
+        "no operation returned",
+        "no CPU time was sampled",
+    ] {
         assert!(html.contains(&format!("This plot could not be drawn: {reason}.")), "{reason}");
     }
     assert!(html.contains("</html>"));

@@ -12,15 +12,12 @@ pub(crate) use idempotency_key::IdempotencyKey;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt};
+use axum::{Router, middleware, serve::ListenerExt};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::booking::Bookings;
-
-/// Bodies larger than this are refused: the largest that means anything is a few hundred bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -68,6 +65,5 @@ fn router(state: State) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(operation::observe))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }

@@ -3,13 +3,20 @@
 use std::str::FromStr;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{header, request::Parts},
 };
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use slotproof_vocabulary::wire::ProblemCode;
 
 use super::problem::Refusal;
+
+/// Bodies larger than this are refused: the largest that means anything is a few hundred bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// So much of a body that is too large is still read, and thrown away: a client that is still sending when the connection
+/// closes sees a reset, and not the answer that tells it why.
+const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A JSON body, or a refusal that says where it is wrong.
 pub(super) struct Body<T>(pub(super) T);
@@ -17,16 +24,43 @@ pub(super) struct Body<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let parsed = axum::Json::<T>::from_request(request, state).await;
-        parsed.map(|axum::Json(body)| Self(body)).map_err(|rejection: JsonRejection| {
-            let code = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ProblemCode::BodyTooLarge,
-                StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMediaType,
-                _ => ProblemCode::MalformedBody,
-            };
-            Refusal::new(code, rejection.body_text())
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        let kind =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(Refusal::new(
+                ProblemCode::UnsupportedMediaType,
+                "Content-Type must be application/json",
+            ));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Refusal::new(ProblemCode::MalformedBody, format!("the body is not what was expected: {error}"))
         })
+    }
+}
+
+async fn read(body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| {
+            Refusal::new(ProblemCode::MalformedBody, format!("the body broke off: {error}"))
+        })?;
+        seen += chunk.len();
+        if seen <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        } else if seen > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    if seen <= BODY_BYTES_MAX {
+        Ok(bytes)
+    } else {
+        let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+        Err(Refusal::new(ProblemCode::BodyTooLarge, detail))
     }
 }
 

@@ -94,7 +94,9 @@ impl DataDirectory {
 
     fn own(&self, path: &Path) -> Result<(), EnvironmentError> {
         match self.owner {
-            Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| files(path, source)),
+            Some(owner) => {
+                chown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| files(path, source))
+            }
             None => Ok(()),
         }
     }
@@ -119,14 +121,16 @@ fn unprivileged() -> Result<Owner, EnvironmentError> {
 
 fn find_user(passwd: &str, name: &str) -> Option<Owner> {
     let mut fields = passwd.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
-    Some(Owner { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? }).filter(|owner| owner.uid != 0)
+    Some(Owner { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+        .filter(|owner| owner.uid != 0)
 }
 
 /// Whether every directory on the way to `path` lets `owner` through.
 fn reachable(path: &Path, owner: Owner) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
     // A path that PostgreSQL and Erlang put into messages and scripts should have no surprises in it.
-    let plain = path.as_os_str().as_bytes().iter().all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`".contains(byte));
+    let plain =
+        path.as_os_str().as_bytes().iter().all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`".contains(byte));
     plain
         && path.ancestors().all(|directory| {
             fs::metadata(directory).is_ok_and(|metadata| {

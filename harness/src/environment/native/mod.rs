@@ -57,7 +57,10 @@ pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment
         ],
         servers: vec![postgres.block, redis.block, rabbitmq.block],
         fsync: Some(fsync),
-        held: Held::Processes { servers: vec![epmd, postgres.process, redis.process, rabbitmq.process], data },
+        held: Held::Processes {
+            servers: vec![epmd, postgres.process, redis.process, rabbitmq.process],
+            data,
+        },
     })
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{
-    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken, programs::Programs,
+    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken,
+    programs::Programs,
 };
 use crate::environment::{
     guard::Guard,
@@ -18,7 +19,11 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// For the service's replicas, the collector, and a person who looks.
 const CONNECTIONS_MAX: u32 = 300;
 
-pub(super) async fn start(programs: &Programs, data: &DataDirectory, guard: &Guard) -> Result<Started, EnvironmentError> {
+pub(super) async fn start(
+    programs: &Programs,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
     let mut tried = 1;
     loop {
         match start_once(programs, data, guard).await {
@@ -28,7 +33,11 @@ pub(super) async fn start(programs: &Programs, data: &DataDirectory, guard: &Gua
     }
 }
 
-async fn start_once(programs: &Programs, data: &DataDirectory, guard: &Guard) -> Result<Started, EnvironmentError> {
+async fn start_once(
+    programs: &Programs,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
     let directory = data.fresh("postgresql")?;
     let password = password();
     initdb(programs, data, &password, guard).await?;
@@ -67,7 +76,12 @@ async fn start_once(programs: &Programs, data: &DataDirectory, guard: &Guard) ->
     Ok(Started { process, block, url })
 }
 
-async fn initdb(programs: &Programs, data: &DataDirectory, password: &str, guard: &Guard) -> Result<(), EnvironmentError> {
+async fn initdb(
+    programs: &Programs,
+    data: &DataDirectory,
+    password: &str,
+    guard: &Guard,
+) -> Result<(), EnvironmentError> {
     let directory = data.path().join("postgresql");
     let password_file = directory.join("password");
     data.write(&password_file, password)?;
@@ -77,12 +91,28 @@ async fn initdb(programs: &Programs, data: &DataDirectory, password: &str, guard
     command.args(["--username=slotproof", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
     // Only the making of the empty cluster is not synced; the server itself is durable.
     command.arg("--no-sync");
-    let launch = Launch { name: "initdb", command, log: log.clone(), stdout: Stdout::ToLog, stop: Signal::TERM, abandon: Signal::KILL };
+    let launch = Launch {
+        name: "initdb",
+        command,
+        log: log.clone(),
+        stdout: Stdout::ToLog,
+        stop: Signal::TERM,
+        abandon: Signal::KILL,
+    };
     let mut process = Process::start(launch, guard)?;
-    let status = process.wait().await.map_err(|source| EnvironmentError::Files { path: "initdb".to_owned(), source })?;
+    let status = process
+        .wait()
+        .await
+        .map_err(|source| EnvironmentError::Files { path: "initdb".to_owned(), source })?;
     if status.success() {
         Ok(())
     } else {
-        Err(ProcessError::Died { name: "initdb".to_owned(), status: status.to_string(), tail: tail(&log), log }.into())
+        Err(ProcessError::Died {
+            name: "initdb".to_owned(),
+            status: status.to_string(),
+            tail: tail(&log),
+            log,
+        }
+        .into())
     }
 }

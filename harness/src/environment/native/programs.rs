@@ -35,8 +35,10 @@ struct Wanted {
 }
 
 const INITDB: Wanted = Wanted { name: "initdb", package: "postgresql", least: 14, asks: Some("--version") };
-const POSTGRES: Wanted = Wanted { name: "postgres", package: "postgresql", least: 14, asks: Some("--version") };
-const REDIS: Wanted = Wanted { name: "redis-server", package: "redis-server", least: 6, asks: Some("--version") };
+const POSTGRES: Wanted =
+    Wanted { name: "postgres", package: "postgresql", least: 14, asks: Some("--version") };
+const REDIS: Wanted =
+    Wanted { name: "redis-server", package: "redis-server", least: 6, asks: Some("--version") };
 const RABBITMQ: Wanted = Wanted { name: "rabbitmq-server", package: "rabbitmq-server", least: 3, asks: None };
 const EPMD: Wanted = Wanted { name: "epmd", package: "erlang-base", least: 0, asks: None };
 
@@ -64,9 +66,19 @@ fn find(wanted: &Wanted) -> Result<Program, EnvironmentError> {
     })?;
     let Some(question) = wanted.asks else { return Ok(Program { path, version: String::new() }) };
     let answer = Command::new(&path).arg(question).output();
-    let version = answer.map(|output| version_in(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
-    if version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < wanted.least) {
-        return Err(EnvironmentError::TooOld { program: wanted.name.to_owned(), found: version, needed: wanted.least });
+    let version =
+        answer.map(|output| version_in(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
+    if version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok())
+        .is_some_and(|major| major < wanted.least)
+    {
+        return Err(EnvironmentError::TooOld {
+            program: wanted.name.to_owned(),
+            found: version,
+            needed: wanted.least,
+        });
     }
     Ok(Program { path, version })
 }
@@ -87,16 +99,25 @@ fn usual_places() -> Vec<PathBuf> {
     // Before PATH: Debian's /usr/sbin/rabbitmq-server insists on its own user and fails under any other.
     places.push("/usr/lib/rabbitmq/bin".into());
     places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let others = ["/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql/bin", "/opt/homebrew/sbin", "/usr/local/bin", "/usr/bin", "/usr/sbin"];
+    let others = [
+        "/usr/local/pgsql/bin",
+        "/opt/homebrew/opt/postgresql/bin",
+        "/opt/homebrew/sbin",
+        "/usr/local/bin",
+        "/usr/bin",
+        "/usr/sbin",
+    ];
     places.extend(others.map(PathBuf::from));
     places
 }
 
 /// `parent/*/child`, the highest version first.
 fn versioned(parent: &str, child: &str) -> Vec<PathBuf> {
-    let version = |path: &Path| path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok());
+    let version =
+        |path: &Path| path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok());
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(|path| version(path).is_some()).collect();
+    let mut found: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|path| version(path).is_some()).collect();
     found.sort_by_key(|path| std::cmp::Reverse(version(path)));
     found.into_iter().map(|path| path.join(child)).collect()
 }
@@ -117,7 +138,10 @@ mod tests {
     #[test]
     fn versions_are_read_from_what_programs_say() {
         assert_eq!(version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), "15.18");
-        assert_eq!(version_in("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"), "7.0.15");
+        assert_eq!(
+            version_in("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"),
+            "7.0.15"
+        );
         assert_eq!(version_in("no idea"), "");
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{
-    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken, programs::Programs,
+    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken,
+    programs::Programs,
 };
 use crate::environment::{
     guard::Guard,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{
-    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken, programs::Programs,
+    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken,
+    programs::Programs,
 };
 use crate::environment::{
     guard::Guard,
@@ -15,7 +16,11 @@ use crate::environment::{
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) async fn start(programs: &Programs, data: &DataDirectory, guard: &Guard) -> Result<Started, EnvironmentError> {
+pub(super) async fn start(
+    programs: &Programs,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
     let mut tried = 1;
     loop {
         match start_once(programs, data, guard).await {
@@ -25,7 +30,11 @@ pub(super) async fn start(programs: &Programs, data: &DataDirectory, guard: &Gua
     }
 }
 
-async fn start_once(programs: &Programs, data: &DataDirectory, guard: &Guard) -> Result<Started, EnvironmentError> {
+async fn start_once(
+    programs: &Programs,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
     let directory = data.fresh("redis")?;
     let (port, password) = (free_port()?, password());
     // In a file, because the arguments of a process can be read by everybody.
@@ -48,7 +57,8 @@ async fn start_once(programs: &Programs, data: &DataDirectory, guard: &Guard) ->
         },
         guard,
     )?;
-    let address = Address { host: "127.0.0.1".to_owned(), port, user: None, password: Some(password.clone()) };
+    let address =
+        Address { host: "127.0.0.1".to_owned(), port, user: None, password: Some(password.clone()) };
     let block = process.wait_ready(READY_WITHIN, || probe::redis(&address)).await?;
     Ok(Started { process, block, url: format!("redis://:{password}@127.0.0.1:{port}/") })
 }
