@@ -46,7 +46,8 @@ pub(crate) struct Sample {
     pub(crate) group: String,
     /// CPU time that it has used since it began.
     pub(crate) cpu_ms: u64,
-    pub(crate) rss_bytes: u64,
+    /// Proportional set size, where the kernel tells it; else resident.
+    pub(crate) memory_bytes: u64,
 }
 
 impl RunDirectory {

@@ -212,7 +212,7 @@ fn resources(samples: &[Sample], begun_ns: u64) -> Vec<Resource> {
         Resource {
             group: group.to_owned(),
             cpu_ms: cpu_ms_by_second.iter().map(|(_, cpu_ms)| cpu_ms).sum(),
-            rss_bytes_max: during.iter().map(|sample| sample.rss_bytes).max().unwrap_or_default(),
+            memory_bytes_max: during.iter().map(|sample| sample.memory_bytes).max().unwrap_or_default(),
             cpu_ms_by_second,
         }
     };
@@ -274,10 +274,10 @@ mod tests {
             at_ns: second * 1_000_000_000,
             group: "service".to_owned(),
             cpu_ms,
-            rss_bytes: second,
+            memory_bytes: second,
         };
         let samples = [sample(8, 500), sample(9, 900), sample(10, 1_000), sample(11, 1_600)];
         let resources = resources(&samples, 9_500_000_000);
-        assert_eq!((resources[0].cpu_ms, resources[0].rss_bytes_max), (700, 11));
+        assert_eq!((resources[0].cpu_ms, resources[0].memory_bytes_max), (700, 11));
     }
 }

@@ -105,7 +105,7 @@ impl LoadBar {
 
 fn describe(progress: &Progress) -> String {
     let operations: u64 = progress.outcomes.values().sum();
-    let per_s = if progress.elapsed_ms == 0 { 0 } else { operations * 1_000 / progress.elapsed_ms };
+    let per_s = (operations * 1_000).checked_div(progress.elapsed_ms).unwrap_or_default();
     let mut text = format!("{operations} operations, {per_s}/s");
     for outcome in Outcome::ALL {
         match progress.outcomes.get(&outcome) {

@@ -144,6 +144,7 @@ fn write_circumstances(
         kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
         replicas: spec.replicas,
         fsync: environment.fsync,
+        durable_commit: environment.durable_commit,
         servers: environment.servers.clone(),
     };
     let circumstances = Circumstances {

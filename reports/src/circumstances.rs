@@ -17,6 +17,7 @@ pub(crate) fn environment(report: &RunReport) -> Table {
     line("kernel", environment.kernel.clone());
     line("service processes", environment.replicas.to_string());
     line("durable 8 KiB write", fsync(environment.fsync.as_ref()));
+    line("durable commit", durable_commit(environment.durable_commit.as_ref()));
     line("slotproof", report.slotproof_version.clone());
     line("started", report.started_at.clone());
     table
@@ -26,13 +27,22 @@ pub(crate) fn environment(report: &RunReport) -> Table {
 pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
     match calibration {
         None => "not measured: the harness cannot write where the database keeps its data".to_owned(),
-        Some(fsync) => format!(
-            "p50 {}, p99 {} ({} writes)",
-            quantity::duration_us(fsync.us_p50),
-            quantity::duration_us(fsync.us_p99),
-            quantity::count(fsync.samples.into())
-        ),
+        Some(fsync) => distribution(fsync, "writes"),
     }
+}
+
+/// The calibration of durable commits in a phrase.
+fn durable_commit(calibration: Option<&FsyncCalibration>) -> String {
+    calibration.map_or_else(|| "not measured: the database did not let it be".to_owned(), |it| distribution(it, "commits"))
+}
+
+fn distribution(calibration: &FsyncCalibration, what: &str) -> String {
+    format!(
+        "p50 {}, p99 {} ({} {what})",
+        quantity::duration_us(calibration.us_p50),
+        quantity::duration_us(calibration.us_p99),
+        quantity::count(calibration.samples.into())
+    )
 }
 
 /// The environment in one line.

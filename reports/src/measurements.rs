@@ -100,7 +100,7 @@ pub(crate) fn resources(report: &RunReport) -> Table {
             resource.group.clone(),
             quantity::duration_ms(resource.cpu_ms),
             per_operation.map(quantity::duration_us).unwrap_or_default(),
-            quantity::bytes(resource.rss_bytes_max),
+            quantity::bytes(resource.memory_bytes_max),
         ]);
     }
     table

@@ -62,11 +62,15 @@ pub struct EnvironmentBlock {
     /// How long a durable 8 KiB write takes where the database keeps its data; absent where the harness cannot write there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fsync: Option<FsyncCalibration>,
+    /// How long the database takes to commit durably, from a client of its own: one connection, a transaction that leaves
+    /// nothing but its record in the log. Absent where the database did not let it be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable_commit: Option<FsyncCalibration>,
     /// The servers that were started or found.
     pub servers: Vec<ServerBlock>,
 }
 
-/// A calibration of durable writes: 8 KiB written and fdatasync'ed, again and again, before the load.
+/// A calibration of durable writes, one after the other, before the load.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FsyncCalibration {
     /// Writes made.
@@ -180,8 +184,8 @@ pub struct Resource {
     pub group: String,
     /// CPU time used while the load ran.
     pub cpu_ms: u64,
-    /// Largest resident memory seen.
-    pub rss_bytes_max: u64,
+    /// Largest memory seen: proportional set size, in which pages shared by n processes count for 1/n in each.
+    pub memory_bytes_max: u64,
     /// (second of the load, CPU milliseconds used in it).
     pub cpu_ms_by_second: Vec<(u32, u64)>,
 }

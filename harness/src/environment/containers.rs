@@ -129,6 +129,7 @@ pub(super) async fn start(
         },
         servers: vec![postgres.block, redis.block, rabbitmq.block],
         fsync: None,
+        durable_commit: None,
         processes: Vec::new(),
         held: Held::Containers(Containers {
             running: vec![postgres.container, redis.container, rabbitmq.container],

@@ -29,6 +29,7 @@ pub(super) async fn find(external: &External) -> Result<Environment, Environment
         },
         servers,
         fsync: None,
+        durable_commit: None,
         processes: Vec::new(),
         held: Held::Nothing,
     })

@@ -72,6 +72,8 @@ pub(crate) struct Environment {
     pub(crate) servers: Vec<ServerBlock>,
     /// Durable writes where the database keeps its data; `None` where the harness cannot write there.
     pub(crate) fsync: Option<FsyncCalibration>,
+    /// Durable commits as a client of the database sees them.
+    pub(crate) durable_commit: Option<FsyncCalibration>,
     /// Process groups to account CPU and memory to: (group, pid of its root).
     pub(crate) processes: Vec<(&'static str, i32)>,
     held: Held,
@@ -187,11 +189,13 @@ pub(crate) async fn provision(
     directory: &Path,
     guard: &Guard,
 ) -> Result<Environment, EnvironmentError> {
-    match spec {
+    let mut environment = match spec {
         EnvironmentSpec::Native => native::start(directory, guard).await,
         EnvironmentSpec::Containers(images) => containers::start(images, directory, guard).await,
         EnvironmentSpec::External(external) => external::find(external).await,
-    }
+    }?;
+    environment.durable_commit = calibration::durable_commit(&environment.endpoints.postgres_url).await;
+    Ok(environment)
 }
 
 /// The programs of the native environment, each found or with what to do about it.

@@ -1,7 +1,7 @@
 //! What the tests share: one private stack for all of them, and service processes on it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::{Mutex, OnceLock},
@@ -47,7 +47,10 @@ fn guard() -> &'static Mutex<ChildStdin> {
             .stderr(Stdio::null())
             .process_group(0);
         let mut child = command.spawn().expect("the guard starts");
-        Mutex::new(child.stdin.take().expect("it is piped"))
+        let pipe = child.stdin.take().expect("it is piped");
+        // It ends when the pipe closes, and that is when we end.
+        std::thread::spawn(move || child.wait());
+        Mutex::new(pipe)
     })
 }
 
@@ -61,26 +64,27 @@ pub(crate) fn start(command: &mut Command) -> Child {
 
 /// The database of the one private stack that all tests share.
 pub(crate) fn postgres_url() -> &'static str {
-    static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| {
+    static UP: OnceLock<(Child, String)> = OnceLock::new();
+    let (_, url) = UP.get_or_init(|| {
         let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
+        let mut command = slotproof();
         let mut up =
-            start(slotproof().args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
+            start(command.args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
         let mut text = String::new();
         let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
         while !text.ends_with("}\n") {
             assert!(lines.read_line(&mut text).expect("it speaks") > 0, "`up` ended early: {text}");
         }
         let endpoints: Value = serde_json::from_str(&text).expect("it speaks JSON");
-        endpoints["postgres_url"].as_str().expect("there is a database").to_owned()
-    })
+        (up, endpoints["postgres_url"].as_str().expect("there is a database").to_owned())
+    });
+    url
 }
 
 /// A service process of one strategy, on a database of its own on the shared server. Dropping it ends it.
 pub(crate) struct Service {
     child: Child,
     pub(crate) target: String,
-    pub(crate) database_url: String,
     pub(crate) http: reqwest::Client,
 }
 
@@ -94,7 +98,7 @@ impl Service {
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self { child, target, database_url, http: reqwest::Client::new() }
+        Self { child, target, http: reqwest::Client::new() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -177,13 +181,4 @@ pub(crate) async fn fresh_database() -> String {
         .expect("a database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{name}")
-}
-
-/// Everything that a child prints until it ends.
-pub(crate) fn drain(child: &mut Child) -> String {
-    let mut text = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut text).expect("it prints text");
-    }
-    text
 }

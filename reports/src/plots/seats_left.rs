@@ -26,6 +26,9 @@ const ZERO: Stroke = Stroke::new(Ink::Text, Dash::Solid, 3);
 /// Characters of a slot's name that fit beside a point.
 const SLOT_CHARACTERS_MAX: usize = 24;
 
+/// A series and its points as they are drawn: (second, seats left).
+type Drawn<'a> = (&'a SeatsSeries, Vec<(f64, f64)>);
+
 /// Draws the seats left of each slot as steps, between its capacity and zero. What is below zero is shaded, and so is the time
 /// that was spent there.
 ///
@@ -42,16 +45,17 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     let highest = seats.clone().fold(capacity, f64::max);
     let lowest = seats.fold(0.0, f64::min);
     // One seat below zero of a thousand must still have a region to be below zero in.
-    let floor = if lowest < 0.0 { (lowest * 1.3).min(-0.22 * highest) } else { 0.0 };
+    let floor = if lowest < 0.0 { (lowest * 1.6).min(-0.25 * highest) } else { 0.0 };
     let frame = Frame {
         size: Frame::WIDE,
         left: 132,
         label: label(&slots),
         x: Axis::seconds(last_s),
-        y: Axis::numbers("seats left", floor, highest * 1.06),
+        y: Axis::numbers("seats", floor, highest * 1.06),
     };
     canvas::draw(&frame, |canvas| {
-        if lowest < 0.0 {
+        let worst = worst(&slots);
+        if worst.is_some() {
             overbooked(canvas, &slots, floor, last_s)?;
         }
         capacities(canvas, &slots)?;
@@ -59,7 +63,7 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
             canvas.series(&steps(points, last_s), stroke)?;
         }
         canvas.level(0.0, ZERO)?;
-        slots.iter().try_for_each(|(series, points)| deepest(canvas, series, points, last_s))
+        worst.map_or(Ok(()), |worst| name(canvas, &worst, floor, last_s))
     })
 }
 
@@ -101,8 +105,8 @@ fn caption(report: &RunReport) -> String {
     }
 }
 
-fn label(slots: &[(&SeatsSeries, Vec<(f64, f64)>)]) -> String {
-    let slot = |(series, points): &(&SeatsSeries, Vec<(f64, f64)>)| {
+fn label(slots: &[Drawn<'_>]) -> String {
+    let slot = |(series, points): &Drawn<'_>| {
         let lowest = points.iter().map(|(_, seats)| *seats).fold(f64::INFINITY, f64::min);
         format!("; slot {}: capacity {}, lowest {lowest}", series.slot, series.capacity)
     };
@@ -128,7 +132,7 @@ fn steps(points: &[(f64, f64)], last_s: f64) -> Vec<(f64, f64)> {
 /// Shades what is below zero, and the whole height of each time that a slot spent there.
 fn overbooked(
     canvas: &mut Canvas<'_, '_>,
-    slots: &[(&SeatsSeries, Vec<(f64, f64)>)],
+    slots: &[Drawn<'_>],
     floor: f64,
     last_s: f64,
 ) -> Result<(), PlotError> {
@@ -137,8 +141,7 @@ fn overbooked(
         canvas.band(span, Ink::Vermillion, 0.16)?;
     }
     let corners = [(0.0, 0.0), (last_s.max(1.0), 0.0), (last_s.max(1.0), floor), (0.0, floor)];
-    canvas.area(&corners, Ink::Vermillion, 0.22)?;
-    canvas.say("overbooked", (0.0, floor), Side::Left, 24)
+    canvas.area(&corners, Ink::Vermillion, 0.22)
 }
 
 /// The spans of time below zero.
@@ -162,7 +165,7 @@ fn below_zero(points: &[(f64, f64)], last_s: f64) -> Vec<(f64, f64)> {
 /// A line for each capacity that occurs.
 fn capacities(
     canvas: &mut Canvas<'_, '_>,
-    slots: &[(&SeatsSeries, Vec<(f64, f64)>)],
+    slots: &[Drawn<'_>],
 ) -> Result<(), PlotError> {
     let mut all: Vec<_> = slots.iter().map(|(series, _)| series.capacity).collect();
     all.sort_unstable();
@@ -170,20 +173,35 @@ fn capacities(
     all.into_iter().try_for_each(|capacity| canvas.level(capacity as f64, CAPACITY))
 }
 
-/// Names the worst instant of a slot that was overbooked.
-fn deepest(
-    canvas: &mut Canvas<'_, '_>,
-    series: &SeatsSeries,
-    points: &[(f64, f64)],
-    last_s: f64,
-) -> Result<(), PlotError> {
-    let worst = points.iter().filter(|(_, seats)| *seats < 0.0).min_by(|a, b| a.1.total_cmp(&b.1));
-    let Some(&(second, seats)) = worst else { return Ok(()) };
+/// The worst instant of all slots that were overbooked.
+struct Worst<'a> {
+    slot: &'a str,
+    second: f64,
+    seats: f64,
+}
+
+fn worst<'a>(slots: &[Drawn<'a>]) -> Option<Worst<'a>> {
+    let named = |(series, points): &Drawn<'a>| {
+        let slot = series.slot.as_str();
+        points.iter().map(|(second, seats)| Worst { slot, second: *second, seats: *seats }).collect::<Vec<_>>()
+    };
+    let overbooked = slots.iter().flat_map(named).filter(|instant| instant.seats < 0.0);
+    overbooked.min_by(|a, b| a.seats.total_cmp(&b.seats))
+}
+
+/// Says how much was too many, beside the worst instant, and what the region is, at its other end.
+fn name(canvas: &mut Canvas<'_, '_>, worst: &Worst<'_>, floor: f64, last_s: f64) -> Result<(), PlotError> {
+    let &Worst { slot, second, seats } = worst;
     canvas.mark(&[(second, seats)], Ink::Vermillion, Marker::Square)?;
-    let slot: String = series.slot.chars().take(SLOT_CHARACTERS_MAX).collect();
+    let slot: String = slot.chars().take(SLOT_CHARACTERS_MAX).collect();
     let text = format!("{} too many in {slot} at {second:.2} s", quantity::count(-seats as u64));
-    let side = if second > last_s / 2.0 { Side::Right } else { Side::Left };
-    canvas.say(&text, (second, seats), side, -26)
+    let (side, (far, far_side)) = if second > last_s / 2.0 {
+        (Side::Right, (0.01 * last_s, Side::Left))
+    } else {
+        (Side::Left, (0.99 * last_s, Side::Right))
+    };
+    canvas.say(&text, (second, seats), side, -28)?;
+    canvas.say("overbooked", (far, floor), far_side, 24)
 }
 
 #[cfg(test)]

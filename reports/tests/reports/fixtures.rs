@@ -220,6 +220,7 @@ fn environment() -> EnvironmentBlock {
         kernel: "Linux 6.12.8".into(),
         replicas: 2,
         fsync: Some(FsyncCalibration { samples: 500, us_p50: 412, us_p99: 2_310 }),
+        durable_commit: Some(FsyncCalibration { samples: 200, us_p50: 640, us_p99: 3_100 }),
         servers: vec![ServerBlock {
             name: "postgresql".into(),
             version: "17.2".into(),
@@ -306,9 +307,9 @@ fn seats(lowest: i64) -> Vec<(f64, i64)> {
     points
 }
 
-fn resource(group: &str, cpu_ms: u64, rss_bytes_max: u64) -> Resource {
+fn resource(group: &str, cpu_ms: u64, memory_bytes_max: u64) -> Resource {
     let by_second = |second: u32| (second, cpu_ms + u64::from(second * 53 % 17) * cpu_ms / 80);
     let cpu_ms_by_second: Vec<_> = (0..SECONDS).map(by_second).collect();
     let cpu_ms = cpu_ms_by_second.iter().map(|(_, cpu_ms)| cpu_ms).sum();
-    Resource { group: group.into(), cpu_ms, rss_bytes_max, cpu_ms_by_second }
+    Resource { group: group.into(), cpu_ms, memory_bytes_max, cpu_ms_by_second }
 }

@@ -57,6 +57,7 @@ pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment
         ],
         servers: vec![postgres.block, redis.block, rabbitmq.block],
         fsync: Some(fsync),
+        durable_commit: None,
         held: Held::Processes {
             servers: vec![epmd, postgres.process, redis.process, rabbitmq.process],
             data,
