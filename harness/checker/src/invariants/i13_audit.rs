@@ -1,13 +1,18 @@
-//! I13: the audit log has no gap, and replays to the final rows.
+//! I13: the audit log has no gap, replays to the final rows, and respects real time.
 //!
-//! The versions of a slot's records are 1, 2, 3 and so on; the last one is the version in the slot's row; and each booking's
-//! last record agrees with its row. That the log also respects real time is not judged yet.
+//! The log is the service's own story of what happened in which order, and need not be trusted, because every part of it can be
+//! checked. The versions of a slot's records are 1, 2, 3 and so on; the last one is the version in the slot's row; each
+//! booking's last record agrees with its row. Every answer that carries a version is placed behind the record of that version:
+//! the seats that it says were left must be the record's, and no answer may have returned before one was sent that the story
+//! places in front of it. A story that passes is a possible order of events that explains every versioned answer.
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{AuditRecord, Finding, Invariant, Witness};
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
+};
 
-use super::{Count, Evidence, i02_taken::by_slot, witness};
+use super::{Count, Evidence, i02_taken::by_slot, i10_session::versions, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     evidence.case.audit.as_ref()?;
@@ -29,9 +34,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         }
     }
     check_rows(evidence, &slots, &mut count);
+    check_answers(evidence, &slots, &mut count);
     Some(count.finding(
-        |examined| format!("{examined} records and rows agree, and no version is missing"),
-        |violations, examined| format!("{violations} of {examined} records and rows disagree"),
+        |examined| {
+            format!("{examined} records, rows and answers tell one story, without a gap and in real time")
+        },
+        |violations, examined| {
+            format!("{violations} of {examined} records, rows and answers contradict the rest")
+        },
     ))
 }
 
@@ -73,14 +83,111 @@ fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>
     }
 }
 
+/// An answer with its place in the story.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    index: usize,
+    version: i64,
+    /// Whether it wrote the version; those that only saw it come behind.
+    saw: bool,
+}
+
+fn check_answers<'a>(
+    evidence: &Evidence<'a>,
+    slots: &BTreeMap<&'a str, Vec<&'a AuditRecord>>,
+    count: &mut Count,
+) {
+    let operations = &evidence.case.history.operations;
+    let mut stories: BTreeMap<&str, Vec<Placed>> = BTreeMap::new();
+    for (index, version) in versions(evidence) {
+        let slot = operations[index].slot.as_str();
+        let record = record_of(slots, slot, version);
+        let saw = record.is_none_or(|record| !wrote(&operations[index], record));
+        stories.entry(slot).or_default().push(Placed { index, version, saw });
+    }
+    for (slot, mut story) in stories {
+        let capacity = evidence.capacities[slot];
+        story.sort_by_key(|placed| (placed.version, placed.saw, operations[placed.index].returned_ns));
+        // The answer that was sent last among those of earlier versions, and among those up to now.
+        let (mut before, mut so_far): (Option<usize>, Option<usize>) = (None, None);
+        let mut version = None;
+        for placed in story {
+            count.examine();
+            let operation = &operations[placed.index];
+            if version != Some((placed.version, placed.saw)) {
+                version = Some((placed.version, placed.saw));
+                before = so_far;
+            }
+            let left = match placed.version {
+                0 => Some(capacity),
+                version => record_of(slots, slot, version).map(|record| record.available),
+            };
+            if left.is_none() || operation.seen.available.is_some_and(|seen| Some(seen) != left) {
+                count.violation(|| Witness {
+                    operations: evidence.case.history.show([placed.index]),
+                    records: record_of(slots, slot, placed.version).cloned().into_iter().collect(),
+                    ..witness(
+                        slot,
+                        format!("the log of version {} does not say what this answer says", placed.version),
+                    )
+                });
+            }
+            if let Some(earlier) =
+                before.filter(|earlier| operations[*earlier].sent_ns > operation.returned_ns)
+            {
+                count.violation(|| Witness {
+                    operations: evidence.case.history.show([earlier, placed.index]),
+                    ..witness(
+                        slot,
+                        format!(
+                            "the log places line {} before line {}, which had returned before the other was sent",
+                            earlier + 1,
+                            placed.index + 1
+                        ),
+                    )
+                });
+            }
+            if so_far.is_none_or(|last| operations[last].sent_ns < operation.sent_ns) {
+                so_far = Some(placed.index);
+            }
+        }
+    }
+}
+
+/// The log without gaps has version v at place v - 1; one with gaps has been convicted of them already.
+fn record_of<'a>(
+    slots: &BTreeMap<&str, Vec<&'a AuditRecord>>,
+    slot: &str,
+    version: i64,
+) -> Option<&'a AuditRecord> {
+    let records = slots.get(slot)?;
+    let place = records.binary_search_by_key(&version, |record| record.version).ok()?;
+    records.get(place).copied()
+}
+
+/// Whether an operation made a record, or only saw the version that somebody else had written.
+fn wrote(operation: &Operation, record: &AuditRecord) -> bool {
+    if operation.outcome != Outcome::Ok {
+        return false;
+    }
+    match &operation.action {
+        Action::Reserve { .. } => {
+            operation.seen.booking.as_deref() == Some(record.booking.as_str()) && record.from.is_none()
+        }
+        Action::Confirm { booking } => *booking == record.booking && record.to == BookingStatus::Confirmed,
+        Action::Cancel { booking } => *booking == record.booking && record.to == BookingStatus::Cancelled,
+        Action::Read => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{BookingRow, BookingStatus, Verdict};
+    use slotproof_vocabulary::{BookingRow, Verdict};
 
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, record, row},
+        fixture::{case, end, read, record, reserve, row, sold_out},
         invariants::only,
     };
 
@@ -118,5 +225,59 @@ mod tests {
         assert_eq!(verdict(life(), 2, row(BookingStatus::Cancelled)), Verdict::Violated, "another end");
         assert_eq!(verdict(life(), 2, vec![]), Verdict::Violated, "no row");
         assert_eq!(verdict(vec![], 0, row(BookingStatus::Pending)), Verdict::Violated, "no record");
+    }
+
+    /// Two bookings of a slot of two seats, and what clients were told about it.
+    fn told(operations: Vec<(i64, Operation)>) -> Verdict {
+        let left = |mut record: AuditRecord, available| {
+            record.available = available;
+            record
+        };
+        let log = vec![
+            left(record(1, "a", None, BookingStatus::Pending, 1), 1),
+            left(record(2, "b", None, BookingStatus::Pending, 1), 0),
+        ];
+        let versioned = |(version, mut operation): (i64, Operation)| {
+            operation.seen.version = Some(version);
+            operation
+        };
+        let operations = operations.into_iter().map(versioned).collect();
+        only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::I13).verdict
+    }
+
+    #[test]
+    fn answers_that_fit_the_log_in_real_time_are_upheld() {
+        let (a, b) = ((1, reserve("a", 1, 0, 10)), (2, reserve("b", 1, 5, 20)));
+        assert_eq!(
+            told(vec![a.clone(), b.clone(), (2, sold_out(1, 15, 30)), (0, read(2, 0, 4))]),
+            Verdict::Upheld
+        );
+        assert_eq!(
+            told(vec![a.clone(), b.clone(), (1, read(1, 2, 90))]),
+            Verdict::Upheld,
+            "it overlaps both"
+        );
+        assert_eq!(told(vec![a, b.clone(), b]), Verdict::Upheld, "a receipt that is shown again");
+    }
+
+    #[test]
+    fn answers_that_contradict_the_log_or_real_time_are_convicted() {
+        let (a, b) = ((1, reserve("a", 1, 0, 10)), (2, reserve("b", 1, 5, 20)));
+        assert_eq!(
+            told(vec![a.clone(), (1, read(2, 15, 30))]),
+            Verdict::Violated,
+            "other seats than the log's"
+        );
+        assert_eq!(
+            told(vec![a.clone(), (3, read(0, 15, 30))]),
+            Verdict::Violated,
+            "a version that is not in the log"
+        );
+        assert_eq!(told(vec![a.clone(), b.clone(), (1, read(1, 25, 30))]), Verdict::Violated, "a stale read");
+        assert_eq!(
+            told(vec![(1, reserve("a", 1, 50, 60)), b]),
+            Verdict::Violated,
+            "the log turns two reserves round"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod i06_one_life;
 mod i07_conserved;
 mod i08_sold_out;
 mod i09_read;
+mod i10_session;
 mod i11_settled;
 mod i12_identity;
 mod i13_audit;
@@ -48,6 +49,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         i07_conserved::check(&evidence),
         i08_sold_out::check(&evidence),
         i09_read::check(&evidence),
+        i10_session::check(&evidence),
         i11_settled::check(&evidence),
         i12_identity::check(&evidence),
         i13_audit::check(&evidence),

@@ -1,0 +1,101 @@
+//! I10: a client reads its own writes, and never goes back in versions.
+//!
+//! Every answer carries the slot's version: the one that it wrote, or the one that it saw. An operation that was sent after
+//! another one of the same client had returned must not carry an older version of that slot. An acknowledgement of a key that
+//! was acknowledged before repeats its receipt, old version included, and says nothing about now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
+
+use super::{Count, Evidence, witness};
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let mut sessions: BTreeMap<(u64, &str), Vec<(usize, i64)>> = BTreeMap::new();
+    for (index, version) in versions(evidence) {
+        let operation = &evidence.case.history.operations[index];
+        sessions.entry((operation.client, &operation.slot)).or_default().push((index, version));
+    }
+    let mut count = Count::new(Invariant::I10);
+    let operations = &evidence.case.history.operations;
+    for ((client, slot), mut session) in sessions {
+        session.sort_by_key(|(index, _)| operations[*index].sent_ns);
+        for pair in session.windows(2) {
+            let ((before, seen), (after, sees)) = (pair[0], pair[1]);
+            count.examine();
+            if sees < seen && operations[after].sent_ns >= operations[before].returned_ns {
+                count.violation(|| Witness {
+                    operations: evidence.case.history.show([before, after]),
+                    ..witness(
+                        slot,
+                        format!("client {client} had seen version {seen}, and then saw version {sees}"),
+                    )
+                });
+            }
+        }
+    }
+    if count.examined == 0 {
+        return None;
+    }
+    Some(count.finding(
+        |examined| format!("no client went back in versions, in {examined} steps"),
+        |violations, examined| format!("clients went back in versions in {violations} of {examined} steps"),
+    ))
+}
+
+/// Answers that say which version of their slot was true during the call, by index.
+pub(super) fn versions<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = (usize, i64)> + 'a {
+    let mut acknowledged: BTreeSet<&str> = BTreeSet::new();
+    let first_of_its_key = move |operation: &'a Operation| match (&operation.action, operation.outcome) {
+        (Action::Reserve { key, .. }, Outcome::Ok) => acknowledged.insert(key),
+        _ => true,
+    };
+    let mut first_of_its_key = first_of_its_key;
+    evidence.case.history.indexed().filter_map(move |(index, operation)| {
+        let version = operation.seen.version?;
+        let current = operation.outcome != Outcome::Unknown && first_of_its_key(operation);
+        current.then_some((index, version))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::Verdict;
+
+    use super::*;
+    use crate::{
+        fixture::{case, read, reserve},
+        invariants::only,
+    };
+
+    fn at(version: i64, mut operation: Operation) -> Operation {
+        operation.seen.version = Some(version);
+        operation
+    }
+
+    fn verdict(operations: Vec<Operation>) -> Verdict {
+        only(&case(9, operations), Invariant::I10).verdict
+    }
+
+    #[test]
+    fn a_client_goes_forward_or_stays() {
+        assert_eq!(
+            verdict(vec![at(3, reserve("a", 1, 0, 10)), at(3, read(8, 20, 30)), at(5, read(7, 40, 50))]),
+            Verdict::Upheld
+        );
+    }
+
+    #[test]
+    fn a_client_that_goes_back_does_not_read_its_own_writes() {
+        assert_eq!(verdict(vec![at(3, reserve("a", 1, 0, 10)), at(2, read(9, 20, 30))]), Verdict::Violated);
+    }
+
+    #[test]
+    fn a_receipt_that_is_shown_again_is_old_and_lawful() {
+        let again = at(3, reserve("a", 1, 40, 50));
+        assert_eq!(
+            verdict(vec![at(3, reserve("a", 1, 0, 10)), at(9, read(8, 20, 30)), again]),
+            Verdict::Upheld
+        );
+    }
+}
