@@ -1,8 +1,8 @@
-//! `unprotected`: counts the bookings, then inserts one more. Negative control.
+//! `unprotected`: reads the seats left, then books. Negative control.
 //!
-//! *Claim.* None: nothing holds the count still.
-//! *Mechanism.* `select count(*)`, then an insert that trusts it.
-//! *Fails when.* Two calls count before either of them commits.
+//! *Claim.* None: nothing holds the number still.
+//! *Mechanism.* `select available_seats`, then a write that trusts it and stops at zero.
+//! *Fails when.* Two calls read before either of them commits.
 
 use crate::{
     database::{CallId, Database, KeyInsert},
@@ -12,38 +12,38 @@ use crate::{
 /// The steps of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Unprotected {
-    Count,
+    Read,
     Write,
     Commit,
 }
 
 impl Strategy for Unprotected {
-    const BEGIN: Self = Self::Count;
+    const BEGIN: Self = Self::Read;
 
     fn point(self) -> &'static str {
         match self {
-            Self::Count => "reads the receipt and counts the active bookings",
-            Self::Write => "writes the booking because the count was below the capacity",
+            Self::Read => "reads the receipt and the seats left",
+            Self::Write => "writes the booking because seats were left when it read",
             Self::Commit => "commits",
         }
     }
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
         match self {
-            Self::Count => count(call, database),
+            Self::Read => read(call, database),
             Self::Write => write(call, database),
             Self::Commit => commit(call, database),
         }
     }
 }
 
-fn count(call: CallId, database: &Database) -> Next<Unprotected> {
+fn read(call: CallId, database: &Database) -> Next<Unprotected> {
     if let Some(receipt) = database.receipt(call.client) {
         return Next::Answers(Answer::Ok { booking: receipt });
     }
-    match database.is_full() {
-        false => Next::Goes(Unprotected::Write),
-        true => Next::Answers(Answer::SoldOut { version: database.slot.version }),
+    match database.slot.available {
+        1.. => Next::Goes(Unprotected::Write),
+        _ => Next::Answers(Answer::SoldOut { version: database.slot.version }),
     }
 }
 
