@@ -33,7 +33,10 @@ pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
 
 /// The calibration of durable commits in a phrase.
 fn durable_commit(calibration: Option<&FsyncCalibration>) -> String {
-    calibration.map_or_else(|| "not measured: the database did not let it be".to_owned(), |it| distribution(it, "commits"))
+    calibration.map_or_else(
+        || "not measured: the database did not let it be".to_owned(),
+        |it| distribution(it, "commits"),
+    )
 }
 
 fn distribution(calibration: &FsyncCalibration, what: &str) -> String {

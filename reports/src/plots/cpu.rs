@@ -18,7 +18,7 @@ use crate::{
 const STROKES: [Stroke; 6] = [
     Stroke::new(Ink::Blue, Dash::Solid, 5),
     Stroke::new(Ink::Vermillion, Dash::Dashed, 5),
-    Stroke::new(Ink::Green, Dash::DashDot, 5),
+    Stroke::new(Ink::Green, Dash::Mixed, 5),
     Stroke::new(Ink::Purple, Dash::Dotted, 5),
     Stroke::new(Ink::Orange, Dash::Solid, 5),
     Stroke::new(Ink::Muted, Dash::Dashed, 5),

@@ -67,11 +67,11 @@ pub(crate) enum Dash {
     Solid,
     Dashed,
     Dotted,
-    DashDot,
+    Mixed,
 }
 
 impl Dash {
-    pub(crate) const ALL: [Self; 4] = [Self::Solid, Self::Dashed, Self::Dotted, Self::DashDot];
+    pub(crate) const ALL: [Self; 4] = [Self::Solid, Self::Dashed, Self::Dotted, Self::Mixed];
 
     /// `stroke-dasharray`, in units of the plot.
     pub(crate) fn array(self) -> Option<&'static str> {
@@ -79,7 +79,7 @@ impl Dash {
             Self::Solid => None,
             Self::Dashed => Some("14 8"),
             Self::Dotted => Some("4 7"),
-            Self::DashDot => Some("16 7 4 7"),
+            Self::Mixed => Some("16 7 4 7"),
         }
     }
 

@@ -35,7 +35,7 @@ const LINES: [Line; 4] = [
     },
     Line {
         name: "response p50",
-        stroke: Stroke::new(Ink::Sky, Dash::DashDot, 5),
+        stroke: Stroke::new(Ink::Sky, Dash::Mixed, 5),
         of: |second| second.response_us_p50,
     },
     Line {

@@ -9,7 +9,7 @@ pub(super) fn look(name: &str) -> (Stroke, Marker) {
     let (ink, dash, marker) = match Outcome::ALL.into_iter().find(|outcome| outcome.name() == name) {
         Some(Outcome::Ok) => (Ink::Green, Dash::Solid, Marker::Dot),
         Some(Outcome::SoldOut) => (Ink::Blue, Dash::Dashed, Marker::Square),
-        Some(Outcome::Rejected) => (Ink::Orange, Dash::DashDot, Marker::Triangle),
+        Some(Outcome::Rejected) => (Ink::Orange, Dash::Mixed, Marker::Triangle),
         Some(Outcome::Throttled) => (Ink::Purple, Dash::Dotted, Marker::Ring),
         Some(Outcome::Unknown) => (Ink::Vermillion, Dash::Solid, Marker::Cross),
         // A name from a later version of the vocabulary.

@@ -18,7 +18,7 @@ use crate::{
 const STROKES: [Stroke; RunReport::SEATS_SERIES_MAX] = [
     Stroke::new(Ink::Blue, Dash::Solid, 5),
     Stroke::new(Ink::Green, Dash::Dashed, 5),
-    Stroke::new(Ink::Purple, Dash::DashDot, 5),
+    Stroke::new(Ink::Purple, Dash::Mixed, 5),
     Stroke::new(Ink::Orange, Dash::Dotted, 5),
 ];
 const CAPACITY: Stroke = Stroke::new(Ink::Muted, Dash::Dashed, 3);
@@ -163,10 +163,7 @@ fn below_zero(points: &[(f64, f64)], last_s: f64) -> Vec<(f64, f64)> {
 }
 
 /// A line for each capacity that occurs.
-fn capacities(
-    canvas: &mut Canvas<'_, '_>,
-    slots: &[Drawn<'_>],
-) -> Result<(), PlotError> {
+fn capacities(canvas: &mut Canvas<'_, '_>, slots: &[Drawn<'_>]) -> Result<(), PlotError> {
     let mut all: Vec<_> = slots.iter().map(|(series, _)| series.capacity).collect();
     all.sort_unstable();
     all.dedup();
@@ -183,7 +180,10 @@ struct Worst<'a> {
 fn worst<'a>(slots: &[Drawn<'a>]) -> Option<Worst<'a>> {
     let named = |(series, points): &Drawn<'a>| {
         let slot = series.slot.as_str();
-        points.iter().map(|(second, seats)| Worst { slot, second: *second, seats: *seats }).collect::<Vec<_>>()
+        points
+            .iter()
+            .map(|(second, seats)| Worst { slot, second: *second, seats: *seats })
+            .collect::<Vec<_>>()
     };
     let overbooked = slots.iter().flat_map(named).filter(|instant| instant.seats < 0.0);
     overbooked.min_by(|a, b| a.seats.total_cmp(&b.seats))
