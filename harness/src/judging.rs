@@ -21,6 +21,18 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     let plan: Plan = run.read_json("plan.json")?;
     let load: Option<LoadEnd> = run.read_json_if_there("load.json")?;
+    if load.is_some() {
+        // A run that ended in order has all its evidence; without it the verdict would rest on less, and look the same.
+        for name in ["audit.jsonl", "end_state.json"] {
+            if !run.file(name).is_file() {
+                return Err(UsageError(format!(
+                    "the run is damaged: {} is missing",
+                    run.file(name).display()
+                ))
+                .into());
+            }
+        }
+    }
     let case = Case {
         history: history(run, load.as_ref())?,
         capacity: plan.capacity.into(),
@@ -29,6 +41,7 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         prober: load.map(|load| load.prober),
         expectations: plan.scenario.expectations().to_vec(),
     };
+    case.validate().map_err(|error| UsageError(format!("the run is damaged: {error}")))?;
     Ok((plan, case))
 }
 

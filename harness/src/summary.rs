@@ -18,6 +18,9 @@ const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Points of a drawn line: about two for each pixel of a wide screen.
 const POINTS_MAX: usize = 2_000;
 
+/// Seconds of a timeline: two days, twice as long as the longest run. What returned later counts in the last one.
+const SECONDS_MAX: u64 = 2 * 24 * 60 * 60;
+
 /// Sums a judged run up.
 pub(crate) fn summarise(
     run: &RunDirectory,
@@ -48,7 +51,7 @@ pub(crate) fn summarise(
 
 fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
     let ended_ns = operations.iter().map(|operation| operation.returned_ns).max().unwrap_or(begun_ns);
-    let elapsed_ms = (ended_ns - begun_ns) / 1_000_000;
+    let elapsed_ms = ended_ns.saturating_sub(begun_ns) / 1_000_000;
     let done = |name: &str| {
         let done = operations
             .iter()
@@ -134,7 +137,9 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
 }
 
 fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
-    let second_of = |operation: &Operation| (operation.returned_ns - begun_ns) / 1_000_000_000;
+    let second_of = |operation: &Operation| {
+        (operation.returned_ns.saturating_sub(begun_ns) / 1_000_000_000).min(SECONDS_MAX)
+    };
     let mut seconds: BTreeMap<u64, Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
         seconds.entry(second_of(operation)).or_default().push(operation);
@@ -169,9 +174,7 @@ fn seats(case: &Case, begun_ns: u64) -> Vec<SeatsSeries> {
         .into_iter()
         .take(RunReport::SEATS_SERIES_MAX)
         .map(|(slot, occupancy)| {
-            let rows = case.end.iter().flat_map(|end| &end.slots);
-            let capacity =
-                rows.filter(|row| row.slot == slot).map(|row| row.capacity).next().unwrap_or(case.capacity);
+            let capacity = case.capacity;
             let steps = occupancy.least.at_ns.iter().zip(&occupancy.least.seats);
             let left =
                 steps.map(|(at_ns, seats)| (at_ns.saturating_sub(begun_ns) as f64 / 1e6, capacity - seats));

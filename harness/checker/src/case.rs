@@ -1,7 +1,5 @@
 //! What is judged.
 
-use std::collections::BTreeMap;
-
 use slotproof_vocabulary::{AuditRecord, EndState, Expectation};
 
 use crate::History;
@@ -11,7 +9,7 @@ use crate::History;
 pub struct Case {
     /// What the clients saw.
     pub history: History,
-    /// Seats of a slot that the end state does not name.
+    /// Seats of each slot, as whoever made the slots knows it: what the service says of it is evidence, not truth.
     pub capacity: i64,
     /// Every change of state that the service logged, if it keeps such a log.
     pub audit: Option<Vec<AuditRecord>>,
@@ -23,20 +21,67 @@ pub struct Case {
     pub expectations: Vec<Expectation>,
 }
 
-impl Case {
-    /// Seats of a slot.
-    pub(crate) fn capacity_of(&self, slot: &str) -> i64 {
-        let rows = self.end.iter().flat_map(|end| &end.slots);
-        rows.filter(|row| row.slot == slot).map(|row| row.capacity).next().unwrap_or(self.capacity)
-    }
+/// Numbers beyond this are no seats: sums of them must not leave an `i64`.
+const SEATS_MAX: i64 = 1_000_000_000;
 
-    /// Seats of every slot that occurs anywhere.
-    pub(crate) fn capacities(&self) -> BTreeMap<&str, i64> {
-        let from_history =
-            self.history.operations.iter().map(|operation| (operation.slot.as_str(), self.capacity));
-        let from_rows =
-            self.end.iter().flat_map(|end| &end.slots).map(|row| (row.slot.as_str(), row.capacity));
-        // The rows come last and win.
-        from_history.chain(from_rows).collect()
+/// A number that cannot be what it says it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place} has {value} as its {field}, and no such number of seats exists")]
+pub struct CaseError {
+    place: String,
+    field: &'static str,
+    value: i64,
+}
+
+impl Case {
+    /// Refuses evidence with absurd numbers, which would overflow and prove anything.
+    ///
+    /// # Errors
+    /// Names the first one.
+    pub fn validate(&self) -> Result<(), CaseError> {
+        for (index, operation) in self.history.indexed() {
+            let place = || format!("line {} of the history", index + 1);
+            let seen = &operation.seen;
+            sane("available", seen.available, place)?;
+            sane("pending", seen.pending, place)?;
+            sane("confirmed", seen.confirmed, place)?;
+            sane("capacity", seen.capacity, place)?;
+        }
+        for (index, record) in self.audit.iter().flatten().enumerate() {
+            let place = || format!("line {} of the audit log", index + 1);
+            sane("seats", Some(record.seats), place)?;
+            sane("available", Some(record.available), place)?;
+        }
+        for row in self.end.iter().flat_map(|end| &end.slots) {
+            let place = || format!("the row of slot {}", row.slot);
+            sane("capacity", Some(row.capacity), place)?;
+            sane("available", Some(row.available), place)?;
+        }
+        for row in self.end.iter().flat_map(|end| &end.bookings) {
+            sane("seats", Some(row.seats), || format!("the row of booking {}", row.booking))?;
+        }
+        Ok(())
+    }
+}
+
+fn sane(field: &'static str, value: Option<i64>, place: impl Fn() -> String) -> Result<(), CaseError> {
+    match value {
+        Some(value) if !(-SEATS_MAX..=SEATS_MAX).contains(&value) => {
+            Err(CaseError { place: place(), field, value })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture::{case, read};
+
+    #[test]
+    fn a_number_that_would_overflow_is_refused_with_its_place() {
+        assert!(case(9, vec![read(9, 0, 1)]).validate().is_ok());
+        let error =
+            case(9, vec![read(9, 0, 1), read(i64::MIN, 0, 1)]).validate().expect_err("absurd").to_string();
+        assert!(error.starts_with("line 2 of the history"), "{error}");
     }
 }

@@ -81,6 +81,8 @@ mod tests {
         only(&Case { end: Some(end(9, 9, rows)), ..case(9, operations) }, Invariant::I3).verdict
     }
 
+    type Told = fn() -> Vec<Operation>;
+
     #[test]
     fn a_booking_is_as_its_client_was_told() {
         use BookingStatus::{Cancelled, Confirmed, Expired, Failed, Pending};
@@ -89,22 +91,22 @@ mod tests {
         let maybe_confirmed = || vec![reserve("a", 1, 0, 10), unknown(confirm("a", 20, 30))];
         let cancelled = || vec![reserve("a", 1, 0, 10), cancel("a", 20, 30)];
         let maybe_cancelled = || vec![reserve("a", 1, 0, 10), unknown(cancel("a", 20, 30))];
-        let cases: [(&dyn Fn() -> Vec<Operation>, BookingStatus, Verdict); 15] = [
-            (&held, Pending, Verdict::Upheld),
-            (&held, Expired, Verdict::Upheld),
-            (&held, Cancelled, Verdict::Violated),
-            (&held, Failed, Verdict::Violated),
-            (&confirmed, Confirmed, Verdict::Upheld),
-            (&confirmed, Pending, Verdict::Violated),
-            (&confirmed, Expired, Verdict::Violated),
-            (&confirmed, Cancelled, Verdict::Violated),
-            (&maybe_confirmed, Confirmed, Verdict::Upheld),
-            (&maybe_confirmed, Expired, Verdict::Upheld),
-            (&cancelled, Cancelled, Verdict::Upheld),
-            (&cancelled, Confirmed, Verdict::Violated),
-            (&cancelled, Pending, Verdict::Violated),
-            (&maybe_cancelled, Cancelled, Verdict::Upheld),
-            (&maybe_cancelled, Pending, Verdict::Upheld),
+        let cases: [(Told, BookingStatus, Verdict); 15] = [
+            (held, Pending, Verdict::Upheld),
+            (held, Expired, Verdict::Upheld),
+            (held, Cancelled, Verdict::Violated),
+            (held, Failed, Verdict::Violated),
+            (confirmed, Confirmed, Verdict::Upheld),
+            (confirmed, Pending, Verdict::Violated),
+            (confirmed, Expired, Verdict::Violated),
+            (confirmed, Cancelled, Verdict::Violated),
+            (maybe_confirmed, Confirmed, Verdict::Upheld),
+            (maybe_confirmed, Expired, Verdict::Upheld),
+            (cancelled, Cancelled, Verdict::Upheld),
+            (cancelled, Confirmed, Verdict::Violated),
+            (cancelled, Pending, Verdict::Violated),
+            (maybe_cancelled, Cancelled, Verdict::Upheld),
+            (maybe_cancelled, Pending, Verdict::Upheld),
         ];
         for (operations, status, expected) in cases {
             let operations = operations();

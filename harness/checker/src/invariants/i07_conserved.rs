@@ -32,12 +32,13 @@ fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
             continue;
         };
         count.examine();
-        if available + pending + confirmed != capacity || available < 0 {
+        let true_capacity = evidence.case.capacity;
+        if available + pending + confirmed != capacity || available < 0 || capacity != true_capacity {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
                 ..witness(
                     &operation.slot,
-                    format!("one read saw {available} available + {pending} pending + {confirmed} confirmed seats, and a capacity of {capacity}"),
+                    format!("one read saw {available} available + {pending} pending + {confirmed} confirmed seats, and a capacity of {capacity}; the slot has {true_capacity}"),
                 )
             });
         }
@@ -49,12 +50,14 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
     for row in evidence.case.end.iter().flat_map(|end| &end.slots) {
         count.examine();
         let seats: i64 = taken[row.slot.as_str()].iter().map(|booking| booking.seats).sum();
-        if row.available + seats != row.capacity || row.available < 0 {
+        let capacity = evidence.case.capacity;
+        if row.available + seats != capacity || row.available < 0 || row.capacity != capacity {
             count.violation(|| {
                 witness(
                     &row.slot,
                     format!(
-                        "in the final rows {} seats are available and bookings take {seats}; the slot has {}",
+                        "in the final rows {} seats are available, bookings take {seats}, and the capacity is {}; the slot \
+                         has {capacity}",
                         row.available, row.capacity
                     ),
                 )
@@ -95,5 +98,11 @@ mod tests {
         };
         assert_eq!(judged(7), Verdict::Upheld);
         assert_eq!(judged(8), Verdict::Violated);
+    }
+
+    #[test]
+    fn a_capacity_that_grew_is_not_believed() {
+        let grown = Case { end: Some(end(10, 10, vec![])), ..case(9, vec![]) };
+        assert_eq!(only(&grown, Invariant::I7).verdict, Verdict::Violated);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         };
         count.examine();
         let slot = operation.slot.as_str();
-        let capacity = evidence.capacities[slot];
+        let capacity = evidence.case.capacity;
         let taken = capacity - available;
         let (fewest, most) = match evidence.occupancies.get(slot) {
             None => (0, 0),

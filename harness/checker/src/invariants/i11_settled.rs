@@ -3,12 +3,14 @@
 //! After the last answer the harness waits until every hold has run out and been swept, and then reserves one seat of each slot
 //! itself. Nobody else is there any more, so a free seat must be sold to it.
 
-use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Verdict, Witness};
 
 use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
+/// The reason that the recording client gives when there was nobody to talk to: that says nothing about seats.
+const NOT_CONNECTED: &str = "not_connected";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
@@ -20,15 +22,20 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         }
     }
     let taken = rows_by_slot(evidence);
+    let mut unanswered = 0;
     for (index, operation) in evidence.case.history.indexed() {
         let probing = Some(operation.client) == evidence.case.prober;
         let Action::Reserve { seats, .. } = operation.action else { continue };
-        if !probing || operation.outcome == Outcome::Unknown {
+        if !probing {
+            continue;
+        }
+        if operation.outcome == Outcome::Unknown || operation.reason.as_deref() == Some(NOT_CONNECTED) {
+            unanswered += 1;
             continue;
         }
         count.examine();
         let used: i64 = taken.get(operation.slot.as_str()).into_iter().flatten().map(|row| row.seats).sum();
-        let free = evidence.capacities[operation.slot.as_str()] - used;
+        let free = evidence.case.capacity - used;
         if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
@@ -39,14 +46,19 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
         }
     }
-    Some(count.finding(
+    let finding = count.finding(
         |examined| {
             format!("free seats could be bought and no hold had leaked, in {examined} rows and probes")
         },
         |violations, examined| {
             format!("{violations} of {examined} rows and probes show seats that nobody can buy")
         },
-    ))
+    );
+    if unanswered > 0 && finding.verdict == Verdict::Upheld {
+        let summary = format!("{unanswered} attempts to buy a seat of the settled service were not answered");
+        return Some(Finding { verdict: Verdict::Unknown, summary, ..finding });
+    }
+    Some(finding)
 }
 
 fn leaked(row: &BookingRow, overdue_ms: i64) -> Witness {
@@ -61,12 +73,12 @@ fn leaked(row: &BookingRow, overdue_ms: i64) -> Witness {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{BookingStatus, Operation, Verdict};
+    use slotproof_vocabulary::{BookingStatus, Operation};
 
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, reserve, row, sold_out},
+        fixture::{case, end, reserve, row, sold_out, unknown},
         invariants::only,
     };
 
@@ -93,6 +105,15 @@ mod tests {
             verdict(vec![sold_out(1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
             Verdict::Violated
         );
+    }
+
+    #[test]
+    fn a_probe_that_nobody_answered_upholds_nothing_and_convicts_nobody() {
+        let cancelled = || vec![row("a", BookingStatus::Cancelled, 1)];
+        assert_eq!(verdict(vec![unknown(reserve("b", 1, 0, 10))], cancelled()), Verdict::Unknown);
+        let mut nobody_there = sold_out(1, 0, 10);
+        (nobody_there.outcome, nobody_there.reason) = (Outcome::Rejected, Some(NOT_CONNECTED.to_owned()));
+        assert_eq!(verdict(vec![nobody_there], cancelled()), Verdict::Unknown);
     }
 
     #[test]

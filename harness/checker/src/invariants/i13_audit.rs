@@ -106,7 +106,7 @@ fn check_answers<'a>(
         stories.entry(slot).or_default().push(Placed { index, version, saw });
     }
     for (slot, mut story) in stories {
-        let capacity = evidence.capacities[slot];
+        let capacity = evidence.case.capacity;
         story.sort_by_key(|placed| (placed.version, placed.saw, operations[placed.index].returned_ns));
         // The answer that was sent last among those of earlier versions, and among those up to now.
         let (mut before, mut so_far): (Option<usize>, Option<usize>) = (None, None);

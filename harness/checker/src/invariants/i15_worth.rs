@@ -6,6 +6,7 @@
 use slotproof_vocabulary::{Action, Expectation, Finding, Invariant, Outcome, Verdict};
 
 use super::Evidence;
+use crate::occupancy::Occupancy;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let operations = &evidence.case.history.operations;
@@ -48,9 +49,9 @@ fn first_sold_out(evidence: &Evidence<'_>) -> Option<u64> {
 /// By the log where there is one, else by what clients were told.
 fn full(evidence: &Evidence<'_>) -> bool {
     let logged = evidence.case.audit.iter().flatten().any(|record| record.available == 0);
-    let promised = evidence.occupancies.iter().any(|(slot, occupancy)| {
-        occupancy.least.seats.iter().any(|seats| *seats >= evidence.capacities[slot])
-    });
+    let reached =
+        |occupancy: &Occupancy| occupancy.least.seats.iter().any(|seats| *seats >= evidence.case.capacity);
+    let promised = evidence.occupancies.values().any(reached);
     logged || promised
 }
 

@@ -30,7 +30,6 @@ use crate::{
 /// A case, and what several invariants derive from it.
 struct Evidence<'a> {
     case: &'a Case,
-    capacities: BTreeMap<&'a str, i64>,
     tenures: BTreeMap<&'a str, Tenure<'a>>,
     occupancies: BTreeMap<&'a str, Occupancy>,
 }
@@ -38,7 +37,7 @@ struct Evidence<'a> {
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let tenures = tenure::tenures(&case.history);
     let occupancies = occupancy::of(&case.history, &tenures);
-    let evidence = Evidence { case, capacities: case.capacities(), tenures, occupancies };
+    let evidence = Evidence { case, tenures, occupancies };
     let findings = [
         i01_promised::check(&evidence),
         i02_taken::check(&evidence),
