@@ -6,7 +6,7 @@
 //! the seats that it says were left must be the record's, and no answer may have returned before one was sent that the story
 //! places in front of it. A story that passes is a possible order of events that explains every versioned answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slotproof_vocabulary::{
     Action, AuditRecord, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
@@ -98,11 +98,12 @@ fn check_answers<'a>(
     count: &mut Count,
 ) {
     let operations = &evidence.case.history.operations;
+    let repeated = repeated_changes(operations);
     let mut stories: BTreeMap<&str, Vec<Placed>> = BTreeMap::new();
     for (index, version) in versions(evidence) {
         let slot = operations[index].slot.as_str();
         let record = record_of(slots, slot, version);
-        let saw = record.is_none_or(|record| !wrote(&operations[index], record));
+        let saw = record.is_none_or(|record| !wrote(&operations[index], record, &repeated));
         stories.entry(slot).or_default().push(Placed { index, version, saw });
     }
     for (slot, mut story) in stories {
@@ -165,19 +166,41 @@ fn record_of<'a>(
     records.get(place).copied()
 }
 
-/// Whether an operation made a record, or only saw the version that somebody else had written.
-fn wrote(operation: &Operation, record: &AuditRecord) -> bool {
+/// Whether an operation surely made a record, and did not only see the version that somebody else had written. A booking
+/// that was confirmed or cancelled more than once may owe it to any of those calls: then none of them counts as its author.
+fn wrote(operation: &Operation, record: &AuditRecord, repeated: &BTreeSet<(&str, &str)>) -> bool {
     if operation.outcome != Outcome::Ok {
         return false;
     }
+    let name = operation.action.name();
     match &operation.action {
         Action::Reserve { .. } => {
             operation.seen.booking.as_deref() == Some(record.booking.as_str()) && record.from.is_none()
         }
-        Action::Confirm { booking } => *booking == record.booking && record.to == BookingStatus::Confirmed,
-        Action::Cancel { booking } => *booking == record.booking && record.to == BookingStatus::Cancelled,
+        Action::Confirm { booking } => {
+            *booking == record.booking
+                && record.to == BookingStatus::Confirmed
+                && !repeated.contains(&(name, booking))
+        }
+        Action::Cancel { booking } => {
+            *booking == record.booking
+                && record.to == BookingStatus::Cancelled
+                && !repeated.contains(&(name, booking))
+        }
         Action::Read => false,
     }
+}
+
+/// Bookings for which more than one confirm, or more than one cancel, was sent.
+fn repeated_changes(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
+    let mut sent: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let changes = operations.iter().filter_map(|operation| match &operation.action {
+        Action::Confirm { booking } | Action::Cancel { booking } => {
+            Some((operation.action.name(), booking.as_str()))
+        }
+        Action::Reserve { .. } | Action::Read => None,
+    });
+    changes.filter(|change| !sent.insert(*change)).collect()
 }
 
 #[cfg(test)]

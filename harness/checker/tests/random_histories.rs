@@ -1,0 +1,302 @@
+//! Random small histories: what really happened is never convicted, and I1 decides as an exhaustive search does.
+
+use std::collections::BTreeMap;
+
+use rand::{
+    Rng, SeedableRng,
+    seq::{IndexedRandom, SliceRandom},
+};
+use rand_chacha::ChaCha8Rng;
+use slotproof_checker::{Case, History, judge};
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingRow, BookingStatus, EndState, Invariant, Operation, Outcome, Seen, SlotRow,
+    Verdict,
+};
+
+const LAWFUL_HISTORIES: u64 = 20_000;
+const ARBITRARY_HISTORIES: u64 = 20_000;
+
+/// A service that does everything right, at one instant of each call.
+struct Service {
+    capacity: i64,
+    available: i64,
+    bookings: Vec<BookingRow>,
+    /// What each key was answered.
+    receipts: BTreeMap<String, Seen>,
+    audit: Vec<AuditRecord>,
+}
+
+impl Service {
+    fn new(capacity: i64) -> Self {
+        Self {
+            capacity,
+            available: capacity,
+            bookings: Vec::new(),
+            receipts: BTreeMap::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    fn version(&self) -> i64 {
+        self.audit.len() as i64
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { version: Some(self.version()), available: Some(self.available), ..Seen::default() }
+    }
+
+    fn log(&mut self, booking: usize, from: Option<BookingStatus>) {
+        let row = &self.bookings[booking];
+        let record = AuditRecord {
+            slot: row.slot.clone(),
+            version: self.version() + 1,
+            booking: row.booking.clone(),
+            from,
+            to: row.status,
+            seats: row.seats,
+            available: self.available,
+        };
+        self.audit.push(record);
+    }
+
+    fn take(&mut self, action: &Action) -> (Outcome, Seen) {
+        match action {
+            Action::Reserve { key, .. } if self.receipts.contains_key(key) => {
+                (Outcome::Ok, self.receipts[key].clone())
+            }
+            Action::Reserve { seats, key } if i64::from(*seats) <= self.available => {
+                self.available -= i64::from(*seats);
+                let booking = format!("b{}", self.bookings.len());
+                self.bookings.push(BookingRow {
+                    booking: booking.clone(),
+                    slot: "s".to_owned(),
+                    status: BookingStatus::Pending,
+                    seats: i64::from(*seats),
+                    key: key.clone(),
+                    overdue_ms: None,
+                });
+                self.log(self.bookings.len() - 1, None);
+                let seen = Seen { booking: Some(booking), ..self.seen() };
+                self.receipts.insert(key.clone(), seen.clone());
+                (Outcome::Ok, seen)
+            }
+            Action::Reserve { .. } => (Outcome::SoldOut, self.seen()),
+            Action::Confirm { booking } => self.change(booking, BookingStatus::Confirmed),
+            Action::Cancel { booking } => self.change(booking, BookingStatus::Cancelled),
+            Action::Read => {
+                let seats = |status| {
+                    self.bookings.iter().filter(|row| row.status == status).map(|row| row.seats).sum()
+                };
+                let (pending, confirmed) = (seats(BookingStatus::Pending), seats(BookingStatus::Confirmed));
+                let capacity = Some(self.capacity);
+                (
+                    Outcome::Ok,
+                    Seen { pending: Some(pending), confirmed: Some(confirmed), capacity, ..self.seen() },
+                )
+            }
+        }
+    }
+
+    fn change(&mut self, booking: &str, to: BookingStatus) -> (Outcome, Seen) {
+        let index = self
+            .bookings
+            .iter()
+            .position(|row| row.booking == booking)
+            .expect("only known bookings are changed");
+        let from = self.bookings[index].status;
+        match (from, to) {
+            (BookingStatus::Pending, BookingStatus::Confirmed) => {}
+            (BookingStatus::Pending | BookingStatus::Confirmed, BookingStatus::Cancelled) => {
+                self.available += self.bookings[index].seats;
+            }
+            (from, to) if from == to => return (Outcome::Ok, self.seen()),
+            _ => return (Outcome::Rejected, Seen::default()),
+        }
+        self.bookings[index].status = to;
+        self.log(index, Some(from));
+        (Outcome::Ok, self.seen())
+    }
+}
+
+/// A lawful run: operations happen in order at instants 1,000 apart, and their calls stretch a random way around them.
+fn lawful(rng: &mut ChaCha8Rng) -> Case {
+    let capacity = rng.random_range(1..=4);
+    let mut service = Service::new(capacity);
+    let mut operations: Vec<Operation> = Vec::new();
+    // A client that holds a booking may change it once its reserve has returned.
+    let mut held: Vec<(String, u64)> = Vec::new();
+    let mut sent: Vec<(Action, u64)> = Vec::new();
+    let mut at_ns = 10_000;
+    for number in 0..rng.random_range(1..=14) {
+        at_ns += 1_000;
+        let changeable: Vec<_> =
+            held.iter().filter(|(_, returned_ns)| *returned_ns < at_ns).cloned().collect();
+        let booking =
+            (!changeable.is_empty()).then(|| changeable[rng.random_range(0..changeable.len())].clone());
+        let (action, earliest_ns) = match (rng.random_range(0..10), booking) {
+            (0..=4, _) | (_, None) if number % 3 != 2 => {
+                // Now and then somebody sends an earlier request again.
+                let again = sent.choose(rng).filter(|_| rng.random_bool(0.2)).cloned();
+                let seats = rng.random_range(1..=2);
+                let fresh = Action::Reserve { seats, key: format!("k{number}") };
+                let (reserve, returned_ns) =
+                    again.filter(|(_, returned_ns)| *returned_ns < at_ns).unwrap_or((fresh, 0));
+                (reserve, returned_ns + 1)
+            }
+            (_, None) | (9, _) => (Action::Read, 0),
+            (5..=6, Some((booking, returned_ns))) => (Action::Confirm { booking }, returned_ns + 1),
+            (_, Some((booking, returned_ns))) => (Action::Cancel { booking }, returned_ns + 1),
+        };
+        let sent_ns = (at_ns - rng.random_range(0..4_000)).max(earliest_ns).min(at_ns);
+        let returned_ns = at_ns + rng.random_range(0..4_000);
+        let lost = rng.random_bool(0.15);
+        // A request that got lost on its way never happened; an answer that got lost did.
+        let (mut outcome, mut seen) = if lost && rng.random_bool(0.5) {
+            (Outcome::Unknown, Seen::default())
+        } else {
+            service.take(&action)
+        };
+        if lost {
+            (outcome, seen) = (Outcome::Unknown, Seen::default());
+        }
+        if let Some(booking) = &seen.booking {
+            held.push((booking.clone(), returned_ns));
+        }
+        if matches!(action, Action::Reserve { .. }) && outcome != Outcome::SoldOut {
+            sent.push((action.clone(), returned_ns));
+        }
+        operations.push(Operation {
+            client: number,
+            process: number,
+            slot: "s".to_owned(),
+            action,
+            scheduled_ns: sent_ns,
+            sent_ns,
+            returned_ns,
+            attempts: 1,
+            outcome,
+            reason: None,
+            seen,
+        });
+    }
+    operations.shuffle(rng);
+    let slot =
+        SlotRow { slot: "s".to_owned(), capacity, available: service.available, version: service.version() };
+    Case {
+        history: History { operations, cut_off: None },
+        capacity,
+        audit: Some(service.audit),
+        end: Some(EndState { slots: vec![slot], bookings: service.bookings }),
+        ..Case::default()
+    }
+}
+
+#[test]
+fn what_really_happened_is_never_convicted() {
+    for seed in 0..LAWFUL_HISTORIES {
+        let case = lawful(&mut ChaCha8Rng::seed_from_u64(seed));
+        let verdict = judge(&case);
+        let convicted: Vec<_> =
+            verdict.findings.iter().filter(|finding| finding.verdict == Verdict::Violated).collect();
+        assert!(convicted.is_empty(), "seed {seed}: {convicted:#?}\n{case:#?}");
+    }
+}
+
+/// Reserves and cancels with acknowledgements that nobody checked against anything.
+fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
+    let mut operations = Vec::new();
+    for number in 0..rng.random_range(1..=6_u64) {
+        let (sent_ns, length) = (rng.random_range(0..40), rng.random_range(0..20));
+        let mut reserve = Operation {
+            client: number,
+            process: number,
+            slot: "s".to_owned(),
+            action: Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}") },
+            scheduled_ns: sent_ns,
+            sent_ns,
+            returned_ns: sent_ns + length,
+            attempts: 1,
+            outcome: Outcome::Ok,
+            reason: None,
+            seen: Seen { booking: Some(format!("b{number}")), ..Seen::default() },
+        };
+        if rng.random_bool(0.6) {
+            let sent_ns = reserve.returned_ns + rng.random_range(1..20);
+            let outcome = if rng.random_bool(0.2) { Outcome::Unknown } else { Outcome::Ok };
+            operations.push(Operation {
+                action: Action::Cancel { booking: format!("b{number}") },
+                sent_ns,
+                returned_ns: sent_ns + rng.random_range(0..20),
+                outcome,
+                seen: Seen::default(),
+                ..reserve.clone()
+            });
+        }
+        if rng.random_bool(0.1) {
+            (reserve.outcome, reserve.seen) = (Outcome::Unknown, Seen::default());
+        }
+        operations.push(reserve);
+    }
+    Case {
+        history: History { operations, cut_off: None },
+        capacity: rng.random_range(1..=4),
+        ..Case::default()
+    }
+}
+
+/// Whether some order of events, with real time respected, never exceeds the capacity: every order is tried. An unknown
+/// operation may happen at any instant after it was sent, or never.
+fn some_order_fits(case: &Case) -> bool {
+    fn search(operations: &[Operation], capacity: i64, done: u32, taken: i64) -> bool {
+        let open = |index: usize| done & (1 << index) == 0;
+        let certain = |index: usize| operations[index].outcome == Outcome::Ok;
+        if (0..operations.len()).all(|index| !open(index) || !certain(index)) {
+            return true;
+        }
+        (0..operations.len()).filter(|index| open(*index)).any(|next| {
+            // Nothing may come before an operation that had returned when it was sent.
+            let overtakes = (0..operations.len()).any(|other| {
+                open(other) && certain(other) && operations[other].returned_ns < operations[next].sent_ns
+            });
+            let change = match &operations[next].action {
+                Action::Reserve { seats, .. } => i64::from(*seats),
+                Action::Cancel { booking } => -seats_of(operations, booking, done),
+                Action::Confirm { .. } | Action::Read => 0,
+            };
+            !overtakes
+                && taken + change <= capacity
+                && search(operations, capacity, done | (1 << next), taken + change)
+        })
+    }
+    /// Seats that a cancel gives back: those of its booking, if that has happened by then.
+    fn seats_of(operations: &[Operation], booking: &str, done: u32) -> i64 {
+        let made = operations
+            .iter()
+            .enumerate()
+            .find(|(_, operation)| operation.seen.booking.as_deref() == Some(booking));
+        match made {
+            Some((index, Operation { action: Action::Reserve { seats, .. }, .. }))
+                if done & (1 << index) != 0 =>
+            {
+                i64::from(*seats)
+            }
+            _ => 0,
+        }
+    }
+    search(&case.history.operations, case.capacity, 0, 0)
+}
+
+#[test]
+fn overbooking_is_decided_exactly() {
+    let (mut convicted, mut acquitted) = (0, 0);
+    for seed in 0..ARBITRARY_HISTORIES {
+        let case = arbitrary(&mut ChaCha8Rng::seed_from_u64(seed));
+        let verdict = judge(&case);
+        let promised =
+            verdict.findings.iter().find(|finding| finding.invariant == Invariant::I1).expect("it is judged");
+        let fits = some_order_fits(&case);
+        assert_eq!(promised.verdict == Verdict::Violated, !fits, "seed {seed}: {promised:#?}\n{case:#?}");
+        *(if fits { &mut acquitted } else { &mut convicted }) += 1;
+    }
+    assert!(convicted > 1_000 && acquitted > 1_000, "{convicted} and {acquitted}: the generator is too tame");
+}
