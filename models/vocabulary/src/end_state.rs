@@ -69,3 +69,31 @@ pub struct AuditRecord {
     /// Seats that the slot's counter said were left after the change.
     pub available: i64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shapes_of_rows_and_records_are_pinned() {
+        let slot = SlotRow { slot: "s".to_owned(), capacity: 9, available: 7, version: 2 };
+        let booking = BookingRow {
+            booking: "b".to_owned(),
+            slot: "s".to_owned(),
+            status: BookingStatus::Pending,
+            seats: 2,
+            key: "k".to_owned(),
+            overdue_ms: Some(-40),
+        };
+        let record = AuditRecord {
+            slot: "s".to_owned(),
+            version: 2,
+            booking: "b".to_owned(),
+            from: Some(BookingStatus::Pending),
+            to: BookingStatus::Confirmed,
+            seats: 2,
+            available: 7,
+        };
+        insta::assert_json_snapshot!((EndState { slots: vec![slot], bookings: vec![booking] }, record));
+    }
+}
