@@ -30,8 +30,16 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("slotproof: {error:#}");
+            eprintln!("slotproof: {}", describe(&error));
             exit_code::of_error(&error).into()
         }
     }
+}
+
+/// The chain of causes in one line. Some errors say their cause themselves; it is not said twice.
+fn describe(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes
+        .reduce(|said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
+        .unwrap_or_default()
 }

@@ -13,7 +13,7 @@ mod stack_args;
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit_code::Interrupted;
@@ -29,25 +29,33 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
 }
 
-/// Completes at Ctrl-C or SIGTERM.
-async fn told_to_stop() -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM, heard from the moment that this is made.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Completes when one of them comes, or has come.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Runs work to its end, or drops it at Ctrl-C or SIGTERM: whatever it had started ends with it.
 async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    // Before the work begins: a signal that comes while nobody listens is lost where the parent ignores it.
+    let mut stop = Stop::listen()?;
     tokio::select! {
         result = work => result,
-        stopped = told_to_stop() => {
-            stopped?;
-            Err(Interrupted.into())
-        }
+        () = stop.told() => Err(Interrupted.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use slotproof_target_service::{Application, Config};
 use slotproof_vocabulary::StrategyKind;
 
-use super::{Span, init_tracing, runtime, told_to_stop};
+use super::{Span, Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code, UsageError};
 
 const EXAMPLES: &str = "Examples:
@@ -68,14 +68,10 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         connections: args.connections,
     };
     runtime()?.block_on(async {
+        let mut stop = Stop::listen()?;
         let application = Application::build(config).await?;
         println!("{}", serde_json::json!({"listening": application.address()}));
-        let stop = async {
-            if let Err(error) = told_to_stop().await {
-                tracing::error!(%error, "cannot wait for signals");
-            }
-        };
-        application.run_until(stop).await?;
+        application.run_until(async move { stop.told().await }).await?;
         Ok(exit_code::UPHELD)
     })
 }

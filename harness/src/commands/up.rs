@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use slotproof_vocabulary::{Plan, ScenarioKind, StrategyKind};
 
-use super::{Span, init_tracing, interruptible, runtime, stack_args::StackArgs, told_to_stop};
+use super::{Span, Stop, init_tracing, interruptible, runtime, stack_args::StackArgs};
 use crate::{
     environment::{self, guard::Guard},
     exit_code::{self, Code},
@@ -54,6 +54,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         );
     }
     runtime()?.block_on(async {
+        let mut stop = Stop::listen()?;
         let guard = Guard::start()?;
         let voice = Voice::of_stderr();
         let (environment, replicas) = interruptible(async {
@@ -82,7 +83,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         });
         println!("{}", serde_json::to_string_pretty(&endpoints)?);
         eprintln!("ready; Ctrl-C ends everything");
-        told_to_stop().await?;
+        stop.told().await;
         replicas.stop().await;
         environment.stop().await;
         Ok(exit_code::UPHELD)
