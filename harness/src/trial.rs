@@ -148,7 +148,7 @@ fn write_circumstances(
         servers: environment.servers.clone(),
     };
     let circumstances = Circumstances {
-        started_at: now.format(&time::format_description::well_known::Rfc3339)?,
+        started_at: now.replace_nanosecond(0)?.format(&time::format_description::well_known::Rfc3339)?,
         slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
         repeat_command: spec.repeat_command.clone(),
         environment: block,

@@ -1,7 +1,10 @@
 //! What PostgreSQL keeps, as far as a strategy can tell at READ COMMITTED.
 //!
-//! Only committed rows are stored. What a transaction has written and not committed is known by the locks that it
-//! holds: the lock on the slot's row and its uncommitted row in the key's unique index.
+//! Only committed rows are stored: what a transaction has written and not committed is seen by nobody, and all of it
+//! follows from the call that wrote it. What others do notice is the lock on the slot's row.
+//!
+//! The unique index of the keys needs no lock here. Whoever has inserted a key and not committed holds the slot's row
+//! too, so a second insert of that key waits for the row and meets the key as committed or not at all.
 
 use slotproof_vocabulary::BookingStatus;
 
@@ -21,25 +24,6 @@ pub(crate) struct Slot {
     pub capacity: i8,
     pub available: i8,
     pub version: u8,
-}
-
-/// A client's row in `idempotency_keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Absent,
-    Uncommitted(CallId),
-    Committed { receipt: CallId },
-}
-
-/// What became of an insert into `idempotency_keys`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyInsert {
-    Inserted,
-    /// Another transaction has inserted the key and not committed.
-    Waits,
-    Conflict {
-        receipt: CallId,
-    },
 }
 
 /// A row of `bookings`, with a count of its rows in `booking_audit` by the status that they record.
@@ -68,7 +52,8 @@ pub(crate) enum Change {
 pub(crate) struct Database {
     pub slot: Slot,
     slot_locked_by: Option<CallId>,
-    keys: Vec<Key>,
+    /// The committed rows of `idempotency_keys`: for each client's key, the booking that it stands for.
+    receipts: Vec<Option<CallId>>,
     bookings: Vec<[Option<Booking>; CALLS]>,
 }
 
@@ -79,7 +64,7 @@ impl Database {
         Self {
             slot: Slot { capacity, available: capacity, version: 0 },
             slot_locked_by: None,
-            keys: vec![Key::Absent; clients],
+            receipts: vec![None; clients],
             bookings: vec![[const { None }; CALLS]; clients],
         }
     }
@@ -90,32 +75,14 @@ impl Database {
         locked == call
     }
 
-    pub fn insert_key(&mut self, call: CallId) -> KeyInsert {
-        let key = &mut self.keys[usize::from(call.client)];
-        match *key {
-            Key::Uncommitted(holder) if holder != call => KeyInsert::Waits,
-            Key::Committed { receipt } => KeyInsert::Conflict { receipt },
-            Key::Absent | Key::Uncommitted(_) => {
-                *key = Key::Uncommitted(call);
-                KeyInsert::Inserted
-            }
-        }
-    }
-
-    /// The committed receipt of a client's key: which booking it stands for.
+    /// What a client's key stands for. An insert of a key that has a receipt violates the unique constraint.
     pub fn receipt(&self, client: u8) -> Option<CallId> {
-        match self.keys[usize::from(client)] {
-            Key::Committed { receipt } => Some(receipt),
-            Key::Absent | Key::Uncommitted(_) => None,
-        }
+        self.receipts[usize::from(client)]
     }
 
-    /// Makes a transaction's rows visible: a pending booking, its key, and the slot with this many seats left.
+    /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this many seats left.
     pub fn commit(&mut self, call: CallId, available: i8) {
-        let key = &mut self.keys[usize::from(call.client)];
-        if *key == Key::Uncommitted(call) {
-            *key = Key::Committed { receipt: call };
-        }
+        self.receipts[usize::from(call.client)].get_or_insert(call);
         self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
             status: BookingStatus::Pending,
             overdue: false,
@@ -128,17 +95,8 @@ impl Database {
         self.rollback(call);
     }
 
-    /// Forgets what a transaction has not committed, and lets go of its locks.
+    /// Ends a transaction: lets go of the slot's row, and what was not committed never was.
     pub fn rollback(&mut self, call: CallId) {
-        self.unlock_slot(call);
-        let key = &mut self.keys[usize::from(call.client)];
-        if *key == Key::Uncommitted(call) {
-            *key = Key::Absent;
-        }
-    }
-
-    /// Lets go of the slot's row. A transaction does so only when it ends.
-    pub fn unlock_slot(&mut self, call: CallId) {
         self.slot_locked_by.take_if(|holder| *holder == call);
     }
 
@@ -194,7 +152,7 @@ impl Database {
         self.bookings[usize::from(booking.client)][usize::from(booking.call)].as_ref()
     }
 
-    pub fn booking_mut(&mut self, booking: CallId) -> Option<&mut Booking> {
+    fn booking_mut(&mut self, booking: CallId) -> Option<&mut Booking> {
         self.bookings[usize::from(booking.client)][usize::from(booking.call)].as_mut()
     }
 
@@ -222,8 +180,15 @@ impl Database {
 }
 
 impl Booking {
+    /// Confirmed once at most, ended once at most, and never expired after it was confirmed.
+    pub fn lives_once(&self) -> bool {
+        self.confirmed <= 1
+            && self.cancelled + self.expired <= 1
+            && (self.confirmed == 0 || self.expired == 0)
+    }
+
     /// Takes on a status and leaves an audit row about it.
-    pub fn record(&mut self, status: BookingStatus) {
+    fn record(&mut self, status: BookingStatus) {
         self.status = status;
         match status {
             BookingStatus::Confirmed => self.confirmed += 1,
@@ -231,5 +196,29 @@ impl Booking {
             BookingStatus::Expired => self.expired += 1,
             BookingStatus::Pending | BookingStatus::Failed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_booking_that_ends_twice_or_expires_after_confirm_lives_more_than_once() {
+        use BookingStatus::{Cancelled, Confirmed, Expired};
+        let new = || Booking {
+            status: BookingStatus::Pending,
+            overdue: false,
+            confirmed: 0,
+            cancelled: 0,
+            expired: 0,
+        };
+        let lives_once = |life: &[BookingStatus]| {
+            let mut booking = new();
+            life.iter().for_each(|status| booking.record(*status));
+            booking.lives_once()
+        };
+        assert!(lives_once(&[Confirmed, Cancelled]) && lives_once(&[Expired]) && lives_once(&[]));
+        assert!(!lives_once(&[Cancelled, Expired]) && !lives_once(&[Confirmed, Expired]));
     }
 }

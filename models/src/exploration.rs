@@ -32,6 +32,16 @@ pub struct Size {
     pub capacity: u8,
 }
 
+impl Size {
+    /// Answers that may be lost, by a crash or by a client that waits no longer. `None`: any of them.
+    ///
+    /// A loss sets a second call of the client running, often beside its first one. With three clients that may all lose
+    /// answers there are millions of states, so that with more than two clients only one answer is lost.
+    pub fn losses_max(self) -> Option<u8> {
+        (self.clients > 2).then_some(1)
+    }
+}
+
 /// Where an exploration stops. A property that is undecided by then is `unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

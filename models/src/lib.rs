@@ -7,16 +7,22 @@ mod pessimistic;
 mod lost_update;
 mod unprotected;
 
-mod budget;
+mod call;
 mod database;
-mod exploration;
-mod properties;
-mod protocol;
-mod search;
-mod sentences;
 mod step;
 mod strategy;
 mod world;
+
+mod properties;
+mod protocol;
+
+mod budget;
+mod exploration;
+mod search;
+mod sentences;
+
+#[cfg(test)]
+mod broken;
 
 pub use exploration::{Expectation, Exploration, Limits, PropertyResult, Size, explore, properties_of};
 
@@ -27,26 +33,37 @@ mod tests {
     use super::*;
 
     const SMALL: Size = Size { clients: 2, capacity: 1 };
+    const LARGER: Size = Size { clients: 3, capacity: 2 };
 
-    fn verdict(exploration: &Exploration, name: &str) -> Verdict {
-        exploration.properties.iter().find(|property| property.name == name).expect("it is judged").verdict
+    fn result<'a>(exploration: &'a Exploration, name: &str) -> &'a PropertyResult {
+        exploration.properties.iter().find(|property| property.name == name).expect("it is judged")
+    }
+
+    fn check_upheld(kind: StrategyKind, size: Size) {
+        let found = explore(kind, size, Limits::default());
+        assert!(found.complete, "{kind}");
+        for property in found.properties {
+            assert_eq!(property.verdict, Verdict::Upheld, "{kind}: {property:?}");
+        }
+    }
+
+    fn check_story(kind: StrategyKind, property: &str, expected: &[&str]) {
+        let found = explore(kind, SMALL, Limits::default());
+        assert_eq!(result(&found, property).counterexample.as_deref().expect("it is violated"), expected);
     }
 
     #[test]
     fn every_safe_strategy_upholds_everything_and_reaches_everything() {
         for kind in StrategyKind::ALL.into_iter().filter(|kind| !kind.is_negative_control()) {
-            let found = explore(kind, SMALL, Limits::default());
-            assert!(found.complete, "{kind}");
-            for property in found.properties {
-                assert_eq!(
-                    property.verdict,
-                    Verdict::Upheld,
-                    "{kind}: {}: {:?}",
-                    property.name,
-                    property.counterexample
-                );
-            }
+            check_upheld(kind, SMALL);
         }
+    }
+
+    /// `optimistic` is left out for its number of states: without compiler optimization it takes a quarter of a minute.
+    #[test]
+    fn three_clients_of_two_seats_change_nothing() {
+        check_upheld(StrategyKind::Pessimistic, LARGER);
+        check_upheld(StrategyKind::Conditional, LARGER);
     }
 
     #[test]
@@ -56,10 +73,10 @@ mod tests {
             for name in
                 ["never overbooked", "never overbooked from what clients were told", "seats conserved"]
             {
-                assert_eq!(verdict(&found, name), Verdict::Violated, "{kind}: {name}");
+                assert_eq!(result(&found, name).verdict, Verdict::Violated, "{kind}: {name}");
             }
             for name in ["one effect per key", "one life per booking", "no acknowledged booking lost"] {
-                assert_eq!(verdict(&found, name), Verdict::Upheld, "{kind}: {name}");
+                assert_eq!(result(&found, name).verdict, Verdict::Upheld, "{kind}: {name}");
             }
         }
     }
@@ -69,37 +86,56 @@ mod tests {
         let states = StrategyKind::ALL
             .map(|kind| (kind.name(), explore(kind, SMALL, Limits::default()).unique_states));
         let expected = [
-            ("pessimistic", 3_617),
-            ("optimistic", 10_632),
-            ("conditional", 6_000),
-            ("unprotected", 7_656),
-            ("lost_update", 7_656),
+            ("pessimistic", 10_560),
+            ("optimistic", 15_298),
+            ("conditional", 5_145),
+            ("unprotected", 14_304),
+            ("lost_update", 14_712),
         ];
         assert_eq!(states, expected);
+        assert_eq!(explore(StrategyKind::Pessimistic, LARGER, Limits::default()).unique_states, 75_524);
+        assert_eq!(explore(StrategyKind::Conditional, LARGER, Limits::default()).unique_states, 37_826);
     }
 
     #[test]
-    fn the_shortest_way_to_overbook_reads_like_a_story() {
-        let found = explore(StrategyKind::LostUpdate, SMALL, Limits::default());
-        let overbooked = found.properties.into_iter().find(|property| property.name == "never overbooked");
-        let story = [
+    fn the_shortest_ways_to_overbook_read_like_stories() {
+        check_story(
+            StrategyKind::Unprotected,
+            "never overbooked",
+            &[
+                "1. client 1 sends reserve",
+                "2. client 2 sends reserve",
+                "3. client 1's call reads the slot's seats",
+                "4. client 2's call reads the slot's seats",
+                "5. client 1's call writes the booking, because a seat was free when it looked: \
+                 client 1 is told ok, 1 of 1 seats taken, 0 said to be free",
+                "6. client 2's call writes the booking, because a seat was free when it looked: \
+                 client 2 is told ok, 2 of 1 seats taken",
+            ],
+        );
+        let lost_update = [
             "1. client 1 sends reserve",
             "2. client 2 sends reserve",
-            "3. client 1's call reads the receipt and the slot's seats",
-            "4. client 1's call writes the booking and one seat less than it read",
-            "5. client 2's call reads the receipt and the slot's seats",
-            "6. client 1's call commits: client 1 is told ok, 1 of 1 seats taken, 0 said to be free",
-            "7. client 2's call writes the booking and one seat less than it read",
-            "8. client 2's call commits: client 2 is told ok, 2 of 1 seats taken",
+            "3. client 1's call reads the slot's seats",
+            "4. client 2's call reads the slot's seats",
+            "5. client 1's call writes the booking, and one seat less than it read: \
+             client 1 is told ok, 1 of 1 seats taken, 0 said to be free",
+            "6. client 2's call writes the booking, and one seat less than it read: \
+             client 2 is told ok, 2 of 1 seats taken",
         ];
-        assert_eq!(overbooked.and_then(|property| property.counterexample).expect("there is one"), story);
+        check_story(StrategyKind::LostUpdate, "never overbooked", &lost_update);
+        check_story(StrategyKind::LostUpdate, "seats conserved", &lost_update);
     }
 
     #[test]
     fn a_limit_that_is_reached_upholds_nothing() {
-        let found = explore(StrategyKind::Pessimistic, SMALL, Limits { states: 100, ..Limits::default() });
-        assert!(!found.complete);
-        assert_eq!(verdict(&found, "never overbooked"), Verdict::Unknown);
+        let few_states = Limits { states: 100, ..Limits::default() };
+        let no_time = Limits { time: std::time::Duration::ZERO, ..Limits::default() };
+        for (limits, size) in [(few_states, SMALL), (no_time, LARGER)] {
+            let found = explore(StrategyKind::Pessimistic, size, limits);
+            assert!(!found.complete);
+            assert_eq!(result(&found, "never overbooked").verdict, Verdict::Unknown);
+        }
     }
 
     #[test]

@@ -1,20 +1,24 @@
-//! `lost_update`: writes back a number of seats that it read earlier. Negative control.
+//! # lost_update (negative control)
 //!
-//! *Claim.* None: what others wrote in between is overwritten.
-//! *Mechanism.* `select available_seats`, then `update ... set available_seats = $seen - 1`.
-//! *Fails when.* Anything is committed between the read and the write.
+//! **Claim.** None. Sells a seat as often as it is read before somebody writes.
+//!
+//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over whatever others have written
+//! since. The counter never falls below zero, so its check constraint sees nothing wrong.
+//!
+//! **Fails when.** Two clients read the same number.
+//!
+//! **Service.** `target-service/src/strategies/negative_controls/lost_update.rs`
 
 use crate::{
-    database::{CallId, Database, KeyInsert},
-    strategy::{Answer, Next, Strategy},
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
 };
 
-/// The steps of one call.
+/// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LostUpdate {
     Read,
-    Write { seen: i8 },
-    Commit { seen: i8 },
+    Write { seen_available: i8 },
 }
 
 impl Strategy for LostUpdate {
@@ -22,48 +26,35 @@ impl Strategy for LostUpdate {
 
     fn point(self) -> &'static str {
         match self {
-            Self::Read => "reads the receipt and the slot's seats",
-            Self::Write { .. } => "writes the booking and one seat less than it read",
-            Self::Commit { .. } => "commits",
+            Self::Read => "reads the slot's seats",
+            Self::Write { .. } => "writes the booking, and one seat less than it read",
         }
     }
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
         match self {
-            Self::Read => read(call, database),
-            Self::Write { seen } => write(seen, call, database),
-            Self::Commit { seen } => commit(seen, call, database),
+            Self::Read => read(database),
+            Self::Write { seen_available } => write(seen_available, call, database),
         }
     }
 }
 
-fn read(call: CallId, database: &Database) -> Next<LostUpdate> {
-    if let Some(receipt) = database.receipt(call.client) {
-        return Next::Answers(Answer::Ok { booking: receipt });
-    }
+fn read(database: &Database) -> Next<LostUpdate> {
     match database.slot.available {
-        1.. => Next::Goes(LostUpdate::Write { seen: database.slot.available }),
-        _ => Next::Answers(Answer::SoldOut { version: database.slot.version }),
+        1.. => Next::Goes(LostUpdate::Write { seen_available: database.slot.available }),
+        _ => Next::Nothing,
     }
 }
 
-/// Waits for whoever holds the slot's row, and then overwrites what they wrote.
-fn write(seen: i8, call: CallId, database: &mut Database) -> Next<LostUpdate> {
+/// One statement. If it had to wait for the row's lock, it overwrites what the holder wrote.
+fn write(seen_available: i8, call: CallId, database: &mut Database) -> Next<LostUpdate> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    match database.insert_key(call) {
-        KeyInsert::Inserted => Next::Goes(LostUpdate::Commit { seen }),
-        // Does not happen: who has inserted the key and not committed holds the slot's row as well.
-        KeyInsert::Waits => Next::Waits,
-        KeyInsert::Conflict { receipt } => {
-            database.rollback(call);
-            Next::Answers(Answer::Ok { booking: receipt })
-        }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Nothing;
     }
-}
-
-fn commit(seen: i8, call: CallId, database: &mut Database) -> Next<LostUpdate> {
-    database.commit(call, seen - 1);
-    Next::Answers(Answer::Ok { booking: call })
+    database.commit(call, seen_available - 1);
+    Next::Took
 }

@@ -3,8 +3,8 @@
 use stateright::Property;
 
 use crate::{
+    call::Progress,
     protocol::Protocol,
-    step::Step,
     strategy::Strategy,
     world::{Phase, World},
 };
@@ -63,11 +63,9 @@ fn keys_have_one_effect<S: Strategy>(world: &World<S>) -> bool {
     (0..world.clients.len()).all(|client| world.database.bookings_of(client).count() <= 1)
 }
 
-/// I6: confirmed once at most, ended once at most, and never expired after it was confirmed.
+/// I6: by the audit rows of each booking.
 fn bookings_live_once<S: Strategy>(world: &World<S>) -> bool {
-    world.database.bookings().all(|(_, row)| {
-        row.confirmed <= 1 && row.cancelled + row.expired <= 1 && (row.confirmed == 0 || row.expired == 0)
-    })
+    world.database.bookings().all(|(_, row)| row.lives_once())
 }
 
 /// I7: in every committed state, which is more than when nothing is in flight.
@@ -83,7 +81,8 @@ fn sold_out_was_true<S: Strategy>(world: &World<S>) -> bool {
 /// Of the calls in flight, one does not wait for the others.
 fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
     let mut calls = world.calls().peekable();
-    calls.peek().is_none() || calls.any(|(id, at)| Step::Call { id, at }.take(&mut world.clone()).is_some())
+    calls.peek().is_none()
+        || calls.any(|(id, at)| at.step(id, &mut world.database.clone()) != Progress::Waits)
 }
 
 /// The slot is full, and there was a booking before those that fill it.

@@ -25,7 +25,7 @@ impl<S: Strategy> Model for Protocol<S> {
     type Action = Step<S>;
 
     fn init_states(&self) -> Vec<World<S>> {
-        vec![World::new(self.size.clients, self.size.capacity)]
+        vec![World::new(self.size)]
     }
 
     fn actions(&self, world: &World<S>, steps: &mut Vec<Step<S>>) {

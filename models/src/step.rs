@@ -5,8 +5,9 @@ use std::fmt;
 use slotproof_vocabulary::BookingStatus;
 
 use crate::{
+    call::{Call, Progress},
     database::{CALLS, CallId, Change},
-    strategy::{Next, Strategy},
+    strategy::Strategy,
     world::{Phase, World},
 };
 
@@ -19,13 +20,13 @@ pub(crate) enum Step<S> {
     /// A call takes the step that it has come to.
     Call {
         id: CallId,
-        at: S,
+        at: Call<S>,
     },
     Crash {
         id: CallId,
     },
     HearNothing {
-        client: u8,
+        id: CallId,
     },
     Confirm {
         client: u8,
@@ -49,8 +50,8 @@ impl<S: Strategy> Step<S> {
         for (client, state) in (0..).zip(&world.clients) {
             match state.phase {
                 Phase::Idle => steps.push(Self::Send { client }),
-                Phase::Waiting { call, .. } if usize::from(call) + 1 < CALLS => {
-                    steps.push(Self::HearNothing { client });
+                Phase::Waiting { call, .. } if world.may_lose() && usize::from(call) + 1 < CALLS => {
+                    steps.push(Self::HearNothing { id: CallId { client, call } });
                 }
                 Phase::Holding { booking, .. } => {
                     steps.extend([Self::Confirm { client, booking }, Self::Cancel { client, booking }]);
@@ -66,7 +67,7 @@ impl<S: Strategy> Step<S> {
         }
         for (id, at) in world.calls() {
             steps.push(Self::Call { id, at });
-            if at != S::BEGIN {
+            if world.may_lose() && at != Call::BEGIN {
                 steps.push(Self::Crash { id });
             }
         }
@@ -82,12 +83,12 @@ impl<S: Strategy> Step<S> {
         match self {
             Self::Send { client } => world.send(CallId { client, call: 0 }),
             Self::Call { id, at } => match at.step(id, &mut world.database) {
-                Next::Waits => return None,
-                Next::Goes(next) => world.client_mut(id.client).calls[usize::from(id.call)] = Some(next),
-                Next::Answers(answer) => world.answer(id, answer),
+                Progress::Waits => return None,
+                Progress::Goes(next) => world.client_mut(id.client).calls[usize::from(id.call)] = Some(next),
+                Progress::Answers(answer) => world.answer(id, answer),
             },
             Self::Crash { id } => world.crash(id),
-            Self::HearNothing { client } => world.lose_patience(client),
+            Self::HearNothing { id } => world.hear_nothing(id),
             Self::Confirm { client, booking } => {
                 world.client_mut(client).phase = match world.database.confirm(booking) {
                     Change::Waits => return None,
@@ -105,7 +106,6 @@ impl<S: Strategy> Step<S> {
             Self::RunOut { booking } => done(world.database.run_out(booking))?,
             Self::Expire { booking } => done(world.database.expire(booking))?,
         }
-        world.forget();
         world.note_whether_full();
         Some(())
     }
@@ -121,7 +121,7 @@ impl<S: Strategy> fmt::Display for Step<S> {
             Self::Send { client } => write!(f, "client {} sends reserve", client + 1),
             Self::Call { id, at } => write!(f, "{id} {}", at.point()),
             Self::Crash { id } => write!(f, "{id} crashes and its transaction rolls back"),
-            Self::HearNothing { client } => write!(f, "client {} hears nothing for too long", client + 1),
+            Self::HearNothing { id } => write!(f, "client {} hears nothing for too long", id.client + 1),
             Self::Confirm { client, .. } => write!(f, "client {} confirms its booking", client + 1),
             Self::Cancel { client, .. } => write!(f, "client {} cancels its booking", client + 1),
             Self::RunOut { booking } => write!(f, "the hold written by {booking} runs out of time"),

@@ -1,20 +1,24 @@
-//! `unprotected`: reads the seats left, then books. Negative control.
+//! # unprotected (negative control)
 //!
-//! *Claim.* None: nothing holds the number still.
-//! *Mechanism.* `select available_seats`, then a write that trusts it and stops at zero.
-//! *Fails when.* Two calls read before either of them commits.
+//! **Claim.** None. Overbooks as soon as two clients read before either writes.
+//!
+//! **Mechanism.** Reads the seats that are left, and books if they are enough. The write subtracts from whatever is there by
+//! then and stops at zero, so that the check constraint of the counter sees nothing wrong.
+//!
+//! **Fails when.** Two clients want the last seat at once.
+//!
+//! **Service.** `target-service/src/strategies/negative_controls/unprotected.rs`
 
 use crate::{
-    database::{CallId, Database, KeyInsert},
-    strategy::{Answer, Next, Strategy},
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
 };
 
-/// The steps of one call.
+/// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Unprotected {
     Read,
     Write,
-    Commit,
 }
 
 impl Strategy for Unprotected {
@@ -22,49 +26,35 @@ impl Strategy for Unprotected {
 
     fn point(self) -> &'static str {
         match self {
-            Self::Read => "reads the receipt and the seats left",
-            Self::Write => "writes the booking because seats were left when it read",
-            Self::Commit => "commits",
+            Self::Read => "reads the slot's seats",
+            Self::Write => "writes the booking, because a seat was free when it looked",
         }
     }
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
         match self {
-            Self::Read => read(call, database),
+            Self::Read => read(database),
             Self::Write => write(call, database),
-            Self::Commit => commit(call, database),
         }
     }
 }
 
-fn read(call: CallId, database: &Database) -> Next<Unprotected> {
-    if let Some(receipt) = database.receipt(call.client) {
-        return Next::Answers(Answer::Ok { booking: receipt });
-    }
+fn read(database: &Database) -> Next<Unprotected> {
     match database.slot.available {
         1.. => Next::Goes(Unprotected::Write),
-        _ => Next::Answers(Answer::SoldOut { version: database.slot.version }),
+        _ => Next::Nothing,
     }
 }
 
-/// The row lock that comes with the update of the slot is taken too late: the decision has been made.
+/// One statement. The lock that its update takes comes too late: the decision was made before.
 fn write(call: CallId, database: &mut Database) -> Next<Unprotected> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    match database.insert_key(call) {
-        KeyInsert::Inserted => Next::Goes(Unprotected::Commit),
-        // Does not happen: who has inserted the key and not committed holds the slot's row as well.
-        KeyInsert::Waits => Next::Waits,
-        KeyInsert::Conflict { receipt } => {
-            database.rollback(call);
-            Next::Answers(Answer::Ok { booking: receipt })
-        }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Nothing;
     }
-}
-
-/// Keeps the stored number of seats out of the negative, or the table's check would protect it after all.
-fn commit(call: CallId, database: &mut Database) -> Next<Unprotected> {
     database.commit(call, (database.slot.available - 1).max(0));
-    Next::Answers(Answer::Ok { booking: call })
+    Next::Took
 }

@@ -1,8 +1,10 @@
 //! The whole state that is explored: the database, and every client with its calls in flight.
 
 use crate::{
+    call::{Answer, Call},
     database::{CALLS, CallId, Database},
-    strategy::{Answer, Strategy},
+    exploration::Size,
+    strategy::Strategy,
 };
 
 /// What a client has been told.
@@ -33,7 +35,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Client<S> {
     pub phase: Phase,
-    pub calls: [Option<S>; CALLS],
+    pub calls: [Option<Call<S>>; CALLS],
 }
 
 /// One state of the model.
@@ -41,12 +43,18 @@ pub(crate) struct Client<S> {
 pub(crate) struct World<S> {
     pub database: Database,
     pub clients: Vec<Client<S>>,
+    /// Answers that may still be lost; `None` if that is not limited.
+    losses_left: Option<u8>,
 }
 
 impl<S: Strategy> World<S> {
-    pub fn new(clients: u8, capacity: u8) -> Self {
+    pub fn new(size: Size) -> Self {
         let client = Client { phase: Phase::Idle, calls: [None; CALLS] };
-        Self { database: Database::new(clients, capacity), clients: vec![client; usize::from(clients)] }
+        Self {
+            database: Database::new(size.clients, size.capacity),
+            clients: vec![client; usize::from(size.clients)],
+            losses_left: size.losses_max(),
+        }
     }
 
     pub fn client_mut(&mut self, client: u8) -> &mut Client<S> {
@@ -54,7 +62,7 @@ impl<S: Strategy> World<S> {
     }
 
     /// Every call that the service is working on.
-    pub fn calls(&self) -> impl Iterator<Item = (CallId, S)> {
+    pub fn calls(&self) -> impl Iterator<Item = (CallId, Call<S>)> {
         self.clients.iter().zip(0..).flat_map(|(client, number)| {
             client
                 .calls
@@ -68,7 +76,7 @@ impl<S: Strategy> World<S> {
     pub fn send(&mut self, id: CallId) {
         let client = self.client_mut(id.client);
         client.phase = Phase::Waiting { call: id.call, full_at: None };
-        client.calls[usize::from(id.call)] = Some(S::BEGIN);
+        client.calls[usize::from(id.call)] = Some(Call::BEGIN);
     }
 
     /// The service answers a call. Only a client that still waits for this call hears it.
@@ -85,30 +93,41 @@ impl<S: Strategy> World<S> {
         }
     }
 
+    /// Whether one more answer may be lost.
+    pub fn may_lose(&self) -> bool {
+        self.losses_left != Some(0)
+    }
+
     /// The service loses a call: its transaction rolls back, and who waits for it sees the connection break.
     pub fn crash(&mut self, id: CallId) {
         self.database.rollback(id);
         let client = self.client_mut(id.client);
         client.calls[usize::from(id.call)] = None;
-        if matches!(client.phase, Phase::Waiting { call, .. } if call == id.call) {
-            self.lose_patience(id.client);
+        let somebody_waits = matches!(client.phase, Phase::Waiting { call, .. } if call == id.call);
+        self.count_loss();
+        if somebody_waits {
+            self.retry(id);
         }
     }
 
-    /// A client that has no answer tries again with its key, if it has a retry left.
-    pub fn lose_patience(&mut self, client: u8) {
-        let Phase::Waiting { call, .. } = self.client_mut(client).phase else { return };
-        if usize::from(call) + 1 < CALLS {
-            self.send(CallId { client, call: call + 1 });
+    /// A client waits no longer for a call, which goes on without it.
+    pub fn hear_nothing(&mut self, id: CallId) {
+        self.count_loss();
+        self.retry(id);
+    }
+
+    fn count_loss(&mut self) {
+        if let Some(left) = &mut self.losses_left {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// A client that has no answer to a call tries again with its key, if it has a retry left.
+    fn retry(&mut self, id: CallId) {
+        if usize::from(id.call) + 1 < CALLS {
+            self.send(CallId { call: id.call + 1, ..id });
         } else {
-            self.client_mut(client).phase = Phase::Unknown;
-        }
-    }
-
-    /// Lets every call forget what can no longer make a difference, so that fewer states differ.
-    pub fn forget(&mut self) {
-        for call in self.clients.iter_mut().flat_map(|client| &mut client.calls).flatten() {
-            *call = call.forget(&self.database);
+            self.client_mut(id.client).phase = Phase::Unknown;
         }
     }
 

@@ -54,11 +54,11 @@ pub(crate) fn environment_line(report: &RunReport) -> String {
     let servers: String =
         environment.servers.iter().map(|server| format!(", {} {}", server.name, server.version)).collect();
     format!(
-        "{}, {} CPUs, {}, {} service processes{servers}",
+        "{}, {}, {}, {} of the service{servers}",
         environment.kind,
-        environment.cpus,
+        quantity::counted(environment.cpus.into(), "CPU"),
         quantity::bytes(environment.memory_bytes),
-        environment.replicas,
+        quantity::counted(environment.replicas.into(), "replica"),
     )
 }
 

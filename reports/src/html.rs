@@ -57,6 +57,7 @@ struct Line {
 struct Section<'a> {
     finding: &'a Finding,
     witness: &'a Witness,
+    explanation: String,
     instant: Option<String>,
     tables: Vec<Evidence>,
     timeline: Option<Figure>,
@@ -126,6 +127,7 @@ impl<'a> Section<'a> {
         Some(Self {
             finding,
             witness,
+            explanation: judgement::sentence(&witness.explanation),
             instant: witness.instant_ns.map(since),
             tables: tables.into_iter().filter(|evidence| !evidence.table.rows.is_empty()).collect(),
             timeline: plots::witness_timeline::figure(finding),

@@ -15,7 +15,7 @@ const CELL_CHARACTERS_MAX: usize = 200;
 const WITNESS_ROWS_MAX: usize = 20;
 /// Rows of any other table.
 const ROWS_MAX: usize = 40;
-/// Witnesses that are shown: the first ones, which are the worst.
+/// Witnesses that are shown: the first ones, which are the first.
 const WITNESSES_MAX: usize = 3;
 
 pub(crate) fn render(report: &RunReport) -> String {
@@ -40,7 +40,10 @@ fn assemble(sections: &[String]) -> String {
         }
     }
     if left_out > 0 {
-        text.push_str(&format!("{left_out} sections did not fit here; report.html has all of them.\n"));
+        text.push_str(&format!(
+            "Left out to fit here: {}. report.html has all.\n",
+            quantity::counted(left_out, "section")
+        ));
     }
     text
 }
@@ -48,16 +51,16 @@ fn assemble(sections: &[String]) -> String {
 fn head(report: &RunReport) -> String {
     let (sign, totals) = (sign(report.verdict.verdict), &report.totals);
     format!(
-        "## {sign} {}: {} on {}\n\n{}\n\n{} clients, {} slots of {} seats, {} operations in {}, {} reserves \
+        "## {sign} {}: {} on {}\n\n{}\n\n{}, {} of {}, {} in {}, {} reserves \
          acknowledged per second.\n\nRun {}. Repeat it:\n\n{}\n",
         report.verdict.verdict.name(),
         judgement::strategy(report),
         report.plan.scenario,
         cell(&judgement::headline(report)),
-        quantity::count(report.plan.clients.into()),
-        quantity::count(report.plan.slots.into()),
-        quantity::count(report.plan.capacity.into()),
-        quantity::count(totals.operations),
+        quantity::counted(report.plan.clients.into(), "client"),
+        quantity::counted(report.plan.slots.into(), "slot"),
+        quantity::counted(report.plan.capacity.into(), "seat"),
+        quantity::counted(totals.operations, "operation"),
         quantity::duration_ms(totals.elapsed_ms),
         quantity::rate(totals.reserved_per_s),
         code(&report.run),
@@ -201,6 +204,6 @@ mod tests {
     #[test]
     fn sections_that_do_not_fit_are_counted() {
         let text = assemble(&["first".to_owned(), "x".repeat(CHARACTERS_MAX), "last".to_owned()]);
-        assert_eq!(text, "first\nlast\n1 sections did not fit here; report.html has all of them.\n");
+        assert_eq!(text, "first\nlast\nLeft out to fit here: 1 section. report.html has all.\n");
     }
 }

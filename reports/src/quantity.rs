@@ -30,6 +30,12 @@ pub fn count(count: u64) -> String {
     grouped(count.into())
 }
 
+/// A count with its noun: `1 slot`, `2,000 slots`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
 /// A number that may be below zero: `-31`.
 pub fn signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((counted(1, "slot"), counted(2_000, "seat")), ("1 slot".into(), "2,000 seats".into()));
         assert_eq!(signed(-1_000), "-1,000");
         assert_eq!(signed(i64::MIN), "-9,223,372,036,854,775,808");
         assert_eq!(rate(2_310.4), "2,310");

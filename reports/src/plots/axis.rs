@@ -68,7 +68,11 @@ impl Axis {
     pub(super) fn latency_us(lowest: f64, highest: f64) -> Self {
         let from = lowest.max(1.0) * 0.8;
         let to = (highest.max(1.0) * 1.25).max(from * 4.0);
-        let factors: &[f64] = if to / from > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let factors: &[f64] = match to / from {
+            ratio if ratio > 1_000.0 => &[1.0],
+            ratio if ratio > 60.0 => &[1.0, 3.0],
+            _ => &[1.0, 2.0, 5.0],
+        };
         let ticks = powers(1.0, to)
             .into_iter()
             .flat_map(|power| factors.iter().map(move |factor| power * factor))

@@ -39,7 +39,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// A plot that shares its row.
-    pub(super) const REGULAR: (u32, u32) = (1_240, 700);
+    pub(super) const REGULAR: (u32, u32) = (1_080, 660);
     /// A plot that has its row to itself.
     pub(super) const WIDE: (u32, u32) = (1_960, 660);
     const TOP: u32 = 62;

@@ -23,8 +23,8 @@ const STROKES: [Stroke; RunReport::SEATS_SERIES_MAX] = [
 ];
 const CAPACITY: Stroke = Stroke::new(Ink::Muted, Dash::Dashed, 3);
 const ZERO: Stroke = Stroke::new(Ink::Text, Dash::Solid, 3);
-/// Characters of a slot's name that fit beside a point.
-const SLOT_CHARACTERS_MAX: usize = 24;
+/// Characters of a slot's name that fit beside a point: a UUID does.
+const SLOT_CHARACTERS_MAX: usize = 40;
 
 /// A series and its points as they are drawn: (second, seats left).
 type Drawn<'a> = (&'a SeatsSeries, Vec<(f64, f64)>);
@@ -101,7 +101,7 @@ fn caption(report: &RunReport) -> String {
             "{how} Below the zero line more seats are promised than exist; at worst {} too many.",
             quantity::count(seats.unsigned_abs())
         ),
-        _ => format!("{how} A line below zero would be an overbooking; none is."),
+        _ => format!("{how} A line below zero would be an overbooking; none of these goes there."),
     }
 }
 

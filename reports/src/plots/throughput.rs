@@ -80,8 +80,11 @@ fn points(report: &RunReport, outcome: &str) -> Vec<(f64, f64)> {
     )
 }
 
-/// Enough points for the marker to be found, and no more.
+/// Enough points for the marker to be found, and no more. Those on the floor are left bare, or the outcomes that are rare would
+/// cover each other there.
 fn spread(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     const MARKERS_MAX: usize = 8;
-    points.iter().copied().step_by(points.len().div_ceil(MARKERS_MAX).max(1)).collect()
+    let above: Vec<_> = points.iter().copied().filter(|(_, count)| *count > 0.0).collect();
+    let step = above.len().div_ceil(MARKERS_MAX).max(1);
+    above.into_iter().step_by(step).collect()
 }

@@ -12,7 +12,7 @@ use super::{
     legend::Key,
     outcome_look::look,
 };
-use crate::evidence;
+use crate::{evidence, table::Table};
 
 /// Lanes that are drawn: more are too thin to be read.
 const LANES_MAX: usize = 40;
@@ -65,17 +65,29 @@ pub(crate) fn figure(finding: &Finding) -> Option<Figure> {
         title: format!("The witness of {} as it happened", finding.invariant),
         caption: caption(finding, witness),
         legend: legend(finding, witness),
-        data: evidence::operations(witness),
+        data: ungrouped(evidence::operations(witness)),
         left_out: None,
         svg: draw(finding),
     };
     Some(figure.limited())
 }
 
+/// The table as data: programs want no separators in the digits of an instant.
+fn ungrouped(mut operations: Table) -> Table {
+    for row in &mut operations.rows {
+        for (cell, column) in row.iter_mut().zip(&operations.columns) {
+            if column.title.ends_with(" ms") {
+                cell.retain(|digit| digit != ',');
+            }
+        }
+    }
+    operations
+}
+
 /// Height of a lane.
 const LANE_UNITS: u32 = 36;
 /// Half the height of a bar.
-const BAR_UNITS: i32 = 9;
+const BAR_UNITS: i32 = 4;
 
 type Lane<'a> = (u64, Vec<&'a WitnessOperation>);
 
@@ -143,7 +155,7 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
     let outcomes = Outcome::ALL.into_iter().filter(occurs);
     let bar = |outcome: Outcome| {
         let (stroke, marker) = look(outcome.name());
-        Key::marked(outcome.name(), Stroke::new(stroke.ink, Dash::Solid, 18), marker)
+        Key::marked(outcome.name(), Stroke::new(stroke.ink, Dash::Solid, 8), marker)
     };
     let mut legend: Vec<_> = outcomes.map(bar).collect();
     if witness.instant_ns.is_some() {
@@ -164,8 +176,8 @@ fn caption(finding: &Finding, witness: &Witness) -> String {
     }
     match lanes(witness).1 {
         0 => {}
-        1 => caption.push_str(" +1 more client is in the table."),
-        more => caption.push_str(&format!(" +{more} more clients are in the table.")),
+        1 => caption.push_str(" +1 more client is not drawn."),
+        more => caption.push_str(&format!(" +{more} more clients are not drawn.")),
     }
     caption
 }

@@ -10,17 +10,18 @@ const HTML_BYTES_MAX: usize = 5_000_000;
 /// What fits into a comment on a pull request.
 const MARKDOWN_CHARACTERS_MAX: usize = 60_000;
 
+/// Renders every format and gives the page back.
 fn check(report: &RunReport) -> String {
-    for format in Format::ALL {
+    let text = |format| {
         let bytes = render(report, format).expect("renders");
-        let text = String::from_utf8(bytes).expect("reports are UTF-8");
-        match format {
-            Format::Markdown => assert!(text.chars().count() < MARKDOWN_CHARACTERS_MAX, "{}", text.len()),
-            Format::Html => assert!(text.len() < HTML_BYTES_MAX, "{}", text.len()),
-            Format::Json | Format::Junit => {}
-        }
-    }
-    String::from_utf8(render(report, Format::Html).expect("renders")).expect("reports are UTF-8")
+        String::from_utf8(bytes).expect("reports are UTF-8")
+    };
+    text(Format::Json);
+    text(Format::Junit);
+    let (markdown, html) = (text(Format::Markdown), text(Format::Html));
+    assert!(markdown.chars().count() < MARKDOWN_CHARACTERS_MAX, "{}", markdown.len());
+    assert!(html.len() < HTML_BYTES_MAX, "{}", html.len());
+    html
 }
 
 #[test]
@@ -108,12 +109,12 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
     }
     report.seats = vec![report.seats[0].clone(); RunReport::SEATS_SERIES_MAX + 2];
     for series in &mut report.seats {
-        series.points = (0..200_000).map(|at| (f64::from(at) * 400.0, 40 - i64::from(at % 47))).collect();
+        series.points = (0..40_000).map(|at| (f64::from(at) * 2_000.0, 40 - i64::from(at % 47))).collect();
     }
     let mut finding = report.verdict.findings[0].clone();
     let witness = finding.witness.as_mut().expect("the fixture has one");
     let operations = witness.operations.clone();
-    witness.operations = operations.into_iter().cycle().take(10_000).collect();
+    witness.operations = operations.into_iter().cycle().take(3_000).collect();
     for (index, found) in witness.operations.iter_mut().enumerate() {
         found.operation.client = index as u64;
         found.operation.reason = Some("x".repeat(300));
@@ -124,7 +125,7 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
         .collect();
     let html = check(&report);
     for note in
-        ["9950 more rows are in verdict.json", "more rows are in the download", "run.json has all of them"]
+        ["2950 more rows are in verdict.json", "more rows are in the download", "run.json has all of them"]
     {
         assert!(html.contains(note), "{note}");
     }

@@ -82,7 +82,7 @@ fn a_violation_is_shown_with_its_witness_and_what_was_not_judged_is_said() {
         "id=\"I1\"",
         "b-45",
         "unknown (timeout)",
-        "+6 more clients are in the table.",
+        "+6 more clients are not drawn.",
         "6 too many in 019a-monday-9",
         ">not judged<",
         "slotproof run --scenario flash_sale --strategy lost_update",
@@ -114,5 +114,9 @@ fn a_plot_without_data_says_why_and_the_report_goes_on() {
     ] {
         assert!(html.contains(&format!("This plot could not be drawn: {reason}.")), "{reason}");
     }
+    assert!(
+        !html.contains("<figcaption>"),
+        "a plot of nothing shows nothing, least of all that no slot was overbooked"
+    );
     assert!(html.contains("</html>"));
 }
