@@ -38,9 +38,9 @@ pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment
         .map_err(|source| EnvironmentError::Files { path: data.path().display().to_string(), source })?;
     // All three at once: RabbitMQ takes as long as the other two together. If one fails the others are dropped, and end.
     let (postgres, redis, rabbitmq) = tokio::try_join!(
-        postgres::start(&programs, &data, guard),
-        redis::start(&programs, &data, guard),
-        rabbitmq::start(&programs, &data, guard),
+        on_a_free_port(async || postgres::start(&programs, &data, guard).await),
+        on_a_free_port(async || redis::start(&programs, &data, guard).await),
+        on_a_free_port(async || rabbitmq::start(&programs, &data, guard).await),
     )?;
     let (epmd, rabbitmq) = rabbitmq;
     Ok(Environment {
@@ -63,6 +63,19 @@ pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment
             data,
         },
     })
+}
+
+/// Starts a server, once more on another port when somebody else was quicker to take it.
+async fn on_a_free_port<T>(
+    start: impl AsyncFn() -> Result<T, EnvironmentError>,
+) -> Result<T, EnvironmentError> {
+    let mut tried = 1;
+    loop {
+        match start().await {
+            Err(error) if tried < STARTS_MAX && port_was_taken(&error) => tried += 1,
+            result => return result,
+        }
+    }
 }
 
 /// A port that nobody listens on at this moment.

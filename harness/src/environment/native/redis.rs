@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{
-    DataDirectory, EnvironmentError, STARTS_MAX, Started, free_port, password, port_was_taken,
-    programs::Programs,
-};
+use super::{DataDirectory, EnvironmentError, Started, free_port, password, programs::Programs};
 use crate::environment::{
     guard::Guard,
     probe::{self, Address},
@@ -17,20 +14,6 @@ use crate::environment::{
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn start(
-    programs: &Programs,
-    data: &DataDirectory,
-    guard: &Guard,
-) -> Result<Started, EnvironmentError> {
-    let mut tried = 1;
-    loop {
-        match start_once(programs, data, guard).await {
-            Err(error) if tried < STARTS_MAX && port_was_taken(&error) => tried += 1,
-            result => return result,
-        }
-    }
-}
-
-async fn start_once(
     programs: &Programs,
     data: &DataDirectory,
     guard: &Guard,
