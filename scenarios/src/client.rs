@@ -106,7 +106,11 @@ impl Client {
         expected: Expected,
     ) -> Told {
         let sent_ns = clock::now_ns();
-        let answer = attempt(request, expected).await;
+        let mut answer = attempt(request, expected).await;
+        if answer.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
+            // Nobody asked for seats: whatever the service means, it is no claim about them.
+            (answer.outcome, answer.reason) = (Outcome::Rejected, Some("sold_out".to_owned()));
+        }
         let returned_ns = clock::now_ns();
         let told = Told {
             outcome: answer.outcome,

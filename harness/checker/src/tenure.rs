@@ -62,16 +62,18 @@ impl Tenure<'_> {
 /// Every acknowledged booking, by its id.
 pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
     let mut tenures: BTreeMap<&str, Tenure<'_>> = BTreeMap::new();
+    let first_sent = first_sent(history);
     for (index, operation) in history.indexed() {
-        if let (Action::Reserve { seats, .. }, Outcome::Ok, Some(booking)) =
+        if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
             let tenure =
                 tenures.entry(booking).or_insert_with(|| Tenure::new(operation, booking, i64::from(*seats)));
             tenure.reserves.push(index);
-            tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(operation.sent_ns);
+            let sent_ns = first_sent[key.as_str()];
+            tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(sent_ns);
             tenure.reserve_returned_ns = tenure.reserve_returned_ns.min(operation.returned_ns);
-            tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation));
+            tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation, sent_ns));
         }
     }
     for (index, operation) in history.indexed() {
@@ -99,6 +101,19 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
     tenures
 }
 
+/// When each key was sent for the first time: a call whose outcome nobody knows may have made the booking that a later one was
+/// told of.
+fn first_sent(history: &History) -> BTreeMap<&str, u64> {
+    let mut first: BTreeMap<&str, u64> = BTreeMap::new();
+    for operation in &history.operations {
+        if let Action::Reserve { key, .. } = &operation.action {
+            let sent_ns = first.entry(key).or_insert(u64::MAX);
+            *sent_ns = operation.sent_ns.min(*sent_ns);
+        }
+    }
+    first
+}
+
 impl<'a> Tenure<'a> {
     fn new(operation: &'a Operation, booking: &'a str, seats: i64) -> Self {
         Self {
@@ -119,8 +134,8 @@ impl<'a> Tenure<'a> {
 }
 
 /// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this. `None`: it is no hold.
-fn hold_over_ns(reserve: &Operation) -> Option<u64> {
-    reserve.seen.hold_ms.map(|hold_ms| reserve.sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
+fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> Option<u64> {
+    reserve.seen.hold_ms.map(|hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
 }
 
 fn earliest(left: Option<u64>, right: Option<u64>) -> Option<u64> {

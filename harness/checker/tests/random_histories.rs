@@ -73,7 +73,7 @@ impl Service {
                     status: BookingStatus::Pending,
                     seats: i64::from(*seats),
                     key: key.clone(),
-                    overdue_ms: None,
+                    overdue_ms: Some(-1),
                 });
                 self.log(self.bookings.len() - 1, None);
                 let seen = Seen { booking: Some(booking), ..self.seen() };

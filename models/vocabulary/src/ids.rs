@@ -39,7 +39,7 @@ pub struct Month(u16);
 impl Month {
     /// The month that a point in time falls in (UTC); `None` before 2000 and after the year 7461.
     pub fn of(instant: time::OffsetDateTime) -> Option<Self> {
-        let utc = instant.to_offset(time::UtcOffset::UTC);
+        let utc = instant.checked_to_offset(time::UtcOffset::UTC)?;
         let months = (utc.year() - 2000) * 12 + i32::from(u8::from(utc.month())) - 1;
         u16::try_from(months).ok().map(Self)
     }
@@ -196,6 +196,9 @@ mod tests {
     #[test]
     fn months_before_2000_have_no_number() {
         assert_eq!(Month::of(datetime!(1999-12-31 23:59 UTC)), None);
+        let beyond = time::PrimitiveDateTime::MAX
+            .assume_offset(time::UtcOffset::from_hms(-23, 59, 0).expect("an offset"));
+        assert_eq!(Month::of(beyond), None, "its instant in UTC lies beyond every calendar");
         let first = Month::of(datetime!(2000-01-01 00:00 UTC)).expect("the first month");
         assert_eq!(first.first_day(), time::macros::date!(2000 - 01 - 01));
     }

@@ -85,7 +85,10 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 
 /// Counts and times every request by its route; what matches no route is one series, or a scanner could make a million.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let method = request.method().as_str().to_owned();
+    let method = match request.method().as_str() {
+        known @ ("GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "HEAD" | "OPTIONS") => known.to_owned(),
+        _ => "other".to_owned(),
+    };
     let route = request
         .extensions()
         .get::<MatchedPath>()

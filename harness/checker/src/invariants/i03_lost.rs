@@ -4,7 +4,7 @@
 //! a booking is there; it is cancelled only if some cancel was sent; it is confirmed if its confirm was acknowledged; and it
 //! no longer takes seats if its cancel was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slotproof_vocabulary::{BookingRow, BookingStatus, Finding, Invariant, Witness};
 
@@ -15,11 +15,29 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
     let rows: BTreeMap<&str, &BookingRow> =
         end.bookings.iter().map(|row| (row.booking.as_str(), row)).collect();
+    let logged: Option<BTreeSet<(&str, BookingStatus)>> = evidence
+        .case
+        .audit
+        .as_ref()
+        .map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
+    let unlogged = |tenure: &Tenure<'_>| {
+        let missing = |told: bool, status| {
+            told && logged.as_ref().is_some_and(|logged| !logged.contains(&(tenure.booking, status)))
+        };
+        let never = if missing(tenure.confirmed.is_some(), BookingStatus::Confirmed) {
+            "confirm"
+        } else if missing(tenure.cancelled.is_some(), BookingStatus::Cancelled) {
+            "cancel"
+        } else {
+            return None;
+        };
+        Some(format!("its {never} was acknowledged, and the log has none"))
+    };
     let mut count = Count::new(Invariant::I3);
     for tenure in evidence.tenures.values() {
         count.examine();
         let row = rows.get(tenure.booking).copied();
-        let Some(loss) = loss(tenure, row) else { continue };
+        let Some(loss) = loss(tenure, row).or_else(|| unlogged(tenure)) else { continue };
         count.violation(|| {
             let operations = [tenure.reserves.first().copied(), tenure.confirmed, tenure.cancelled];
             Witness {

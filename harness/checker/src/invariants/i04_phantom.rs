@@ -56,7 +56,7 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(row: &BookingRow, sent: impl F
     };
     if !sent().any(fits) {
         Some("the reserve with its key asked for another slot or another number of seats".to_owned())
-    } else if !sent().any(may_have_made_it) {
+    } else if !sent().any(|operation| fits(operation) && may_have_made_it(operation)) {
         Some("the client that sent its key was told of another booking, or a definite no".to_owned())
     } else {
         None

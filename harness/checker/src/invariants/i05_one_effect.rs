@@ -19,15 +19,23 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             count.examined += 1;
             index
         });
-        if evidence.case.history.operations[first].seen.booking != operation.seen.booking {
+        let before = &evidence.case.history.operations[first];
+        let same = before.seen.booking == operation.seen.booking
+            && before.slot == operation.slot
+            && before.action == operation.action;
+        if !same {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([first, index]),
-                ..witness(&operation.slot, format!("key {key} was acknowledged with two bookings"))
+                ..witness(
+                    &operation.slot,
+                    format!("key {key} was acknowledged for two requests or with two bookings"),
+                )
             });
         }
     }
     let mut rows: BTreeMap<&str, &BookingRow> = BTreeMap::new();
     for row in evidence.case.end.iter().flat_map(|end| &end.bookings) {
+        count.examine();
         if let Some(first) = rows.insert(&row.key, row) {
             count.violation(|| Witness {
                 rows: vec![first.clone(), row.clone()],
@@ -36,8 +44,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         }
     }
     Some(count.finding(
-        |examined| format!("each of {examined} keys had one effect"),
-        |violations, examined| format!("{violations} effects too many, of {examined} keys"),
+        |examined| format!("each key had one effect, in {examined} acknowledged keys and rows"),
+        |violations, examined| {
+            format!("{violations} effects too many, in {examined} acknowledged keys and rows")
+        },
     ))
 }
 

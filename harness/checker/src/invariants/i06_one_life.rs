@@ -1,6 +1,6 @@
 //! I6: a booking lives one life: pending, then confirmed or expired; cancelled from pending or confirmed; and never two ends.
 //!
-//! Exact on the audit log: each record must start where the booking's last one ended.
+//! Exact on the audit log: each record must start where the booking's last one ended, in the same slot and with its seats.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,14 @@ use super::{Count, Evidence, i02_taken::by_slot, witness};
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     evidence.case.audit.as_ref()?;
     let mut count = Count::new(Invariant::I6);
+    let mut lives: BTreeMap<&str, &AuditRecord> = BTreeMap::new();
     for (slot, records) in by_slot(evidence) {
-        let mut lives: BTreeMap<&str, &AuditRecord> = BTreeMap::new();
         for record in records {
             count.examine();
             let last = lives.insert(&record.booking, record);
-            let lawful = record.from == last.map(|last| last.to) && allowed(record.from, record.to);
+            let same_seats = last.is_none_or(|last| last.seats == record.seats && last.slot == record.slot);
+            let steps = record.from == last.map(|last| last.to) && allowed(record.from, record.to);
+            let lawful = steps && same_seats && record.seats > 0;
             if !lawful {
                 count.violation(|| Witness {
                     records: last.into_iter().chain([record]).cloned().collect(),
@@ -25,10 +27,29 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
+    check_answers(evidence, &mut count);
     Some(count.finding(
         |examined| format!("all {examined} changes of state were lawful"),
         |violations, examined| format!("{violations} of {examined} changes of state were not lawful"),
     ))
+}
+
+/// A confirm that was sent after a cancel had been acknowledged cannot be acknowledged.
+fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
+    let operations = &evidence.case.history.operations;
+    for tenure in evidence.tenures.values() {
+        let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else { continue };
+        count.examine();
+        if operations[confirmed].sent_ns > operations[cancelled].returned_ns {
+            count.violation(|| Witness {
+                operations: evidence.case.history.show([cancelled, confirmed]),
+                ..witness(
+                    tenure.slot,
+                    format!("booking {} was confirmed after it had been cancelled", tenure.booking),
+                )
+            });
+        }
+    }
 }
 
 fn allowed(from: Option<BookingStatus>, to: BookingStatus) -> bool {

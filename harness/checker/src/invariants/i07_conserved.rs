@@ -5,19 +5,26 @@
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
-use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
+use std::collections::BTreeMap;
+
+use super::{
+    Count, Evidence,
+    i02_taken::{by_slot, rows_by_slot},
+    witness,
+};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I7);
     check_reads(evidence, &mut count);
+    check_log(evidence, &mut count);
     check_rows(evidence, &mut count);
     if count.examined == 0 {
         return None;
     }
     Some(count.finding(
-        |examined| format!("seats add up to the capacity in all {examined} reads and final rows"),
+        |examined| format!("seats add up to the capacity in all {examined} reads, records and final rows"),
         |violations, examined| {
-            format!("seats do not add up in {violations} of {examined} reads and final rows")
+            format!("seats do not add up in {violations} of {examined} reads, records and final rows")
         },
     ))
 }
@@ -33,7 +40,10 @@ fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
         };
         count.examine();
         let true_capacity = evidence.case.capacity;
-        if available + pending + confirmed != capacity || available < 0 || capacity != true_capacity {
+        if available + pending + confirmed != capacity
+            || capacity != true_capacity
+            || [available, pending, confirmed].iter().any(|seats| *seats < 0)
+        {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
                 ..witness(
@@ -41,6 +51,34 @@ fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
                     format!("one read saw {available} available + {pending} pending + {confirmed} confirmed seats, and a capacity of {capacity}; the slot has {true_capacity}"),
                 )
             });
+        }
+    }
+}
+
+/// The counter in each record against the bookings that by then took seats.
+fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
+    for (slot, records) in by_slot(evidence) {
+        let mut live: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut taken = 0;
+        for record in records {
+            count.examine();
+            taken -= live.remove(record.booking.as_str()).unwrap_or(0);
+            if record.to.takes_seats() {
+                live.insert(&record.booking, record.seats);
+                taken += record.seats;
+            }
+            if record.available + taken != evidence.case.capacity {
+                count.violation(|| Witness {
+                    records: vec![record.clone()],
+                    ..witness(
+                        slot,
+                        format!(
+                            "at version {} the log says that {} seats are available, and its bookings take {taken} of {}",
+                            record.version, record.available, evidence.case.capacity
+                        ),
+                    )
+                });
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A client that asked for k seats and was told `sold_out` was wronged for certain if at every instant of its call at least k
 //! seats must have been free: if the most that can have been taken never exceeded capacity - k. Sound: no false alarms.
-//! It is not complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
+//! An answer that itself says that enough seats were left is wrong by its own word. It is not complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
@@ -26,7 +26,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let within = most.within(operation.sent_ns, operation.returned_ns);
         let taken = maxima.max(within.start, within.end).unwrap_or(0);
         let capacity = evidence.case.capacity;
-        if taken + i64::from(*seats) <= capacity {
+        let contradicts_itself =
+            operation.seen.available.is_some_and(|available| available >= i64::from(*seats));
+        if contradicts_itself || taken + i64::from(*seats) <= capacity {
             count.violation(|| show(evidence, index, operation, capacity - taken));
         }
     }
@@ -98,6 +100,13 @@ mod tests {
             Verdict::Violated,
             "sent after the answer"
         );
+    }
+
+    #[test]
+    fn sold_out_with_enough_seats_left_is_wrong_by_its_own_word() {
+        let mut told = sold_out(1, 20, 30);
+        told.seen.available = Some(1);
+        assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), told]), Verdict::Violated);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! After the last answer the harness waits until every hold has run out and been swept, and then reserves one seat of each slot
 //! itself. Nobody else is there any more, so a free seat must be sold to it.
 
-use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Verdict, Witness};
+use slotproof_vocabulary::{
+    Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, Verdict, Witness,
+};
 
 use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
 
@@ -17,12 +19,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I11);
     for row in &end.bookings {
         count.examine();
-        if let Some(overdue_ms) = row.overdue_ms.filter(|overdue_ms| *overdue_ms > SWEEP_GRACE_MS) {
-            count.violation(|| leaked(row, overdue_ms));
+        match row.overdue_ms {
+            Some(overdue_ms) if overdue_ms > SWEEP_GRACE_MS => {
+                count
+                    .violation(|| leaked(row, &format!("ran out {overdue_ms} ms ago and still takes seats")));
+            }
+            None if row.status == BookingStatus::Pending => count.violation(|| leaked(row, "never runs out")),
+            Some(_) | None => {}
         }
     }
     let taken = rows_by_slot(evidence);
-    let mut unanswered = 0;
+    let (mut answered, mut unanswered) = (0, 0);
     for (index, operation) in evidence.case.history.indexed() {
         let probing = Some(operation.client) == evidence.case.prober;
         let Action::Reserve { seats, .. } = operation.action else { continue };
@@ -34,8 +41,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             continue;
         }
         count.examine();
+        answered += 1;
         let used: i64 = taken.get(operation.slot.as_str()).into_iter().flatten().map(|row| row.seats).sum();
-        let free = evidence.case.capacity - used;
+        // A cancel that nobody answered may have had its effect after the probe: what it gave back may not have been free.
+        let late = evidence.tenures.values().filter(|tenure| tenure.slot == operation.slot);
+        let late = late
+            .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none())
+            .map(|tenure| tenure.seats);
+        let free = evidence.case.capacity - used - late.sum::<i64>();
         if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
@@ -54,26 +67,26 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             format!("{violations} of {examined} rows and probes show seats that nobody can buy")
         },
     );
-    if unanswered > 0 && finding.verdict == Verdict::Upheld {
-        let summary = format!("{unanswered} attempts to buy a seat of the settled service were not answered");
+    if (unanswered > 0 || answered == 0) && finding.verdict != Verdict::Violated {
+        let summary = match unanswered {
+            0 => "nobody tried to buy a seat of the settled service".to_owned(),
+            _ => format!("{unanswered} attempts to buy a seat of the settled service were not answered"),
+        };
         return Some(Finding { verdict: Verdict::Unknown, summary, ..finding });
     }
     Some(finding)
 }
 
-fn leaked(row: &BookingRow, overdue_ms: i64) -> Witness {
+fn leaked(row: &BookingRow, how: &str) -> Witness {
     Witness {
         rows: vec![row.clone()],
-        ..witness(
-            &row.slot,
-            format!("the hold of booking {} ran out {overdue_ms} ms ago and still takes seats", row.booking),
-        )
+        ..witness(&row.slot, format!("the hold of booking {} {how}", row.booking))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{BookingStatus, Operation};
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::{
@@ -120,8 +133,12 @@ mod tests {
     fn a_hold_that_outlives_its_time_has_leaked() {
         let mut hold = row("a", BookingStatus::Pending, 1);
         hold.overdue_ms = Some(SWEEP_GRACE_MS);
-        assert_eq!(verdict(vec![], vec![hold.clone()]), Verdict::Upheld);
+        let probe = || vec![sold_out(1, 0, 10)];
+        assert_eq!(verdict(probe(), vec![hold.clone()]), Verdict::Upheld);
+        assert_eq!(verdict(vec![], vec![hold.clone()]), Verdict::Unknown, "nobody tried to buy");
         hold.overdue_ms = Some(SWEEP_GRACE_MS + 1);
-        assert_eq!(verdict(vec![], vec![hold]), Verdict::Violated);
+        assert_eq!(verdict(probe(), vec![hold.clone()]), Verdict::Violated);
+        hold.overdue_ms = None;
+        assert_eq!(verdict(probe(), vec![hold]), Verdict::Violated, "it never runs out");
     }
 }

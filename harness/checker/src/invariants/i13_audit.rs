@@ -47,6 +47,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 
 fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>, count: &mut Count) {
     let Some(end) = &evidence.case.end else { return };
+    let mut expected: BTreeSet<&str> = slots.keys().copied().collect();
+    expected.extend(evidence.case.history.operations.iter().map(|operation| operation.slot.as_str()));
+    for slot in expected {
+        count.examine();
+        let rows = end.slots.iter().filter(|row| row.slot == slot).count();
+        if rows != 1 {
+            count.violation(|| witness(slot, format!("the slot has {rows} rows, and must have one")));
+        }
+    }
     for row in &end.slots {
         count.examine();
         let last = slots
@@ -67,7 +76,9 @@ fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>
     for row in &end.bookings {
         count.examine();
         let record = last.remove(row.booking.as_str());
-        if record.is_none_or(|record| record.to != row.status || record.seats != row.seats) {
+        if record.is_none_or(|record| {
+            record.to != row.status || record.seats != row.seats || record.slot != row.slot
+        }) {
             count.violation(|| Witness {
                 records: record.cloned().into_iter().collect(),
                 rows: vec![row.clone()],

@@ -110,7 +110,7 @@ impl Count {
     ) -> Finding {
         let Self { invariant, examined, violations, witness } = self;
         let (verdict, summary) = match (examined, violations) {
-            (0, _) => (Verdict::Unknown, "there was nothing to examine".to_owned()),
+            (0, 0) => (Verdict::Unknown, "there was nothing to examine".to_owned()),
             (_, 0) => (Verdict::Upheld, upheld(examined)),
             _ => (Verdict::Violated, violated(violations, examined)),
         };

@@ -61,7 +61,10 @@ pub(super) async fn start(
         .env("RABBITMQ_MNESIA_BASE", directory.join("mnesia"))
         .env("RABBITMQ_LOG_BASE", &directory)
         .env("RABBITMQ_PID_FILE", directory.join("pid"))
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
+        );
     let process = Process::start(
         Launch {
             name: "rabbitmq",
