@@ -115,11 +115,13 @@ pub(super) async fn start(
         password: Some(password.clone()),
     };
     let postgres_url = |port| format!("postgres://slotproof:{password}@127.0.0.1:{port}/slotproof");
-    let (postgres, redis, rabbitmq) = tokio::try_join!(
+    // All three to their end, even when one fails: a start that is dropped half-way leaves a container that nobody knows.
+    let (postgres, redis, rabbitmq) = tokio::join!(
         postgres.run(&run, &logs, async |port| probe::postgres(&postgres_url(port)).await),
         redis.run(&run, &logs, async |port| probe::redis(&address(port, None)).await),
         rabbitmq.run(&run, &logs, async |port| probe::rabbitmq(&address(port, None)).await),
-    )?;
+    );
+    let (postgres, redis, rabbitmq) = (postgres?, redis?, rabbitmq?);
     Ok(Environment {
         kind: "containers",
         endpoints: Endpoints {

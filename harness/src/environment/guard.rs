@@ -9,13 +9,16 @@ use std::{
     os::unix::process::CommandExt,
     process::{ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 /// How long a group may take to end by SIGQUIT, by which PostgreSQL stops its backends and frees its shared memory.
 const QUIT_WITHIN: Duration = Duration::from_secs(3);
+/// How often, and how far apart, containers of a dead run are looked for.
+const CONTAINER_SWEEPS: u32 = 5;
+const CONTAINER_SWEEP_PAUSE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Something that must not be left behind.
@@ -101,18 +104,19 @@ pub(crate) fn keep() {
             Ward::Label(label) => remove_containers(label),
         }
     }
+    // One deadline for all: the last to end must not wait for the patience with every other.
+    let deadline = Instant::now() + QUIT_WITHIN;
     for ward in wards {
         if let Ward::Group(leader) = ward {
-            end_group(leader, QUIT_WITHIN);
+            end_group(leader, deadline);
         }
     }
 }
 
 /// Waits for a group to end, and kills it when it does not.
-pub(crate) fn end_group(leader: i32, within: Duration) {
-    let deadline = std::time::Instant::now() + within;
+fn end_group(leader: i32, deadline: Instant) {
     while alive(leader) {
-        if std::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             signal(leader, Signal::KILL);
             return;
         }
@@ -132,18 +136,19 @@ pub(crate) fn signal(leader: i32, signal: Signal) {
     }
 }
 
+/// Removes what is there, and looks again: the engine may still be making a container for somebody who is gone.
 fn remove_containers(label: &str) {
-    let listed = Command::new("docker")
-        .args(["ps", "--all", "--quiet", "--filter", &format!("label={label}")])
-        .output();
-    let ids = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    for id in ids.split_whitespace() {
-        let mut remove = Command::new("docker");
-        let _ = remove
-            .args(["rm", "--force", "--volumes", id])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+    for _ in 0..CONTAINER_SWEEPS {
+        let filter = format!("label={label}");
+        let listed = Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output();
+        let ids =
+            listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        for id in ids.split_whitespace() {
+            let mut remove = Command::new("docker");
+            remove.args(["rm", "--force", "--volumes", id]).stdout(Stdio::null()).stderr(Stdio::null());
+            let _ = remove.status();
+        }
+        std::thread::sleep(CONTAINER_SWEEP_PAUSE);
     }
 }
 

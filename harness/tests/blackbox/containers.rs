@@ -2,15 +2,15 @@
 
 use std::process::{Command, Stdio};
 
-use crate::stack::slotproof;
+use crate::stack::{eventually, slotproof};
 
 fn docker(arguments: &[&str]) -> Option<String> {
     let output = Command::new("docker").args(arguments).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-#[test]
-fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
+#[tokio::test]
+async fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
     if docker(&["info"]).is_none() {
         assert!(std::env::var("CI").is_err(), "CI needs a Docker engine for this test");
         eprintln!("skipped: no Docker engine answers");
