@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     environment::{
+        Endpoints,
         guard::Guard,
         process::{Launch, Process, ProcessError, Stdout},
     },
@@ -27,19 +28,28 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceSpec {
     pub(crate) strategy: StrategyKind,
-    pub(crate) database_url: String,
+    pub(crate) endpoints: Endpoints,
     pub(crate) hold: Duration,
     /// Database connections of each replica.
     pub(crate) connections: u32,
     pub(crate) replicas: u32,
     /// Where the first one listens; `None` picks free ports for all.
     pub(crate) port: Option<u16>,
+    /// How long a lock in Redis lives that nobody frees.
+    pub(crate) lock_ttl: Duration,
 }
+
+/// Processes that decide what the queue holds, beside those that answer requests.
+const WORKER_PROCESSES: u32 = 2;
+/// Workers in each of them.
+const WORKERS_EACH: u32 = 4;
 
 /// Running replicas. Dropping them ends them.
 #[derive(Debug)]
 pub(crate) struct Replicas {
     processes: Vec<Process>,
+    /// Empty for a strategy without a queue.
+    workers: Vec<Process>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -62,11 +72,21 @@ impl Replicas {
         run: &RunDirectory,
         guard: &Guard,
     ) -> Result<Self, ReplicaError> {
-        let mut replicas = Self { processes: Vec::new(), addresses: Vec::new() };
+        let mut replicas = Self { processes: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
         for number in 0..spec.replicas {
-            let (process, address) = start_one(spec, number, run, guard).await?;
+            let role = Role {
+                log: format!("service-{number}"),
+                port: spec.port.filter(|_| number == 0),
+                workers: 0,
+            };
+            let (process, address) = start_one(spec, role, run, guard).await?;
             replicas.processes.push(process);
             replicas.addresses.push(address);
+        }
+        let workers = if spec.strategy.needs_rabbitmq() { WORKER_PROCESSES } else { 0 };
+        for number in 0..workers {
+            let role = Role { log: format!("worker-{number}"), port: None, workers: WORKERS_EACH };
+            replicas.workers.push(start_one(spec, role, run, guard).await?.0);
         }
         Ok(replicas)
     }
@@ -77,37 +97,53 @@ impl Replicas {
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
-        self.processes.iter().map(Process::pid)
+        self.processes.iter().chain(&self.workers).map(Process::pid)
     }
 
     /// Lets them drain and end.
     pub(crate) async fn stop(self) {
-        for process in self.processes {
+        for process in self.processes.into_iter().chain(self.workers) {
             process.stop(STOP_WITHIN).await;
         }
     }
 }
 
+/// What one process of the service is for.
+struct Role {
+    log: String,
+    port: Option<u16>,
+    workers: u32,
+}
+
 async fn start_one(
     spec: &ServiceSpec,
-    number: u32,
+    role: Role,
     run: &RunDirectory,
     guard: &Guard,
 ) -> Result<(Process, SocketAddr), ReplicaError> {
     let mut command = Command::new(std::env::current_exe().map_err(ReplicaError::NoProgram)?);
-    let port = if number == 0 { spec.port.unwrap_or(0) } else { 0 };
     command
         .arg("serve")
         .args(["--strategy", spec.strategy.name()])
-        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .args(["--listen", &format!("127.0.0.1:{}", role.port.unwrap_or(0))])
         .args(["--hold", &format!("{}ms", spec.hold.as_millis())])
         .args(["--connections", &spec.connections.to_string()])
-        // Not an argument: those can be read by everybody.
-        .env("SLOTPROOF_DATABASE_URL", &spec.database_url);
+        .args(["--workers", &role.workers.to_string()])
+        .args(["--lock-ttl", &format!("{}ms", spec.lock_ttl.as_millis())])
+        // Not arguments: those can be read by everybody.
+        .env("SLOTPROOF_DATABASE_URL", &spec.endpoints.postgres_url);
+    for (name, url) in
+        [("SLOTPROOF_REDIS_URL", &spec.endpoints.redis_url), ("SLOTPROOF_AMQP_URL", &spec.endpoints.amqp_url)]
+    {
+        match url {
+            Some(url) => command.env(name, url),
+            None => command.env_remove(name),
+        };
+    }
     let launch = Launch {
         name: "service",
         command,
-        log: run.log(&format!("service-{number}")),
+        log: run.log(&role.log),
         stdout: Stdout::Piped,
         stop: Signal::TERM,
         abandon: Signal::KILL,

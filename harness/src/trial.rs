@@ -41,6 +41,8 @@ pub(crate) struct TrialSpec {
     pub(crate) replicas: u32,
     /// Database connections of each replica.
     pub(crate) connections: u32,
+    /// How long a lock in Redis lives that nobody frees.
+    pub(crate) lock_ttl: Duration,
     /// Where run directories are made.
     pub(crate) runs: PathBuf,
     pub(crate) repeat_command: String,
@@ -72,11 +74,12 @@ pub(crate) async fn conduct(
     let step = voice.step(format!("start {} replicas of the service", spec.replicas));
     let service = ServiceSpec {
         strategy,
-        database_url: environment.endpoints.postgres_url.clone(),
+        endpoints: environment.endpoints.clone(),
         hold: Duration::from_millis(spec.plan.hold_ms),
         connections: spec.connections,
         replicas: spec.replicas,
         port: None,
+        lock_ttl: spec.lock_ttl,
     };
     let replicas = Replicas::start(&service, &run, guard).await?;
     step.done(strategy.name());

@@ -49,9 +49,19 @@ impl Answer {
         match status {
             200..=299 => Self::success(status, body, expected),
             400..=499 => Self::refusal(status, body),
+            // The one 5xx that says for sure that nothing was written.
+            503 if Self::is_retry_later(body) => Self {
+                outcome: Outcome::Throttled,
+                reason: Some("retry_later".to_owned()),
+                seen: Seen::default(),
+            },
             // A server that fails may have failed after the commit.
             _ => Self::unknown(format!("http_{status}")),
         }
+    }
+
+    fn is_retry_later(body: &[u8]) -> bool {
+        serde_json::from_slice::<Problem>(body).is_ok_and(|problem| problem.code == "retry_later")
     }
 
     /// No answer arrived, or not all of one.

@@ -69,27 +69,36 @@ impl Client {
             .post(format!("{}/v1/slots/{slot}/bookings", self.target))
             .header("idempotency-key", &key)
             .json(&serde_json::json!({"seats": seats}));
-        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, request, Expected::Booking).await
+        let poll = Poll {
+            request: self
+                .site
+                .http
+                .get(format!("{}/v1/slots/{slot}/bookings?seats={seats}", self.target))
+                .header("idempotency-key", &key),
+            patience: self.site.timeout,
+        };
+        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, request, Some(poll), Expected::Booking)
+            .await
     }
 
     /// Confirms a booking.
     pub async fn confirm(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.post(format!("{}/v1/bookings/{booking}/confirm", self.target));
         let action = Action::Confirm { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, request, Expected::Booking).await
+        self.call(slot, action, scheduled_ns, request, None, Expected::Booking).await
     }
 
     /// Cancels a booking.
     pub async fn cancel(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.delete(format!("{}/v1/bookings/{booking}", self.target));
         let action = Action::Cancel { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, request, Expected::Booking).await
+        self.call(slot, action, scheduled_ns, request, None, Expected::Booking).await
     }
 
     /// Reads the slot.
     pub async fn read(&mut self, slot: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.get(format!("{}/v1/slots/{slot}", self.target));
-        self.call(slot, Action::Read, scheduled_ns, request, Expected::Slot).await
+        self.call(slot, Action::Read, scheduled_ns, request, None, Expected::Slot).await
     }
 
     /// Hands what is still buffered to the recorder.
@@ -103,10 +112,15 @@ impl Client {
         action: Action,
         scheduled_ns: u64,
         request: RequestBuilder,
+        poll: Option<Poll>,
         expected: Expected,
     ) -> Told {
         let sent_ns = clock::now_ns();
-        let mut answer = attempt(request, expected).await;
+        let mut answer = match (attempt(request, expected).await, poll) {
+            (Attempt::Answered(answer), _) => answer,
+            (Attempt::Accepted, Some(poll)) => poll.until_decided(expected).await,
+            (Attempt::Accepted, None) => Answer::unknown("http_202"),
+        };
         if answer.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
             // Nobody asked for seats: whatever the service means, it is no claim about them.
             (answer.outcome, answer.reason) = (Outcome::Rejected, Some("sold_out".to_owned()));
@@ -157,16 +171,53 @@ pub struct Told {
     pub available: Option<i64>,
 }
 
-async fn attempt(request: RequestBuilder, expected: Expected) -> Answer {
+/// Pauses between two questions after a request that was accepted.
+const POLL_FIRST: Duration = Duration::from_millis(10);
+const POLL_MAX: Duration = Duration::from_millis(640);
+
+/// How to ask what became of a request that was accepted.
+struct Poll {
+    request: RequestBuilder,
+    patience: Duration,
+}
+
+impl Poll {
+    /// Asks until there is a decision. A question that fails decides nothing and is asked again; when patience ends, the outcome
+    /// is unknown, because the request is still on its way.
+    async fn until_decided(self, expected: Expected) -> Answer {
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let mut pause = POLL_FIRST;
+        while tokio::time::Instant::now() + pause < deadline {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+            let question = self.request.try_clone().expect("it has no body");
+            if let Attempt::Answered(answer) = attempt(question, expected).await
+                && matches!(answer.outcome, Outcome::Ok | Outcome::SoldOut)
+            {
+                return answer;
+            }
+        }
+        Answer::unknown("undecided")
+    }
+}
+
+enum Attempt {
+    Answered(Answer),
+    /// 202: it will be decided later.
+    Accepted,
+}
+
+async fn attempt(request: RequestBuilder, expected: Expected) -> Attempt {
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) => return Answer::failed(&error),
+        Err(error) => return Attempt::Answered(Answer::failed(&error)),
     };
     let status = response.status().as_u16();
-    match response.bytes().await {
+    Attempt::Answered(match response.bytes().await {
+        Ok(_) if status == 202 => return Attempt::Accepted,
         Ok(body) => Answer::of(status, &body, expected),
         // The status had come and the rest did not: whatever it was about to say, it was not said.
         Err(error) if error.is_timeout() => Answer::unknown("timeout"),
         Err(_) => Answer::unknown("connection_lost"),
-    }
+    })
 }

@@ -1,12 +1,19 @@
 //! The service as a thing that is built, runs, and stops.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::{booking::Bookings, database, http, sweeper};
+use crate::{
+    bookings::Bookings,
+    database, http,
+    queue::{self, Duties, Publisher, Redelivery},
+    slots::SeatRows,
+    strategies::{self, Means, hybrid::Policy, redis_lock},
+    sweeper,
+};
 
 /// How long answers in flight may take after the service was told to stop; keep-alive connections would hold it for ever.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -27,6 +34,16 @@ pub struct Config {
     pub hold: Duration,
     /// Connections to the database.
     pub connections: u32,
+    /// `redis://host:port`, for the strategies that lock there.
+    pub redis_url: Option<String>,
+    /// `amqp://user:password@host:port/vhost`, for the queue and for announcing what was committed.
+    pub amqp_url: Option<String>,
+    /// Workers that decide what the queue holds; 0 leaves that to other processes.
+    pub workers: u32,
+    /// How long a lock in Redis lives that nobody frees.
+    pub lock_ttl: Duration,
+    /// When a booking takes which path, for the strategy `hybrid`.
+    pub policy: Policy,
 }
 
 /// Why the service did not start.
@@ -48,16 +65,29 @@ pub enum StartError {
         "the database is not Slotproof's ({0}); nothing was changed; give it an empty database of its own"
     )]
     NotOurs(String),
+    /// The strategy cannot do without a server whose URL was not given.
+    #[error("{strategy} needs {needed}; give its URL")]
+    Needs {
+        /// The strategy.
+        strategy: StrategyKind,
+        /// `Redis` or `RabbitMQ`.
+        needed: &'static str,
+    },
+    /// The text is not a Redis URL.
+    #[error("the Redis URL cannot be used: {0}")]
+    BadRedisUrl(redis::RedisError),
     /// A migration failed.
     #[error("failed to bring the schema up to date: {0}")]
     Migrate(sqlx::migrate::MigrateError),
 }
 
 /// The service, listening but not yet answering.
-#[derive(Debug)]
 pub struct Application {
     listener: TcpListener,
     pool: PgPool,
+    bookings: Bookings,
+    needs: http::Needs,
+    publisher: Publisher,
     config: Config,
 }
 
@@ -67,10 +97,31 @@ impl Application {
     /// # Errors
     /// See [`StartError`]. Nothing is left running.
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        let kind = config.strategy;
+        if kind.needs_rabbitmq() && config.amqp_url.is_none() {
+            return Err(StartError::Needs { strategy: kind, needed: "RabbitMQ" });
+        }
+        let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
+        let redis = redis.map_err(StartError::BadRedisUrl)?;
         let pool = database::open(&config.database_url, config.connections).await?;
+        let publisher = Publisher::default();
+        let means = Means {
+            pool: pool.clone(),
+            redis: redis.clone(),
+            publisher: publisher.clone(),
+            lock_ttl: config.lock_ttl,
+            policy: config.policy.clone(),
+        };
+        let strategy =
+            strategies::build(kind, means).ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?;
+        let needs = http::Needs {
+            redis: redis.filter(|_| kind.needs_redis()),
+            publisher: kind.needs_rabbitmq().then(|| publisher.clone()),
+        };
         let listener =
             listen(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
-        Ok(Self { listener, pool, config })
+        let bookings = Bookings::new(kind, strategy, pool.clone());
+        Ok(Self { listener, pool, bookings, needs, publisher, config })
     }
 
     /// The address that it listens on, with the port that was picked.
@@ -85,12 +136,31 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
         let (stopping, stopped) = watch::channel(false);
         let sweeper = tokio::spawn(sweeper::run(self.pool.clone(), stopped.clone()));
-        let state = http::State::new(
-            self.pool.clone(),
-            Bookings::new(self.config.strategy, self.pool.clone()),
-            self.config.hold,
-            stopped.clone(),
-        );
+        let hold_ms = i64::try_from(self.config.hold.as_millis()).unwrap_or(i64::MAX);
+        let duties = Duties {
+            workers: self.config.workers,
+            hold_ms,
+            redelivery: match self.config.strategy {
+                StrategyKind::AnnounceApart => Redelivery::AppliedAgain,
+                _ => Redelivery::AppliedOnce,
+            },
+        };
+        let mut duties = match &self.config.amqp_url {
+            Some(url) => queue::start(url, &self.pool, &self.publisher, &duties, &stopped),
+            None => JoinSet::new(),
+        };
+        let seat_rows = match self.config.strategy {
+            StrategyKind::SeatRows => SeatRows::Made,
+            _ => SeatRows::Left,
+        };
+        let state = http::State {
+            pool: self.pool.clone(),
+            bookings: Arc::new(self.bookings),
+            needs: self.needs,
+            seat_rows,
+            hold_ms,
+            stopping: stopped.clone(),
+        };
         tokio::spawn(async move {
             stop.await;
             stopping.send_replace(true);
@@ -109,8 +179,15 @@ impl Application {
             } => tracing::warn!("answers were still in flight {} s after the stop", DRAIN_MAX.as_secs()),
         }
         let _ = sweeper.await;
+        while duties.join_next().await.is_some() {}
         self.pool.close().await;
         Ok(())
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application").field("config", &self.config.strategy).finish_non_exhaustive()
     }
 }
 

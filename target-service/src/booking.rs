@@ -1,13 +1,18 @@
 //! What happens around a strategy, whichever it is: receipts for duplicates, an honest `sold_out`, and trying again.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use rand::Rng;
 use slotproof_vocabulary::{BookingId, BookingStatus, SlotId, StrategyKind, wire::BookingBody};
 use sqlx::{PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
 
-use crate::{http::IdempotencyKey, metrics, strategies, strategies::Reserve};
+use crate::{
+    http::IdempotencyKey,
+    metrics,
+    strategies::{Reserve, Strategy},
+};
 
 /// Tries before a client is told `retry_later`. On a hot slot an optimistic try fails more often than not (84 % were seen);
 /// with 20 tries the chance to lose them all at that rate is 3 %.
@@ -26,6 +31,8 @@ pub(crate) struct Want {
     /// The id that the booking will have if it comes to be.
     pub(crate) booking: BookingId,
     pub(crate) hold_ms: i64,
+    /// Asked for as urgent: first out of the queue, and never sent round by a policy.
+    pub(crate) urgent: bool,
 }
 
 impl Want {
@@ -58,65 +65,120 @@ pub(crate) enum Reserved {
     Booked(BookingBody),
     /// Too few seats, in one snapshot taken during the call.
     SoldOut { slot_version: i64, available_seats: i32 },
+    /// A worker will decide; whoever asks again by the same key is told.
+    Accepted,
     /// The key was used for another request.
     KeyMismatch,
-    /// Every try lost a race; nothing was written.
+    /// Every try lost a race, or too many wait already; nothing was written.
     RetryLater,
     /// No such slot.
     NoSlot,
 }
 
+/// Why a reserve has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReserveError {
+    /// The database failed. It may have happened.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Something that the strategy needs is down. Nothing was written.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something failed after the request had left. It may have happened.
+    #[error("{0}")]
+    Unknown(String),
+}
+
 /// How things stand in one snapshot, after a try that wrote nothing.
-struct Standing {
+pub(crate) struct Standing {
     slot_version: i64,
     available_seats: i32,
     receipt: Option<Receipt>,
 }
 
-struct Receipt {
-    slot: uuid::Uuid,
-    seats: i32,
-    body: BookingBody,
+/// What was answered to the first request with this key.
+pub(crate) struct Receipt {
+    pub(crate) slot: uuid::Uuid,
+    pub(crate) seats: i32,
+    pub(crate) booking: uuid::Uuid,
+    pub(crate) expires_at: Option<OffsetDateTime>,
+    pub(crate) hold_ms: Option<i64>,
+    pub(crate) slot_version: i64,
+    pub(crate) available_seats: i32,
+    pub(crate) refused: Option<String>,
 }
 
-/// Reserves by one strategy.
-pub(crate) struct Bookings {
-    kind: StrategyKind,
-    strategy: Arc<dyn Reserve>,
-    pool: PgPool,
+/// A strategy whose page makes one try, tried again and again.
+pub(crate) struct Tries<S> {
+    pub(crate) kind: StrategyKind,
+    pub(crate) page: S,
+    pub(crate) pool: PgPool,
 }
 
-impl Bookings {
-    pub(crate) fn new(kind: StrategyKind, pool: PgPool) -> Self {
-        Self { kind, strategy: strategies::build(kind), pool }
-    }
-
-    /// # Errors
-    /// The database's own: the outcome is unknown.
-    pub(crate) async fn reserve(&self, want: &Want) -> Result<Reserved, sqlx::Error> {
-        for tried in 0..TRIES_MAX {
-            if tried > 0 {
-                metrics::reserve_retried(self.kind);
-                tokio::time::sleep(pause_before(tried)).await;
-            }
+#[async_trait]
+impl<S: Reserve> Strategy for Tries<S> {
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+        retrying(self.kind, TRIES_MAX, || async {
             let mut connection = self.pool.acquire().await?;
-            if let Some(taken) =
-                self.strategy.reserve(&mut connection, want).await.or_else(nothing_written)?
-            {
-                return Ok(Reserved::Booked(booked(want, taken)));
-            }
-            match standing(&mut connection, want).await? {
-                None => return Ok(Reserved::NoSlot),
-                Some(Standing { receipt: Some(receipt), .. }) => return Ok(replay(want, receipt)),
-                Some(Standing { slot_version, available_seats, .. }) if available_seats < want.seats => {
-                    return Ok(Reserved::SoldOut { slot_version, available_seats });
-                }
-                // Seats are there and the try did not get them: it lost a race.
-                Some(_) => {}
-            }
-        }
-        Ok(Reserved::RetryLater)
+            once(&self.page, &mut connection, want).await
+        })
+        .await
     }
+}
+
+/// Tries until there is an answer, with a pause between tries; `None` is a try that lost a race.
+pub(crate) async fn retrying<T: Future<Output = Result<Option<Reserved>, ReserveError>>>(
+    kind: StrategyKind,
+    tries: u32,
+    mut once: impl FnMut() -> T,
+) -> Result<Reserved, ReserveError> {
+    for tried in 0..tries {
+        if tried > 0 {
+            metrics::reserve_retried(kind);
+            tokio::time::sleep(pause_before(tried)).await;
+        }
+        if let Some(answer) = once().await? {
+            return Ok(answer);
+        }
+    }
+    Ok(Reserved::RetryLater)
+}
+
+/// One try of a page, and what it means that it wrote nothing. `None`: it lost a race.
+pub(crate) async fn once(
+    page: &impl Reserve,
+    connection: &mut PgConnection,
+    want: &Want,
+) -> Result<Option<Reserved>, ReserveError> {
+    match page.reserve(connection, want).await.or_else(nothing_written)? {
+        Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
+        None => look(connection, want).await,
+    }
+}
+
+/// The answer that a fresh snapshot gives; `None` if seats are there and no receipt is.
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    want: &Want,
+) -> Result<Option<Reserved>, ReserveError> {
+    Ok(match standing(connection, want).await? {
+        None => Some(Reserved::NoSlot),
+        Some(Standing { receipt: Some(receipt), .. }) => Some(replay(want, receipt)?),
+        Some(Standing { slot_version, available_seats, .. }) if available_seats < want.seats => {
+            Some(Reserved::SoldOut { slot_version, available_seats })
+        }
+        Some(_) => None,
+    })
+}
+
+/// What became of a request that was accepted earlier; `Accepted` if nothing has, yet.
+pub(crate) async fn outcome(pool: &PgPool, want: &Want) -> Result<Reserved, ReserveError> {
+    let mut connection = pool.acquire().await?;
+    Ok(match standing(&mut connection, want).await? {
+        None => Reserved::NoSlot,
+        Some(Standing { receipt: Some(receipt), .. }) => replay(want, receipt)?,
+        Some(Standing { receipt: None, .. }) => Reserved::Accepted,
+    })
 }
 
 /// Reads slot and receipt in one statement: in two, a booking could slip in between and be answered with `sold_out`.
@@ -126,7 +188,7 @@ async fn standing(connection: &mut PgConnection, want: &Want) -> Result<Option<S
         select slot.version, slot.available_seats,
             receipt.slot_id as "receipt_slot_id?", receipt.seats as "receipt_seats?",
             receipt.booking_id as "booking_id?", receipt.expires_at as "expires_at?", receipt.hold_ms as "hold_ms?",
-            receipt.slot_version as "receipt_version?", receipt.available_seats as "receipt_available?"
+            receipt.slot_version as "receipt_version?", receipt.available_seats as "receipt_available?", receipt.refused
         from appointment_slots slot
         left join idempotency_keys receipt
             on receipt.doctor_id = $1 and receipt.slot_month = $2 and receipt.idempotency_key = $4
@@ -144,23 +206,19 @@ async fn standing(connection: &mut PgConnection, want: &Want) -> Result<Option<S
         (Some(slot), Some(seats), Some(booking), Some(slot_version)) => Some(Receipt {
             slot,
             seats,
-            body: BookingBody {
-                id: booking.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                slot_id: want.slot,
-                status: BookingStatus::Pending,
-                seats: seats.into(),
-                expires_at: row.expires_at,
-                hold_ms: row.hold_ms,
-                slot_version,
-                available_seats: row.receipt_available.unwrap_or_default().into(),
-            },
+            booking,
+            expires_at: row.expires_at,
+            hold_ms: row.hold_ms,
+            slot_version,
+            available_seats: row.receipt_available.unwrap_or_default(),
+            refused: row.refused,
         }),
         _ => None,
     };
     Ok(Some(Standing { slot_version: row.version, available_seats: row.available_seats, receipt }))
 }
 
-fn booked(want: &Want, taken: Taken) -> BookingBody {
+pub(crate) fn booked(want: &Want, taken: Taken) -> BookingBody {
     BookingBody {
         id: want.booking,
         slot_id: want.slot,
@@ -173,30 +231,49 @@ fn booked(want: &Want, taken: Taken) -> BookingBody {
     }
 }
 
-fn replay(want: &Want, receipt: Receipt) -> Reserved {
-    if receipt.slot == want.slot.as_uuid() && receipt.seats == want.seats {
-        Reserved::Booked(receipt.body)
-    } else {
-        Reserved::KeyMismatch
+/// The first answer again, to a request that is the first one again.
+pub(crate) fn replay(want: &Want, receipt: Receipt) -> Result<Reserved, sqlx::Error> {
+    if receipt.slot != want.slot.as_uuid() || receipt.seats != want.seats {
+        return Ok(Reserved::KeyMismatch);
     }
+    let Receipt { slot_version, available_seats, .. } = receipt;
+    Ok(match receipt.refused.as_deref() {
+        Some("sold_out") => Reserved::SoldOut { slot_version, available_seats },
+        Some("not_found") => Reserved::NoSlot,
+        Some(_) => Reserved::RetryLater,
+        None => Reserved::Booked(BookingBody {
+            id: receipt.booking.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            slot_id: want.slot,
+            status: BookingStatus::Pending,
+            seats: receipt.seats.into(),
+            expires_at: receipt.expires_at,
+            hold_ms: receipt.hold_ms,
+            slot_version,
+            available_seats: available_seats.into(),
+        }),
+    })
 }
 
 /// Full jitter: anything between nothing and a bound that doubles.
-fn pause_before(tried: u32) -> Duration {
+pub(crate) fn pause_before(tried: u32) -> Duration {
     let bound = PAUSE_FIRST.saturating_mul(1 << tried.min(16)).min(PAUSE_MAX);
     rand::rng().random_range(Duration::ZERO..=bound)
 }
 
 /// Turns errors by which PostgreSQL promises that the transaction was rolled back into "nothing was written".
 fn nothing_written(error: sqlx::Error) -> Result<Option<Taken>, sqlx::Error> {
-    let rolled_back = error.as_database_error().is_some_and(|database| match database.code().as_deref() {
+    if lost_race(&error) { Ok(None) } else { Err(error) }
+}
+
+/// PostgreSQL rolled the transaction back because of somebody else's: it can be tried again.
+pub(crate) fn lost_race(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| match database.code().as_deref() {
         // serialization_failure, deadlock_detected
         Some("40001" | "40P01") => true,
         // unique_violation: a duplicate came first, and its receipt is there to be read
         Some("23505") => database.constraint() == Some("idempotency_keys_pkey"),
         _ => false,
-    });
-    if rolled_back { Ok(None) } else { Err(error) }
+    })
 }
 
 #[cfg(test)]

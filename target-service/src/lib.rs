@@ -5,7 +5,10 @@ mod database;
 mod metrics;
 
 mod booking;
+mod bookings;
 pub mod strategies;
+
+pub mod queue;
 
 mod lifecycle;
 mod slots;
@@ -14,3 +17,4 @@ mod sweeper;
 mod http;
 
 pub use application::{Application, Config, StartError};
+pub use strategies::hybrid::Policy;

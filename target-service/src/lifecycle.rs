@@ -86,6 +86,9 @@ pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed,
             from booking
             where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
             returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
+        ), seat as (
+            update slot_seats set booking_id = null from booking
+            where doctor_id = $1 and slot_month = $2 and slot_seats.booking_id = $3
         ), audit as (
             insert into booking_audit
                 (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
@@ -122,6 +125,9 @@ pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sq
             from booking
             where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
             returning slot.slot_id, slot.version, slot.available_seats, booking.seats
+        ), seat as (
+            update slot_seats set booking_id = null from booking
+            where doctor_id = $1 and slot_month = $2 and slot_seats.booking_id = $3
         ), audit as (
             insert into booking_audit
                 (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)

@@ -34,6 +34,23 @@ pub(crate) fn reserve_retried(strategy: StrategyKind) {
     counter!("reserve_retries_total", "strategy" => strategy.name()).increment(1);
 }
 
+/// Which path of the strategy `hybrid` a reserve took.
+pub(crate) fn reserve_path(path: &'static str) {
+    counter!("reserves_by_path_total", "path" => path).increment(1);
+}
+
+pub(crate) fn request_decided() {
+    counter!("queue_requests_decided_total").increment(1);
+}
+
+pub(crate) fn request_rejected() {
+    counter!("queue_requests_rejected_total").increment(1);
+}
+
+pub(crate) fn events_relayed(events: u64) {
+    counter!("events_relayed_total").increment(events);
+}
+
 pub(crate) fn hold_expired() {
     counter!("holds_expired_total").increment(1);
 }

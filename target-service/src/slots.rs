@@ -48,6 +48,13 @@ pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx:
         .collect())
 }
 
+/// Whether each seat of a new slot gets a row, which only the strategy `seat_rows` needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeatRows {
+    Made,
+    Left,
+}
+
 /// `None`: no such doctor.
 pub(crate) async fn create_slot(
     pool: &PgPool,
@@ -55,18 +62,24 @@ pub(crate) async fn create_slot(
     starts_at: OffsetDateTime,
     month: Month,
     capacity: i32,
+    seat_rows: SeatRows,
 ) -> Result<Option<SlotBody>, sqlx::Error> {
     let id = SlotId::new(doctor, month, rand::rng().random());
     let inserted = sqlx::query!(
         "
-        insert into appointment_slots (doctor_id, slot_month, slot_id, starts_at, capacity, available_seats)
-        values ($1, $2, $3, $4, $5, $5)
+        with slot as (
+            insert into appointment_slots (doctor_id, slot_month, slot_id, starts_at, capacity, available_seats)
+            values ($1, $2, $3, $4, $5, $5)
+        )
+        insert into slot_seats (doctor_id, slot_month, slot_id, seat_no)
+        select $1, $2, $3, seat_no from generate_series(1, $5) seat_no where $6::boolean
         ",
         doctor_id(id),
         month.first_day(),
         id.as_uuid(),
         starts_at,
         capacity,
+        seat_rows == SeatRows::Made,
     )
     .execute(pool)
     .await;

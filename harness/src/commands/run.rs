@@ -32,8 +32,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "flash_sale")]
     scenario: ScenarioKind,
 
-    /// How the service makes `reserve` safe: pessimistic, optimistic, conditional; or, broken on purpose: unprotected,
-    /// lost_update.
+    /// How the service makes `reserve` safe, or a negative control; `slotproof serve --list` lists them.
     #[arg(long)]
     strategy: StrategyKind,
 
@@ -124,6 +123,7 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
         environment: args.stack.spec()?,
         replicas: args.stack.replicas,
         connections: args.stack.connections,
+        lock_ttl: args.stack.lock_ttl.0,
         runs: args.runs.clone(),
         repeat_command,
     })

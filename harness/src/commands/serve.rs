@@ -1,10 +1,13 @@
 //! `slotproof serve`: the reference service. The only place that names its crate.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
-use slotproof_target_service::{Application, Config};
-use slotproof_vocabulary::StrategyKind;
+use slotproof_target_service::{Application, Config, Policy};
+use slotproof_vocabulary::{ShownBy, StrategyKind};
 
 use super::{Span, Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code, UsageError};
@@ -40,6 +43,26 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
 
+    /// Redis, for the strategies that lock there: redis://:password@host:port/
+    #[arg(long, env = "SLOTPROOF_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+
+    /// RabbitMQ, for the queue and for announcing what was committed: amqp://user:password@host:port/vhost
+    #[arg(long, env = "SLOTPROOF_AMQP_URL", hide_env_values = true)]
+    amqp_url: Option<String>,
+
+    /// Workers that decide what the queue holds; 0 leaves that to other processes.
+    #[arg(long, env = "SLOTPROOF_WORKERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=64))]
+    workers: u32,
+
+    /// How long a lock in Redis lives that nobody frees.
+    #[arg(long, env = "SLOTPROOF_LOCK_TTL", default_value = "5s")]
+    lock_ttl: Span,
+
+    /// When a booking takes which path, for the strategy hybrid: a TOML file [default: the one built in]
+    #[arg(long, env = "SLOTPROOF_POLICY", value_name = "FILE")]
+    policy: Option<PathBuf>,
+
     /// List the strategies and the negative controls.
     #[arg(long)]
     list: bool,
@@ -60,12 +83,21 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if strategy.is_negative_control() {
         eprintln!("warning: {strategy} is a negative control: it is broken on purpose and will overbook");
     }
+    if args.lock_ttl.ms() == 0 {
+        return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()).into());
+    }
+    let policy = policy(args.policy.as_deref())?;
     let config = Config {
         listen: args.listen,
         database_url,
         strategy,
         hold: args.hold.0,
         connections: args.connections,
+        redis_url: args.redis_url,
+        amqp_url: args.amqp_url,
+        workers: args.workers,
+        lock_ttl: args.lock_ttl.0,
+        policy,
     };
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
@@ -76,9 +108,28 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     })
 }
 
+fn policy(path: Option<&Path>) -> Result<Policy, UsageError> {
+    let Some(path) = path else {
+        return Ok(Policy::DEFAULT.parse().expect("it is tested"));
+    };
+    let refused =
+        |reason: String| UsageError(format!("the policy {} cannot be used: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    text.parse().map_err(|error: toml::de::Error| refused(error.to_string()))
+}
+
 fn list() {
-    for kind in StrategyKind::ALL {
-        let note = if kind.is_negative_control() { "negative control: " } else { "" };
-        println!("{:<14} {note}{}", kind.name(), kind.mechanism());
+    println!("strategies:");
+    for kind in StrategyKind::SAFE {
+        println!("  {:<20} {}", kind.name(), kind.mechanism());
+    }
+    println!("\nnegative controls, broken on purpose:");
+    for kind in StrategyKind::NEGATIVE_CONTROLS {
+        let needs = match kind.shown_by() {
+            Some(ShownBy::Pause) => " (shows under a pause longer than the lock lives)",
+            Some(ShownBy::Crash) => " (shows when the database is killed)",
+            Some(ShownBy::Load) | None => "",
+        };
+        println!("  {:<20} {}{needs}", kind.name(), kind.mechanism());
     }
 }

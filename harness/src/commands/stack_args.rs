@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::Span;
 use crate::{
     environment::{EnvironmentSpec, External, Images, Remote},
     exit_code::UsageError,
@@ -18,6 +19,9 @@ pub(crate) enum EnvironmentKind {
     External,
 }
 
+/// What repeats without being said.
+const LOCK_TTL_DEFAULT_MS: u64 = 5_000;
+
 /// Arguments that say where the stack comes from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StackArgs {
@@ -32,6 +36,10 @@ pub(crate) struct StackArgs {
     /// Database connections of each service process.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) connections: u32,
+
+    /// How long a lock in Redis lives that nobody frees; for the strategies that lock there.
+    #[arg(long, default_value = "5s")]
+    pub(crate) lock_ttl: Span,
 
     /// containers: the PostgreSQL image [default: the one that ci/images/build made, else postgres:15]
     #[arg(long, env = "SLOTPROOF_POSTGRES_IMAGE", value_name = "IMAGE")]
@@ -94,6 +102,9 @@ impl StackArgs {
         };
         let mut text =
             format!("--environment {kind} --replicas {} --connections {}", self.replicas, self.connections);
+        if self.lock_ttl.ms() != LOCK_TTL_DEFAULT_MS {
+            text.push_str(&format!(" --lock-ttl {}", self.lock_ttl));
+        }
         let images = [
             ("--postgres-image", &self.postgres_image),
             ("--redis-image", &self.redis_image),

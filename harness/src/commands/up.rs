@@ -65,11 +65,12 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             step.done("");
             let service = ServiceSpec {
                 strategy: args.strategy,
-                database_url: environment.endpoints.postgres_url.clone(),
+                endpoints: environment.endpoints.clone(),
                 hold: args.hold.0,
                 connections: args.stack.connections,
                 replicas: args.stack.replicas,
                 port: args.port,
+                lock_ttl: args.stack.lock_ttl.0,
             };
             let replicas = Replicas::start(&service, &directory, &guard).await?;
             Ok((environment, replicas))

@@ -16,6 +16,6 @@ pub use end_state::{AuditRecord, BookingRow, EndState, SlotRow};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use operation::{Action, Operation, Outcome, Seen};
 pub use plan::{Expectation, Plan, PlanError, ScenarioKind};
-pub use strategy::{StrategyKind, UnknownStrategy};
+pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
 pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};
 pub use wire::BookingStatus;

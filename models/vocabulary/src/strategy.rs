@@ -4,57 +4,117 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A strategy of the service. There is one file of this name in the service and one model of this name in the models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StrategyKind {
-    /// Locks the slot's row, then decides.
-    Pessimistic,
-    /// Reads without a lock, writes only if the version is unchanged, tries again if not.
-    Optimistic,
-    /// Decides and writes in one conditional statement.
-    Conditional,
-    /// Negative control: reads the seats left, then books, with nothing to hold the number still.
-    Unprotected,
-    /// Negative control: writes back a number of seats that it read earlier.
-    LostUpdate,
+/// Declares the strategies in one table: variant, name, and the line that says how it works.
+macro_rules! strategies {
+    (
+        safe { $($safe:ident $safe_name:literal $safe_mechanism:literal)+ }
+        controls { $($control:ident $control_name:literal $needs:ident $control_mechanism:literal)+ }
+    ) => {
+        /// A strategy of the service, or a negative control: broken on purpose, and the checker must convict it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum StrategyKind {
+            $(#[doc = $safe_mechanism] #[serde(rename = $safe_name)] $safe,)+
+            $(#[doc = concat!("Negative control: ", $control_mechanism)] #[serde(rename = $control_name)] $control,)+
+        }
+
+        impl StrategyKind {
+            /// The strategies that claim to be safe.
+            pub const SAFE: &[Self] = &[$(Self::$safe,)+];
+            /// Those that are broken on purpose.
+            pub const NEGATIVE_CONTROLS: &[Self] = &[$(Self::$control,)+];
+
+            /// The name on the command line, in files and in reports.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$safe => $safe_name,)+
+                    $(Self::$control => $control_name,)+
+                }
+            }
+
+            /// One line that says how it works, or what is wrong with it.
+            pub fn mechanism(self) -> &'static str {
+                match self {
+                    $(Self::$safe => $safe_mechanism,)+
+                    $(Self::$control => $control_mechanism,)+
+                }
+            }
+
+            /// What it takes to see a negative control break; `None` for the safe strategies.
+            pub fn shown_by(self) -> Option<ShownBy> {
+                match self {
+                    $(Self::$safe => None,)+
+                    $(Self::$control => Some(ShownBy::$needs),)+
+                }
+            }
+        }
+    };
+}
+
+strategies! {
+    safe {
+        Pessimistic "pessimistic" "locks the slot's row (select ... for no key update), then writes"
+        Serializable "serializable" "one SERIALIZABLE transaction; repeated whole when PostgreSQL finds a conflict"
+        Optimistic "optimistic" "reads without a lock, writes only if the version is unchanged, retries with jitter"
+        Conditional "conditional" "one conditional statement, no version, no explicit lock"
+        Advisory "advisory" "takes an advisory lock named after the slot, then reads and writes"
+        RedisLock "redis_lock" "a lock in Redis with an owner token, and a fencing token that PostgreSQL checks"
+        Queue "queue" "RabbitMQ carries the request to a worker; the client polls for the answer"
+        Hybrid "hybrid" "optimistic first, the queue after lost races, a row lock for what is worth most"
+        Grouped "grouped" "one lane per slot: what arrived during the last commit is decided in one transaction"
+        SeatRows "seat_rows" "a row for each seat, taken with `for update skip locked`"
+    }
+    controls {
+        Unprotected "unprotected" Load "reads the seats left, then books: nothing holds the number still"
+        LostUpdate "lost_update" Load "writes back a seat count that it read before others wrote"
+        LockedBookings "locked_bookings" Load "locks the slot's bookings and not the slot: an empty set locks nothing"
+        WriteSkew "write_skew" Load "counts the bookings in a REPEATABLE READ snapshot, and inserts one more"
+        OffByOne "off_by_one" Load "compares with one seat too many"
+        OneSeatCheck "one_seat_check" Load "asks whether a seat is left, and takes as many as were wanted"
+        RaceIsSoldOut "race_is_sold_out" Load "answers a lost race with sold_out"
+        ReceiptApart "receipt_apart" Load "writes the receipt after the booking, in a transaction of its own"
+        ReplayNewId "replay_new_id" Load "answers a duplicate with a booking id that it makes up"
+        AuditApart "audit_apart" Load "writes the audit record after the booking, in a transaction of its own"
+        CancelTwice "cancel_twice" Load "gives the seats back each time that a booking is cancelled"
+        CancelLeaks "cancel_leaks" Load "cancels without giving the seats back"
+        LateConfirm "late_confirm" Load "confirms a hold that ran out, though its seats were given back"
+        StaleCache "stale_cache" Load "answers reads of a slot from a cache that nothing invalidates"
+        AnnounceApart "announce_apart" Load "announces a booking before it is committed, and consumers count what comes twice twice"
+        RedisLockUnfenced "redis_lock_unfenced" Pause "the seed's Redis lock: no owner token, no fencing, a plain delete"
+        RedisLockToken "redis_lock_token" Pause "a Redis lock with an owner token, and nothing that PostgreSQL could check"
+        CommitNotDurable "commit_not_durable" Crash "acknowledges before the commit is on disk (synchronous_commit off)"
+    }
+}
+
+/// What it takes to see a negative control break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShownBy {
+    /// Load alone.
+    Load,
+    /// A process that stands still for longer than its lock lives.
+    Pause,
+    /// A database that is killed.
+    Crash,
 }
 
 impl StrategyKind {
     /// Every strategy, the safe ones first.
-    pub const ALL: [Self; 5] =
-        [Self::Pessimistic, Self::Optimistic, Self::Conditional, Self::Unprotected, Self::LostUpdate];
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::SAFE.iter().chain(Self::NEGATIVE_CONTROLS).copied()
+    }
 
     /// Broken on purpose: the checker must convict it.
     pub fn is_negative_control(self) -> bool {
-        match self {
-            Self::Pessimistic | Self::Optimistic | Self::Conditional => false,
-            Self::Unprotected | Self::LostUpdate => true,
-        }
+        self.shown_by().is_some()
     }
 
-    /// The name on the command line, in files and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pessimistic => "pessimistic",
-            Self::Optimistic => "optimistic",
-            Self::Conditional => "conditional",
-            Self::Unprotected => "unprotected",
-            Self::LostUpdate => "lost_update",
-        }
+    /// Needs a Redis server to decide.
+    pub fn needs_redis(self) -> bool {
+        matches!(self, Self::RedisLock | Self::RedisLockUnfenced | Self::RedisLockToken)
     }
 
-    /// One line that says how it works.
-    pub fn mechanism(self) -> &'static str {
-        match self {
-            Self::Pessimistic => "locks the slot's row (select ... for no key update), then writes",
-            Self::Optimistic => {
-                "reads without a lock, writes only if the version is unchanged, retries with jitter"
-            }
-            Self::Conditional => "one conditional statement, no version, no explicit lock",
-            Self::Unprotected => "reads the seats left, then books: nothing holds the number still",
-            Self::LostUpdate => "writes back a seat count that it read before others wrote",
-        }
+    /// Needs RabbitMQ to decide.
+    pub fn needs_rabbitmq(self) -> bool {
+        matches!(self, Self::Queue | Self::Hybrid)
     }
 }
 
@@ -68,7 +128,7 @@ impl FromStr for StrategyKind {
     type Err = UnknownStrategy;
 
     fn from_str(text: &str) -> Result<Self, UnknownStrategy> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownStrategy(text.to_owned()))
+        Self::all().find(|kind| kind.name() == text).ok_or_else(|| UnknownStrategy(text.to_owned()))
     }
 }
 
@@ -78,7 +138,7 @@ pub struct UnknownStrategy(String);
 
 impl fmt::Display for UnknownStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = StrategyKind::ALL.iter().map(|kind| kind.name()).collect();
+        let names: Vec<&str> = StrategyKind::all().map(StrategyKind::name).collect();
         write!(f, "no strategy is called {:?}; there are {}", self.0, names.join(", "))
     }
 }
@@ -91,7 +151,7 @@ mod tests {
 
     #[test]
     fn names_are_the_same_on_the_command_line_and_in_json() {
-        for kind in StrategyKind::ALL {
+        for kind in StrategyKind::all() {
             assert_eq!(kind.name().parse(), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).expect("serializes"), format!("{:?}", kind.name()));
         }

@@ -61,6 +61,19 @@ impl std::str::FromStr for BookingStatus {
 pub struct ReserveRequest {
     /// Seats wanted, 1 to 100. Wider than that on the wire, so that a wrong number is answered with the field's name.
     pub seats: i64,
+    /// Urgent requests are decided before others where requests wait in a queue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
+}
+
+/// A reserve that a worker will decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AcceptedBody {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// Seats that were asked for.
+    pub seats: i64,
 }
 
 /// A booking, with the state of its slot that the decision saw.
@@ -193,7 +206,7 @@ pub enum ProblemCode {
     HoldExpired,
     /// 409: the booking is in a status from which this cannot be done.
     WrongStatus,
-    /// 409: the decision lost against others too often; nothing was written; try again.
+    /// 503: the decision lost against others too often, or too many wait already; nothing was written; try again.
     RetryLater,
     /// 422: the idempotency key was used for another request.
     IdempotencyMismatch,

@@ -8,15 +8,16 @@ use axum::{
     routing::{get, post},
 };
 use rand::Rng;
+use serde::Deserialize;
 use slotproof_vocabulary::{
     BookingId, SlotId,
-    wire::{BookingBody, Problem, ProblemCode, ReserveRequest},
+    wire::{AcceptedBody, BookingBody, Problem, ProblemCode, ReserveRequest},
 };
 
 use super::{
     IdempotencyKey, State,
     problem::Refusal,
-    request::{Body, PathId, whole_number},
+    request::{Body, Parameters, PathId, whole_number},
 };
 use crate::{
     booking::{Reserved, Want},
@@ -25,11 +26,11 @@ use crate::{
 };
 
 /// More seats than this are not booked in one go; see the constraint `bookings_seats_range`.
-const SEATS_MAX: i32 = 100;
+pub(crate) const SEATS_MAX: i32 = 100;
 
 pub(super) fn router() -> Router<State> {
     Router::new()
-        .route("/v1/slots/{id}/bookings", post(reserve))
+        .route("/v1/slots/{id}/bookings", post(reserve).get(outcome))
         .route("/v1/bookings/{id}", get(read).delete(cancel))
         .route("/v1/bookings/{id}/confirm", post(confirm))
 }
@@ -45,11 +46,12 @@ pub(super) fn router() -> Router<State> {
     ),
     responses(
         (status = 201, description = "The seats are held", body = BookingBody),
+        (status = 202, description = "A worker will decide: ask GET at `Location`, with the same key", body = AcceptedBody),
         (status = 400, description = "`malformed_body`, `idempotency_key_invalid`", body = Problem),
         (status = 404, description = "`not_found`", body = Problem),
-        (status = 409, description = "`sold_out`, `retry_later`", body = Problem),
+        (status = 409, description = "`sold_out`", body = Problem),
         (status = 422, description = "`invalid_field`, `idempotency_mismatch`", body = Problem),
-        (status = 503, description = "`unavailable`", body = Problem),
+        (status = 503, description = "`unavailable`, `retry_later`: nothing was written", body = Problem),
     ),
 )]
 pub(super) async fn reserve(
@@ -59,12 +61,63 @@ pub(super) async fn reserve(
     Body(body): Body<ReserveRequest>,
 ) -> Result<Response, Refusal> {
     let seats = whole_number("seats", body.seats, 1, SEATS_MAX)?;
+    let want = want(&state, slot, seats, key, body.urgent);
+    reserved(&want, state.bookings.reserve(&want).await?)
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OutcomeParameters {
+    /// Seats that were asked for.
+    seats: i64,
+}
+
+/// What became of a reserve
+///
+/// Asked with the key of the reserve, for one that was answered with 202 or not at all.
+#[utoipa::path(
+    get, path = "/v1/slots/{id}/bookings", tag = "bookings",
+    params(
+        ("id" = SlotId, Path, description = "The slot"),
+        ("Idempotency-Key" = String, Header, description = "The key of the reserve"),
+        OutcomeParameters,
+    ),
+    responses(
+        (status = 201, description = "The seats are held", body = BookingBody),
+        (status = 202, description = "Nothing has been decided under this key, yet", body = AcceptedBody),
+        (status = 404, description = "`not_found`", body = Problem),
+        (status = 409, description = "`sold_out`", body = Problem),
+        (status = 422, description = "`invalid_field`, `idempotency_mismatch`", body = Problem),
+    ),
+)]
+pub(super) async fn outcome(
+    Shared(state): Shared<State>,
+    PathId(slot): PathId<SlotId>,
+    key: IdempotencyKey,
+    Parameters(parameters): Parameters<OutcomeParameters>,
+) -> Result<Response, Refusal> {
+    let seats = whole_number("seats", parameters.seats, 1, SEATS_MAX)?;
+    let want = want(&state, slot, seats, key, false);
+    reserved(&want, state.bookings.outcome(&want).await?)
+}
+
+fn want(state: &State, slot: SlotId, seats: i32, key: IdempotencyKey, urgent: bool) -> Want {
     let booking = BookingId::new(slot, rand::rng().random());
-    let hold_ms = i64::try_from(state.hold.as_millis()).expect("a hold is shorter than 292 million years");
-    match state.bookings.reserve(&Want { slot, seats, key, booking, hold_ms }).await? {
+    Want { slot, seats, key, booking, hold_ms: state.hold_ms, urgent }
+}
+
+fn reserved(want: &Want, answer: Reserved) -> Result<Response, Refusal> {
+    let Want { slot, seats, .. } = *want;
+    match answer {
         Reserved::Booked(body) => {
             let location = [(header::LOCATION, format!("/v1/bookings/{}", body.id))];
             Ok((StatusCode::CREATED, location, Json(body)).into_response())
+        }
+        Reserved::Accepted => {
+            let location = [(header::LOCATION, format!("/v1/slots/{slot}/bookings?seats={seats}"))];
+            let body = AcceptedBody { slot_id: slot, seats: seats.into() };
+            Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
         }
         Reserved::SoldOut { slot_version, available_seats } => {
             Err(Refusal::sold_out(seats, slot_version, available_seats))
@@ -96,7 +149,7 @@ pub(super) async fn confirm(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, lifecycle::confirm(&state.pool, booking).await?)
+    answer(booking, state.bookings.confirm(booking).await?)
 }
 
 /// Cancel a booking
@@ -115,7 +168,7 @@ pub(super) async fn cancel(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, lifecycle::cancel(&state.pool, booking).await?)
+    answer(booking, state.bookings.cancel(booking).await?)
 }
 
 /// Read a booking

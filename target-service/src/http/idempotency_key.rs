@@ -9,7 +9,7 @@ use super::problem::Refusal;
 const LENGTH_MAX: usize = 255;
 
 /// A client's name for one logical request: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct IdempotencyKey(String);
 
 impl IdempotencyKey {
@@ -17,7 +17,8 @@ impl IdempotencyKey {
         &self.0
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// `None`: not 1 to 255 visible ASCII characters.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let valid = (1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         valid.then(|| Self(bytes.iter().copied().map(char::from).collect()))
     }

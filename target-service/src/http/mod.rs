@@ -8,35 +8,36 @@ mod problem;
 mod request;
 mod slots;
 
+pub(crate) use bookings::SEATS_MAX;
 pub(crate) use idempotency_key::IdempotencyKey;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{Router, middleware, serve::ListenerExt};
+use redis::aio::ConnectionManager;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::booking::Bookings;
+use crate::{bookings::Bookings, queue::Publisher, slots::SeatRows};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct State {
-    pool: PgPool,
-    bookings: Arc<Bookings>,
-    hold: Duration,
-    stopping: watch::Receiver<bool>,
+    pub(crate) pool: PgPool,
+    pub(crate) bookings: Arc<Bookings>,
+    pub(crate) needs: Needs,
+    pub(crate) seat_rows: SeatRows,
+    /// How long a hold lasts.
+    pub(crate) hold_ms: i64,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
-impl State {
-    pub(crate) fn new(
-        pool: PgPool,
-        bookings: Bookings,
-        hold: Duration,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self { pool, bookings: Arc::new(bookings), hold, stopping }
-    }
+/// Servers beside the database without which this strategy cannot reserve.
+#[derive(Clone)]
+pub(crate) struct Needs {
+    pub(crate) redis: Option<ConnectionManager>,
+    pub(crate) publisher: Option<Publisher>,
 }
 
 /// Answers requests until `drained` completes and those in flight have ended.

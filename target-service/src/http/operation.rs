@@ -41,12 +41,20 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
     }
     let ping = sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&state.pool);
     match tokio::time::timeout(READY_WITHIN, ping).await {
-        Ok(Ok(_)) => Ok(Json(json!({"status": "ready"}))),
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            Err(Refusal::new(ProblemCode::Unavailable, format!("the database failed: {error}")))
+            return Err(Refusal::new(ProblemCode::Unavailable, format!("the database failed: {error}")));
         }
-        Err(_) => Err(Refusal::new(ProblemCode::Unavailable, "the database did not answer in time")),
+        Err(_) => return Err(Refusal::new(ProblemCode::Unavailable, "the database did not answer in time")),
     }
+    if state.needs.publisher.is_some_and(|publisher| !publisher.is_connected()) {
+        return Err(Refusal::new(ProblemCode::Unavailable, "RabbitMQ is not connected"));
+    }
+    if let Some(mut redis) = state.needs.redis {
+        let pong: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut redis).await;
+        pong.map_err(|error| Refusal::new(ProblemCode::Unavailable, format!("Redis failed: {error}")))?;
+    }
+    Ok(Json(json!({"status": "ready"})))
 }
 
 /// Prometheus metrics
@@ -64,6 +72,7 @@ async fn prometheus(Shared(state): Shared<State>) -> String {
     ),
     paths(
         bookings::reserve,
+        bookings::outcome,
         bookings::confirm,
         bookings::cancel,
         bookings::read,

@@ -10,6 +10,8 @@ use axum::{
 };
 use slotproof_vocabulary::wire::{Problem, ProblemCode};
 
+use crate::booking::ReserveError;
+
 /// A refusal on its way out.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -39,7 +41,7 @@ fn status_and_title(code: ProblemCode) -> (StatusCode, &'static str) {
         ProblemCode::SoldOut => (StatusCode::CONFLICT, "Too few seats are left"),
         ProblemCode::HoldExpired => (StatusCode::CONFLICT, "The hold has run out"),
         ProblemCode::WrongStatus => (StatusCode::CONFLICT, "The booking's status does not allow this"),
-        ProblemCode::RetryLater => (StatusCode::CONFLICT, "Too much contention; try again"),
+        ProblemCode::RetryLater => (StatusCode::SERVICE_UNAVAILABLE, "Too much contention; try again"),
         ProblemCode::IdempotencyMismatch => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
         }
@@ -80,6 +82,19 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl From<ReserveError> for Refusal {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::Database(error) => error.into(),
+            ReserveError::Unavailable(reason) => Self::new(ProblemCode::Unavailable, reason),
+            ReserveError::Unknown(reason) => {
+                tracing::error!(reason, "a reserve has an unknown outcome");
+                Self::new(ProblemCode::Internal, reason)
+            }
+        }
     }
 }
 

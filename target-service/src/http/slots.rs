@@ -65,7 +65,7 @@ pub(super) async fn read(
     Shared(state): Shared<State>,
     PathId(slot): PathId<SlotId>,
 ) -> Result<Json<SlotBody>, Refusal> {
-    let found = slots::read(&state.pool, slot).await?;
+    let found = state.bookings.read_slot(slot).await?;
     found.map(Json).ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
 }
 
@@ -86,7 +86,9 @@ pub(super) async fn create(
     let capacity = whole_number("capacity", body.capacity, 1, CAPACITY_MAX)?;
     let month = Month::of(body.starts_at)
         .ok_or_else(|| Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461"))?;
-    let created = slots::create_slot(&state.pool, body.doctor_id, body.starts_at, month, capacity).await?;
+    let created =
+        slots::create_slot(&state.pool, body.doctor_id, body.starts_at, month, capacity, state.seat_rows)
+            .await?;
     let no_doctor = || Refusal::new(ProblemCode::NotFound, format!("there is no doctor {}", body.doctor_id));
     created.map(|slot| (StatusCode::CREATED, Json(slot))).ok_or_else(no_doctor)
 }

@@ -1,21 +1,44 @@
 //! The strategies: one page each, with the same layout: *Claim, Mechanism, Cost, Fails when, Model*, then the SQL.
 //!
-//! A page makes one try and says whether it took the seats. Everything else about a reserve (receipts, `sold_out`, trying
+//! Most pages make one try and say whether it took the seats. Everything else about a reserve (receipts, `sold_out`, trying
 //! again) is the same for all of them and lives in `booking.rs`.
 
+pub mod advisory;
 pub mod conditional;
+pub mod grouped;
+pub mod hybrid;
 pub mod optimistic;
 pub mod pessimistic;
+pub mod queue;
+pub mod redis_lock;
+pub mod seat_rows;
+pub mod serializable;
 
 pub mod negative_controls;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use redis::aio::ConnectionManager;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{ReserveError, Reserved, Taken, Tries, Want},
+    queue::Publisher,
+};
+use negative_controls::{lost_update, mutants, redis_lock_token, redis_lock_unfenced, unprotected};
+
+/// A whole reserve: from the request to its answer.
+#[async_trait]
+pub(crate) trait Strategy: Send + Sync {
+    /// # Errors
+    /// See [`ReserveError`]: what may have happened, and what surely did not.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves either everything or nothing written, and nobody knows which.
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError>;
+}
 
 /// One try at taking seats.
 #[async_trait]
@@ -30,20 +53,68 @@ pub(crate) trait Reserve: Send + Sync {
     /// # Errors
     /// The database's own. An error that proves a rollback (serialization failure, deadlock, the receipt's unique key)
     /// counts as `None`; after any other the outcome is unknown.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves either everything or nothing written, and nobody knows which.
     async fn reserve(&self, connection: &mut PgConnection, want: &Want)
     -> Result<Option<Taken>, sqlx::Error>;
 }
 
-/// The one place where a strategy is chosen; everything after it is ignorant of the choice.
-pub(crate) fn build(kind: StrategyKind) -> Arc<dyn Reserve> {
-    match kind {
-        StrategyKind::Pessimistic => Arc::new(pessimistic::Pessimistic),
-        StrategyKind::Optimistic => Arc::new(optimistic::Optimistic),
-        StrategyKind::Conditional => Arc::new(conditional::Conditional),
-        StrategyKind::Unprotected => Arc::new(negative_controls::unprotected::Unprotected),
-        StrategyKind::LostUpdate => Arc::new(negative_controls::lost_update::LostUpdate),
-    }
+/// What strategies are built from. A strategy that needs what is absent is not built; see [`StrategyKind::needs_redis`].
+pub(crate) struct Means {
+    pub(crate) pool: PgPool,
+    pub(crate) redis: Option<ConnectionManager>,
+    pub(crate) publisher: Publisher,
+    pub(crate) lock_ttl: Duration,
+    pub(crate) policy: hybrid::Policy,
+}
+
+/// The one place where a strategy is chosen; everything after it is ignorant of the choice. `None`: it needs a Redis.
+pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy>> {
+    let Means { pool, redis, publisher, lock_ttl, policy } = means;
+    Some(match kind {
+        StrategyKind::Pessimistic => tries(kind, pool, pessimistic::Pessimistic),
+        StrategyKind::Serializable => tries(kind, pool, serializable::Serializable),
+        StrategyKind::Optimistic => tries(kind, pool, optimistic::Optimistic),
+        StrategyKind::Conditional => tries(kind, pool, conditional::Conditional),
+        StrategyKind::Advisory => tries(kind, pool, advisory::Advisory),
+        StrategyKind::SeatRows => tries(kind, pool, seat_rows::SeatRows),
+        StrategyKind::RedisLock => Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl)),
+        StrategyKind::Queue => Arc::new(queue::Queue { publisher }),
+        StrategyKind::Hybrid => Arc::new(hybrid::Hybrid {
+            policy,
+            high_value: Tries { kind, page: pessimistic::Pessimistic, pool: pool.clone() },
+            queue: queue::Queue { publisher },
+            other_regions: redis.map(|redis| redis_lock::RedisLock::new(pool.clone(), redis, lock_ttl)),
+            pool,
+        }),
+        StrategyKind::Grouped => Arc::new(grouped::Grouped::new(pool)),
+
+        StrategyKind::Unprotected => tries(kind, pool, unprotected::Unprotected),
+        StrategyKind::LostUpdate => tries(kind, pool, lost_update::LostUpdate),
+        StrategyKind::LockedBookings => tries(kind, pool, mutants::LockedBookings),
+        StrategyKind::WriteSkew => tries(kind, pool, mutants::WriteSkew),
+        StrategyKind::OffByOne => tries(kind, pool, mutants::OffByOne),
+        StrategyKind::OneSeatCheck => tries(kind, pool, mutants::OneSeatCheck),
+        StrategyKind::ReceiptApart => tries(kind, pool, mutants::ReceiptApart),
+        StrategyKind::AuditApart => tries(kind, pool, mutants::AuditApart),
+        StrategyKind::AnnounceApart => tries(kind, pool, mutants::AnnounceApart { publisher }),
+        StrategyKind::CommitNotDurable => tries(kind, pool, mutants::CommitNotDurable),
+        StrategyKind::RaceIsSoldOut => Arc::new(mutants::RaceIsSoldOut { pool }),
+        StrategyKind::ReplayNewId => {
+            Arc::new(mutants::ReplayNewId(Tries { kind, page: conditional::Conditional, pool }))
+        }
+        StrategyKind::RedisLockUnfenced => {
+            Arc::new(redis_lock_unfenced::RedisLockUnfenced { pool, redis: redis?, ttl: lock_ttl })
+        }
+        StrategyKind::RedisLockToken => {
+            Arc::new(redis_lock_token::RedisLockToken { pool, redis: redis?, ttl: lock_ttl })
+        }
+        // These break what comes after a reserve, which itself is sound; see `bookings.rs`.
+        StrategyKind::CancelTwice
+        | StrategyKind::CancelLeaks
+        | StrategyKind::LateConfirm
+        | StrategyKind::StaleCache => tries(kind, pool, conditional::Conditional),
+    })
+}
+
+fn tries(kind: StrategyKind, pool: PgPool, page: impl Reserve + 'static) -> Arc<dyn Strategy> {
+    Arc::new(Tries { kind, page, pool })
 }

@@ -1,6 +1,10 @@
-//! Negative controls: strategies that are broken on purpose, named for what is missing. The checker must convict each one.
+//! Strategies that are broken on purpose, each for one real bug, to see that the checker convicts it.
 //!
-//! They are never a default, can only be chosen by name, and `serve` warns when one is.
+//! They can only be selected by name, and `slotproof serve` warns about them. Those that are a page of their own lie in a file of
+//! their own; the mutants, which break one thing around or inside a page, lie together in `mutants.rs`.
 
 pub mod lost_update;
+pub mod mutants;
+pub mod redis_lock_token;
+pub mod redis_lock_unfenced;
 pub mod unprotected;

@@ -1,0 +1,73 @@
+//! One connection for each duty, made again whenever it is lost.
+
+use std::time::Duration;
+
+use lapin::{Connection, ConnectionProperties};
+use tokio::sync::watch;
+
+use super::topology;
+
+/// Connecting can hang for ever when the broker refuses at the wrong moment (amqp-rs/lapin#470).
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// A broker that comes back is found this much later at worst.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Why a duty was interrupted.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The broker's.
+    #[error("RabbitMQ: {0}")]
+    Broker(#[from] lapin::Error),
+    /// The database's.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// No connection within ten seconds.
+    #[error("RabbitMQ did not accept the connection in time")]
+    ConnectTimedOut,
+    /// The broker did not take a message.
+    #[error("RabbitMQ did not take a message: {0}")]
+    NotTaken(String),
+}
+
+/// Does `work` on a connection; when that ends, pauses and begins anew on another one, until told to stop.
+pub(crate) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
+    url: String,
+    duty: String,
+    hold_ms: i64,
+    mut stopping: watch::Receiver<bool>,
+    mut work: impl FnMut(Connection) -> W,
+) {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let once = async {
+            let connection = connect(&url, &duty, hold_ms).await?;
+            pause = PAUSE_FIRST;
+            work(connection).await
+        };
+        tokio::select! {
+            ended = once => match ended {
+                Ok(()) => tracing::info!(duty, "the connection to RabbitMQ was closed; will connect again"),
+                Err(error) => tracing::warn!(%error, duty, "will begin anew"),
+            },
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Connects and declares the topology, so that whoever comes first after a broker was emptied finds it.
+pub(super) async fn connect(url: &str, name: &str, hold_ms: i64) -> Result<Connection, QueueError> {
+    let connecting = async {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connection = Connection::connect(url, properties).await?;
+        let channel = connection.create_channel().await?;
+        topology::declare(&channel, hold_ms).await?;
+        channel.close(200, "declared".into()).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(CONNECT_WITHIN, connecting).await.map_err(|_| QueueError::ConnectTimedOut)?
+}

@@ -1,0 +1,141 @@
+//! Workers decide requests, one after the other, urgent ones first.
+//!
+//! A request is acknowledged after its decision is committed. A worker that dies in between leaves the request to another
+//! one, which finds the receipt and decides nothing again.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use lapin::{
+    Channel, Connection, Consumer,
+    message::Delivery,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    types::FieldTable,
+};
+use slotproof_vocabulary::StrategyKind;
+use sqlx::PgPool;
+
+use super::{Request, connection::QueueError, topology};
+use crate::{
+    booking::{ReserveError, Reserved, Want, once, retrying},
+    http::{IdempotencyKey, SEATS_MAX},
+    metrics,
+    strategies::conditional::Conditional,
+};
+
+/// Requests that a worker has been handed and not decided: what another one has to wait for when this one stands still.
+const PREFETCH: u16 = 8;
+/// Times that a decision is tried after losing races, before the request goes back to the queue.
+const TRIES_MAX: u32 = 100;
+/// Before a request that the database failed on is handed back, so that a database that restarts is not taken for poison.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+pub(super) async fn work(connection: Connection, pool: PgPool) -> Result<(), QueueError> {
+    let (urgent_channel, mut urgent) = consume(&connection, topology::REQUESTS_URGENT).await?;
+    let (normal_channel, mut normal) = consume(&connection, topology::REQUESTS).await?;
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            delivery = urgent.next() => delivery,
+            delivery = normal.next() => delivery,
+        };
+        match delivery {
+            Some(delivery) => handle(delivery?, &pool).await?,
+            None => {
+                drop((urgent_channel, normal_channel));
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn consume(connection: &Connection, queue: &str) -> Result<(Channel, Consumer), QueueError> {
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let consumer = channel
+        .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .await?;
+    Ok((channel, consumer))
+}
+
+async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
+    let Some(want) = parse(&delivery.data) else {
+        tracing::warn!(
+            bytes = delivery.data.len(),
+            "a message in the queue of requests is none; it goes to the dead letters"
+        );
+        metrics::request_rejected();
+        delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
+        return Ok(());
+    };
+    match decide(pool, &want).await {
+        Ok(()) => {
+            metrics::request_decided();
+            delivery.acker.ack(BasicAckOptions::default()).await?;
+        }
+        Err(error) => {
+            // Whether it was committed is found out by whoever gets it next. The broker counts, and buries what fails too often.
+            tracing::warn!(%error, slot = %want.slot, "failed to decide a request; it goes back to the queue");
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            delivery.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
+        }
+    }
+    Ok(())
+}
+
+fn parse(body: &[u8]) -> Option<Want> {
+    let request: Request = serde_json::from_slice(body).ok()?;
+    let key = IdempotencyKey::parse(request.key.as_bytes())?;
+    let beside_its_slot =
+        request.booking.doctor() == request.slot.doctor() && request.booking.month() == request.slot.month();
+    let valid = beside_its_slot && (1..=SEATS_MAX).contains(&request.seats) && request.hold_ms > 0;
+    let Request { slot, seats, booking, hold_ms, urgent, .. } = request;
+    valid.then_some(Want { slot, seats, key, booking, hold_ms, urgent })
+}
+
+/// Books, or leaves a receipt that says why not: in both cases in one transaction, which a second delivery cannot repeat.
+async fn decide(pool: &PgPool, want: &Want) -> Result<(), ReserveError> {
+    let decided = retrying(StrategyKind::Queue, TRIES_MAX, || async {
+        let mut connection = pool.acquire().await?;
+        once(&Conditional, &mut connection, want).await
+    })
+    .await?;
+    match decided {
+        Reserved::SoldOut { slot_version, available_seats } => {
+            Ok(refuse(pool, want, "sold_out", slot_version, available_seats).await?)
+        }
+        Reserved::NoSlot => Ok(refuse(pool, want, "not_found", 0, 0).await?),
+        Reserved::RetryLater => Err(ReserveError::Unavailable("every try lost a race".to_owned())),
+        Reserved::Booked(_) | Reserved::KeyMismatch | Reserved::Accepted => Ok(()),
+    }
+}
+
+/// Where there is a receipt already, another delivery of the request was decided first, and that decision stands.
+async fn refuse(
+    pool: &PgPool,
+    want: &Want,
+    reason: &str,
+    slot_version: i64,
+    available_seats: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "
+        insert into idempotency_keys
+            (doctor_id, slot_month, idempotency_key, slot_id, seats, booking_id, slot_version, available_seats, refused)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        on conflict do nothing
+        ",
+        want.doctor_id(),
+        want.slot_month(),
+        want.key.as_str(),
+        want.slot.as_uuid(),
+        want.seats,
+        want.booking.as_uuid(),
+        slot_version,
+        available_seats,
+        reason,
+    )
+    .execute(pool)
+    .await
+    .map(|_| ())
+}

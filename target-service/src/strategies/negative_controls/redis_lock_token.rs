@@ -1,0 +1,63 @@
+//! # redis_lock_token (negative control)
+//!
+//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//!
+//! **Mechanism.** What is usually shown as the right way: an owner token, and a release that compares it before it deletes. That
+//! saves the lock of somebody else, and not the seats: PostgreSQL cannot tell a write under an expired lock from any other.
+//!
+//! **Cost.** Two trips to Redis and two to PostgreSQL.
+//!
+//! **Fails when.** The work takes longer than the lock lives.
+//!
+//! **Model.** None yet.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::Rng;
+use redis::{Script, aio::ConnectionManager};
+use slotproof_vocabulary::StrategyKind;
+use sqlx::PgPool;
+
+use crate::{
+    booking::{ReserveError, Reserved, Want, once, retrying},
+    strategies::{Strategy, negative_controls::unprotected::Unprotected},
+};
+
+/// Polls for the lock before a client is told `retry_later`.
+const TRIES_MAX: u32 = 100;
+const RELEASE: &str = "
+    if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+    return 0";
+
+pub(crate) struct RedisLockToken {
+    pub(crate) pool: PgPool,
+    pub(crate) redis: ConnectionManager,
+    pub(crate) ttl: Duration,
+}
+
+#[async_trait]
+impl Strategy for RedisLockToken {
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+        let lock = format!("lock:slot:{}", want.slot);
+        let owner = format!("{:032x}", rand::rng().random::<u128>());
+        let release = Script::new(RELEASE);
+        retrying(StrategyKind::RedisLockToken, TRIES_MAX, || async {
+            let mut redis = self.redis.clone();
+            let set: Option<String> = redis::cmd("SET")
+                .arg(&[&lock, &owner, "NX", "PX"])
+                .arg(self.ttl.as_millis() as u64)
+                .query_async(&mut redis)
+                .await
+                .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
+            if set.is_none() {
+                return Ok(None);
+            }
+            let mut connection = self.pool.acquire().await?;
+            let decided = once(&Unprotected, &mut connection, want).await;
+            let _: redis::RedisResult<i64> = release.key(&lock).arg(&owner).invoke_async(&mut redis).await;
+            decided
+        })
+        .await
+    }
+}

@@ -1,0 +1,58 @@
+//! # redis_lock_unfenced (negative control)
+//!
+//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//!
+//! **Mechanism.** The seed's own snippet (3.2.3): `SET lock:slot:<id> locked EX 5 NX`, the work, and a plain delete. The lock has no owner,
+//! so whoever comes back late deletes the lock of somebody else; and PostgreSQL is not told which lock a write came under.
+//!
+//! **Cost.** Two trips to Redis and two to PostgreSQL. The real bug behind it: bsm/redislock#93, redisson#4684, and Kleppmann's
+//! "How to do distributed locking" (2016).
+//!
+//! **Fails when.** The work takes longer than the lock lives: a pause of the process, a slow database, a short TTL.
+//!
+//! **Model.** None yet.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::ConnectionManager;
+use slotproof_vocabulary::StrategyKind;
+use sqlx::PgPool;
+
+use crate::{
+    booking::{ReserveError, Reserved, Want, once, retrying},
+    strategies::{Strategy, negative_controls::unprotected::Unprotected},
+};
+
+/// Polls for the lock before a client is told `retry_later`.
+const TRIES_MAX: u32 = 100;
+
+pub(crate) struct RedisLockUnfenced {
+    pub(crate) pool: PgPool,
+    pub(crate) redis: ConnectionManager,
+    pub(crate) ttl: Duration,
+}
+
+#[async_trait]
+impl Strategy for RedisLockUnfenced {
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+        let lock = format!("lock:slot:{}", want.slot);
+        retrying(StrategyKind::RedisLockUnfenced, TRIES_MAX, || async {
+            let mut redis = self.redis.clone();
+            let set: Option<String> = redis::cmd("SET")
+                .arg(&[&lock, "locked", "NX", "PX"])
+                .arg(self.ttl.as_millis() as u64)
+                .query_async(&mut redis)
+                .await
+                .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
+            if set.is_none() {
+                return Ok(None);
+            }
+            let mut connection = self.pool.acquire().await?;
+            let decided = once(&Unprotected, &mut connection, want).await;
+            let _: redis::RedisResult<i64> = redis::cmd("DEL").arg(&lock).query_async(&mut redis).await;
+            decided
+        })
+        .await
+    }
+}

@@ -1,0 +1,35 @@
+//! # queue
+//!
+//! **Claim.** Never overbooks, and decides each request once, however often it is delivered.
+//!
+//! **Mechanism.** The request is published with a publisher confirm, and then answered with 202. A worker decides it as
+//! `conditional` does and leaves a receipt also when there are no seats; the receipt's unique key makes a second delivery find the
+//! first decision. The client asks `GET` of the same address with the same key until there is a receipt.
+//!
+//! **Cost.** A publish with its fsync, a decision with its fsync, and at least one more request to hear of it. In return a
+//! peak is a longer queue and not a heap of open transactions: only workers write to slots.
+//!
+//! **Fails when.** None known. Without the broker nobody can reserve (503 `unavailable`); a confirm that is lost leaves the client
+//! in doubt, and the receipt resolves it.
+//!
+//! **Model.** None yet.
+
+use async_trait::async_trait;
+
+use super::Strategy;
+use crate::{
+    booking::{ReserveError, Reserved, Want},
+    queue::Publisher,
+};
+
+pub(crate) struct Queue {
+    pub(crate) publisher: Publisher,
+}
+
+#[async_trait]
+impl Strategy for Queue {
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+        self.publisher.publish(want).await?;
+        Ok(Reserved::Accepted)
+    }
+}

@@ -1,0 +1,255 @@
+//! # redis_lock
+//!
+//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the fencing token that came with it.
+//!
+//! **Mechanism.** `SET NX PX` with an owner token takes the lock, and the same script counts a fencing token up. The seats are read
+//! together with the highest token that has written to the slot; the write demands that no other token has written since and
+//! that its own is higher. Release is compare-and-delete: who has lost the lock does not free another's. Within a process
+//! requests for a slot wait for each other without asking Redis, so that only one per process polls.
+//!
+//! The usual advice, to refuse tokens lower than the highest *written*, is not enough: a holder that read, stalled, and writes
+//! before its successor does has the higher token of nobody against it, and the successor then writes by a stale read. So
+//! the token seen at the read is compared as well.
+//!
+//! **Cost.** Two trips to Redis and two to PostgreSQL, all under the lock, and the commit's fsync.
+//!
+//! **Fails when.** None known. Without Redis nobody can reserve (503 `unavailable`). A Redis that forgets makes tokens that are too low;
+//! they are refused, and the counter is lifted above what PostgreSQL has seen.
+//!
+//! **Model.** None yet.
+
+use std::{
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rand::Rng;
+use redis::{
+    Script,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use slotproof_vocabulary::{SlotId, StrategyKind};
+use sqlx::{PgConnection, PgPool};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::Strategy;
+use crate::booking::{ReserveError, Reserved, Taken, Want, booked, look, pause_before, retrying};
+
+/// Requests of a process for one slot wait at one of these gates; slots that share one only lose time.
+const GATES: usize = 1_024;
+/// How long a request waits for the lock before it is told `retry_later`; shorter than a client's patience.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Times that a write is tried anew after its lock was lost or its token was refused.
+const TRIES_MAX: u32 = 20;
+/// How long Redis may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+const ACQUIRE: &str = "
+    if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return redis.call('incr', KEYS[2]) end
+    return 0";
+const RELEASE: &str = "
+    if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+    return 0";
+const LIFT: &str = "
+    if tonumber(redis.call('get', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('set', KEYS[1], ARGV[1]) end
+    return 0";
+
+pub(crate) struct RedisLock {
+    pool: PgPool,
+    redis: ConnectionManager,
+    /// How long a lock lives that nobody frees.
+    ttl: Duration,
+    gates: Vec<Mutex<()>>,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    acquire: Script,
+    release: Script,
+    lift: Script,
+}
+
+/// A lock that was held when it was taken; it may have expired since.
+struct Held {
+    owner: String,
+    fence: i64,
+}
+
+/// A connection that is made when it is first used, and again whenever it is lost.
+///
+/// # Errors
+/// The text is not a Redis URL.
+pub(crate) fn connect(url: &str) -> redis::RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(ANSWER_WITHIN))
+        .set_connection_timeout(Some(ANSWER_WITHIN));
+    ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)
+}
+
+impl RedisLock {
+    pub(crate) fn new(pool: PgPool, redis: ConnectionManager, ttl: Duration) -> Self {
+        let scripts =
+            Scripts { acquire: Script::new(ACQUIRE), release: Script::new(RELEASE), lift: Script::new(LIFT) };
+        Self { pool, redis, ttl, gates: (0..GATES).map(|_| Mutex::new(())).collect(), scripts }
+    }
+
+    fn gate(&self, slot: SlotId) -> &Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(slot);
+        &self.gates[(hash % GATES as u64) as usize]
+    }
+
+    /// `None`: somebody else has it.
+    async fn acquire(&self, slot: SlotId) -> Result<Option<Held>, ReserveError> {
+        let owner = format!("{:032x}", rand::rng().random::<u128>());
+        let fence: i64 = self
+            .scripts
+            .acquire
+            .key(lock_key(slot))
+            .key(fence_key(slot))
+            .arg(&owner)
+            .arg(self.ttl.as_millis() as u64)
+            .invoke_async(&mut self.redis.clone())
+            .await
+            .map_err(unavailable)?;
+        Ok((fence > 0).then_some(Held { owner, fence }))
+    }
+
+    /// A lock that cannot be freed expires.
+    async fn release(&self, slot: SlotId, held: &Held) {
+        let released: redis::RedisResult<i64> = self
+            .scripts
+            .release
+            .key(lock_key(slot))
+            .arg(&held.owner)
+            .invoke_async(&mut self.redis.clone())
+            .await;
+        if let Err(error) = released {
+            tracing::debug!(%error, "failed to free a lock; it will expire");
+        }
+    }
+
+    /// Redis has forgotten tokens that PostgreSQL has seen.
+    async fn lift(&self, slot: SlotId, seen: i64) -> Result<(), ReserveError> {
+        let key = fence_key(slot);
+        let lifted: redis::RedisResult<i64> =
+            self.scripts.lift.key(key).arg(seen).invoke_async(&mut self.redis.clone()).await;
+        lifted.map(|_| ()).map_err(unavailable)
+    }
+
+    /// Reads, decides and writes under the lock. `None`: the lock was lost, or the token was refused.
+    async fn decide(&self, want: &Want, held: &Held) -> Result<Option<Reserved>, ReserveError> {
+        let mut connection = self.pool.acquire().await?;
+        let read = sqlx::query!(
+            "
+            select available_seats, fence from appointment_slots
+            where doctor_id = $1 and slot_month = $2 and slot_id = $3
+            ",
+            want.doctor_id(),
+            want.slot_month(),
+            want.slot.as_uuid(),
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else {
+            return look(&mut connection, want).await;
+        };
+        if read.fence >= held.fence {
+            self.lift(want.slot, read.fence).await?;
+            return Ok(None);
+        }
+        match write(&mut connection, want, read.fence, held.fence).await {
+            Ok(Some(taken)) => Ok(Some(Reserved::Booked(booked(want, taken)))),
+            Ok(None) => Ok(None),
+            Err(error) if crate::booking::lost_race(&error) => look(&mut connection, want).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Strategy for RedisLock {
+    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+        let deadline = Instant::now() + WAIT_MAX;
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.gate(want.slot).lock()).await else {
+            return Ok(Reserved::RetryLater);
+        };
+        retrying(StrategyKind::RedisLock, TRIES_MAX, || async {
+            let mut polled = 0;
+            let held = loop {
+                if let Some(held) = self.acquire(want.slot).await? {
+                    break held;
+                }
+                if Instant::now() >= deadline {
+                    return Ok(Some(Reserved::RetryLater));
+                }
+                polled += 1;
+                tokio::time::sleep(pause_before(polled)).await;
+            };
+            let decided = self.decide(want, &held).await;
+            self.release(want.slot, &held).await;
+            decided
+        })
+        .await
+    }
+}
+
+/// The braces keep both keys of a slot on one node of a Redis cluster.
+fn lock_key(slot: SlotId) -> String {
+    format!("lock:{{{slot}}}")
+}
+
+fn fence_key(slot: SlotId) -> String {
+    format!("fence:{{{slot}}}")
+}
+
+fn unavailable(error: redis::RedisError) -> ReserveError {
+    ReserveError::Unavailable(format!("redis failed before anything was written: {error}"))
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    want: &Want,
+    seen_fence: i64,
+    fence: i64,
+) -> Result<Option<Taken>, sqlx::Error> {
+    sqlx::query_as!(
+        Taken,
+        r#"
+        with slot as (
+            update appointment_slots
+            set available_seats = available_seats - $4, version = version + 1, fence = $9
+            where doctor_id = $1 and slot_month = $2 and slot_id = $3 and fence = $8 and fence < $9
+            returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
+        ), booking as (
+            insert into bookings
+                (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
+            select $1, $2, $5, $3, 'pending', $4, $6, expires_at from slot
+        ), receipt as (
+            insert into idempotency_keys
+                (doctor_id, slot_month, idempotency_key, slot_id, seats,
+                 booking_id, expires_at, hold_ms, slot_version, available_seats)
+            select $1, $2, $6, $3, $4, $5, expires_at, $7, version, available_seats from slot
+        ), audit as (
+            insert into booking_audit
+                (doctor_id, slot_month, slot_id, slot_version, booking_id, to_status, seats, available_seats)
+            select $1, $2, $3, version, $5, 'pending', $4, available_seats from slot
+        ), event as (
+            insert into outbox (doctor_id, slot_month, slot_id, slot_version)
+            select $1, $2, $3, version from slot
+        )
+        select version as "slot_version!", available_seats as "available_seats!", expires_at as "expires_at!" from slot
+        "#,
+        want.doctor_id(),
+        want.slot_month(),
+        want.slot.as_uuid(),
+        want.seats,
+        want.booking.as_uuid(),
+        want.key.as_str(),
+        want.hold_ms,
+        seen_fence,
+        fence,
+    )
+    .fetch_optional(connection)
+    .await
+}
