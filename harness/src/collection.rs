@@ -9,7 +9,9 @@ use std::{
 };
 
 use slotproof_scenarios::{Client, Site, clock, recorder::HistoryWriter};
-use slotproof_vocabulary::{AuditRecord, BookingRow, EndState, Outcome, Plan, SlotRow};
+use slotproof_vocabulary::{
+    Announced, AuditRecord, BookingRow, EndState, Notice, Outcome, Plan, SlotRow, StatusCount,
+};
 use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -17,6 +19,8 @@ use crate::run_directory::{LoadEnd, RunDirectory};
 
 /// How much longer than a hold the service may need to give its seats back, before they count as leaked.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
+/// Events are announced within a second or two; after a broker was down, within its reconnect.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
 /// Slots that are probed: enough to find a rule that fails, few enough to be quick.
 const PROBES_MAX: usize = 100;
@@ -39,6 +43,8 @@ pub(crate) enum CollectionError {
 /// Where the run can be asked about.
 pub(crate) struct Place<'a> {
     pub(crate) database_url: &'a str,
+    /// Whether the service announces what it commits.
+    pub(crate) announces: bool,
     pub(crate) targets: &'a [String],
     pub(crate) slots: &'a [String],
 }
@@ -58,7 +64,11 @@ pub(crate) async fn collect(
     let probed = probe(place, plan, prober, run).await?;
     settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
 
-    let (audit, end) = read(&mut database, &slots).await?;
+    let waiting = if place.announces { Some(announce(&mut database, &slots).await?) } else { None };
+    let (audit, mut end) = read(&mut database, &slots).await?;
+    if let Some(waiting) = waiting {
+        end.announced = Some(announced(&mut database, &slots, waiting).await?);
+    }
     run.write_audit(&audit).map_err(CollectionError::Run)?;
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
     run.write_json("load.json", &LoadEnd { operations: operations + probed, prober })
@@ -81,6 +91,75 @@ async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> 
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until every change has been announced and applied; answers with the number of those that were not in time.
+async fn announce(database: &mut PgConnection, slots: &[Uuid]) -> Result<u64, sqlx::Error> {
+    let deadline = Instant::now() + ANNOUNCE_WITHIN;
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "
+            select greatest(
+                (select count(*) from outbox where slot_id = any($1)),
+                (select count(*) from booking_audit where slot_id = any($1)) * 2
+                    - (select count(*) from applied_events where slot_id = any($1)))
+            ",
+        )
+        .bind(slots)
+        .fetch_one(&mut *database)
+        .await?;
+        if waiting <= 0 || Instant::now() >= deadline {
+            return Ok(waiting.max(0).cast_unsigned());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What consumers made of the events of these slots, whose doctor is nobody else's.
+async fn announced(
+    database: &mut PgConnection,
+    slots: &[Uuid],
+    waiting: u64,
+) -> Result<Announced, CollectionError> {
+    let notices = sqlx::query(
+        "
+        select slot_id, slot_version, booking_id, status from notifications
+        where slot_id = any($1) order by slot_id, slot_version, notification_id
+        ",
+    )
+    .bind(slots)
+    .fetch_all(&mut *database)
+    .await?;
+    let counts = sqlx::query(
+        "
+        select status, sum(changes)::bigint as changes, sum(seats)::bigint as seats from analytics
+        where doctor_id in (select doctor_id from appointment_slots where slot_id = any($1))
+        group by status order by status
+        ",
+    )
+    .bind(slots)
+    .fetch_all(&mut *database)
+    .await?;
+    let notice = |row: &PgRow| {
+        Ok::<_, CollectionError>(Notice {
+            slot: id(row, "slot_id")?,
+            version: row.try_get("slot_version")?,
+            booking: id(row, "booking_id")?,
+            status: parse(row.try_get("status")?)?,
+        })
+    };
+    let count = |row: &PgRow| {
+        Ok::<_, CollectionError>(StatusCount {
+            status: parse(row.try_get("status")?)?,
+            changes: row.try_get("changes")?,
+            seats: row.try_get("seats")?,
+        })
+    };
+    Ok(Announced {
+        waiting,
+        notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
+        counts: counts.iter().map(count).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations join the history.
@@ -149,6 +228,7 @@ async fn read(
     let end = EndState {
         slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
         bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
+        announced: None,
     };
     Ok((audit.iter().map(audit_record).collect::<Result<_, _>>()?, end))
 }

@@ -89,7 +89,12 @@ pub(crate) async fn conduct(
 
     let step = voice.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
-    let place = Place { database_url: &environment.endpoints.postgres_url, targets: &targets, slots: &slots };
+    let place = Place {
+        database_url: &environment.endpoints.postgres_url,
+        announces: environment.endpoints.amqp_url.is_some(),
+        targets: &targets,
+        slots: &slots,
+    };
     collection::collect(&place, &spec.plan, operations, &run).await?;
     step.done("");
 

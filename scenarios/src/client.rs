@@ -61,44 +61,69 @@ impl Client {
 
     /// Asks for seats.
     pub async fn reserve(&mut self, slot: &str, seats: u32, scheduled_ns: u64) -> Told {
+        let key = self.next_key();
+        let call = self.reserving(slot, seats, &key);
+        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, call).await
+    }
+
+    /// Asks for seats twice at once with one key, as an impatient click does. What the first of the two calls was told counts,
+    /// or what the second one was if the first has no seats.
+    pub async fn reserve_twice(&mut self, slot: &str, seats: u32, scheduled_ns: u64) -> Told {
+        let key = self.next_key();
+        let (first, second) = (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
+        let (first, second) = tokio::join!(first.make(), second.make());
+        // Two calls overlap, so they are of two processes.
+        let (process, other) = (self.process, self.process + self.clients);
+        self.process = other + self.clients;
+        let action = Action::Reserve { seats, key };
+        let told = self.note(process, slot, action.clone(), scheduled_ns, first).await;
+        let second = self.note(other, slot, action, scheduled_ns, second).await;
+        let returned_ns = told.returned_ns.max(second.returned_ns);
+        Told { returned_ns, ..if told.outcome == Outcome::Ok { told } else { second } }
+    }
+
+    fn next_key(&mut self) -> String {
         self.reserves += 1;
-        let key = format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves);
+        format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves)
+    }
+
+    fn reserving(&self, slot: &str, seats: u32, key: &str) -> Call {
         let request = self
             .site
             .http
             .post(format!("{}/v1/slots/{slot}/bookings", self.target))
-            .header("idempotency-key", &key)
+            .header("idempotency-key", key)
             .json(&serde_json::json!({"seats": seats}));
         let poll = Poll {
             request: self
                 .site
                 .http
                 .get(format!("{}/v1/slots/{slot}/bookings?seats={seats}", self.target))
-                .header("idempotency-key", &key),
+                .header("idempotency-key", key),
             patience: self.site.timeout,
         };
-        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, request, Some(poll), Expected::Booking)
-            .await
+        Call { request, poll: Some(poll), expected: Expected::Booking }
     }
 
     /// Confirms a booking.
     pub async fn confirm(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.post(format!("{}/v1/bookings/{booking}/confirm", self.target));
         let action = Action::Confirm { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, request, None, Expected::Booking).await
+        self.call(slot, action, scheduled_ns, Call { request, poll: None, expected: Expected::Booking }).await
     }
 
     /// Cancels a booking.
     pub async fn cancel(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.delete(format!("{}/v1/bookings/{booking}", self.target));
         let action = Action::Cancel { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, request, None, Expected::Booking).await
+        self.call(slot, action, scheduled_ns, Call { request, poll: None, expected: Expected::Booking }).await
     }
 
     /// Reads the slot.
     pub async fn read(&mut self, slot: &str, scheduled_ns: u64) -> Told {
         let request = self.site.http.get(format!("{}/v1/slots/{slot}", self.target));
-        self.call(slot, Action::Read, scheduled_ns, request, None, Expected::Slot).await
+        self.call(slot, Action::Read, scheduled_ns, Call { request, poll: None, expected: Expected::Slot })
+            .await
     }
 
     /// Hands what is still buffered to the recorder.
@@ -106,31 +131,30 @@ impl Client {
         self.recorder.flush().await;
     }
 
-    async fn call(
+    async fn call(&mut self, slot: &str, action: Action, scheduled_ns: u64, call: Call) -> Told {
+        let heard = call.make().await;
+        self.note(self.process, slot, action, scheduled_ns, heard).await
+    }
+
+    /// Writes down what a process was told.
+    async fn note(
         &mut self,
+        process: u64,
         slot: &str,
         action: Action,
         scheduled_ns: u64,
-        request: RequestBuilder,
-        poll: Option<Poll>,
-        expected: Expected,
+        Heard { sent_ns, returned_ns, mut answer }: Heard,
     ) -> Told {
-        let sent_ns = clock::now_ns();
-        let mut answer = match (attempt(request, expected).await, poll) {
-            (Attempt::Answered(answer), _) => answer,
-            (Attempt::Accepted, Some(poll)) => poll.until_decided(expected).await,
-            (Attempt::Accepted, None) => Answer::unknown("http_202"),
-        };
         if answer.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
             // Nobody asked for seats: whatever the service means, it is no claim about them.
             (answer.outcome, answer.reason) = (Outcome::Rejected, Some("sold_out".to_owned()));
         }
-        let returned_ns = clock::now_ns();
         let told = Told {
             outcome: answer.outcome,
             returned_ns,
             booking: answer.seen.booking.clone(),
             available: answer.seen.available,
+            hold_ms: answer.seen.hold_ms,
         };
         let mut seen = answer.seen;
         if !matches!(action, Action::Reserve { .. }) {
@@ -139,7 +163,7 @@ impl Client {
         }
         let operation = Operation {
             client: self.number,
-            process: self.process,
+            process,
             slot: slot.to_owned(),
             action,
             scheduled_ns,
@@ -151,10 +175,36 @@ impl Client {
             seen,
         };
         self.recorder.record(operation).await;
-        if told.outcome == Outcome::Unknown {
+        if told.outcome == Outcome::Unknown && process == self.process {
             self.process += self.clients;
         }
         told
+    }
+}
+
+/// A request, and how to ask what became of it.
+struct Call {
+    request: RequestBuilder,
+    poll: Option<Poll>,
+    expected: Expected,
+}
+
+/// What came back, and when.
+struct Heard {
+    sent_ns: u64,
+    returned_ns: u64,
+    answer: Answer,
+}
+
+impl Call {
+    async fn make(self) -> Heard {
+        let sent_ns = clock::now_ns();
+        let answer = match (attempt(self.request, self.expected).await, self.poll) {
+            (Attempt::Answered(answer), _) => answer,
+            (Attempt::Accepted, Some(poll)) => poll.until_decided(self.expected).await,
+            (Attempt::Accepted, None) => Answer::unknown("http_202"),
+        };
+        Heard { sent_ns, returned_ns: clock::now_ns(), answer }
     }
 }
 
@@ -169,6 +219,8 @@ pub struct Told {
     pub booking: Option<String>,
     /// Seats left, when the answer said so.
     pub available: Option<i64>,
+    /// How long the seats are held, counted from the decision, when the answer said so.
+    pub hold_ms: Option<u64>,
 }
 
 /// Pauses between two questions after a request that was accepted.

@@ -4,6 +4,8 @@
 //! the hold run out. Most of those who confirmed cancel a while later, so that seats are sold again and again for as long
 //! as the run lasts, and the moment in which a slot is overbooked keeps coming back. Told `sold_out`, a client looks at the
 //! slot now and then, and tries again.
+//!
+//! Some do what people do: click twice, cancel once more to be sure, or come to confirm when their hold has run out.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -21,6 +23,15 @@ const WALK_AWAY_PERCENT: u32 = 5;
 const CANCEL_PERCENT: u32 = 90;
 /// How many of a hundred that were told `sold_out` read the slot before they try again.
 const LOOK_PERCENT: u32 = 20;
+
+/// How many of a hundred reserves are an impatient click: two calls at once with one key.
+const TWICE_PERCENT: u32 = 5;
+/// How many of a hundred cancels are repeated by a client that wants to be sure.
+const CANCEL_AGAIN_PERCENT: u32 = 10;
+/// How many of a hundred clients with seats in hand come to confirm after the hold has run out.
+const COME_LATE_PERCENT: u32 = 3;
+/// How much too late, in milliseconds: some of them before the sweep, some after.
+const LATE_MS: std::ops::Range<u64> = 20..1_000;
 
 /// Thinking times in milliseconds: between seats in hand and confirming, ...
 const DECIDE_MS: std::ops::Range<u64> = 10..150;
@@ -40,9 +51,22 @@ pub(crate) async fn live(
     let mut scheduled_ns = opening_ns;
     while scheduled_ns < end_ns {
         clock::sleep_until(scheduled_ns).await;
-        let told = client.reserve(slot, seats(rng), scheduled_ns).await;
-        let done_ns = match (told.outcome, told.booking) {
-            (Outcome::Ok, Some(booking)) => hold(client, slot, &booking, rng, told.returned_ns, end_ns).await,
+        let seats = seats(rng);
+        let told = if percent(rng, TWICE_PERCENT) {
+            client.reserve_twice(slot, seats, scheduled_ns).await
+        } else {
+            client.reserve(slot, seats, scheduled_ns).await
+        };
+        let done_ns = match (told.outcome, &told.booking) {
+            (Outcome::Ok, Some(booking)) => {
+                let held = Held {
+                    slot,
+                    booking,
+                    since_ns: told.returned_ns,
+                    hold_ms: told.hold_ms.unwrap_or_default(),
+                };
+                hold(client, &held, rng, end_ns).await
+            }
             (Outcome::SoldOut, _) if percent(rng, LOOK_PERCENT) => {
                 let look_ns = told.returned_ns;
                 client.read(slot, look_ns).await.returned_ns
@@ -53,34 +77,47 @@ pub(crate) async fn live(
     }
 }
 
+/// Seats in hand.
+struct Held<'a> {
+    slot: &'a str,
+    booking: &'a str,
+    since_ns: u64,
+    hold_ms: u64,
+}
+
 /// What becomes of seats in hand; answers with the instant at which the client is free again.
-async fn hold(
-    client: &mut Client,
-    slot: &str,
-    booking: &str,
-    rng: &mut ChaCha8Rng,
-    held_ns: u64,
-    end_ns: u64,
-) -> u64 {
+async fn hold(client: &mut Client, held: &Held<'_>, rng: &mut ChaCha8Rng, end_ns: u64) -> u64 {
     let choice = rng.random_range(0..100);
     if choice < WALK_AWAY_PERCENT {
-        return held_ns;
+        return held.since_ns;
     }
-    let decided_ns = held_ns + think(rng, DECIDE_MS);
+    let decided_ns = if percent(rng, COME_LATE_PERCENT) {
+        held.since_ns + held.hold_ms * 1_000_000 + think(rng, LATE_MS)
+    } else {
+        held.since_ns + think(rng, DECIDE_MS)
+    };
     if decided_ns >= end_ns {
         return decided_ns;
     }
     clock::sleep_until(decided_ns).await;
     if choice < WALK_AWAY_PERCENT + GIVE_UP_PERCENT {
-        return client.cancel(slot, booking, decided_ns).await.returned_ns;
+        return cancel(client, held, rng, decided_ns).await;
     }
-    let confirmed = client.confirm(slot, booking, decided_ns).await;
+    let confirmed = client.confirm(held.slot, held.booking, decided_ns).await;
     let cancel_ns = confirmed.returned_ns + think(rng, KEEP_MS);
     if confirmed.outcome != Outcome::Ok || !percent(rng, CANCEL_PERCENT) || cancel_ns >= end_ns {
         return confirmed.returned_ns;
     }
     clock::sleep_until(cancel_ns).await;
-    client.cancel(slot, booking, cancel_ns).await.returned_ns
+    cancel(client, held, rng, cancel_ns).await
+}
+
+async fn cancel(client: &mut Client, held: &Held<'_>, rng: &mut ChaCha8Rng, cancel_ns: u64) -> u64 {
+    let cancelled_ns = client.cancel(held.slot, held.booking, cancel_ns).await.returned_ns;
+    if !percent(rng, CANCEL_AGAIN_PERCENT) {
+        return cancelled_ns;
+    }
+    client.cancel(held.slot, held.booking, cancelled_ns).await.returned_ns
 }
 
 fn seats(rng: &mut ChaCha8Rng) -> u32 {

@@ -80,7 +80,7 @@ pub(crate) fn row(booking: &str, status: BookingStatus, seats: i64) -> BookingRo
 /// The end of a run on slot `s`.
 pub(crate) fn end(capacity: i64, available: i64, bookings: Vec<BookingRow>) -> EndState {
     let slot = SlotRow { slot: "s".to_owned(), capacity, available, version: bookings.len() as i64 };
-    EndState { slots: vec![slot], bookings }
+    EndState { slots: vec![slot], bookings, announced: None }
 }
 
 /// A record of slot `s`; what was available after it is not told.

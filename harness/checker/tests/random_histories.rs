@@ -186,7 +186,7 @@ fn lawful(rng: &mut ChaCha8Rng) -> Case {
         history: History { operations, cut_off: None },
         capacity,
         audit: Some(service.audit),
-        end: Some(EndState { slots: vec![slot], bookings: service.bookings }),
+        end: Some(EndState { slots: vec![slot], bookings: service.bookings, announced: None }),
         ..Case::default()
     }
 }

@@ -14,6 +14,47 @@ pub struct EndState {
     pub slots: Vec<SlotRow>,
     /// Every booking of those slots, whatever its status.
     pub bookings: Vec<BookingRow>,
+    /// What consumers made of the events, if there was a broker to carry them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+}
+
+/// What came of the announcements of changes of state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announced {
+    /// Changes that were still waiting to be announced, or announcements to be applied, when patience ended.
+    pub waiting: u64,
+    /// Every message that was sent, in the order of slot, version and sending.
+    pub notices: Vec<Notice>,
+    /// Changes of state and their seats, as the analytics counted them.
+    pub counts: Vec<StatusCount>,
+}
+
+/// A message about one change of state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// The slot.
+    pub slot: String,
+    /// The slot's version that the change wrote.
+    pub version: i64,
+    /// The booking that changed.
+    pub booking: String,
+    /// Its status after.
+    pub status: BookingStatus,
+}
+
+/// How many changes led to a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusCount {
+    /// The status.
+    pub status: BookingStatus,
+    /// Changes of state.
+    pub changes: i64,
+    /// Seats of the bookings that changed.
+    pub seats: i64,
 }
 
 /// A slot's row.
@@ -94,6 +135,9 @@ mod tests {
             seats: 2,
             available: 7,
         };
-        insta::assert_json_snapshot!((EndState { slots: vec![slot], bookings: vec![booking] }, record));
+        insta::assert_json_snapshot!((
+            EndState { slots: vec![slot], bookings: vec![booking], announced: None },
+            record
+        ));
     }
 }

@@ -12,7 +12,7 @@ pub mod operation;
 pub mod plan;
 pub mod verdict;
 
-pub use end_state::{AuditRecord, BookingRow, EndState, SlotRow};
+pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use operation::{Action, Operation, Outcome, Seen};
 pub use plan::{Expectation, Plan, PlanError, ScenarioKind};

@@ -15,6 +15,7 @@ mod i10_session;
 mod i11_settled;
 mod i12_identity;
 mod i13_audit;
+mod i14_announced;
 mod i15_worth;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         i11_settled::check(&evidence),
         i12_identity::check(&evidence),
         i13_audit::check(&evidence),
+        i14_announced::check(&evidence),
         i15_worth::check(&evidence),
     ];
     let cut_off = case.history.cut_off.as_deref();
@@ -62,7 +64,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 fn without_the_missing(finding: Finding, cut_off: Option<&str>) -> Finding {
     let stands_without_history = match finding.invariant {
         // What the service itself logged and stored needs no history to convict it.
-        Invariant::I2 | Invariant::I6 | Invariant::I13 => true,
+        Invariant::I2 | Invariant::I6 | Invariant::I13 | Invariant::I14 => true,
         _ => false,
     };
     match cut_off {
