@@ -59,6 +59,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
             | EnvironmentError::TooOld { .. }
             | EnvironmentError::Process(_)
             | EnvironmentError::Unreachable { .. }
+            | EnvironmentError::NotOurs { .. }
             | EnvironmentError::NobodyToBecome
             | EnvironmentError::Container { .. }
             | EnvironmentError::Files { .. } => UNAVAILABLE,

@@ -6,6 +6,7 @@ mod environment;
 mod exit_code;
 
 mod collection;
+mod faults;
 mod judging;
 mod replicas;
 mod run_directory;

@@ -100,6 +100,11 @@ impl Replicas {
         self.processes.iter().chain(&self.workers).map(Process::pid)
     }
 
+    /// Processes that decide what the queue holds.
+    pub(crate) fn worker_pids(&self) -> impl Iterator<Item = i32> {
+        self.workers.iter().map(Process::pid)
+    }
+
     /// Lets them drain and end.
     pub(crate) async fn stop(self) {
         for process in self.processes.into_iter().chain(self.workers) {

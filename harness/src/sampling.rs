@@ -71,6 +71,26 @@ fn processes() -> BTreeMap<i32, Stat> {
         .collect()
 }
 
+/// Processes that descend from this one.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let processes = processes();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(processes.iter().filter(|(_, stat)| stat.parent == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// CPU time that this process and its descendants have used, in milliseconds.
+pub(crate) fn cpu_ms(pid: i32) -> u64 {
+    let processes = processes();
+    let mut members = descendants(pid);
+    members.push(pid);
+    members.iter().filter_map(|member| processes.get(member)).map(|stat| stat.cpu_ticks * MS_PER_TICK).sum()
+}
+
 fn parse(stat: &str) -> Option<Stat> {
     // The second field is a name in parentheses, which may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

@@ -13,6 +13,7 @@ use slotproof_vocabulary::{
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
+    sync::watch,
 };
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         guard::Guard,
         process::{Launch, Process, Stdout, tail},
     },
+    faults::{self, Fault},
     judging,
     replicas::{Replicas, ServiceSpec},
     run_directory::{Circumstances, RunDirectory},
@@ -43,6 +45,8 @@ pub(crate) struct TrialSpec {
     pub(crate) connections: u32,
     /// How long a lock in Redis lives that nobody frees.
     pub(crate) lock_ttl: Duration,
+    /// What is done to the stack under load.
+    pub(crate) faults: Vec<Fault>,
     /// Where run directories are made.
     pub(crate) runs: PathBuf,
     pub(crate) repeat_command: String,
@@ -66,7 +70,7 @@ pub(crate) async fn conduct(
     eprintln!("run {}", run.path().display());
 
     let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
-    let environment = environment::provision(&spec.environment, run.path(), guard).await?;
+    let mut environment = environment::provision(&spec.environment, run.path(), guard).await?;
     step.done(&versions(&environment));
     write_circumstances(&run, spec, &environment, now)?;
 
@@ -85,7 +89,7 @@ pub(crate) async fn conduct(
     step.done(strategy.name());
 
     let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
-    let operations = load(spec, &run, &environment, &replicas, slots.clone(), guard, voice).await?;
+    let operations = load(spec, &run, &mut environment, &replicas, slots.clone(), guard, voice).await?;
 
     let step = voice.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
@@ -201,7 +205,7 @@ async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
 async fn load(
     spec: &TrialSpec,
     run: &RunDirectory,
-    environment: &Environment,
+    environment: &mut Environment,
     replicas: &Replicas,
     slots: Vec<String>,
     guard: &Guard,
@@ -235,9 +239,15 @@ async fn load(
     let sampler = Sampler::start(groups);
 
     let patience = Duration::from_millis(spec.plan.duration_ms + spec.plan.timeout_ms * 3) + LOAD_GRACE;
-    let followed =
-        tokio::time::timeout(patience, follow(&mut process, voice.load(spec.plan.duration_ms))).await;
+    let (begin, begun) = watch::channel(false);
+    let injecting = faults::inject(&spec.faults, environment, replicas, begun);
+    let following = follow(&mut process, voice.load(spec.plan.duration_ms), begin);
+    let (followed, injected) = tokio::join!(tokio::time::timeout(patience, following), injecting);
     run.write_samples(&sampler.stop())?;
+    let injected = injected?;
+    if !injected.is_empty() {
+        run.write_json("faults.json", &injected)?;
+    }
     let operations = match followed {
         Ok(result) => {
             result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?
@@ -253,13 +263,16 @@ async fn load(
 }
 
 /// Reads what the load process says until it ends.
-async fn follow(process: &mut Process, mut bar: LoadBar) -> Result<u64> {
+async fn follow(process: &mut Process, mut bar: LoadBar, begin: watch::Sender<bool>) -> Result<u64> {
     let stdout = process.take_stdout().expect("its output is piped");
     let mut lines = BufReader::new(stdout).lines();
     let mut recorded = None;
     while let Some(line) = lines.next_line().await? {
         // Goose speaks on the same stream; what is not ours is not JSON of ours.
         if let Ok(progress) = serde_json::from_str::<Progress>(&line) {
+            if progress.elapsed_ms > 0 {
+                begin.send_replace(true);
+            }
             recorded = Some(progress.outcomes.values().sum());
             bar.update(&progress);
         }

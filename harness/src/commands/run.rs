@@ -6,10 +6,14 @@ use anyhow::Result;
 use slotproof_reports::Format;
 use slotproof_vocabulary::{Plan, ScenarioKind, StrategyKind};
 
-use super::{Span, init_tracing, interruptible, runtime, stack_args::StackArgs};
+use super::{
+    Span, init_tracing, interruptible, runtime,
+    stack_args::{EnvironmentKind, StackArgs},
+};
 use crate::{
     environment::guard::Guard,
     exit_code::{self, Code, UsageError},
+    faults::{Fault, FaultKind},
     terminal::{Voice, print_verdict},
     trial::{self, TrialSpec},
 };
@@ -55,6 +59,11 @@ pub(crate) struct Args {
     /// How long a hold lasts before it expires.
     #[arg(long, default_value = "3s")]
     hold: Span,
+
+    /// What is done to the stack under load, and when; can be given again: kill-worker@3s, pause-service:6s@2s,
+    /// restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s. Needs the native environment.
+    #[arg(long = "fault", value_name = "FAULT@TIME")]
+    faults: Vec<Fault>,
 
     /// Everything random comes from this.
     #[arg(long, default_value_t = 1)]
@@ -106,7 +115,22 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
         seed: args.seed,
     };
     plan.validate().map_err(|error| UsageError(format!("the plan cannot be run: {error}")))?;
-    let repeat_command = format!(
+    if let Some(fault) = args.faults.iter().find(|fault| fault.at >= args.duration.0) {
+        return Err(UsageError(format!(
+            "--fault {fault} comes after the load has ended ({})",
+            args.duration
+        )));
+    }
+    if !args.faults.is_empty() && args.stack.environment != EnvironmentKind::Native {
+        return Err(UsageError(
+            "--fault needs --environment native: only those servers are ours to kill".to_owned(),
+        ));
+    }
+    if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker) && !args.strategy.needs_rabbitmq()
+    {
+        return Err(UsageError(format!("--fault kill-worker: {} has no workers", args.strategy)));
+    }
+    let mut repeat_command = format!(
         "slotproof run --scenario {} --strategy {} --clients {} --capacity {} --duration {} --timeout {} --hold {} --seed {} {}",
         args.scenario,
         args.strategy,
@@ -118,7 +142,11 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
         args.seed,
         args.stack.repeat(),
     );
+    for fault in &args.faults {
+        repeat_command.push_str(&format!(" --fault {fault}"));
+    }
     Ok(TrialSpec {
+        faults: args.faults.clone(),
         plan,
         environment: args.stack.spec()?,
         replicas: args.stack.replicas,

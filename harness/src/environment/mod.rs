@@ -17,6 +17,8 @@ use slotproof_reports::run_report::{FsyncCalibration, ServerBlock};
 use guard::Guard;
 use process::{Process, ProcessError};
 
+/// How long a server may take to come back after it was killed: RabbitMQ on a busy machine.
+const RESTART_WITHIN: Duration = Duration::from_secs(90);
 /// How long a server may take to stop in order before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -87,6 +89,32 @@ enum Held {
 }
 
 impl Environment {
+    /// Kills a server and starts it again on its data and port.
+    ///
+    /// # Errors
+    /// The environment does not own its servers as processes, or the server does not come back.
+    pub(crate) async fn restart(&mut self, name: &str) -> Result<(), EnvironmentError> {
+        let unreachable =
+            |reason: &str| EnvironmentError::NotOurs { name: name.to_owned(), reason: reason.to_owned() };
+        let Held::Processes { servers, .. } = &mut self.held else {
+            return Err(unreachable("faults need the native environment"));
+        };
+        let url = match name {
+            "postgresql" => Some(&self.endpoints.postgres_url),
+            "redis" => self.endpoints.redis_url.as_ref(),
+            _ => self.endpoints.amqp_url.as_ref(),
+        };
+        let address = url.and_then(|url| url.rsplit('@').next()?.split('/').next());
+        let address = address.ok_or_else(|| unreachable("it has no address"))?.to_owned();
+        let server = servers.iter_mut().find(|server| server.name() == name);
+        let server = server.ok_or_else(|| unreachable("it was not started"))?;
+        let listens = async || match tokio::net::TcpStream::connect(&address).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(server.restart(RESTART_WITHIN, listens).await?)
+    }
+
     /// Ends the servers in order: those that were started last first.
     pub(crate) async fn stop(self) {
         match self.held {
@@ -151,6 +179,14 @@ pub enum EnvironmentError {
         text: String,
         /// The scheme that was expected.
         scheme: &'static str,
+    },
+    /// A fault that cannot be injected.
+    #[error("{name} cannot be restarted: {reason}")]
+    NotOurs {
+        /// `postgresql`, `redis` or `rabbitmq`.
+        name: String,
+        /// Why not.
+        reason: String,
     },
     /// Root, and nobody to become.
     #[error("the servers must not run as root, and this machine has neither a user `postgres` nor `nobody`")]

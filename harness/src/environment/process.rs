@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use super::guard::{self, Guard, Ward};
+use crate::sampling;
 
 /// How much of a log is shown when its server fails.
 const TAIL_BYTES: u64 = 2_000;
@@ -46,6 +47,7 @@ pub(crate) enum Stdout {
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
+    command: Command,
     child: Child,
     leader: i32,
     log: PathBuf,
@@ -111,7 +113,12 @@ impl Process {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let leader = pid.expect("a child that was just started has a pid");
         guard.watch(&Ward::Group(leader));
-        Ok(Self { name: name.to_owned(), child, leader, log, stop, abandon, guard: guard.clone() })
+        Ok(Self { name: name.to_owned(), command, child, leader, log, stop, abandon, guard: guard.clone() })
+    }
+
+    /// What it is to us.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The leader of its process group.
@@ -163,6 +170,44 @@ impl Process {
     /// Waits until it ends by itself.
     pub(crate) async fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
         self.child.wait().await
+    }
+
+    /// Kills it and everything that descends from it, and starts it with the same command until `ready` says so.
+    ///
+    /// # Errors
+    /// It is not ready in time.
+    pub(crate) async fn restart<F: Future<Output = Result<(), String>>>(
+        &mut self,
+        within: Duration,
+        mut ready: impl FnMut() -> F,
+    ) -> Result<(), ProcessError> {
+        let begun = Instant::now();
+        for pid in sampling::descendants(self.leader) {
+            // PostgreSQL's children lead groups of their own.
+            guard::signal(pid, Signal::KILL);
+        }
+        guard::signal(self.leader, Signal::KILL);
+        let _ = self.child.wait().await;
+        self.start_again()?;
+        loop {
+            let left = within.saturating_sub(begun.elapsed());
+            match self.wait_ready(left, &mut ready).await {
+                // What it left behind when it was killed may not be free at once.
+                Err(ProcessError::Died { .. }) if begun.elapsed() < within => self.start_again()?,
+                ended => return ended,
+            }
+        }
+    }
+
+    fn start_again(&mut self) -> Result<(), ProcessError> {
+        let program = self.command.as_std().get_program().to_string_lossy().into_owned();
+        let name = self.name.clone();
+        self.child = self.command.spawn().map_err(|source| ProcessError::Spawn { name, program, source })?;
+        self.guard.release(&Ward::Group(self.leader));
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        self.leader = pid.expect("a child that was just started has a pid");
+        self.guard.watch(&Ward::Group(self.leader));
+        Ok(())
     }
 
     /// Stops it in order, and kills it when that takes longer than `within`.
