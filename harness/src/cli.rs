@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{check, doctor, load, report, run, serve, up},
+    commands::{bench, check, dead_letters, doctor, load, report, run, serve, up},
     environment::guard,
     exit_code::{self, Code},
 };
@@ -35,6 +35,12 @@ enum Command {
     Report(report::Args),
     /// Run the reference service.
     Serve(serve::Args),
+    /// Measure, in rounds and as ratios.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// List the messages that could not be handled, or send them again.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Say what is installed, what is missing, and how to get it.
     Doctor(doctor::Args),
     /// Run a load order; started by `run`, in a process of its own.
@@ -53,6 +59,8 @@ impl Cli {
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),
+            Command::Bench(command) => bench::exec(command),
+            Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Doctor(args) => doctor::exec(args),
             Command::Load(args) => load::exec(args),
             Command::Guard => {

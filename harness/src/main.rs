@@ -5,6 +5,7 @@ mod commands;
 mod environment;
 mod exit_code;
 
+mod bench;
 mod collection;
 mod faults;
 mod judging;

@@ -37,6 +37,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) port: Option<u16>,
     /// How long a lock in Redis lives that nobody frees.
     pub(crate) lock_ttl: Duration,
+    /// Whether committed changes are announced.
+    pub(crate) announces: bool,
 }
 
 /// Processes that decide what the queue holds, beside those that answer requests.
@@ -75,7 +77,7 @@ impl Replicas {
         let mut replicas = Self { processes: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
         for number in 0..spec.replicas {
             let role = Role {
-                log: format!("service-{number}"),
+                log: format!("{strategy}-{number}", strategy = spec.strategy),
                 port: spec.port.filter(|_| number == 0),
                 workers: 0,
             };
@@ -85,7 +87,11 @@ impl Replicas {
         }
         let workers = if spec.strategy.needs_rabbitmq() { WORKER_PROCESSES } else { 0 };
         for number in 0..workers {
-            let role = Role { log: format!("worker-{number}"), port: None, workers: WORKERS_EACH };
+            let role = Role {
+                log: format!("{strategy}-worker-{number}", strategy = spec.strategy),
+                port: None,
+                workers: WORKERS_EACH,
+            };
             replicas.workers.push(start_one(spec, role, run, guard).await?.0);
         }
         Ok(replicas)
@@ -94,6 +100,10 @@ impl Replicas {
     /// Base URLs.
     pub(crate) fn targets(&self) -> Vec<String> {
         self.addresses.iter().map(|address| format!("http://{address}")).collect()
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
@@ -137,6 +147,9 @@ async fn start_one(
         .args(["--lock-ttl", &format!("{}ms", spec.lock_ttl.as_millis())])
         // Not arguments: those can be read by everybody.
         .env("SLOTPROOF_DATABASE_URL", &spec.endpoints.postgres_url);
+    if !spec.announces {
+        command.arg("--no-announcements");
+    }
     for (name, url) in
         [("SLOTPROOF_REDIS_URL", &spec.endpoints.redis_url), ("SLOTPROOF_AMQP_URL", &spec.endpoints.amqp_url)]
     {

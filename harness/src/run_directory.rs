@@ -53,15 +53,20 @@ pub(crate) struct Sample {
 impl RunDirectory {
     /// A fresh directory `<utc>-<scenario>-<strategy>` under `parent`.
     pub(crate) fn create(parent: &Path, plan: &Plan, now: time::OffsetDateTime) -> Result<Self> {
+        let strategy = plan.strategy.map_or("external", |strategy| strategy.name());
+        Self::create_named(parent, &format!("{}-{strategy}", plan.scenario), now)
+    }
+
+    /// A fresh directory `<utc>-<name>` under `parent`.
+    pub(crate) fn create_named(parent: &Path, name: &str, now: time::OffsetDateTime) -> Result<Self> {
         let stamp = now
             .to_offset(time::UtcOffset::UTC)
             .format(time::macros::format_description!("[year][month][day]T[hour][minute][second]Z"))
             .context("format the time")?;
-        let strategy = plan.strategy.map_or("external", |strategy| strategy.name());
         fs::create_dir_all(parent).with_context(|| format!("make the directory {}", parent.display()))?;
         for attempt in 1..1_000 {
             let suffix = if attempt == 1 { String::new() } else { format!("-{attempt}") };
-            let path = parent.join(format!("{stamp}-{}-{strategy}{suffix}", plan.scenario));
+            let path = parent.join(format!("{stamp}-{name}{suffix}"));
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let path = path.canonicalize()?;

@@ -84,6 +84,7 @@ pub(crate) async fn conduct(
         replicas: spec.replicas,
         port: None,
         lock_ttl: spec.lock_ttl,
+        announces: true,
     };
     let replicas = Replicas::start(&service, &run, guard).await?;
     step.done(strategy.name());
@@ -146,6 +147,19 @@ fn write_circumstances(
     environment: &Environment,
     now: time::OffsetDateTime,
 ) -> Result<()> {
+    run.write_json(
+        "environment.json",
+        &circumstances(environment, spec.replicas, spec.repeat_command.clone(), now)?,
+    )
+}
+
+/// What a figure rests on.
+pub(crate) fn circumstances(
+    environment: &Environment,
+    replicas: u32,
+    repeat_command: String,
+    now: time::OffsetDateTime,
+) -> Result<Circumstances> {
     let system = rustix::system::uname();
     let block = EnvironmentBlock {
         kind: environment.kind.to_owned(),
@@ -154,18 +168,17 @@ fn write_circumstances(
         memory_bytes: rustix::system::sysinfo().totalram as u64
             * u64::from(rustix::system::sysinfo().mem_unit),
         kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
-        replicas: spec.replicas,
+        replicas,
         fsync: environment.fsync,
         durable_commit: environment.durable_commit,
         servers: environment.servers.clone(),
     };
-    let circumstances = Circumstances {
+    Ok(Circumstances {
         started_at: now.replace_nanosecond(0)?.format(&time::format_description::well_known::Rfc3339)?,
         slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
-        repeat_command: spec.repeat_command.clone(),
+        repeat_command,
         environment: block,
-    };
-    run.write_json("environment.json", &circumstances)
+    })
 }
 
 /// One doctor, and the plan's slots on the days after today.

@@ -11,7 +11,7 @@ use crate::{
     database, http,
     queue::{self, Duties, Publisher, Redelivery},
     slots::SeatRows,
-    strategies::{self, Means, hybrid::Policy, redis_lock},
+    strategies::{self, Means, hybrid::Policy, negative_controls::mutants, redis_lock},
     sweeper,
 };
 
@@ -20,6 +20,15 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Connections that the kernel accepts for us before we do. A flash sale connects all at once, and a client whose first
 /// packet is dropped comes back a second later.
 const BACKLOG: u32 = 4_096;
+
+/// Whether committed changes are announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcements {
+    /// The outbox is relayed, and events are consumed.
+    Made,
+    /// They wait in the outbox: for a bench, or for other processes.
+    Left,
+}
 
 /// What the service needs to know.
 #[derive(Debug, Clone)]
@@ -40,6 +49,8 @@ pub struct Config {
     pub amqp_url: Option<String>,
     /// Workers that decide what the queue holds; 0 leaves that to other processes.
     pub workers: u32,
+    /// Whether committed changes are announced, if there is a broker.
+    pub announcements: Announcements,
     /// How long a lock in Redis lives that nobody frees.
     pub lock_ttl: Duration,
     /// When a booking takes which path, for the strategy `hybrid`.
@@ -103,7 +114,8 @@ impl Application {
         }
         let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
         let redis = redis.map_err(StartError::BadRedisUrl)?;
-        let pool = database::open(&config.database_url, config.connections).await?;
+        let setting = (kind == StrategyKind::CommitNotDurable).then_some(mutants::NOT_DURABLE);
+        let pool = database::open(&config.database_url, config.connections, setting).await?;
         let publisher = Publisher::default();
         let means = Means {
             pool: pool.clone(),
@@ -140,6 +152,7 @@ impl Application {
         let duties = Duties {
             workers: self.config.workers,
             hold_ms,
+            announcements: self.config.announcements,
             redelivery: match self.config.strategy {
                 StrategyKind::AnnounceApart => Redelivery::AppliedAgain,
                 _ => Redelivery::AppliedOnce,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{PgPool, migrate::MigrateError, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    migrate::MigrateError,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::StartError;
 
@@ -13,13 +17,19 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const OUR_TABLES: [&str; 6] =
     ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
 
-pub(crate) async fn open(url: &str, connections: u32) -> Result<PgPool, StartError> {
+/// `setting`: a setting of every connection, and its value.
+pub(crate) async fn open(
+    url: &str,
+    connections: u32,
+    setting: Option<(&str, &str)>,
+) -> Result<PgPool, StartError> {
+    let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The ping before each use costs a round trip; a dead connection shows itself by an error, which is `unknown` anyway.
         .test_before_acquire(false)
-        .connect(url)
+        .connect_with(options.options(setting))
         .await
         .map_err(StartError::Connect)?;
     refuse_foreign(&pool).await?;

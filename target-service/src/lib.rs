@@ -16,5 +16,5 @@ mod sweeper;
 
 mod http;
 
-pub use application::{Application, Config, StartError};
+pub use application::{Announcements, Application, Config, StartError};
 pub use strategies::hybrid::Policy;

@@ -1,6 +1,8 @@
 //! The commands: each file holds the arguments of one and what it does.
 
+pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod load;
 pub(crate) mod report;

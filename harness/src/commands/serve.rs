@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use slotproof_target_service::{Application, Config, Policy};
+use slotproof_target_service::{Announcements, Application, Config, Policy};
 use slotproof_vocabulary::{ShownBy, StrategyKind};
 
 use super::{Span, Stop, init_tracing, runtime};
@@ -55,6 +55,10 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_WORKERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=64))]
     workers: u32,
 
+    /// Leave committed changes in the outbox, to be announced by other processes or not at all.
+    #[arg(long)]
+    no_announcements: bool,
+
     /// How long a lock in Redis lives that nobody frees.
     #[arg(long, env = "SLOTPROOF_LOCK_TTL", default_value = "5s")]
     lock_ttl: Span,
@@ -96,6 +100,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         redis_url: args.redis_url,
         amqp_url: args.amqp_url,
         workers: args.workers,
+        announcements: if args.no_announcements { Announcements::Left } else { Announcements::Made },
         lock_ttl: args.lock_ttl.0,
         policy,
     };

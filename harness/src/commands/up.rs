@@ -71,6 +71,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
                 replicas: args.stack.replicas,
                 port: args.port,
                 lock_ttl: args.stack.lock_ttl.0,
+                announces: true,
             };
             let replicas = Replicas::start(&service, &directory, &guard).await?;
             Ok((environment, replicas))

@@ -213,6 +213,23 @@ pub enum EnvironmentError {
     },
 }
 
+pub(crate) use calibration::durable_commit;
+
+/// pgbench, which lies beside PostgreSQL's own programs.
+///
+/// # Errors
+/// PostgreSQL is not installed, or came without it.
+pub(crate) fn pgbench() -> Result<std::path::PathBuf, EnvironmentError> {
+    let path = native::find_all()?.postgres.path.with_file_name("pgbench");
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(EnvironmentError::MissingProgram {
+            program: "pgbench".to_owned(),
+            package: "postgresql-contrib",
+        }),
+    }
+}
+
 /// Starts or finds the servers, checks that each answers, and measures how long a durable write takes.
 ///
 /// # Errors
@@ -230,7 +247,7 @@ pub(crate) async fn provision(
         EnvironmentSpec::Containers(images) => containers::start(images, directory, guard).await,
         EnvironmentSpec::External(external) => external::find(external).await,
     }?;
-    environment.durable_commit = calibration::durable_commit(&environment.endpoints.postgres_url).await;
+    environment.durable_commit = durable_commit(&environment.endpoints.postgres_url).await;
     Ok(environment)
 }
 

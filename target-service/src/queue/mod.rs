@@ -25,6 +25,8 @@ use time::Date;
 use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
+use crate::application::Announcements;
+
 /// A reserve on its way to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +57,8 @@ pub(crate) struct Duties {
     pub(crate) workers: u32,
     /// How long a hold lasts: the delay of `booking.expiry`.
     pub(crate) hold_ms: i64,
+    /// Whether events are relayed and consumed.
+    pub(crate) announcements: Announcements,
     /// How events are consumed; broken on purpose in a negative control.
     pub(crate) redelivery: Redelivery,
 }
@@ -91,6 +95,9 @@ pub(crate) fn start(
         }));
     }
 
+    if duties.announcements == Announcements::Left {
+        return tasks;
+    }
     let (url_, duty, hold_ms, stop, pool_) = kept("relay");
     tasks.spawn(keep_connected(url_, duty, hold_ms, stop, move |connection| {
         relay::relay(connection, pool_.clone())

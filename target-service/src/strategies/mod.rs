@@ -96,7 +96,6 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
         StrategyKind::ReceiptApart => tries(kind, pool, mutants::ReceiptApart),
         StrategyKind::AuditApart => tries(kind, pool, mutants::AuditApart),
         StrategyKind::AnnounceApart => tries(kind, pool, mutants::AnnounceApart { publisher }),
-        StrategyKind::CommitNotDurable => tries(kind, pool, mutants::CommitNotDurable),
         StrategyKind::RaceIsSoldOut => Arc::new(mutants::RaceIsSoldOut { pool }),
         StrategyKind::ReplayNewId => {
             Arc::new(mutants::ReplayNewId(Tries { kind, page: conditional::Conditional, pool }))
@@ -107,8 +106,9 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
         StrategyKind::RedisLockToken => {
             Arc::new(redis_lock_token::RedisLockToken { pool, redis: redis?, ttl: lock_ttl })
         }
-        // These break what comes after a reserve, which itself is sound; see `bookings.rs`.
-        StrategyKind::CancelTwice
+        // These break what comes after a reserve (see `bookings.rs`) or lies below it (see `application.rs`).
+        StrategyKind::CommitNotDurable
+        | StrategyKind::CancelTwice
         | StrategyKind::CancelLeaks
         | StrategyKind::LateConfirm
         | StrategyKind::StaleCache => tries(kind, pool, conditional::Conditional),

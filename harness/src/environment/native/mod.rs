@@ -10,7 +10,7 @@ mod rabbitmq;
 mod redis;
 
 pub(crate) use data::DataDirectory;
-pub(crate) use programs::{Program, find_each};
+pub(crate) use programs::{Program, find_all, find_each};
 
 use std::{net::TcpListener, path::Path};
 
@@ -32,7 +32,7 @@ struct Started {
 }
 
 pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment, EnvironmentError> {
-    let programs = programs::find_all()?;
+    let programs = find_all()?;
     let data = DataDirectory::make(directory)?;
     let fsync = calibration::calibrate(data.path())
         .map_err(|source| EnvironmentError::Files { path: data.path().display().to_string(), source })?;

@@ -235,33 +235,9 @@ impl Reserve for OneSeatCheck {
     }
 }
 
-const WRITE_IF_ENOUGH: &str = concat!(
-    part!(slot where "available_seats >= $4"),
-    part!(booking),
-    part!(receipt),
-    part!(audit),
-    part!(event),
-    part!(taken)
-);
-
-/// M9, `commit_not_durable`. Acknowledges before the commit is on disk, which is what `synchronous_commit = off` buys its speed
+/// M9, `commit_not_durable`. Acknowledges before the commit is on disk, which is what this setting of the connection buys its speed
 /// with: up to three times `wal_writer_delay` of acknowledged bookings are gone after a crash.
-pub(crate) struct CommitNotDurable;
-
-#[async_trait]
-impl Reserve for CommitNotDurable {
-    async fn reserve(
-        &self,
-        connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        let mut transaction = connection.begin().await?;
-        sqlx::query("set local synchronous_commit = off").execute(&mut *transaction).await?;
-        let taken = write(&mut transaction, WRITE_IF_ENOUGH, want).await?;
-        transaction.commit().await?;
-        Ok(taken)
-    }
-}
+pub(crate) const NOT_DURABLE: (&str, &str) = ("synchronous_commit", "off");
 
 /// M7, `receipt_apart`. Two writes where one was needed: a duplicate that comes between them finds no receipt.
 pub(crate) struct ReceiptApart;

@@ -1,0 +1,521 @@
+//! What each strategy costs: bookings per second over HTTP, on one hot slot and spread over many, in one environment.
+//!
+//! Every service process runs from the beginning to the end. A round visits all cells in random order, pgbench among them; before each
+//! cell the tables are emptied and made anew, so that none inherits from another.
+
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use slotproof_reports::run_report::FsyncCalibration;
+use slotproof_vocabulary::{DoctorId, Month, SlotId, StrategyKind};
+use sqlx::{Connection, PgConnection, Row};
+
+use super::{
+    pgbench,
+    reserves::{self, Order},
+    statistics::{Estimate, estimate},
+};
+use crate::{
+    environment::{self, Environment, EnvironmentSpec, guard::Guard},
+    replicas::{Replicas, ServiceSpec},
+    run_directory::{Circumstances, RunDirectory},
+    sampling, trial,
+};
+
+/// Seats of the hot slot, and of all others together: more than any cell can sell.
+const SEATS: i32 = 100_000;
+/// Slots over which the load is spread.
+const SPREAD_SLOTS: usize = 1_000;
+/// Database connections of each service process.
+const CONNECTIONS: u32 = 16;
+/// A hold outlives every cell, so that the sweeper has nothing to do.
+const HOLD: Duration = Duration::from_secs(3_600);
+/// Numbers of connections with which pgbench is tried; the better one is the ceiling.
+const PGBENCH_CONNECTIONS: [u32; 2] = [16, 64];
+/// The strategy to which others are compared.
+const BASE: StrategyKind = StrategyKind::Pessimistic;
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct BenchSpec {
+    pub(crate) strategies: Vec<StrategyKind>,
+    pub(crate) clients: Vec<usize>,
+    pub(crate) rounds: u32,
+    pub(crate) warm_up: Duration,
+    pub(crate) measure: Duration,
+    pub(crate) seed: u64,
+    pub(crate) runs: PathBuf,
+    pub(crate) repeat_command: String,
+}
+
+/// Where the load goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Layout {
+    /// One slot.
+    Hot,
+    /// A thousand slots, at random.
+    Spread,
+}
+
+/// One place of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Strategy { kind: StrategyKind, layout: Layout, clients: usize },
+    Pgbench { layout: Layout, connections: u32 },
+}
+
+/// One measurement of a cell.
+#[derive(Debug, Clone, Serialize)]
+struct Measurement {
+    round: u32,
+    bookings_per_s: f64,
+    latency_us_p50: u64,
+    latency_us_p99: u64,
+    refused: u64,
+    retries_per_booking: f64,
+    rollbacks_per_booking: f64,
+    bookings_per_wal_sync: f64,
+    service_cpu_us_per_booking: f64,
+    postgresql_cpu_us_per_booking: f64,
+}
+
+/// A row of the table.
+#[derive(Debug, Serialize)]
+pub(crate) struct CellReport {
+    strategy: StrategyKind,
+    layout: Layout,
+    clients: usize,
+    bookings_per_s: Estimate,
+    /// Against the base strategy in the same round, layout and number of clients.
+    ratio_to_pessimistic: Option<Estimate>,
+    /// Of all rounds together.
+    latency_us_p50: u64,
+    latency_us_p99: u64,
+    rounds: Vec<Measurement>,
+}
+
+/// What pgbench made of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ceiling {
+    layout: Layout,
+    connections: u32,
+    bookings_per_s: Estimate,
+    rounds: Vec<f64>,
+}
+
+/// The whole bench.
+#[derive(Debug, Serialize)]
+pub(crate) struct BenchReport {
+    schema_version: u32,
+    circumstances: Circumstances,
+    rounds: u32,
+    measured_ms: u128,
+    seed: u64,
+    /// Durable commits, measured before each round.
+    durable_commit_by_round: Vec<Option<FsyncCalibration>>,
+    cells: Vec<CellReport>,
+    pgbench: Vec<Ceiling>,
+}
+
+/// Measures everything and writes `bench.json` and `bench.md`.
+///
+/// # Errors
+/// An environment or a service that does not start, or a load that breaks.
+pub(crate) async fn bench(spec: &BenchSpec, guard: &Guard) -> Result<(RunDirectory, BenchReport)> {
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create_named(&spec.runs, "bench-strategies", now)?;
+    eprintln!("bench {}", run.path().display());
+    let environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
+    let pgbench = environment::pgbench()?;
+    let mut services = Vec::new();
+    for kind in &spec.strategies {
+        services.push((*kind, start(*kind, &environment, &run, guard).await?));
+    }
+    let mut bench =
+        Bench { spec, environment: &environment, services: &services, pgbench, run: &run, cells: Vec::new() };
+    bench.cells = bench.all_cells();
+    let mut durable_commit_by_round = Vec::new();
+    let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
+    let begun = Instant::now();
+    for round in 1..=spec.rounds {
+        durable_commit_by_round.push(environment::durable_commit(&environment.endpoints.postgres_url).await);
+        let mut order: Vec<usize> = (0..bench.cells.len()).collect();
+        order.shuffle(&mut rng);
+        for index in order {
+            bench.measure(index, round).await?;
+        }
+        eprintln!("  round {round} of {} is done ({} s)", spec.rounds, begun.elapsed().as_secs());
+    }
+    let circumstances = trial::circumstances(&environment, 1, spec.repeat_command.clone(), now)?;
+    let report = bench.report(circumstances, durable_commit_by_round);
+    for (_, service) in services {
+        service.stop().await;
+    }
+    environment.stop().await;
+    run.write_json("bench.json", &report)?;
+    run.write("bench.md", report.markdown().as_bytes())?;
+    Ok((run, report))
+}
+
+async fn start(
+    kind: StrategyKind,
+    environment: &Environment,
+    run: &RunDirectory,
+    guard: &Guard,
+) -> Result<Replicas> {
+    let service = ServiceSpec {
+        strategy: kind,
+        endpoints: environment.endpoints.clone(),
+        hold: HOLD,
+        connections: CONNECTIONS,
+        replicas: 1,
+        port: None,
+        lock_ttl: Duration::from_secs(5),
+        announces: false,
+    };
+    Ok(Replicas::start(&service, run, guard).await?)
+}
+
+/// A cell and what was measured of it.
+struct Measured {
+    cell: Cell,
+    rounds: Vec<Measurement>,
+    latency_us: Histogram<u64>,
+}
+
+struct Bench<'a> {
+    spec: &'a BenchSpec,
+    environment: &'a Environment,
+    services: &'a [(StrategyKind, Replicas)],
+    pgbench: PathBuf,
+    run: &'a RunDirectory,
+    cells: Vec<Measured>,
+}
+
+impl Bench<'_> {
+    fn all_cells(&self) -> Vec<Measured> {
+        let layouts = [Layout::Hot, Layout::Spread];
+        let mut cells = Vec::new();
+        for layout in layouts {
+            for kind in &self.spec.strategies {
+                let clients = self.spec.clients.iter();
+                cells.extend(clients.map(|clients| Cell::Strategy {
+                    kind: *kind,
+                    layout,
+                    clients: *clients,
+                }));
+            }
+            cells.extend(PGBENCH_CONNECTIONS.map(|connections| Cell::Pgbench { layout, connections }));
+        }
+        let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
+        cells.into_iter().map(|cell| Measured { cell, rounds: Vec::new(), latency_us: empty() }).collect()
+    }
+
+    async fn measure(&mut self, index: usize, round: u32) -> Result<()> {
+        let mut database = PgConnection::connect(&self.environment.endpoints.postgres_url).await?;
+        match self.cells[index].cell {
+            Cell::Strategy { kind, layout, clients } => {
+                let slots = make_slots(&mut database, layout, kind == StrategyKind::SeatRows).await?;
+                let (measurement, latency_us) =
+                    self.measure_strategy(&mut database, kind, slots, clients, round).await?;
+                self.cells[index].rounds.push(measurement);
+                self.cells[index].latency_us.add(latency_us)?;
+            }
+            Cell::Pgbench { layout, connections } => {
+                let slots = make_slots(&mut database, layout, false).await?;
+                let first = &slots[0];
+                let script = pgbench::script(&first[..24], &month().first_day().to_string(), 1, slots.len());
+                self.run.write("pgbench.sql", script.as_bytes())?;
+                let bookings_per_s = pgbench::bookings_per_second(
+                    &self.pgbench,
+                    &self.environment.endpoints.postgres_url,
+                    &self.run.file("pgbench.sql"),
+                    connections,
+                    self.spec.measure,
+                )
+                .await?;
+                self.cells[index].rounds.push(Measurement::of_rate(round, bookings_per_s));
+            }
+        }
+        database.close().await?;
+        Ok(())
+    }
+
+    async fn measure_strategy(
+        &self,
+        database: &mut PgConnection,
+        kind: StrategyKind,
+        slots: Vec<String>,
+        clients: usize,
+        round: u32,
+    ) -> Result<(Measurement, Histogram<u64>)> {
+        let service =
+            self.services.iter().find(|(candidate, _)| *candidate == kind).map(|(_, service)| service);
+        let service = service.context("every strategy of the bench has a service")?;
+        let order = Order {
+            target: service.addresses()[0],
+            slots: Arc::new(slots),
+            clients,
+            warm_up: self.spec.warm_up,
+            measure: self.spec.measure,
+            nonce: rand::random(),
+        };
+        let postgresql = self.environment.processes.iter().find(|(name, _)| *name == "postgresql");
+        let postgresql = postgresql.map(|(_, pid)| *pid).context("PostgreSQL is a child of ours")?;
+        let cpu_ms = || (service.pids().map(sampling::cpu_ms).sum::<u64>(), sampling::cpu_ms(postgresql));
+        let target = &service.targets()[0];
+
+        let before = (Counters::read(database, target).await?, cpu_ms());
+        let reserves = reserves::reserve(&order).await?;
+        let after = (Counters::read(database, target).await?, cpu_ms());
+
+        // Counters also saw the warm-up: so did all bookings, whose number is the database's.
+        let all = (after.0.bookings - before.0.bookings).max(1.0);
+        let measurement = Measurement {
+            round,
+            bookings_per_s: reserves.booked as f64 / reserves.measured.as_secs_f64(),
+            latency_us_p50: reserves.latency_us.value_at_quantile(0.5),
+            latency_us_p99: reserves.latency_us.value_at_quantile(0.99),
+            refused: reserves.refused,
+            retries_per_booking: (after.0.retries - before.0.retries) / all,
+            rollbacks_per_booking: (after.0.rollbacks - before.0.rollbacks) / all,
+            bookings_per_wal_sync: all / (after.0.wal_syncs - before.0.wal_syncs).max(1.0),
+            service_cpu_us_per_booking: (after.1.0 - before.1.0) as f64 * 1_000.0 / all,
+            postgresql_cpu_us_per_booking: (after.1.1 - before.1.1) as f64 * 1_000.0 / all,
+        };
+        Ok((measurement, reserves.latency_us))
+    }
+
+    fn report(
+        &self,
+        circumstances: Circumstances,
+        durable_commit_by_round: Vec<Option<FsyncCalibration>>,
+    ) -> BenchReport {
+        let mut cells = Vec::new();
+        let mut ceilings = Vec::new();
+        for Measured { cell, rounds, latency_us } in &self.cells {
+            let rates: Vec<f64> = rounds.iter().map(|round| round.bookings_per_s).collect();
+            let Some(bookings_per_s) = estimate(&rates) else { continue };
+            match *cell {
+                Cell::Pgbench { layout, connections } => {
+                    ceilings.push(Ceiling { layout, connections, bookings_per_s, rounds: rates });
+                }
+                Cell::Strategy { kind, layout, clients } => cells.push(CellReport {
+                    strategy: kind,
+                    layout,
+                    clients,
+                    bookings_per_s,
+                    ratio_to_pessimistic: self.ratio(&rates, layout, clients),
+                    latency_us_p50: latency_us.value_at_quantile(0.5),
+                    latency_us_p99: latency_us.value_at_quantile(0.99),
+                    rounds: rounds.clone(),
+                }),
+            }
+        }
+        BenchReport {
+            schema_version: 1,
+            circumstances,
+            rounds: self.spec.rounds,
+            measured_ms: self.spec.measure.as_millis(),
+            seed: self.spec.seed,
+            durable_commit_by_round,
+            cells,
+            pgbench: ceilings,
+        }
+    }
+
+    /// The median of the ratios of each round, not the ratio of medians: what slows a round slows both.
+    fn ratio(&self, rates: &[f64], layout: Layout, clients: usize) -> Option<Estimate> {
+        let base = self
+            .cells
+            .iter()
+            .find(|measured| measured.cell == Cell::Strategy { kind: BASE, layout, clients })?;
+        let ratios: Vec<f64> =
+            rates.iter().zip(&base.rounds).map(|(rate, base)| rate / base.bookings_per_s.max(0.1)).collect();
+        estimate(&ratios)
+    }
+}
+
+impl Measurement {
+    fn of_rate(round: u32, bookings_per_s: f64) -> Self {
+        Self {
+            round,
+            bookings_per_s,
+            latency_us_p50: 0,
+            latency_us_p99: 0,
+            refused: 0,
+            retries_per_booking: 0.0,
+            rollbacks_per_booking: 0.0,
+            bookings_per_wal_sync: 0.0,
+            service_cpu_us_per_booking: 0.0,
+            postgresql_cpu_us_per_booking: 0.0,
+        }
+    }
+}
+
+/// What the database and the service count.
+struct Counters {
+    bookings: f64,
+    rollbacks: f64,
+    wal_syncs: f64,
+    retries: f64,
+}
+
+impl Counters {
+    async fn read(database: &mut PgConnection, target: &str) -> Result<Self> {
+        let row = sqlx::query(
+            "
+            select (select count(*) from bookings)::float8 as bookings,
+                (select xact_rollback from pg_stat_database where datname = current_database())::float8 as rollbacks,
+                (select wal_sync from pg_stat_wal)::float8 as wal_syncs
+            ",
+        )
+        .fetch_one(database)
+        .await?;
+        let metrics = reqwest::get(format!("{target}/metrics")).await?.text().await?;
+        let retries = metrics
+            .lines()
+            .filter(|line| line.starts_with("reserve_retries_total"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        Ok(Self {
+            bookings: row.try_get("bookings")?,
+            rollbacks: row.try_get("rollbacks")?,
+            wal_syncs: row.try_get("wal_syncs")?,
+            retries,
+        })
+    }
+}
+
+/// A month that no clock reaches soon: nothing depends on it but the ids.
+fn month() -> Month {
+    Month::of(time::macros::datetime!(2030-01-15 09:00 UTC)).expect("after 2000")
+}
+
+/// Empties the tables and makes the slots anew, numbered from 1.
+async fn make_slots(database: &mut PgConnection, layout: Layout, seat_rows: bool) -> Result<Vec<String>> {
+    let count = match layout {
+        Layout::Hot => 1,
+        Layout::Spread => SPREAD_SLOTS,
+    };
+    let ids: Vec<uuid::Uuid> =
+        (1..=count as u64).map(|number| SlotId::new(DoctorId(1), month(), number).as_uuid()).collect();
+    let capacity = SEATS / i32::try_from(count)?;
+    sqlx::raw_sql(
+        "
+        truncate outbox, booking_audit, idempotency_keys, bookings, slot_seats, appointment_slots, doctors;
+        insert into doctors (doctor_id, name, specialty) overriding system value values (1, 'Ada Example', 'general practice');
+        ",
+    )
+    .execute(&mut *database)
+    .await?;
+    sqlx::query(
+        "
+        with slot as (
+            insert into appointment_slots (doctor_id, slot_month, slot_id, starts_at, capacity, available_seats)
+            select 1, $2, slot_id, timestamptz '2030-01-15 09:00 UTC', $3, $3 from unnest($1::uuid[]) slot_id
+        )
+        insert into slot_seats (doctor_id, slot_month, slot_id, seat_no)
+        select 1, $2, slot_id, seat_no from unnest($1::uuid[]) slot_id, generate_series(1, $3) seat_no where $4
+        ",
+    )
+    .bind(&ids)
+    .bind(month().first_day())
+    .bind(capacity)
+    .bind(seat_rows)
+    .execute(&mut *database)
+    .await?;
+    sqlx::raw_sql("analyze; checkpoint").execute(&mut *database).await?;
+    Ok(ids.iter().map(ToString::to_string).collect())
+}
+
+impl BenchReport {
+    /// The best of pgbench's numbers of connections.
+    fn ceiling(&self, layout: Layout) -> Option<f64> {
+        let rates = self.pgbench.iter().filter(|ceiling| ceiling.layout == layout);
+        rates.map(|ceiling| ceiling.bookings_per_s.median).max_by(f64::total_cmp)
+    }
+
+    /// Tables that people read, in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::new();
+        let environment = &self.circumstances.environment;
+        let _ = writeln!(
+            text,
+            "# What each strategy costs\n\nDurable reserves of one seat over HTTP, {} rounds of {} ms per cell, interleaved in random order (seed {}), one service \
+             process with {CONNECTIONS} connections, load and servers on the same {} CPUs. Medians with bootstrap 95 % intervals over the rounds; \
+             ratios are medians of each round's ratio to `{BASE}`.\n",
+            self.rounds, self.measured_ms, self.seed, environment.cpus,
+        );
+        let servers: Vec<_> =
+            environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
+        let commits: Vec<_> = self
+            .durable_commit_by_round
+            .iter()
+            .map(|round| round.map_or("?".to_owned(), |commit| commit.us_p50.to_string()))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{}, {}. Durable commit p50 before each round: {} us.\n",
+            environment.kernel,
+            servers.join(", "),
+            commits.join(", "),
+        );
+        for (layout, title) in [(Layout::Hot, "One hot slot"), (Layout::Spread, "1,000 slots")] {
+            self.layout(&mut text, layout, title);
+        }
+        text
+    }
+
+    fn layout(&self, text: &mut String, layout: Layout, title: &str) {
+        let ceiling = self.ceiling(layout);
+        let _ = writeln!(
+            text,
+            "## {title}\n\n| strategy | clients | bookings/s | ratio | of pgbench | p50 ms | p99 ms | retries | rollbacks | per WAL sync | CPU us service | CPU us PostgreSQL |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+        );
+        for cell in self.cells.iter().filter(|cell| cell.layout == layout) {
+            let median = |of: fn(&Measurement) -> f64| {
+                let values: Vec<f64> = cell.rounds.iter().map(of).collect();
+                estimate(&values).map_or(0.0, |estimate| estimate.median)
+            };
+            let Estimate { median: rate, low, high } = cell.bookings_per_s;
+            let ratio = cell.ratio_to_pessimistic.map_or("-".to_owned(), |ratio| {
+                format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
+            });
+            let of_ceiling =
+                ceiling.map_or("-".to_owned(), |ceiling| format!("{:.2}", rate / ceiling.max(0.1)));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {rate:.0} ({low:.0} to {high:.0}) | {ratio} | {of_ceiling} | {:.1} | {:.1} | {:.2} | {:.2} | {:.1} | {:.0} | {:.0} |",
+                cell.strategy,
+                cell.clients,
+                cell.latency_us_p50 as f64 / 1_000.0,
+                cell.latency_us_p99 as f64 / 1_000.0,
+                median(|round| round.retries_per_booking),
+                median(|round| round.rollbacks_per_booking),
+                median(|round| round.bookings_per_wal_sync),
+                median(|round| round.service_cpu_us_per_booking),
+                median(|round| round.postgresql_cpu_us_per_booking),
+            );
+        }
+        for ceiling in self.pgbench.iter().filter(|ceiling| ceiling.layout == layout) {
+            let Estimate { median: rate, low, high } = ceiling.bookings_per_s;
+            let _ = writeln!(
+                text,
+                "| *pgbench, the statement of `conditional`* | {} connections | {rate:.0} ({low:.0} to {high:.0}) | | | | | | | | | |",
+                ceiling.connections
+            );
+        }
+        let _ = writeln!(text);
+    }
+}

@@ -1,0 +1,111 @@
+//! `slotproof bench`: measure, in rounds and as ratios.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use slotproof_vocabulary::StrategyKind;
+
+use super::{Span, init_tracing, interruptible, runtime};
+use crate::{
+    bench::strategies::{BenchSpec, bench},
+    environment::guard::Guard,
+    exit_code::{self, Code, UsageError},
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof bench strategies --quick
+      every safe strategy on one hot slot and on 1,000, by 64 and 256 clients, in about five minutes
+
+  slotproof bench strategies --strategies pessimistic,conditional,grouped --clients 256 --rounds 9
+      three of them, with narrower intervals";
+
+/// Benches.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// What each strategy costs: bookings per second, latency, retries, CPU, against each other and against pgbench.
+    #[command(after_help = EXAMPLES)]
+    Strategies(StrategiesArgs),
+}
+
+/// Arguments of `slotproof bench strategies`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StrategiesArgs {
+    /// Fewer clients and shorter cells.
+    #[arg(long)]
+    quick: bool,
+
+    /// Which strategies [default: all that claim to be safe]
+    #[arg(long, value_delimiter = ',')]
+    strategies: Vec<StrategyKind>,
+
+    /// Numbers of concurrent clients [default: 16,64,256,1024; with --quick 64,256]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    clients: Vec<u32>,
+
+    /// Rounds; each visits every cell once [default: 5; with --quick 3]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+
+    /// How long each cell is measured [default: 2s; with --quick 1s]
+    #[arg(long)]
+    measure: Option<Span>,
+
+    /// The order of the cells comes from this.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Where the directory of the bench is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+}
+
+pub(crate) fn exec(command: Command) -> Result<Code> {
+    init_tracing();
+    let Command::Strategies(args) = command;
+    let spec = spec(args)?;
+    let (run, report) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(bench(&spec, &guard)).await
+    })?;
+    eprintln!("\n{}", report.markdown());
+    println!("{}", run.file("bench.json").display());
+    Ok(exit_code::UPHELD)
+}
+
+fn spec(args: StrategiesArgs) -> Result<BenchSpec, UsageError> {
+    let or = |given: Vec<u32>, quick: &[u32], full: &[u32]| match (given.is_empty(), args.quick) {
+        (false, _) => given,
+        (true, true) => quick.to_vec(),
+        (true, false) => full.to_vec(),
+    };
+    let clients = or(args.clients.clone(), &[64, 256], &[16, 64, 256, 1_024]);
+    let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 });
+    let measure = args.measure.map_or(Duration::from_secs(if args.quick { 1 } else { 2 }), |span| span.0);
+    if measure < Duration::from_millis(200) {
+        return Err(UsageError("--measure must be 200ms or more: shorter cells measure nothing".to_owned()));
+    }
+    let strategies = match args.strategies.is_empty() {
+        true => StrategyKind::SAFE.to_vec(),
+        false => args.strategies.clone(),
+    };
+    let names: Vec<&str> = strategies.iter().map(|kind| kind.name()).collect();
+    let numbers: Vec<String> = clients.iter().map(ToString::to_string).collect();
+    let repeat_command = format!(
+        "slotproof bench strategies --strategies {} --clients {} --rounds {rounds} --measure {} --seed {}",
+        names.join(","),
+        numbers.join(","),
+        Span(measure),
+        args.seed
+    );
+    Ok(BenchSpec {
+        strategies,
+        clients: clients.into_iter().map(|clients| clients as usize).collect(),
+        rounds,
+        warm_up: measure / 4,
+        measure,
+        seed: args.seed,
+        runs: args.runs,
+        repeat_command,
+    })
+}
