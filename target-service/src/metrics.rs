@@ -39,6 +39,12 @@ pub(crate) fn reserve_path(path: &'static str) {
     counter!("reserves_by_path_total", "path" => path).increment(1);
 }
 
+/// Requests that one transaction of the strategy `grouped` decided.
+pub(crate) fn batch_decided(requests: usize) {
+    counter!("grouped_batches_total").increment(1);
+    counter!("grouped_requests_total").increment(requests as u64);
+}
+
 pub(crate) fn request_decided() {
     counter!("queue_requests_decided_total").increment(1);
 }

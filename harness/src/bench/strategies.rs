@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Seats of the hot slot, and of all others together: more than any cell can sell.
-const SEATS: i32 = 100_000;
+const SEATS: i32 = 300_000;
 /// Slots over which the load is spread.
 const SPREAD_SLOTS: usize = 1_000;
 /// Database connections of each service process.
@@ -435,7 +435,8 @@ async fn make_slots(database: &mut PgConnection, layout: Layout, seat_rows: bool
     .bind(seat_rows)
     .execute(&mut *database)
     .await?;
-    sqlx::raw_sql("analyze; checkpoint").execute(&mut *database).await?;
+    // Not of the empty tables: who has seen them empty plans to read them whole.
+    sqlx::raw_sql("analyze appointment_slots, slot_seats; checkpoint").execute(&mut *database).await?;
     Ok(ids.iter().map(ToString::to_string).collect())
 }
 

@@ -3,11 +3,11 @@
 //! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for many at once.
 //!
 //! **Mechanism.** One lane per slot and process. While a transaction is being committed, requests gather in the lane; the next
-//! transaction takes all that have gathered, 256 at most, locks the slot's row, reads the receipts of their keys, grants seats in order of
-//! arrival, and writes everything in one statement. There is no timer: a lone request is decided at once. Lanes of other
-//! processes are kept out by the row's lock, as in `pessimistic`.
+//! transaction takes all that have gathered, 256 at most, locks the slot's row, grants seats in order of arrival, and writes
+//! everything in one statement. There is no timer: a request that is alone is decided at once, as `conditional` does. Lanes
+//! of other processes are kept out by the row's lock, as in `pessimistic`.
 //!
-//! **Cost.** Five round trips and one fsync, shared by all that waited: the busier the slot, the cheaper each booking.
+//! **Cost.** Four round trips and one fsync, shared by all that waited: the busier the slot, the cheaper each booking.
 //!
 //! **Fails when.** None known. A batch that the database refuses is halved until the request at fault is alone, so that it
 //! takes nobody with it. A connection lost at commit leaves a batch unknown, and each request looks for its own receipt.
@@ -21,20 +21,23 @@ use std::{
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use slotproof_vocabulary::SlotId;
+use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::oneshot;
 
-use super::Strategy;
-use crate::booking::{
-    Receipt, ReserveError, Reserved, Taken, Want, booked, look, lost_race, outcome, replay,
+use super::{Strategy, conditional::Conditional};
+use crate::{
+    booking::{
+        Receipt, ReserveError, Reserved, Taken, Want, booked, lost_race, once, outcome, replay, retrying,
+    },
+    metrics,
 };
 
 /// Requests in one transaction: a few milliseconds of work, for which the row is locked.
 const BATCH_MAX: usize = 256;
 /// Requests that wait in one lane, some tenths of a second of work; more are told `retry_later`.
 const WAITING_MAX: usize = 4_096;
-/// Times that a batch is decided anew after losing a race against another process.
+/// Times that a request that is alone is tried again after losing a race against another process.
 const TRIES_MAX: u32 = 20;
 
 type Answer = Result<Reserved, ReserveError>;
@@ -121,10 +124,10 @@ async fn drive(pool: PgPool, lane: Lane) {
             return;
         }
         let (firsts, duplicates) = first_of_each_key(batch);
-        decide(&pool, firsts, 1).await;
+        decide(&pool, firsts).await;
         // Each finds the receipt of the first one, or tries for itself if that got no seats.
         for duplicate in duplicates {
-            decide(&pool, vec![duplicate], 1).await;
+            decide(&pool, vec![duplicate]).await;
         }
     }
 }
@@ -135,15 +138,27 @@ fn first_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
 }
 
 /// Answers every request of a batch.
-fn decide(pool: &PgPool, mut batch: Vec<Waiting>, tries: u32) -> BoxFuture<'_, ()> {
+fn decide(pool: &PgPool, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
     Box::pin(async move {
+        if batch.len() == 1 {
+            if let Some(waiting) = batch.pop() {
+                let _ = waiting.answer.send(alone(pool, &waiting.want).await);
+            }
+            return;
+        }
         let wants: Vec<&Want> = batch.iter().map(|waiting| &waiting.want).collect();
         let mut connection = match pool.acquire().await {
             Ok(connection) => connection,
             Err(error) => return refuse(batch, &error),
         };
-        match transact(&mut connection, &wants).await {
+        let mut decided = transact(&mut connection, &wants, Duplicates::NotExpected).await;
+        if decided.as_ref().is_err_and(lost_race) {
+            decided = transact(&mut connection, &wants, Duplicates::LookedFor).await;
+        }
+        match decided {
             Ok(answers) => {
+                drop(connection);
+                metrics::batch_decided(batch.len());
                 for (waiting, answer) in batch.into_iter().zip(answers) {
                     // Who has gone away is not told.
                     let _ = waiting.answer.send(Ok(answer));
@@ -157,28 +172,24 @@ fn decide(pool: &PgPool, mut batch: Vec<Waiting>, tries: u32) -> BoxFuture<'_, (
                     let _ = waiting.answer.send(answer);
                 }
             }
-            Err(error) if batch.len() > 1 => {
+            Err(error) => {
                 drop(connection);
                 tracing::warn!(%error, requests = batch.len(), "a batch was refused; halving it");
                 let second = batch.split_off(batch.len() / 2);
-                decide(pool, batch, tries).await;
-                decide(pool, second, tries).await;
-            }
-            Err(error) => {
-                let Some(waiting) = batch.pop() else { return };
-                let answer = match look(&mut connection, &waiting.want).await {
-                    _ if !lost_race(&error) => Err(error.into()),
-                    Ok(None) if tries < TRIES_MAX => {
-                        drop(connection);
-                        return decide(pool, vec![waiting], tries + 1).await;
-                    }
-                    Ok(answer) => Ok(answer.unwrap_or(Reserved::RetryLater)),
-                    Err(error) => Err(error),
-                };
-                let _ = waiting.answer.send(answer);
+                decide(pool, batch).await;
+                decide(pool, second).await;
             }
         }
     })
+}
+
+/// A request that shares with nobody is decided by the one statement of `conditional`: one round trip for five.
+async fn alone(pool: &PgPool, want: &Want) -> Answer {
+    retrying(StrategyKind::Grouped, TRIES_MAX, || async {
+        let mut connection = pool.acquire().await?;
+        once(&Conditional, &mut connection, want).await
+    })
+    .await
 }
 
 /// No connection was to be had: nothing was written for anybody.
@@ -196,8 +207,20 @@ async fn resolve(pool: &PgPool, want: &Want, lost: &sqlx::Error) -> Answer {
     }
 }
 
+/// Whether receipts are read before seats are granted. Duplicates are rare: at first nobody looks for them, and one that is there
+/// makes the transaction fail by the receipts' unique key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duplicates {
+    NotExpected,
+    LookedFor,
+}
+
 /// One transaction for all of them; an answer for each.
-async fn transact(connection: &mut PgConnection, wants: &[&Want]) -> Result<Vec<Reserved>, sqlx::Error> {
+async fn transact(
+    connection: &mut PgConnection,
+    wants: &[&Want],
+    duplicates: Duplicates,
+) -> Result<Vec<Reserved>, sqlx::Error> {
     let Some(first) = wants.first() else { return Ok(Vec::new()) };
     let mut transaction = connection.begin().await?;
 
@@ -219,7 +242,10 @@ async fn transact(connection: &mut PgConnection, wants: &[&Want]) -> Result<Vec<
     };
 
     // Read after the lock, in a snapshot of its own: receipts for this slot are written under it.
-    let mut receipts = receipts(&mut transaction, wants).await?;
+    let mut receipts = match duplicates {
+        Duplicates::NotExpected => HashMap::new(),
+        Duplicates::LookedFor => receipts(&mut transaction, wants).await?,
+    };
     let mut version = locked.version;
     let mut available = locked.available_seats;
     let mut granted: Vec<(&Want, i64, i32)> = Vec::new();
@@ -229,6 +255,13 @@ async fn transact(connection: &mut PgConnection, wants: &[&Want]) -> Result<Vec<
             available -= want.seats;
             granted.push((want, version, available));
         }
+    }
+    if duplicates == Duplicates::NotExpected && granted.len() < wants.len() {
+        // Whoever is about to be told sold_out may have seats already.
+        let keys: HashSet<&str> = granted.iter().map(|(want, ..)| want.key.as_str()).collect();
+        let denied: Vec<&Want> =
+            wants.iter().copied().filter(|want| !keys.contains(want.key.as_str())).collect();
+        receipts = self::receipts(&mut transaction, &denied).await?;
     }
     let expires_at = if granted.is_empty() {
         transaction.rollback().await?;
@@ -264,9 +297,14 @@ async fn receipts(
     let keys: Vec<String> = wants.iter().map(|want| want.key.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         "
-        select idempotency_key, slot_id, seats, booking_id, expires_at, hold_ms, slot_version, available_seats, refused
-        from idempotency_keys
-        where doctor_id = $1 and slot_month = $2 and idempotency_key = any($3)
+        select receipt.idempotency_key, receipt.slot_id, receipt.seats, receipt.booking_id, receipt.expires_at,
+            receipt.hold_ms, receipt.slot_version, receipt.available_seats, receipt.refused
+        from unnest($3::text[]) as wanted (idempotency_key)
+        cross join lateral (
+            select * from idempotency_keys
+            where doctor_id = $1 and slot_month = $2 and idempotency_key = wanted.idempotency_key
+            limit 1
+        ) receipt
         ",
         first.doctor_id(),
         first.slot_month(),
