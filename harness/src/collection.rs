@@ -21,6 +21,8 @@ use crate::run_directory::{LoadEnd, RunDirectory};
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// Events are announced within a second or two; after a broker was down, within its reconnect.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(15);
+/// A broker that was restarted is found again within seconds.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 /// Slots that are probed: enough to find a rule that fails, few enough to be quick.
 const PROBES_MAX: usize = 100;
@@ -58,6 +60,7 @@ pub(crate) async fn collect(
 ) -> Result<(), CollectionError> {
     let mut database = PgConnection::connect(place.database_url).await?;
     let slots: Vec<Uuid> = place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
+    ready(place.targets).await;
     settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
 
     let prober = u64::from(plan.clients);
@@ -73,6 +76,20 @@ pub(crate) async fn collect(
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
     run.write_json("load.json", &LoadEnd { operations: operations + probed, prober })
         .map_err(CollectionError::Run)
+}
+
+/// Waits until every replica says that it can take requests again, which one whose broker went away cannot. One that never does
+/// shows as a probe that is not answered.
+async fn ready(targets: &[String]) {
+    let deadline = Instant::now() + READY_WITHIN;
+    for target in targets {
+        let url = format!("{target}/readyz");
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(POLL).await;
+        }
+    }
 }
 
 /// Waits until no hold is left, or until those that are have had their time: the checker judges what is then there.

@@ -25,7 +25,7 @@ const CANCEL_PERCENT: u32 = 90;
 const LOOK_PERCENT: u32 = 20;
 
 /// How many of a hundred reserves are an impatient click: two calls at once with one key.
-const TWICE_PERCENT: u32 = 5;
+const TWICE_PERCENT: u32 = 10;
 /// How many of a hundred cancels are repeated by a client that wants to be sure.
 const CANCEL_AGAIN_PERCENT: u32 = 10;
 /// How many of a hundred clients with seats in hand come to confirm after the hold has run out.

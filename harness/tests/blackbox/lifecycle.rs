@@ -7,17 +7,13 @@ use slotproof_vocabulary::{BookingStatus, StrategyKind, wire::BookingBody};
 
 use crate::stack::{Service, eventually, problem};
 
-const SAFE: [&str; 3] = ["pessimistic", "optimistic", "conditional"];
-
-#[test]
-fn every_safe_strategy_is_held_to_this() {
-    let safe = StrategyKind::SAFE.iter().map(|kind| kind.name());
-    assert!(safe.eq(SAFE));
+fn safe() -> impl Iterator<Item = &'static str> {
+    StrategyKind::SAFE.iter().map(|kind| kind.name())
 }
 
 #[tokio::test]
 async fn a_booking_goes_from_pending_to_confirmed_to_cancelled() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(5).await;
         let held = service.hold(&slot, 2, "k").await;
@@ -55,7 +51,7 @@ async fn a_booking_goes_from_pending_to_confirmed_to_cancelled() {
 
 #[tokio::test]
 async fn sold_out_carries_the_version_and_takes_nothing() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(3).await;
         service.hold(&slot, 2, "first").await;
@@ -65,13 +61,16 @@ async fn sold_out_carries_the_version_and_takes_nothing() {
             (&refused["code"], &refused["slot_version"], &refused["available_seats"]),
             (&"sold_out".into(), &1.into(), &1.into())
         );
-        assert_eq!(service.hold(&slot, 1, "second").await.slot_version, 2, "a refusal leaves no receipt");
+        // Where an answer is asked for later, it has to be kept; everywhere else a refusal leaves nothing behind.
+        if strategy != "queue" {
+            assert_eq!(service.hold(&slot, 1, "second").await.slot_version, 2, "a refusal leaves no receipt");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_hold_that_runs_out_gives_its_seats_back_and_cannot_be_confirmed() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "100ms").await;
         let slot = service.slot(1).await;
         let held = service.hold(&slot, 1, "k").await;
@@ -84,7 +83,7 @@ async fn a_hold_that_runs_out_gives_its_seats_back_and_cannot_be_confirmed() {
 
 #[tokio::test]
 async fn duplicates_are_told_of_one_booking_however_they_race() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(50).await;
         let answers = join_all((0..20).map(|_| service.hold(&slot, 2, "same"))).await;
@@ -96,7 +95,7 @@ async fn duplicates_are_told_of_one_booking_however_they_race() {
 
 #[tokio::test]
 async fn a_duplicate_of_the_last_seat_is_not_told_sold_out() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(1).await;
         let first = service.hold(&slot, 1, "k").await;
@@ -106,7 +105,7 @@ async fn a_duplicate_of_the_last_seat_is_not_told_sold_out() {
 
 #[tokio::test]
 async fn as_many_seats_are_sold_as_there_are_under_contention() {
-    for strategy in SAFE {
+    for strategy in safe() {
         let service = Service::start(strategy, "1m").await;
         let slot = service.slot(10).await;
         let statuses = join_all((0..40).map(|n| {
@@ -118,12 +117,11 @@ async fn as_many_seats_are_sold_as_there_are_under_contention() {
                     match answer.status().as_u16() {
                         201 => return true,
                         _ => {
-                            let (status, code) = problem(answer).await;
-                            assert_eq!(status, 409);
-                            if code == "sold_out" {
+                            let refused = problem(answer).await;
+                            if refused == (409, "sold_out".to_owned()) {
                                 return false;
                             }
-                            assert_eq!(code, "retry_later");
+                            assert_eq!(refused, (503, "retry_later".to_owned()));
                             tokio::time::sleep(Duration::from_millis(5)).await;
                         }
                     }

@@ -5,5 +5,6 @@ mod containers;
 mod http;
 mod lifecycle;
 mod native;
+mod queue;
 mod runs;
 mod stack;

@@ -7,8 +7,12 @@ use std::{
 };
 
 use serde_json::Value;
+use slotproof_vocabulary::{ShownBy, StrategyKind};
 
-use crate::stack::{fresh_database, slotproof};
+use crate::stack::{endpoints, fresh_database, slotproof};
+
+/// Seeds within which a negative control has to show.
+const SEEDS_MAX: usize = 3;
 
 /// A short run of many clients for few seats; answers with its exit code and its directory.
 async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir) {
@@ -29,7 +33,10 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
         "1s",
     ]);
     command.args(["--environment", "external", "--runs"]).arg(runs.path()).args(more);
-    let output = command.env("SLOTPROOF_POSTGRES_URL", database_url).output().expect("the binary runs");
+    command
+        .env("SLOTPROOF_POSTGRES_URL", database_url)
+        .env("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url);
+    let output = command.output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     assert!(path.is_dir(), "no run directory: {stderr}");
@@ -52,11 +59,29 @@ fn check(run: &Path) -> Output {
 
 #[tokio::test]
 async fn safe_strategies_are_upheld() {
-    for strategy in ["pessimistic", "optimistic", "conditional"] {
+    // The queue and its kin need a broker of their own: `native.rs` runs them.
+    let safe = StrategyKind::SAFE.iter().filter(|kind| !kind.needs_rabbitmq());
+    for strategy in safe.map(|kind| kind.name()) {
         let (code, run, _runs) = run(strategy, &[]).await;
         let verdict = json(&run.join("verdict.json"));
         assert_eq!(code, 0, "{strategy}: {verdict:#}");
         assert_eq!(verdict["verdict"], "upheld");
+    }
+}
+
+#[tokio::test]
+async fn every_negative_control_that_needs_no_fault_is_convicted() {
+    let shown_by_load =
+        StrategyKind::NEGATIVE_CONTROLS.iter().filter(|kind| kind.shown_by() == Some(ShownBy::Load));
+    // Nothing is announced without a broker.
+    for kind in shown_by_load.filter(|kind| **kind != StrategyKind::AnnounceApart) {
+        // A race need not be run by every seed.
+        let mut codes = Vec::new();
+        while codes.len() < SEEDS_MAX && codes.last() != Some(&1) {
+            let seed = (codes.len() + 1).to_string();
+            codes.push(run(kind.name(), &["--seed", &seed]).await.0);
+        }
+        assert_eq!(codes.last(), Some(&1), "{kind}: {codes:?}");
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use slotproof_vocabulary::wire::{BookingBody, DoctorBody, SlotBody};
+use slotproof_vocabulary::{
+    StrategyKind,
+    wire::{BookingBody, DoctorBody, SlotBody},
+};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,10 +65,20 @@ pub(crate) fn start(command: &mut Command) -> Child {
     child
 }
 
-/// The database of the one private stack that all tests share.
-pub(crate) fn postgres_url() -> &'static str {
-    static UP: OnceLock<(Child, String)> = OnceLock::new();
-    let (_, url) = UP.get_or_init(|| {
+/// Where the servers of the one private stack are that all tests share.
+pub(crate) struct Endpoints {
+    pub(crate) postgres_url: String,
+    pub(crate) redis_url: String,
+    pub(crate) amqp_url: String,
+}
+
+pub(crate) async fn endpoints() -> &'static Endpoints {
+    tokio::task::spawn_blocking(shared_stack).await.expect("the stack starts")
+}
+
+fn shared_stack() -> &'static Endpoints {
+    static UP: OnceLock<(Child, Endpoints)> = OnceLock::new();
+    let (_, endpoints) = UP.get_or_init(|| {
         let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
         let mut command = slotproof();
         let mut up =
@@ -76,14 +89,23 @@ pub(crate) fn postgres_url() -> &'static str {
             assert!(lines.read_line(&mut text).expect("it speaks") > 0, "`up` ended early: {text}");
         }
         let endpoints: Value = serde_json::from_str(&text).expect("it speaks JSON");
-        (up, endpoints["postgres_url"].as_str().expect("there is a database").to_owned())
+        let url = |name: &str| endpoints[name].as_str().expect("it says where").to_owned();
+        let (postgres_url, redis_url, amqp_url) = (url("postgres_url"), url("redis_url"), url("amqp_url"));
+        (up, Endpoints { postgres_url, redis_url, amqp_url })
     });
-    url
+    endpoints
+}
+
+/// The queues of the broker belong to whoever holds this: services on databases of their own would decide each other's requests.
+async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
+    static BROKER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    BROKER.lock().await
 }
 
 /// A service process of one strategy, on a database of its own on the shared server. Dropping it ends it.
 pub(crate) struct Service {
-    child: Child,
+    _process: Process,
+    _broker: Option<tokio::sync::MutexGuard<'static, ()>>,
     pub(crate) target: String,
     pub(crate) http: reqwest::Client,
 }
@@ -91,14 +113,34 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) async fn start(strategy: &str, hold: &str) -> Self {
         let database_url = fresh_database().await;
+        let kind: StrategyKind = strategy.parse().expect("a strategy");
+        let endpoints = endpoints().await;
+        let mut variables = vec![
+            ("SLOTPROOF_HOLD", hold),
+            ("SLOTPROOF_DATABASE_URL", database_url.as_str()),
+            ("SLOTPROOF_REDIS_URL", endpoints.redis_url.as_str()),
+        ];
+        let mut held = None;
+        if kind.needs_rabbitmq() {
+            held = Some(broker().await);
+            variables.push(("SLOTPROOF_AMQP_URL", endpoints.amqp_url.as_str()));
+        }
+        let service = Self { _broker: held, ..Self::start_with(strategy, &variables).await };
+        eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
+        service
+    }
+
+    /// Started with these environment variables, and listening; whether it is ready is another question.
+    pub(crate) async fn start_with(strategy: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = slotproof();
-        command.args(["serve", "--strategy", strategy, "--listen", "127.0.0.1:0", "--hold", hold]);
-        let mut child = start(command.env("SLOTPROOF_DATABASE_URL", &database_url));
+        command.args(["serve", "--strategy", strategy, "--listen", "127.0.0.1:0", "--no-announcements"]);
+        let mut process = Process(start(command.envs(variables.iter().copied())));
+        let stdout = process.0.stdout.take().expect("it is piped");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
+        BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self { child, target, http: reqwest::Client::new() }
+        Self { _process: process, _broker: None, target, http: reqwest::Client::new() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -124,9 +166,20 @@ impl Service {
         self.http.get(self.url(path)).send().await.expect("an answer")
     }
 
+    /// Reserves, and waits for the decision of a request that was accepted.
     pub(crate) async fn reserve(&self, slot: &SlotBody, seats: i64, key: &str) -> reqwest::Response {
         let request = self.http.post(self.url(&format!("/v1/slots/{}/bookings", slot.id)));
-        request.header("idempotency-key", key).json(&json!({"seats": seats})).send().await.expect("an answer")
+        let request = request.header("idempotency-key", key).json(&json!({"seats": seats}));
+        let mut answer = request.send().await.expect("an answer");
+        let deadline = Instant::now() + PATIENCE;
+        while answer.status() == 202 {
+            assert!(Instant::now() < deadline, "nobody decided {key}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let location = answer.headers()["location"].to_str().expect("a path").to_owned();
+            let question = self.http.get(self.url(&location)).header("idempotency-key", key);
+            answer = question.send().await.expect("an answer");
+        }
+        answer
     }
 
     /// Reserves, and expects the seats.
@@ -151,10 +204,13 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+/// A child that ends when this is dropped.
+struct Process(Child);
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -173,7 +229,7 @@ pub(crate) async fn problem(answer: reqwest::Response) -> (u16, String) {
 pub(crate) async fn fresh_database() -> String {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    let url = tokio::task::spawn_blocking(postgres_url).await.expect("the stack starts");
+    let url = &endpoints().await.postgres_url;
     let mut connection = PgConnection::connect(url).await.expect("the server answers");
     sqlx::query(AssertSqlSafe(format!("create database {name}")))
         .execute(&mut connection)

@@ -1,0 +1,124 @@
+//! Requests and events on their way through RabbitMQ, with processes and servers dying beside them.
+
+use std::{fs, path::PathBuf, process::Output};
+
+use lapin::{BasicProperties, Connection, ConnectionProperties, options::BasicPublishOptions};
+use serde_json::{Value, json};
+
+use crate::stack::{Service, endpoints, eventually, fresh_database, output, problem, slotproof};
+
+/// A run on servers of its own.
+fn run(strategy: &str, more: &[&str]) -> (Output, PathBuf, tempfile::TempDir) {
+    let runs = tempfile::tempdir().expect("a directory");
+    let mut command = slotproof();
+    command.args([
+        "run",
+        "--strategy",
+        strategy,
+        "--clients",
+        "150",
+        "--capacity",
+        "20",
+        "--hold",
+        "1s",
+        "--runs",
+    ]);
+    let output = command.arg(runs.path()).args(more).output().expect("the binary runs");
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    assert!(path.is_dir(), "no run directory: {}", String::from_utf8_lossy(&output.stderr));
+    (output, path, runs)
+}
+
+fn verdicts(run: &std::path::Path) -> Value {
+    serde_json::from_slice(&fs::read(run.join("verdict.json")).expect("it was judged")).expect("it is JSON")
+}
+
+#[test]
+fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
+    let faults = ["--duration", "9s", "--fault", "kill-worker@2s", "--fault", "restart-rabbitmq@4s"];
+    let (output, run, _runs) = run("queue", &faults);
+    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    let injected: Value =
+        serde_json::from_slice(&fs::read(run.join("faults.json")).expect("they are noted")).expect("JSON");
+    assert_eq!(injected.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_hybrid_is_safe_on_all_its_paths() {
+    let (output, run, _runs) = run("hybrid", &["--duration", "4s"]);
+    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+}
+
+#[test]
+fn a_lock_that_is_too_short_and_a_redis_that_restarts_do_not_overbook() {
+    let faults = ["--duration", "6s", "--lock-ttl", "2ms", "--fault", "restart-redis@3s"];
+    let (output, run, _runs) = run("redis_lock", &faults);
+    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+}
+
+#[test]
+fn an_announcement_of_what_was_not_committed_is_convicted() {
+    let (output, run, _runs) = run("announce_apart", &["--duration", "4s"]);
+    assert_eq!(output.status.code(), Some(1));
+    let verdicts = verdicts(&run);
+    let findings = verdicts["findings"].as_array().expect("findings");
+    let announced = findings.iter().find(|finding| finding["invariant"] == "I14").expect("it was judged");
+    assert_eq!(announced["verdict"], "violated", "{announced:#}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_ours_goes_to_the_dead_letters_and_can_be_sent_again() {
+    let service = Service::start("queue", "1m").await;
+    let amqp_url = &endpoints().await.amqp_url;
+    let connection =
+        Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("the broker");
+    let channel = connection.create_channel().await.expect("a channel");
+    let options = BasicPublishOptions::default();
+    let published = channel.basic_publish(
+        "".into(),
+        "booking.requests".into(),
+        options,
+        b"not ours",
+        BasicProperties::default(),
+    );
+    published.await.expect("published").await.expect("taken");
+
+    let list = || output(&["dead-letters", "list", "--amqp-url", amqp_url]);
+    let found = |listed: &Output| {
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
+            .collect::<Vec<_>>()
+    };
+    let expected = json!({"queue": "booking.requests", "reason": "rejected", "body": "not ours"});
+    eventually("it is dead", async || found(&list()).contains(&expected)).await;
+
+    let replayed = output(&["dead-letters", "replay", "--amqp-url", amqp_url]);
+    assert!(replayed.status.success() && found(&replayed).contains(&expected), "{replayed:?}");
+    eventually("it has died again", async || found(&list()).contains(&expected)).await;
+
+    let slot = service.slot(1).await;
+    service.hold(&slot, 1, "k").await;
+    assert_eq!(problem(service.reserve(&slot, 1, "k2").await).await, (409, "sold_out".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_broker_or_a_redis_nobody_can_reserve_and_everybody_is_told_why() {
+    for (strategy, variable, nowhere) in [
+        ("queue", "SLOTPROOF_AMQP_URL", "amqp://nobody:nothing@127.0.0.1:1/%2f"),
+        ("redis_lock", "SLOTPROOF_REDIS_URL", "redis://127.0.0.1:1/"),
+    ] {
+        let url = fresh_database().await;
+        let service =
+            Service::start_with(strategy, &[("SLOTPROOF_DATABASE_URL", &url), (variable, nowhere)]).await;
+        assert_eq!(
+            problem(service.get("/readyz").await).await,
+            (503, "unavailable".to_owned()),
+            "{strategy}"
+        );
+        let slot = service.slot(1).await;
+        let refused = problem(service.reserve(&slot, 1, "k").await).await;
+        assert_eq!(refused, (503, "unavailable".to_owned()), "{strategy}");
+        assert_eq!(service.read(&slot).await.version, 0, "{strategy}");
+    }
+}
