@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, dead_letters, doctor, load, report, run, serve, up},
+    commands::{bench, check, dead_letters, doctor, load, model, report, run, serve, up},
     environment::guard,
     exit_code::{self, Code},
 };
@@ -35,6 +35,8 @@ enum Command {
     Report(report::Args),
     /// Run the reference service.
     Serve(serve::Args),
+    /// Explore the models of the strategies: every interleaving of a few clients.
+    Model(model::Args),
     /// Measure, in rounds and as ratios.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -59,6 +61,7 @@ impl Cli {
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),
+            Command::Model(args) => model::exec(args),
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Doctor(args) => doctor::exec(args),

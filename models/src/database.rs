@@ -24,6 +24,22 @@ pub(crate) struct Slot {
     pub capacity: i8,
     pub available: i8,
     pub version: u8,
+    /// The highest fencing token that has written.
+    pub fence: u8,
+}
+
+/// A row of `slot_seats`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Seat {
+    taken_by: Option<CallId>,
+    locked_by: Option<CallId>,
+}
+
+/// What Redis keeps: who holds the slot's lock, and how many fencing tokens have been given out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Redis {
+    pub owner: Option<CallId>,
+    pub tokens: u8,
 }
 
 /// A row of `bookings`, with a count of its rows in `booking_audit` by the status that they record.
@@ -52,6 +68,9 @@ pub(crate) enum Change {
 pub(crate) struct Database {
     pub slot: Slot,
     slot_locked_by: Option<CallId>,
+    advisory_locked_by: Option<CallId>,
+    seats: Vec<Seat>,
+    pub redis: Redis,
     /// The committed rows of `idempotency_keys`: for each client's key, the booking that it stands for.
     receipts: Vec<Option<CallId>>,
     bookings: Vec<[Option<Booking>; CALLS]>,
@@ -62,8 +81,11 @@ impl Database {
         let capacity = i8::try_from(capacity).expect("a size has few seats");
         let clients = usize::from(clients);
         Self {
-            slot: Slot { capacity, available: capacity, version: 0 },
+            slot: Slot { capacity, available: capacity, version: 0, fence: 0 },
             slot_locked_by: None,
+            advisory_locked_by: None,
+            seats: (0..capacity).map(|_| Seat::default()).collect(),
+            redis: Redis::default(),
             receipts: vec![None; clients],
             bookings: vec![[const { None }; CALLS]; clients],
         }
@@ -73,6 +95,25 @@ impl Database {
     pub fn lock_slot(&mut self, call: CallId) -> bool {
         let locked = *self.slot_locked_by.get_or_insert(call);
         locked == call
+    }
+
+    /// Takes the advisory lock of the slot's name, or says that another transaction has it.
+    pub fn lock_name(&mut self, call: CallId) -> bool {
+        let locked = *self.advisory_locked_by.get_or_insert(call);
+        locked == call
+    }
+
+    /// Locks a free seat that nobody has locked, passing over the others; `false` if there is none.
+    pub fn lock_a_free_seat(&mut self, call: CallId) -> bool {
+        let free = self.seats.iter_mut().find(|seat| seat.taken_by.is_none() && seat.locked_by.is_none());
+        free.map(|seat| seat.locked_by = Some(call)).is_some()
+    }
+
+    /// Gives the seat that this call has locked to its booking; visible from its commit on, until when nobody else takes it.
+    pub fn take_locked_seat(&mut self, call: CallId) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.locked_by == Some(call)) {
+            seat.taken_by = Some(call);
+        }
     }
 
     /// What a client's key stands for. An insert of a key that has a receipt violates the unique constraint.
@@ -98,6 +139,10 @@ impl Database {
     /// Ends a transaction: lets go of the slot's row, and what was not committed never was.
     pub fn rollback(&mut self, call: CallId) {
         self.slot_locked_by.take_if(|holder| *holder == call);
+        self.advisory_locked_by.take_if(|holder| *holder == call);
+        for seat in &mut self.seats {
+            seat.locked_by.take_if(|holder| *holder == call);
+        }
     }
 
     /// `pending` to `confirmed`, unless the hold's time has run out.
@@ -144,6 +189,9 @@ impl Database {
         self.slot.version += 1;
         if !to.takes_seats() {
             self.slot.available += 1;
+            for seat in &mut self.seats {
+                seat.taken_by.take_if(|taker| *taker == booking);
+            }
         }
         Change::Done
     }

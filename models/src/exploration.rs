@@ -10,6 +10,7 @@ use slotproof_vocabulary::{StrategyKind, Verdict};
 use stateright::Property;
 
 use crate::{
+    advisory::Advisory,
     budget::{Budget, Timer},
     conditional::Conditional,
     lost_update::LostUpdate,
@@ -17,8 +18,13 @@ use crate::{
     pessimistic::Pessimistic,
     properties::properties,
     protocol::Protocol,
+    redis_lock::RedisLock,
+    redis_lock_token::RedisLockToken,
+    redis_lock_unfenced::RedisLockUnfenced,
     search::search,
+    seat_rows::SeatRows,
     sentences::sentences,
+    serializable::Serializable,
     strategy::Strategy,
     unprotected::Unprotected,
 };
@@ -94,20 +100,32 @@ pub struct Exploration {
 }
 
 /// The strategies that have a model.
-pub const MODELLED: [StrategyKind; 5] = [
+pub const MODELLED: [StrategyKind; 11] = [
     StrategyKind::Pessimistic,
+    StrategyKind::Serializable,
     StrategyKind::Optimistic,
     StrategyKind::Conditional,
+    StrategyKind::Advisory,
+    StrategyKind::RedisLock,
+    StrategyKind::SeatRows,
     StrategyKind::Unprotected,
     StrategyKind::LostUpdate,
+    StrategyKind::RedisLockUnfenced,
+    StrategyKind::RedisLockToken,
 ];
 
 /// Explores the model of a strategy; `None` if it has none.
 pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Option<Exploration> {
     Some(match kind {
         StrategyKind::Pessimistic => explore_strategy::<Pessimistic>(size, limits),
+        StrategyKind::Serializable => explore_strategy::<Serializable>(size, limits),
         StrategyKind::Optimistic => explore_strategy::<Optimistic>(size, limits),
         StrategyKind::Conditional => explore_strategy::<Conditional>(size, limits),
+        StrategyKind::Advisory => explore_strategy::<Advisory>(size, limits),
+        StrategyKind::RedisLock => explore_strategy::<RedisLock>(size, limits),
+        StrategyKind::SeatRows => explore_strategy::<SeatRows>(size, limits),
+        StrategyKind::RedisLockUnfenced => explore_strategy::<RedisLockUnfenced>(size, limits),
+        StrategyKind::RedisLockToken => explore_strategy::<RedisLockToken>(size, limits),
         StrategyKind::Unprotected => explore_strategy::<Unprotected>(size, limits),
         StrategyKind::LostUpdate => explore_strategy::<LostUpdate>(size, limits),
         _ => return None,

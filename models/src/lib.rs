@@ -1,10 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod advisory;
 mod conditional;
 mod optimistic;
 mod pessimistic;
+mod redis_lock;
+mod seat_rows;
+mod serializable;
 
 mod lost_update;
+mod redis_lock_token;
+mod redis_lock_unfenced;
 mod unprotected;
 
 mod call;
@@ -88,12 +94,18 @@ mod tests {
         });
         let expected = [
             ("pessimistic", 10_560),
+            ("serializable", 26_322),
             ("optimistic", 15_298),
             ("conditional", 5_145),
+            ("advisory", 16_200),
+            ("redis_lock", 2_284_922),
+            ("seat_rows", 46_398),
             ("unprotected", 14_304),
             ("lost_update", 14_712),
+            ("redis_lock_unfenced", 262_094),
+            ("redis_lock_token", 305_960),
         ];
-        assert_eq!(states, expected);
+        assert_eq!(states.as_slice(), expected.as_slice());
         assert_eq!(
             explore(StrategyKind::Pessimistic, LARGER, Limits::default())
                 .expect("it is modelled")
@@ -135,6 +147,7 @@ mod tests {
              client 2 is told ok, 2 of 1 seats taken",
         ];
         check_story(StrategyKind::LostUpdate, "never overbooked", &lost_update);
+        check_story(StrategyKind::RedisLockToken, "never overbooked", &["1. client 1 sends reserve"]);
         check_story(StrategyKind::LostUpdate, "seats conserved", &lost_update);
     }
 

@@ -80,6 +80,10 @@ fn sold_out_was_true<S: Strategy>(world: &World<S>) -> bool {
 
 /// Of the calls in flight, one does not wait for the others.
 fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
+    // A lock in Redis that nobody frees expires by itself.
+    if world.database.redis.owner.is_some() {
+        return true;
+    }
     let mut calls = world.calls().peekable();
     calls.peek().is_none()
         || calls.any(|(id, at)| at.step(id, &mut world.database.clone()) != Progress::Waits)

@@ -42,6 +42,10 @@ pub(crate) enum Step<S> {
     Expire {
         booking: CallId,
     },
+    /// The lock in Redis ends by its time to live, whatever its holder is doing.
+    LockExpires {
+        holder: CallId,
+    },
 }
 
 impl<S: Strategy> Step<S> {
@@ -70,6 +74,9 @@ impl<S: Strategy> Step<S> {
             if world.may_lose() && at != Call::BEGIN {
                 steps.push(Self::Crash { id });
             }
+        }
+        if let Some(holder) = world.database.redis.owner {
+            steps.push(Self::LockExpires { holder });
         }
         for (booking, row) in world.database.bookings() {
             if row.status == BookingStatus::Pending {
@@ -105,6 +112,7 @@ impl<S: Strategy> Step<S> {
             }
             Self::RunOut { booking } => done(world.database.run_out(booking))?,
             Self::Expire { booking } => done(world.database.expire(booking))?,
+            Self::LockExpires { .. } => world.database.redis.owner = None,
         }
         world.note_whether_full();
         Some(())
@@ -126,6 +134,7 @@ impl<S: Strategy> fmt::Display for Step<S> {
             Self::Cancel { client, .. } => write!(f, "client {} cancels its booking", client + 1),
             Self::RunOut { booking } => write!(f, "the hold written by {booking} runs out of time"),
             Self::Expire { booking } => write!(f, "the sweeper expires the hold written by {booking}"),
+            Self::LockExpires { holder } => write!(f, "the lock of {holder} expires under it"),
         }
     }
 }

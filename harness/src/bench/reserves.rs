@@ -22,6 +22,8 @@ use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
 /// Pauses between two questions after a 202.
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_MAX: Duration = Duration::from_millis(100);
+/// How long after the measured time a request may still be decided.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// Longest latency that is told apart, in microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
 
@@ -97,7 +99,7 @@ async fn live(
         }
         let slot = &order.slots[rng.random_range(0..order.slots.len())];
         let key = format!("{:x}-{number:x}-{request:x}", order.nonce);
-        let booked = book(&mut sender, slot, &key, end).await?;
+        let booked = book(&mut sender, slot, &key, end + DRAIN_MAX).await?;
         let answered = Instant::now();
         if sent < begin || answered >= end {
             continue;
@@ -121,8 +123,9 @@ async fn connect(target: SocketAddr) -> anyhow::Result<Sender> {
     Ok(sender)
 }
 
-/// `true`: the seat is taken. A request that was accepted is asked about until there is an answer or the time is over.
-async fn book(sender: &mut Sender, slot: &str, key: &str, end: Instant) -> anyhow::Result<bool> {
+/// `true`: the seat is taken. A request that was accepted is asked about until there is an answer, also after the measured time: it must
+/// not be left for the next cell to pay for.
+async fn book(sender: &mut Sender, slot: &str, key: &str, patience: Instant) -> anyhow::Result<bool> {
     let reserve = Request::post(format!("/v1/slots/{slot}/bookings"))
         .header("host", "slotproof")
         .header("content-type", "application/json")
@@ -130,7 +133,7 @@ async fn book(sender: &mut Sender, slot: &str, key: &str, end: Instant) -> anyho
         .body(Full::from(r#"{"seats":1}"#))?;
     let mut status = ask(sender, reserve).await?;
     let mut pause = POLL_FIRST;
-    while status == StatusCode::ACCEPTED && Instant::now() < end {
+    while status == StatusCode::ACCEPTED && Instant::now() < patience {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
         let question = Request::get(format!("/v1/slots/{slot}/bookings?seats=1"))

@@ -11,7 +11,7 @@
 //!
 //! **Fails when.** Anybody reserves without asking for the lock: it is an agreement, and the row knows nothing of it.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/advisory.rs`
 
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};

@@ -16,7 +16,7 @@
 //! **Fails when.** None known. Without Redis nobody can reserve (503 `unavailable`). A Redis that forgets makes tokens that are too low;
 //! they are refused, and the counter is lifted above what PostgreSQL has seen.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/redis_lock.rs`
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},

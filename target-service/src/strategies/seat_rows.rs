@@ -12,7 +12,7 @@
 //!
 //! **Fails when.** None known. Near the end clients lose tries to seats that are locked and come back.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/seat_rows.rs`
 
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};

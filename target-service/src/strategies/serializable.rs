@@ -12,7 +12,7 @@
 //! **Fails when.** Somebody reserves outside it at a lower level and without changing the row. Under contention a client can
 //! lose every try and be told `retry_later`.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/serializable.rs`
 
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};

@@ -9,7 +9,7 @@
 //!
 //! **Fails when.** The work takes longer than the lock lives.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/redis_lock_token.rs`
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@
 //!
 //! **Fails when.** The work takes longer than the lock lives: a pause of the process, a slow database, a short TTL.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/redis_lock_unfenced.rs`
 
 use std::time::Duration;
 

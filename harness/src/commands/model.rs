@@ -1,0 +1,122 @@
+//! `slotproof model`: explore the models of the strategies, every interleaving of a few clients.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use slotproof_models::{Expectation, Exploration, Limits, MODELLED, Size, explore};
+use slotproof_vocabulary::{StrategyKind, Verdict};
+
+use super::{Span, init_tracing};
+use crate::exit_code::{self, Code, UsageError};
+
+const EXAMPLES: &str = "Examples:
+  slotproof model
+      every model, two clients and one seat: what holds, what does not, and how many states were seen
+
+  slotproof model redis_lock_unfenced
+      how the lock expires under its holder, step by step: exit 1
+
+  slotproof model conditional --clients 3 --capacity 2";
+
+/// Arguments of `slotproof model`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The strategy or negative control [default: all that have a model]
+    strategy: Option<StrategyKind>,
+
+    /// Clients, each of which reserves one seat and may retry once.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    clients: u8,
+
+    /// Seats of the slot.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    capacity: u8,
+
+    /// States after which an exploration stops, undecided.
+    #[arg(long, default_value_t = Limits::default().states)]
+    states: usize,
+
+    /// Time after which an exploration stops, undecided.
+    #[arg(long, default_value = "120s")]
+    time: Span,
+}
+
+/// Without a name: exit 0 if every safe strategy is upheld and every negative control is violated. With one: its own verdict.
+pub(crate) fn exec(args: Args) -> Result<Code> {
+    init_tracing();
+    let size = Size { clients: args.clients, capacity: args.capacity };
+    let limits = Limits { states: args.states, time: args.time.0 };
+    if let Some(kind) = args.strategy {
+        let begun = Instant::now();
+        let explored = explore(kind, size, limits).ok_or_else(|| no_model(kind))?;
+        print(kind, &explored, begun);
+        return Ok(exit_code::of_verdict(verdict(&explored)));
+    }
+    let mut worst = Verdict::Upheld;
+    for kind in MODELLED {
+        let begun = Instant::now();
+        let Some(explored) = explore(kind, size, limits) else { continue };
+        let found = verdict(&explored);
+        let expected = if kind.is_negative_control() { Verdict::Violated } else { Verdict::Upheld };
+        println!(
+            "{:<20} {:<9} {:>9} states, depth {:>2}, {:>9.0} states/s{}",
+            kind.name(),
+            found.name(),
+            explored.unique_states,
+            explored.depth,
+            explored.unique_states as f64 / begun.elapsed().as_secs_f64(),
+            if found == expected { "" } else { "   not as it should be" },
+        );
+        worst = match (found == expected, found) {
+            (true, _) => worst,
+            (false, Verdict::Unknown) if worst == Verdict::Upheld => Verdict::Unknown,
+            (false, Verdict::Unknown) => worst,
+            (false, _) => Verdict::Violated,
+        };
+    }
+    Ok(exit_code::of_verdict(worst))
+}
+
+fn no_model(kind: StrategyKind) -> UsageError {
+    let names: Vec<&str> = MODELLED.iter().map(|kind| kind.name()).collect();
+    UsageError(format!("{kind} has no model yet; these have one: {}", names.join(", ")))
+}
+
+/// The worst of all properties.
+fn verdict(explored: &Exploration) -> Verdict {
+    let of = |verdict| explored.properties.iter().any(|property| property.verdict == verdict);
+    match (of(Verdict::Violated), of(Verdict::Unknown)) {
+        (true, _) => Verdict::Violated,
+        (false, true) => Verdict::Unknown,
+        (false, false) => Verdict::Upheld,
+    }
+}
+
+fn print(kind: StrategyKind, explored: &Exploration, begun: Instant) {
+    println!("{kind}: {}", kind.mechanism());
+    for property in &explored.properties {
+        let every = match property.expectation {
+            Expectation::Always => "in every state",
+            Expectation::Sometimes => "in some state ",
+        };
+        println!("  {:<9} {every}  {}", property.verdict.name(), property.name);
+    }
+    let first = explored
+        .properties
+        .iter()
+        .find_map(|property| property.counterexample.as_ref().map(|sentences| (property.name, sentences)));
+    if let Some((name, sentences)) = first {
+        println!("\nshortest way to break `{name}`:");
+        for sentence in sentences {
+            println!("  {sentence}");
+        }
+    }
+    println!(
+        "\n{} states, {} steps deep, {}, {:.1} s",
+        explored.unique_states,
+        explored.depth,
+        if explored.complete { "all that can be reached" } else { "stopped at a limit" },
+        begun.elapsed().as_secs_f64()
+    );
+}

@@ -1,0 +1,83 @@
+//! # advisory
+//!
+//! **Claim.** Never overbooks: whoever decides about a slot holds the lock of that name, and everyone else waits.
+//!
+//! **Mechanism.** `pg_advisory_xact_lock`, then a read in a statement of its own, then the write.
+//!
+//! **Fails when.** Anybody reserves without asking for the lock.
+//!
+//! **Service.** `target-service/src/strategies/advisory.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Advisory {
+    Lock,
+    Read,
+    Write,
+    Commit,
+    RollBack,
+}
+
+impl Strategy for Advisory {
+    const BEGIN: Self = Self::Lock;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Lock => "begins, and takes the lock of the slot's name",
+            Self::Read => "reads the slot's seats",
+            Self::Write => "writes the booking and takes the seat",
+            Self::Commit => "commits",
+            Self::RollBack => "rolls back, having found no seat",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Lock => lock(call, database),
+            Self::Read => read(database),
+            Self::Write => write(call, database),
+            Self::Commit => commit(call, database),
+            Self::RollBack => roll_back(call, database),
+        }
+    }
+}
+
+fn lock(call: CallId, database: &mut Database) -> Next<Advisory> {
+    match database.lock_name(call) {
+        true => Next::Goes(Advisory::Read),
+        false => Next::Waits,
+    }
+}
+
+fn read(database: &Database) -> Next<Advisory> {
+    match database.slot.available {
+        1.. => Next::Goes(Advisory::Write),
+        _ => Next::Goes(Advisory::RollBack),
+    }
+}
+
+fn write(call: CallId, database: &mut Database) -> Next<Advisory> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Nothing;
+    }
+    Next::Goes(Advisory::Commit)
+}
+
+fn commit(call: CallId, database: &mut Database) -> Next<Advisory> {
+    database.commit(call, database.slot.available - 1);
+    Next::Took
+}
+
+fn roll_back(call: CallId, database: &mut Database) -> Next<Advisory> {
+    database.rollback(call);
+    Next::Nothing
+}

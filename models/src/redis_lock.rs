@@ -1,0 +1,81 @@
+//! # redis_lock
+//!
+//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the fencing token that came with it.
+//!
+//! **Mechanism.** The lock's script gives out a token; the read takes note of the highest token that has written; the write demands
+//! that no other has written since, and that its own is higher. Release compares the owner before it deletes.
+//!
+//! **Fails when.** None known. `broken.rs` compares only what was written, as is usually advised, and overbooks.
+//!
+//! **Service.** `target-service/src/strategies/redis_lock.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RedisLock {
+    Acquire,
+    Read { token: u8 },
+    Write { token: u8, seen_fence: u8 },
+    Release { took: bool },
+}
+
+impl Strategy for RedisLock {
+    const BEGIN: Self = Self::Acquire;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Acquire => "takes the lock in Redis, with a fencing token",
+            Self::Read { .. } => "reads the slot's seats and the highest token that has written",
+            Self::Write { .. } => "writes the booking, if nobody has written under another token since",
+            Self::Release { .. } => "frees the lock, if it still holds it",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Acquire => acquire(call, database),
+            Self::Read { token } => read(token, database),
+            Self::Write { token, seen_fence } => write(token, seen_fence, call, database),
+            Self::Release { took } => release(took, call, database),
+        }
+    }
+}
+
+fn acquire(call: CallId, database: &mut Database) -> Next<RedisLock> {
+    if database.redis.owner.is_some() {
+        return Next::Waits;
+    }
+    database.redis.owner = Some(call);
+    database.redis.tokens += 1;
+    Next::Goes(RedisLock::Read { token: database.redis.tokens })
+}
+
+fn read(token: u8, database: &Database) -> Next<RedisLock> {
+    match database.slot.available {
+        1.. => Next::Goes(RedisLock::Write { token, seen_fence: database.slot.fence }),
+        _ => Next::Goes(RedisLock::Release { took: false }),
+    }
+}
+
+fn write(token: u8, seen_fence: u8, call: CallId, database: &mut Database) -> Next<RedisLock> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    let stale = database.slot.fence != seen_fence || database.slot.fence >= token;
+    if stale || database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Goes(RedisLock::Release { took: false });
+    }
+    database.slot.fence = token;
+    database.commit(call, database.slot.available - 1);
+    Next::Goes(RedisLock::Release { took: true })
+}
+
+fn release(took: bool, call: CallId, database: &mut Database) -> Next<RedisLock> {
+    database.redis.owner.take_if(|owner| *owner == call);
+    if took { Next::Took } else { Next::Nothing }
+}

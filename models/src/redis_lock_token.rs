@@ -1,0 +1,78 @@
+//! # redis_lock_token (negative control)
+//!
+//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//!
+//! **Mechanism.** The release compares the owner, which saves the lock of somebody else and not the seats.
+//! PostgreSQL cannot tell a write under an expired lock from any other.
+//!
+//! **Fails when.** The lock expires between the read and the write.
+//!
+//! **Service.** `target-service/src/strategies/negative_controls/redis_lock_token.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RedisLockToken {
+    Acquire,
+    Read,
+    Write,
+    Release { took: bool },
+}
+
+impl Strategy for RedisLockToken {
+    const BEGIN: Self = Self::Acquire;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Acquire => "takes the lock in Redis",
+            Self::Read => "reads the slot's seats",
+            Self::Write => "writes the booking, because a seat was free when it looked",
+            Self::Release { .. } => "frees the lock, if it still holds it",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Acquire => acquire(call, database),
+            Self::Read => read(database),
+            Self::Write => write(call, database),
+            Self::Release { took } => release(took, call, database),
+        }
+    }
+}
+
+fn acquire(call: CallId, database: &mut Database) -> Next<RedisLockToken> {
+    if database.redis.owner.is_some() {
+        return Next::Waits;
+    }
+    database.redis.owner = Some(call);
+    Next::Goes(RedisLockToken::Read)
+}
+
+fn read(database: &Database) -> Next<RedisLockToken> {
+    match database.slot.available {
+        1.. => Next::Goes(RedisLockToken::Write),
+        _ => Next::Goes(RedisLockToken::Release { took: false }),
+    }
+}
+
+fn write(call: CallId, database: &mut Database) -> Next<RedisLockToken> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Goes(RedisLockToken::Release { took: false });
+    }
+    database.commit(call, (database.slot.available - 1).max(0));
+    Next::Goes(RedisLockToken::Release { took: true })
+}
+
+fn release(took: bool, call: CallId, database: &mut Database) -> Next<RedisLockToken> {
+    database.redis.owner.take_if(|owner| *owner == call);
+    if took { Next::Took } else { Next::Nothing }
+}

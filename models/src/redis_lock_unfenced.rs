@@ -1,0 +1,78 @@
+//! # redis_lock_unfenced (negative control)
+//!
+//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//!
+//! **Mechanism.** The lock has no owner, and its release is a plain delete: whoever comes back late deletes the lock of somebody else.
+//! PostgreSQL cannot tell a write under an expired lock from any other.
+//!
+//! **Fails when.** The lock expires between the read and the write.
+//!
+//! **Service.** `target-service/src/strategies/negative_controls/redis_lock_unfenced.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RedisLockUnfenced {
+    Acquire,
+    Read,
+    Write,
+    Release { took: bool },
+}
+
+impl Strategy for RedisLockUnfenced {
+    const BEGIN: Self = Self::Acquire;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Acquire => "takes the lock in Redis",
+            Self::Read => "reads the slot's seats",
+            Self::Write => "writes the booking, because a seat was free when it looked",
+            Self::Release { .. } => "deletes the lock, whoever holds it",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Acquire => acquire(call, database),
+            Self::Read => read(database),
+            Self::Write => write(call, database),
+            Self::Release { took } => release(took, call, database),
+        }
+    }
+}
+
+fn acquire(call: CallId, database: &mut Database) -> Next<RedisLockUnfenced> {
+    if database.redis.owner.is_some() {
+        return Next::Waits;
+    }
+    database.redis.owner = Some(call);
+    Next::Goes(RedisLockUnfenced::Read)
+}
+
+fn read(database: &Database) -> Next<RedisLockUnfenced> {
+    match database.slot.available {
+        1.. => Next::Goes(RedisLockUnfenced::Write),
+        _ => Next::Goes(RedisLockUnfenced::Release { took: false }),
+    }
+}
+
+fn write(call: CallId, database: &mut Database) -> Next<RedisLockUnfenced> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Goes(RedisLockUnfenced::Release { took: false });
+    }
+    database.commit(call, (database.slot.available - 1).max(0));
+    Next::Goes(RedisLockUnfenced::Release { took: true })
+}
+
+fn release(took: bool, _call: CallId, database: &mut Database) -> Next<RedisLockUnfenced> {
+    database.redis.owner = None;
+    if took { Next::Took } else { Next::Nothing }
+}

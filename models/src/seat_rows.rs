@@ -1,0 +1,74 @@
+//! # seat_rows
+//!
+//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked row is passed over.
+//!
+//! **Mechanism.** Locks a free seat, passing over those that others have locked; the change of the slot is numbered last.
+//!
+//! **Fails when.** None known. A seat that is locked is not a seat that is sold: `sold_out` is said by the counter.
+//!
+//! **Service.** `target-service/src/strategies/seat_rows.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SeatRows {
+    Pick,
+    Write,
+    Commit,
+    RollBack,
+}
+
+impl Strategy for SeatRows {
+    const BEGIN: Self = Self::Pick;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Pick => "begins, and locks a free seat, passing over those that are locked",
+            Self::Write => "writes the booking and takes the seat",
+            Self::Commit => "commits",
+            Self::RollBack => "rolls back, having found no seat to lock",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Pick => pick(call, database),
+            Self::Write => write(call, database),
+            Self::Commit => commit(call, database),
+            Self::RollBack => roll_back(call, database),
+        }
+    }
+}
+
+fn pick(call: CallId, database: &mut Database) -> Next<SeatRows> {
+    match database.lock_a_free_seat(call) {
+        true => Next::Goes(SeatRows::Write),
+        false => Next::Goes(SeatRows::RollBack),
+    }
+}
+
+fn write(call: CallId, database: &mut Database) -> Next<SeatRows> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    if database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Nothing;
+    }
+    Next::Goes(SeatRows::Commit)
+}
+
+fn commit(call: CallId, database: &mut Database) -> Next<SeatRows> {
+    database.take_locked_seat(call);
+    database.commit(call, database.slot.available - 1);
+    Next::Took
+}
+
+fn roll_back(call: CallId, database: &mut Database) -> Next<SeatRows> {
+    database.rollback(call);
+    Next::Nothing
+}

@@ -1,0 +1,74 @@
+//! # serializable
+//!
+//! **Claim.** Never overbooks: the transaction takes effect as if it had run alone, or not at all.
+//!
+//! **Mechanism.** Reads in a snapshot; the update fails if the row has changed since. The first to update wins.
+//!
+//! **Fails when.** None known. Under contention a client can lose every try and be told `retry_later`.
+//!
+//! **Service.** `target-service/src/strategies/serializable.rs`
+
+use crate::{
+    database::{CallId, Database},
+    strategy::{Next, Strategy},
+};
+
+/// The steps of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Serializable {
+    Read,
+    Write { snapshot_version: u8 },
+    Commit,
+    RollBack,
+}
+
+impl Strategy for Serializable {
+    const BEGIN: Self = Self::Read;
+
+    fn point(self) -> &'static str {
+        match self {
+            Self::Read => "begins, and reads the slot's seats in its snapshot",
+            Self::Write { .. } => "writes the booking and takes the seat, if the row is as in its snapshot",
+            Self::Commit => "commits",
+            Self::RollBack => "rolls back, having found no seat",
+        }
+    }
+
+    fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
+        match self {
+            Self::Read => read(database),
+            Self::Write { snapshot_version } => write(snapshot_version, call, database),
+            Self::Commit => commit(call, database),
+            Self::RollBack => roll_back(call, database),
+        }
+    }
+}
+
+fn read(database: &Database) -> Next<Serializable> {
+    match database.slot.available {
+        1.. => Next::Goes(Serializable::Write { snapshot_version: database.slot.version }),
+        _ => Next::Goes(Serializable::RollBack),
+    }
+}
+
+/// Waits for whoever holds the row, and fails with 40001 if that one changed it.
+fn write(snapshot_version: u8, call: CallId, database: &mut Database) -> Next<Serializable> {
+    if !database.lock_slot(call) {
+        return Next::Waits;
+    }
+    if database.slot.version != snapshot_version || database.receipt(call.client).is_some() {
+        database.rollback(call);
+        return Next::Nothing;
+    }
+    Next::Goes(Serializable::Commit)
+}
+
+fn commit(call: CallId, database: &mut Database) -> Next<Serializable> {
+    database.commit(call, database.slot.available - 1);
+    Next::Took
+}
+
+fn roll_back(call: CallId, database: &mut Database) -> Next<Serializable> {
+    database.rollback(call);
+    Next::Nothing
+}
