@@ -20,7 +20,9 @@ use crate::run_directory::{LoadEnd, RunDirectory};
 /// How much longer than a hold the service may need to give its seats back, before they count as leaked.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// Events are announced within a second or two; after a broker was down, within its reconnect.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(15);
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(40);
+/// After so long without a sign an event is lost: longer than any connection takes to be made again.
+const ANNOUNCE_SILENCE: Duration = Duration::from_secs(20);
 /// A broker that was restarted is found again within seconds.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -67,11 +69,11 @@ pub(crate) async fn collect(
     let probed = probe(place, plan, prober, run).await?;
     settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
 
-    let waiting = if place.announces { Some(announce(&mut database, &slots).await?) } else { None };
-    let (audit, mut end) = read(&mut database, &slots).await?;
-    if let Some(waiting) = waiting {
-        end.announced = Some(announced(&mut database, &slots, waiting).await?);
-    }
+    let (audit, end) = if place.announces {
+        announced(&mut database, &slots).await?
+    } else {
+        read(&mut database, &slots, Announcements::Left).await?
+    };
     run.write_audit(&audit).map_err(CollectionError::Run)?;
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
     run.write_json("load.json", &LoadEnd { operations: operations + probed, prober })
@@ -110,34 +112,64 @@ async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> 
     }
 }
 
-/// Waits until every change has been announced and applied; answers with the number of those that were not in time.
-async fn announce(database: &mut PgConnection, slots: &[Uuid]) -> Result<u64, sqlx::Error> {
-    let deadline = Instant::now() + ANNOUNCE_WITHIN;
+/// Reads again and again until every change has been announced and applied. What is missing when nothing has waited in the outbox, and
+/// nothing has been applied, for a long time will not come any more.
+async fn announced(
+    database: &mut PgConnection,
+    slots: &[Uuid],
+) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
+    let begun = Instant::now();
+    let mut unchanged = (i64::MAX, Instant::now());
     loop {
-        let waiting: i64 = sqlx::query_scalar(
-            "
-            select greatest(
-                (select count(*) from outbox where slot_id = any($1)),
-                (select count(*) from booking_audit where slot_id = any($1)) * 2
-                    - (select count(*) from applied_events where slot_id = any($1)))
-            ",
-        )
-        .bind(slots)
-        .fetch_one(&mut *database)
-        .await?;
-        if waiting <= 0 || Instant::now() >= deadline {
-            return Ok(waiting.max(0).cast_unsigned());
+        let (in_outbox, missing) = waiting(database, slots).await?;
+        if (missing, in_outbox) != (unchanged.0, 0) {
+            unchanged = (missing, Instant::now());
+        }
+        let lost = missing > 0 && unchanged.1.elapsed() >= ANNOUNCE_SILENCE;
+        if missing == 0 || lost || begun.elapsed() >= ANNOUNCE_WITHIN {
+            let (audit, end) = read(database, slots, Announcements::Made { lost }).await?;
+            // A change that was committed meanwhile has yet to be announced.
+            let late = end.announced.as_ref().is_some_and(|announced| announced.waiting > 0);
+            if !late || begun.elapsed() >= ANNOUNCE_WITHIN {
+                return Ok((audit, end));
+            }
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
+/// Changes in the outbox, and changes that some consumer has not applied.
+async fn waiting(database: &mut PgConnection, slots: &[Uuid]) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(
+        "
+        select (select count(*) from outbox where slot_id = any($1)),
+            (select count(*) from booking_audit where slot_id = any($1)) * 2
+                - (select count(*) from applied_events
+                    join booking_audit using (doctor_id, slot_month, slot_id, slot_version) where slot_id = any($1))
+        ",
+    )
+    .bind(slots)
+    .fetch_one(database)
+    .await
+}
+
+/// Whether events are there to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announcements {
+    Left,
+    /// `lost`: what is missing will not come any more.
+    Made {
+        lost: bool,
+    },
+}
+
 /// What consumers made of the events of these slots, whose doctor is nobody else's.
-async fn announced(
+async fn applied(
     database: &mut PgConnection,
     slots: &[Uuid],
-    waiting: u64,
+    lost: bool,
 ) -> Result<Announced, CollectionError> {
+    let (_, missing) = waiting(database, slots).await?;
     let notices = sqlx::query(
         "
         select slot_id, slot_version, booking_id, status from notifications
@@ -173,7 +205,7 @@ async fn announced(
         })
     };
     Ok(Announced {
-        waiting,
+        waiting: if lost { 0 } else { missing.max(0).cast_unsigned() },
         notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
         counts: counts.iter().map(count).collect::<Result<_, _>>()?,
     })
@@ -214,6 +246,7 @@ fn append(part: &Path, whole: &Path) -> io::Result<()> {
 async fn read(
     database: &mut PgConnection,
     slots: &[Uuid],
+    announcements: Announcements,
 ) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
     let mut snapshot = database.begin_with("begin isolation level repeatable read read only").await?;
     let audit = sqlx::query(
@@ -241,11 +274,15 @@ async fn read(
     .bind(slots)
     .fetch_all(&mut *snapshot)
     .await?;
+    let announced = match announcements {
+        Announcements::Left => None,
+        Announcements::Made { lost } => Some(applied(&mut snapshot, slots, lost).await?),
+    };
     snapshot.rollback().await?;
     let end = EndState {
         slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
         bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
-        announced: None,
+        announced,
     };
     Ok((audit.iter().map(audit_record).collect::<Result<_, _>>()?, end))
 }

@@ -104,11 +104,14 @@ pub(crate) async fn inject(
     let mut ordered = faults.to_vec();
     ordered.sort_by_key(|fault| fault.at);
     let mut injected = Vec::new();
+    let mut killed = 0;
     for fault in ordered {
         sleep_until(begin + fault.at).await;
         let began_ms = begin.elapsed().as_millis() as u64;
         eprintln!("  fault: {fault}");
-        commit(fault.kind, environment, replicas).await.with_context(|| format!("inject {fault}"))?;
+        commit(fault.kind, environment, replicas, &mut killed)
+            .await
+            .with_context(|| format!("inject {fault}"))?;
         injected.push(Injected {
             fault: fault.to_string(),
             began_ms,
@@ -118,10 +121,17 @@ pub(crate) async fn inject(
     Ok(injected)
 }
 
-async fn commit(kind: FaultKind, environment: &mut Environment, replicas: &Replicas) -> Result<()> {
+/// `killed`: workers that were killed before.
+async fn commit(
+    kind: FaultKind,
+    environment: &mut Environment,
+    replicas: &Replicas,
+    killed: &mut usize,
+) -> Result<()> {
     match kind {
         FaultKind::KillWorker => {
-            let worker = replicas.worker_pids().next().context("this strategy has no worker processes")?;
+            let worker = replicas.worker_pids().nth(*killed).context("no worker process is left")?;
+            *killed += 1;
             guard::signal(worker, Signal::KILL);
         }
         FaultKind::PauseService(pause) => {

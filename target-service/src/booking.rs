@@ -63,7 +63,7 @@ pub(crate) struct Taken {
 pub(crate) enum Reserved {
     /// The seats are taken, by this request or by an earlier one with the same key.
     Booked(BookingBody),
-    /// Too few seats, in one snapshot taken during the call.
+    /// Too few seats, in one snapshot taken during the call; or during the first call with this key, where that left a receipt.
     SoldOut { slot_version: i64, available_seats: i32 },
     /// A worker will decide; whoever asks again by the same key is told.
     Accepted,

@@ -39,6 +39,8 @@ const SPREAD_SLOTS: usize = 1_000;
 const CONNECTIONS: u32 = 16;
 /// A hold outlives every cell, so that the sweeper has nothing to do.
 const HOLD: Duration = Duration::from_secs(3_600);
+/// PostgreSQL's own is a second.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(1_050);
 /// Numbers of connections with which pgbench is tried; the better one is the ceiling.
 const PGBENCH_CONNECTIONS: [u32; 2] = [16, 64];
 /// The strategy to which others are compared.
@@ -275,9 +277,12 @@ impl Bench<'_> {
         let cpu_ms = || (service.pids().map(sampling::cpu_ms).sum::<u64>(), sampling::cpu_ms(postgresql));
         let target = &service.targets()[0];
 
+        flush_statistics(target, &order.slots[0]).await?;
         let before = (Counters::read(database, target).await?, cpu_ms());
         let reserves = reserves::reserve(&order).await?;
-        let after = (Counters::read(database, target).await?, cpu_ms());
+        let cpu_after = cpu_ms();
+        flush_statistics(target, &order.slots[0]).await?;
+        let after = (Counters::read(database, target).await?, cpu_after);
 
         // Counters also saw the warm-up: so did all bookings, whose number is the database's.
         let all = (after.0.bookings - before.0.bookings).max(1.0);
@@ -363,6 +368,18 @@ impl Measurement {
     }
 }
 
+/// Makes every connection of the service's pool tell the database what it has counted: a backend does so at the end of a statement,
+/// if it has not done so for a second.
+async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
+    tokio::time::sleep(STATISTICS_INTERVAL).await;
+    let url = format!("{target}/v1/slots/{slot}");
+    let reads = (0..CONNECTIONS * 4).map(|_| reqwest::get(&url));
+    for read in futures::future::join_all(reads).await {
+        read?.bytes().await?;
+    }
+    Ok(())
+}
+
 /// What the database and the service count.
 struct Counters {
     bookings: f64,
@@ -382,6 +399,7 @@ impl Counters {
         )
         .fetch_one(database)
         .await?;
+        // The process that answers: what workers of a queue retry is not in it.
         let metrics = reqwest::get(format!("{target}/metrics")).await?.text().await?;
         let retries = metrics
             .lines()
@@ -455,7 +473,8 @@ impl BenchReport {
             text,
             "# What each strategy costs\n\nDurable reserves of one seat over HTTP, {} rounds of {} ms per cell, interleaved in random order (seed {}), one service \
              process with {CONNECTIONS} connections, load and servers on the same {} CPUs. Medians with bootstrap 95 % intervals over the rounds; \
-             ratios are medians of each round's ratio to `{BASE}`.\n",
+             ratios are medians of each round's ratio to `{BASE}`. Retries and rollbacks are per booking; CPU is of the service's processes and of PostgreSQL, \
+             RabbitMQ and Redis are not in it.\n",
             self.rounds, self.measured_ms, self.seed, environment.cpus,
         );
         let servers: Vec<_> =

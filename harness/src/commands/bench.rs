@@ -82,8 +82,9 @@ fn spec(args: StrategiesArgs) -> Result<BenchSpec, UsageError> {
     let clients = or(args.clients.clone(), &[64, 256], &[16, 64, 256, 1_024]);
     let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 });
     let measure = args.measure.map_or(Duration::from_secs(if args.quick { 1 } else { 2 }), |span| span.0);
-    if measure < Duration::from_millis(200) {
-        return Err(UsageError("--measure must be 200ms or more: shorter cells measure nothing".to_owned()));
+    if !(Duration::from_millis(200)..=Duration::from_secs(10)).contains(&measure) {
+        let reason = "--measure must be 200ms to 10s: shorter cells measure nothing, in longer ones the slots sell out";
+        return Err(UsageError(reason.to_owned()));
     }
     let strategies = match args.strategies.is_empty() {
         true => StrategyKind::SAFE.to_vec(),

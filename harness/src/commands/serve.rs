@@ -12,6 +12,9 @@ use slotproof_vocabulary::{ShownBy, StrategyKind};
 use super::{Span, Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code, UsageError};
 
+/// A message's time to live has 32 bits of milliseconds; this is well within.
+const HOLD_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 const EXAMPLES: &str = "Examples:
   slotproof serve --strategy conditional --database-url postgres://me@127.0.0.1/booking
       listens on 127.0.0.1:8080 and brings an empty database's schema up to date
@@ -86,6 +89,12 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     }
     if strategy.is_negative_control() {
         eprintln!("warning: {strategy} is a negative control: it is broken on purpose and will overbook");
+    }
+    if args.hold.ms() > HOLD_MAX_MS {
+        return Err(UsageError(
+            "--hold must not be longer than 30 days: RabbitMQ counts no longer".to_owned(),
+        )
+        .into());
     }
     if args.lock_ttl.ms() == 0 {
         return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()).into());

@@ -1,5 +1,7 @@
 //! Consumers of events: delivered at least once, applied once.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use lapin::{
     Connection,
@@ -15,6 +17,9 @@ use crate::lifecycle;
 
 /// Events that are applied in one transaction, if so many are there.
 const BATCH_MAX: u16 = 200;
+
+/// Before events that the database failed on are handed back.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What is done with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +66,49 @@ pub(super) async fn consume(
         let batch: Vec<Delivery> = batch.into_iter().collect::<lapin::Result<_>>()?;
         let (events, delivered) = parse(batch).await?;
         let Some(last) = delivered.last() else { continue };
-        let applied = match consumer {
-            Consumer::Notifications => notify(&pool, &events, redelivery).await,
-            Consumer::Analytics => count(&pool, &events, redelivery).await,
-            Consumer::Expiry => expire(&pool, &events).await,
-        };
-        match applied {
-            Ok(()) => last.acker.ack(BasicAckOptions { multiple: true }).await?,
-            Err(error) => {
-                tracing::warn!(%error, queue = consumer.queue(), "failed to apply events; they go back");
-                last.acker.nack(BasicNackOptions { multiple: true, requeue: true }).await?
+        match apply(&pool, consumer, &events, redelivery).await {
+            Ok(()) => {
+                last.acker.ack(BasicAckOptions { multiple: true }).await?;
             }
-        };
+            // The database refused the whole for one of them.
+            Err(error) if error.as_database_error().is_some() && events.len() > 1 => {
+                for (event, delivery) in events.iter().zip(&delivered) {
+                    let applied = apply(&pool, consumer, std::slice::from_ref(event), redelivery).await;
+                    settle(applied, delivery, consumer, false).await?;
+                }
+            }
+            failed => settle(failed, last, consumer, true).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn apply(
+    pool: &PgPool,
+    consumer: Consumer,
+    events: &[Event],
+    redelivery: Redelivery,
+) -> Result<(), sqlx::Error> {
+    match consumer {
+        Consumer::Notifications => notify(pool, events, redelivery).await,
+        Consumer::Analytics => count(pool, events, redelivery).await,
+        Consumer::Expiry => expire(pool, events).await,
+    }
+}
+
+/// What failed goes back, after a pause, so that a database that restarts does not send good events to the dead letters.
+async fn settle(
+    applied: Result<(), sqlx::Error>,
+    delivery: &Delivery,
+    consumer: Consumer,
+    multiple: bool,
+) -> Result<(), QueueError> {
+    if let Err(error) = applied {
+        tracing::warn!(%error, queue = consumer.queue(), "failed to apply events; they go back");
+        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        delivery.acker.nack(BasicNackOptions { multiple, requeue: true }).await?;
+    } else {
+        delivery.acker.ack(BasicAckOptions { multiple }).await?;
     }
     Ok(())
 }

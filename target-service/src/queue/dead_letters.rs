@@ -40,8 +40,8 @@ pub async fn list(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
     Ok(letters)
 }
 
-/// Sends each message to the queue in which it died, and takes it out of the dead letters when the broker has it there.
-/// Answers with what was sent.
+/// Sends each message to the queue in which it died, and takes it out of the dead letters when the broker has it there. A
+/// message whose queue is gone or unknown stays. Answers with what was sent.
 ///
 /// # Errors
 /// The broker's. What had been sent by then is gone from the dead letters, and the rest is still there.
@@ -59,7 +59,10 @@ pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
         let letter = letter(&message);
         match publish(&channel, "", &letter.queue, &message.delivery.data, persistent()).await?.await? {
             Confirmation::Ack(None) => {}
-            _ => return Err(QueueError::NotTaken(format!("the queue {} is gone", letter.queue))),
+            _ => {
+                tracing::warn!(queue = letter.queue, "a dead letter stays: no such queue takes it");
+                continue;
+            }
         }
         message.delivery.acker.ack(BasicAckOptions::default()).await?;
         replayed.push(letter);

@@ -13,6 +13,8 @@ use crate::booking::{ReserveError, Want};
 
 /// A broker that has not confirmed by then may have the message or not.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// How often an idle channel is looked at.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// AMQP's delivery mode 2.
 const PERSISTENT: u8 = 2;
 /// AMQP's priority of urgent messages, for people who look into the queue; the queue itself is what makes them urgent.
@@ -33,8 +35,14 @@ impl Publisher {
     pub(crate) async fn offer(self, connection: Connection) -> Result<(), QueueError> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        self.0.channel.send_replace(Some(channel));
-        self.0.lost.notified().await;
+        self.0.channel.send_replace(Some(channel.clone()));
+        // A failed publish says so at once; a broker that goes away while nobody publishes is noticed a little later.
+        while channel.status().connected() {
+            tokio::select! {
+                () = self.0.lost.notified() => {}
+                () = tokio::time::sleep(CHECK_EVERY) => {}
+            }
+        }
         self.0.channel.send_replace(None);
         Ok(())
     }

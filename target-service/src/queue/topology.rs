@@ -1,7 +1,7 @@
 //! Every exchange, queue and binding, in one place. Declaring them again changes nothing.
 //!
 //! ```text
-//! service ── booking.requests ────────────> worker      (5 failed deliveries, or not ours: booking.dead)
+//! service ── booking.requests ────────────> worker      (given back 5 times, or not ours: booking.dead)
 //!         └─ booking.requests.urgent ─────> worker, before the others
 //! relay ── (booking.events) ─┬─ notifications ─────────────> consumer   (same: booking.dead)
 //!                            ├─ analytics ─────────────────> consumer   (same: booking.dead)
@@ -26,7 +26,7 @@ pub(super) const ANALYTICS: &str = "analytics";
 pub(super) const EXPIRY: &str = "booking.expiry";
 pub(super) const DEAD: &str = "booking.dead";
 
-/// Deliveries after which a message is taken for poison.
+/// Times that a message may come back before it is taken for poison. A worker that dies gives back what it held, too.
 const DELIVERIES_MAX: i32 = 5;
 /// A hint that comes a little late finds the hold run out; one that came early would be for nothing.
 const EXPIRY_MARGIN_MS: i64 = 20;

@@ -8,7 +8,10 @@
 //!
 //! **Cost.** That of the path that was taken; `reserves_by_path_total` counts them.
 //!
-//! **Fails when.** None known. The paths may be mixed because each of them decides by the row as it is when it writes.
+//! **Fails when.** A client asks again, by `POST`, for what was answered with 202: the optimistic path may tell it `sold_out` while the
+//! worker still has the first request, and books it later; `GET` tells the truth. The paths may be mixed because each of
+//! them decides by the row as it is when it writes; `redis_lock` does not, so several regions are all or nothing, and the
+//! queue has to be empty when the policy changes.
 //!
 //! **Model.** None yet.
 

@@ -78,6 +78,7 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
         StrategyKind::SeatRows => tries(kind, pool, seat_rows::SeatRows),
         StrategyKind::RedisLock => Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl)),
         StrategyKind::Queue => Arc::new(queue::Queue { publisher }),
+        StrategyKind::Hybrid if policy.multi_region && redis.is_none() => return None,
         StrategyKind::Hybrid => Arc::new(hybrid::Hybrid {
             policy,
             high_value: Tries { kind, page: pessimistic::Pessimistic, pool: pool.clone() },

@@ -9,7 +9,7 @@
 //! **Cost.** A publish with its fsync, a decision with its fsync, and at least one more request to hear of it. In return a
 //! peak is a longer queue and not a heap of open transactions: only workers write to slots.
 //!
-//! **Fails when.** None known. Without the broker nobody can reserve (503 `unavailable`); a confirm that is lost leaves the client
+//! **Fails when.** None known. A key that was refused stays refused: who wants to try again takes another one. Without the broker nobody can reserve (503 `unavailable`); a confirm that is lost leaves the client
 //! in doubt, and the receipt resolves it.
 //!
 //! **Model.** None yet.

@@ -20,6 +20,7 @@
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
     time::Duration,
 };
 
@@ -66,14 +67,49 @@ pub(crate) struct RedisLock {
 
 struct Scripts {
     acquire: Script,
-    release: Script,
+    release: Arc<Script>,
     lift: Script,
 }
 
-/// A lock that was held when it was taken; it may have expired since.
+/// A lock that was held when it was taken; it may have expired since. Dropping it frees it too: a client that goes away takes
+/// its request with it, and must not leave the slot locked.
 struct Held {
-    owner: String,
     fence: i64,
+    lock: Option<Lock>,
+}
+
+struct Lock {
+    redis: ConnectionManager,
+    release: Arc<Script>,
+    key: String,
+    owner: String,
+}
+
+impl Held {
+    async fn free(mut self) {
+        if let Some(lock) = self.lock.take() {
+            lock.free().await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            tokio::spawn(lock.free());
+        }
+    }
+}
+
+impl Lock {
+    /// A lock that cannot be freed expires.
+    async fn free(mut self) {
+        let freed: redis::RedisResult<i64> =
+            self.release.key(&self.key).arg(&self.owner).invoke_async(&mut self.redis).await;
+        if let Err(error) = freed {
+            tracing::debug!(%error, "failed to free a lock; it will expire");
+        }
+    }
 }
 
 /// A connection that is made when it is first used, and again whenever it is lost.
@@ -89,8 +125,11 @@ pub(crate) fn connect(url: &str) -> redis::RedisResult<ConnectionManager> {
 
 impl RedisLock {
     pub(crate) fn new(pool: PgPool, redis: ConnectionManager, ttl: Duration) -> Self {
-        let scripts =
-            Scripts { acquire: Script::new(ACQUIRE), release: Script::new(RELEASE), lift: Script::new(LIFT) };
+        let scripts = Scripts {
+            acquire: Script::new(ACQUIRE),
+            release: Arc::new(Script::new(RELEASE)),
+            lift: Script::new(LIFT),
+        };
         Self { pool, redis, ttl, gates: (0..GATES).map(|_| Mutex::new(())).collect(), scripts }
     }
 
@@ -112,21 +151,13 @@ impl RedisLock {
             .invoke_async(&mut self.redis.clone())
             .await
             .map_err(unavailable)?;
-        Ok((fence > 0).then_some(Held { owner, fence }))
-    }
-
-    /// A lock that cannot be freed expires.
-    async fn release(&self, slot: SlotId, held: &Held) {
-        let released: redis::RedisResult<i64> = self
-            .scripts
-            .release
-            .key(lock_key(slot))
-            .arg(&held.owner)
-            .invoke_async(&mut self.redis.clone())
-            .await;
-        if let Err(error) = released {
-            tracing::debug!(%error, "failed to free a lock; it will expire");
-        }
+        let lock = || Lock {
+            redis: self.redis.clone(),
+            release: Arc::clone(&self.scripts.release),
+            key: lock_key(slot),
+            owner,
+        };
+        Ok((fence > 0).then(|| Held { fence, lock: Some(lock()) }))
     }
 
     /// Redis has forgotten tokens that PostgreSQL has seen.
@@ -187,7 +218,7 @@ impl Strategy for RedisLock {
                 tokio::time::sleep(pause_before(polled)).await;
             };
             let decided = self.decide(want, &held).await;
-            self.release(want.slot, &held).await;
+            held.free().await;
             decided
         })
         .await

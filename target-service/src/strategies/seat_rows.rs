@@ -10,7 +10,7 @@
 //! changes is a row lock again, taken last and held for one round trip and the commit's fsync. Without an order of changes per
 //! slot seat rows are much faster (8 times was measured), and nobody can check them.
 //!
-//! **Fails when.** None known. Near the end clients lose tries to seats that are locked and come back.
+//! **Fails when.** A slot was made or sold under another strategy, which knows no seat rows: then counter and rows disagree. Near the end clients lose tries to seats that are locked and come back.
 //!
 //! **Model.** `models/src/seat_rows.rs`
 

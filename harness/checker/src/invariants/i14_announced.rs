@@ -48,7 +48,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         check_counts(audit, announced, &mut count);
     }
     let finding = count.finding(
-        |examined| format!("each of {examined} committed changes was announced once, and nothing else was"),
+        |_| format!("each of {} committed changes was announced once, and nothing else was", audit.len()),
         |violations, examined| format!("{violations} of {examined} announcements and counts are wrong"),
     );
     if announced.waiting > 0 && finding.verdict != Verdict::Violated {
