@@ -277,7 +277,6 @@ impl Bench<'_> {
         let cpu_ms = || (service.pids().map(sampling::cpu_ms).sum::<u64>(), sampling::cpu_ms(postgresql));
         let target = &service.targets()[0];
 
-        flush_statistics(target, &order.slots[0]).await?;
         let before = (Counters::read(database, target).await?, cpu_ms());
         let reserves = reserves::reserve(&order).await?;
         let cpu_after = cpu_ms();
