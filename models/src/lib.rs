@@ -147,7 +147,22 @@ mod tests {
              client 2 is told ok, 2 of 1 seats taken",
         ];
         check_story(StrategyKind::LostUpdate, "never overbooked", &lost_update);
-        check_story(StrategyKind::RedisLockToken, "never overbooked", &["1. client 1 sends reserve"]);
+        check_story(
+            StrategyKind::RedisLockToken,
+            "never overbooked",
+            &[
+                "1. client 1 sends reserve",
+                "2. client 2 sends reserve",
+                "3. client 1's call takes the lock in Redis",
+                "4. client 1's call reads the slot's seats",
+                "5. the lock of client 1's call expires under it",
+                "6. client 2's call takes the lock in Redis",
+                "7. client 2's call reads the slot's seats",
+                "8. client 1's call writes the booking, because a seat was free when it looked: \
+                 1 of 1 seats taken, 0 said to be free",
+                "9. client 2's call writes the booking, because a seat was free when it looked: 2 of 1 seats taken",
+            ],
+        );
         check_story(StrategyKind::LostUpdate, "seats conserved", &lost_update);
     }
 
