@@ -8,3 +8,4 @@ mod native;
 mod queue;
 mod runs;
 mod stack;
+mod strategies;

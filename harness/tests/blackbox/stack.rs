@@ -97,7 +97,7 @@ fn shared_stack() -> &'static Endpoints {
 }
 
 /// The queues of the broker belong to whoever holds this: services on databases of their own would decide each other's requests.
-async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
+pub(crate) async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
     static BROKER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     BROKER.lock().await
 }
