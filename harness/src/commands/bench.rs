@@ -14,7 +14,7 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof bench strategies --quick
-      every safe strategy on one hot slot and on 1,000, by 64 and 256 clients, in about five minutes
+      every safe strategy on one hot slot and on 1,000, by 64 and 256 clients, in about six minutes
 
   slotproof bench strategies --strategies pessimistic,conditional,grouped --clients 256 --rounds 9
       three of them, with narrower intervals";
