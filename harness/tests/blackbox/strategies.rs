@@ -41,6 +41,21 @@ async fn rows(database: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(database).await.expect("rows")
 }
 
+/// A batch that miscounts is refused by the database's constraint and decided one by one, rightly: only the counters tell.
+#[tokio::test]
+async fn requests_that_wait_together_are_decided_together() {
+    let service = Service::start("grouped", "1m").await;
+    let slot = service.slot(10).await;
+    let keys: Vec<String> = (0..60).map(|n| format!("key-{n}")).collect();
+    let statuses =
+        join_all(keys.iter().map(async |key| service.reserve(&slot, 1, key).await.status().as_u16())).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 10);
+    let metrics = service.get("/metrics").await.text().await.expect("text");
+    let shared =
+        metrics.lines().find_map(|line| line.strip_prefix("grouped_requests_total ")?.parse::<u32>().ok());
+    assert!(shared.is_some_and(|shared| shared >= 20), "{shared:?} of 60 shared a transaction");
+}
+
 #[tokio::test]
 async fn a_request_that_the_database_refuses_takes_no_other_of_its_batch_with_it() {
     let (service, mut database) = grouped_with_poison("", "raise exception 'no such patient';").await;
