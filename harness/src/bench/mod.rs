@@ -1,6 +1,7 @@
 //! Benches: the same work by several means, interleaved in random order over rounds, as ratios with intervals.
 
 pub(crate) mod pgbench;
+pub(crate) mod report;
 pub(crate) mod reserves;
 pub(crate) mod statistics;
 pub(crate) mod strategies;

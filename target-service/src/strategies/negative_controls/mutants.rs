@@ -402,115 +402,71 @@ impl Strategy for RaceIsSoldOut {
     }
 }
 
+/// A change of a booking's status: from which, to which, and what becomes of the slot's row. Doctor, month, booking.
+macro_rules! change {
+    (from $from:literal, to $to:literal, slot $slot:literal) => {
+        concat!(
+            "with before as (
+                select status from bookings
+                where doctor_id = $1 and slot_month = $2 and booking_id = $3 and status in (", $from, ")
+                for no key update
+            ), booking as (
+                update bookings set status = '", $to, "', expires_at = null from before
+                where doctor_id = $1 and slot_month = $2 and booking_id = $3
+                returning slot_id, seats, before.status as from_status
+            ), slot as (
+                update appointment_slots slot set ", $slot, ", version = version + 1
+                from booking
+                where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
+                returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
+            ), audit as (
+                insert into booking_audit
+                    (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
+                select $1, $2, slot_id, version, $3, from_status, '", $to, "', seats, available_seats from slot
+            ), event as (
+                insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
+            )
+            select version from slot"
+        )
+    };
+}
+
+async fn change(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql)
+        .bind(booking.doctor().0.cast_signed())
+        .bind(booking.month().first_day())
+        .bind(booking.as_uuid())
+        .execute(pool)
+        .await
+        .map(|_| ())
+}
+
 /// M10, `cancel_twice`. No `where status =` guards the cancel, so a client that repeats it gives its seats back again
 /// (hoangdaochuz/booking#43).
 pub(crate) async fn cancel_twice(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
-    cancel_by(
-        pool,
-        booking,
-        "
-        with before as (
-            select status from bookings
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3 and status in ('pending', 'confirmed', 'cancelled')
-            for no key update
-        ), booking as (
-            update bookings set status = 'cancelled', expires_at = null from before
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3
-            returning slot_id, seats, before.status as from_status
-        ), slot as (
-            update appointment_slots slot
-            set available_seats = least(available_seats + booking.seats, capacity), version = version + 1
-            from booking
-            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
-            returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
-        ), audit as (
-            insert into booking_audit
-                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
-            select $1, $2, slot_id, version, $3, from_status, 'cancelled', seats, available_seats from slot
-        ), event as (
-            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
-        )
-        select version from slot
-        ",
-    )
-    .await
+    const SQL: &str = change!(
+        from "'pending', 'confirmed', 'cancelled'", to "cancelled",
+        slot "available_seats = least(available_seats + booking.seats, capacity)"
+    );
+    change(pool, booking, SQL).await?;
+    // The answer is read by the same code as everywhere.
+    lifecycle::cancel(pool, booking).await
 }
 
 /// M11, `cancel_leaks`. The booking is cancelled and its seats are forgotten (pretix#1405, Hi.Events PR 468).
 pub(crate) async fn cancel_leaks(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
-    cancel_by(
-        pool,
-        booking,
-        "
-        with before as (
-            select status from bookings
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3 and status in ('pending', 'confirmed')
-            for no key update
-        ), booking as (
-            update bookings set status = 'cancelled', expires_at = null from before
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3
-            returning slot_id, seats, before.status as from_status
-        ), slot as (
-            update appointment_slots slot set version = version + 1
-            from booking
-            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
-            returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
-        ), audit as (
-            insert into booking_audit
-                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
-            select $1, $2, slot_id, version, $3, from_status, 'cancelled', seats, available_seats from slot
-        ), event as (
-            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
-        )
-        select version from slot
-        ",
-    )
-    .await
-}
-
-/// Whatever the statement did, the answer is read afterwards, and by the same code as everywhere.
-async fn cancel_by(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<Changed, sqlx::Error> {
-    change_by(pool, booking, sql).await?;
+    const SQL: &str =
+        change!(from "'pending', 'confirmed'", to "cancelled", slot "available_seats = available_seats");
+    change(pool, booking, SQL).await?;
     lifecycle::cancel(pool, booking).await
-}
-
-async fn change_by(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<(), sqlx::Error> {
-    let doctor_id = booking.doctor().0.cast_signed();
-    let slot_month = booking.month().first_day();
-    sqlx::query(sql).bind(doctor_id).bind(slot_month).bind(booking.as_uuid()).execute(pool).await.map(|_| ())
 }
 
 /// M12, `late_confirm`. The payment arrives after the hold ran out and its seats were sold again, and is honoured
 /// (events-made-easy#496, WooCommerce#24009).
 pub(crate) async fn late_confirm(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
-    change_by(
-        pool,
-        booking,
-        "
-        with before as (
-            select status from bookings
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3 and status in ('pending', 'expired')
-            for no key update
-        ), booking as (
-            update bookings set status = 'confirmed', expires_at = null from before
-            where doctor_id = $1 and slot_month = $2 and booking_id = $3
-            returning slot_id, seats, before.status as from_status
-        ), slot as (
-            update appointment_slots slot set version = version + 1
-            from booking
-            where slot.doctor_id = $1 and slot.slot_month = $2 and slot.slot_id = booking.slot_id
-            returning slot.slot_id, slot.version, slot.available_seats, booking.seats, booking.from_status
-        ), audit as (
-            insert into booking_audit
-                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
-            select $1, $2, slot_id, version, $3, from_status, 'confirmed', seats, available_seats from slot
-        ), event as (
-            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
-        )
-        select version from slot
-        ",
-    )
-    .await?;
+    const SQL: &str =
+        change!(from "'pending', 'expired'", to "confirmed", slot "available_seats = available_seats");
+    change(pool, booking, SQL).await?;
     lifecycle::confirm(pool, booking).await
 }
 
