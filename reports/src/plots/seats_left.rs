@@ -23,8 +23,8 @@ const STROKES: [Stroke; RunReport::SEATS_SERIES_MAX] = [
 ];
 const CAPACITY: Stroke = Stroke::new(Ink::Muted, Dash::Dashed, 3);
 const ZERO: Stroke = Stroke::new(Ink::Text, Dash::Solid, 3);
-/// Characters of a slot's name that fit beside a point: a UUID does.
-const SLOT_CHARACTERS_MAX: usize = 40;
+/// Characters of a slot's name that fit beside a point: the last ones, in which ids differ.
+const SLOT_CHARACTERS_MAX: usize = 12;
 
 /// A series and its points as they are drawn: (second, seats left).
 type Drawn<'a> = (&'a SeatsSeries, Vec<(f64, f64)>);
@@ -172,14 +172,15 @@ fn capacities(canvas: &mut Canvas<'_, '_>, slots: &[Drawn<'_>]) -> Result<(), Pl
 
 /// The worst instant of all slots that were overbooked.
 struct Worst<'a> {
-    slot: &'a str,
+    slot: Option<&'a str>,
     second: f64,
     seats: f64,
 }
 
 fn worst<'a>(slots: &[Drawn<'a>]) -> Option<Worst<'a>> {
     let named = |(series, points): &Drawn<'a>| {
-        let slot = series.slot.as_str();
+        // One slot needs no name: the legend has it.
+        let slot = (slots.len() > 1).then_some(series.slot.as_str());
         points
             .iter()
             .map(|(second, seats)| Worst { slot, second: *second, seats: *seats })
@@ -193,8 +194,8 @@ fn worst<'a>(slots: &[Drawn<'a>]) -> Option<Worst<'a>> {
 fn name(canvas: &mut Canvas<'_, '_>, worst: &Worst<'_>, floor: f64, last_s: f64) -> Result<(), PlotError> {
     let &Worst { slot, second, seats } = worst;
     canvas.mark(&[(second, seats)], Ink::Vermillion, Marker::Square)?;
-    let slot: String = slot.chars().take(SLOT_CHARACTERS_MAX).collect();
-    let text = format!("{} too many in {slot} at {second:.2} s", quantity::count(-seats as u64));
+    let slot = slot.map_or_else(String::new, |slot| format!(" in {}", tail(slot)));
+    let text = format!("{} too many{slot} at {second:.2} s", quantity::count(-seats as u64));
     let (side, (far, far_side)) = if second > last_s / 2.0 {
         (Side::Right, (0.01 * last_s, Side::Left))
     } else {
@@ -202,6 +203,13 @@ fn name(canvas: &mut Canvas<'_, '_>, worst: &Worst<'_>, floor: f64, last_s: f64)
     };
     canvas.say(&text, (second, seats), side, -28)?;
     canvas.say("overbooked", (far, floor), far_side, 24)
+}
+
+fn tail(slot: &str) -> String {
+    match slot.chars().count().saturating_sub(SLOT_CHARACTERS_MAX) {
+        0 => slot.to_owned(),
+        cut => format!("…{}", slot.chars().skip(cut).collect::<String>()),
+    }
 }
 
 #[cfg(test)]
@@ -218,5 +226,11 @@ mod tests {
     #[test]
     fn a_value_holds_until_the_next() {
         assert_eq!(steps(&[(0.0, 5.0), (2.0, 4.0)], 3.0), [(0.0, 5.0), (2.0, 5.0), (2.0, 4.0), (3.0, 4.0)]);
+    }
+
+    #[test]
+    fn of_a_long_name_the_end_is_shown() {
+        assert_eq!(tail("00000001-0142-8100-8aaf-507f18cbbd5f"), "…507f18cbbd5f");
+        assert_eq!(tail("monday-9"), "monday-9");
     }
 }

@@ -139,5 +139,5 @@ fn a_negative_number_of_seats_is_called_what_it_is() {
     report.seats[0].points = vec![(0.0, 1_000), (400.0, 0), (401.0, -1), (402.0, 0)];
     report.verdict.verdict = Verdict::Violated;
     let html = check(&report);
-    assert!(html.contains("overbooked") && html.contains("1 too many in"));
+    assert!(html.contains("overbooked") && html.contains("1 too many at 0.40 s"));
 }
