@@ -30,25 +30,32 @@ pub enum QueueError {
     NotTaken(String),
 }
 
+/// Something that needs a connection for as long as the process runs.
+pub(super) struct Duty {
+    /// For logs, and for people who look at the broker.
+    pub(super) name: String,
+    pub(super) url: String,
+    /// How long a hold lasts: the topology depends on it.
+    pub(super) hold_ms: i64,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
 /// Does `work` on a connection; when that ends, pauses and begins anew on another one, until told to stop.
-pub(crate) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
-    url: String,
-    duty: String,
-    hold_ms: i64,
-    mut stopping: watch::Receiver<bool>,
+pub(super) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
+    Duty { name, url, hold_ms, mut stopping }: Duty,
     mut work: impl FnMut(Connection) -> W,
 ) {
     let mut pause = PAUSE_FIRST;
     loop {
         let once = async {
-            let connection = connect(&url, &duty, hold_ms).await?;
+            let connection = connect(&url, &name, hold_ms).await?;
             pause = PAUSE_FIRST;
             work(connection).await
         };
         tokio::select! {
             ended = once => match ended {
-                Ok(()) => tracing::info!(duty, "the connection to RabbitMQ was closed; will connect again"),
-                Err(error) => tracing::warn!(%error, duty, "will begin anew"),
+                Ok(()) => tracing::info!(duty = name, "the connection to RabbitMQ was closed; will connect again"),
+                Err(error) => tracing::warn!(%error, duty = name, "will begin anew"),
             },
             _ = stopping.wait_for(|stop| *stop) => return,
         }

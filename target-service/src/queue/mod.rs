@@ -15,7 +15,7 @@ mod worker;
 pub use connection::QueueError;
 pub(crate) use publisher::Publisher;
 
-use connection::keep_connected;
+use connection::{Duty, keep_connected};
 use consumers::Consumer;
 
 use serde::{Deserialize, Serialize};
@@ -80,33 +80,30 @@ pub(crate) fn start(
     stopping: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let kept = |duty: &str| (url.to_owned(), duty.to_owned(), duties.hold_ms, stopping.clone(), pool.clone());
+    let duty = |name: &str| Duty {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        hold_ms: duties.hold_ms,
+        stopping: stopping.clone(),
+    };
 
-    let (url_, duty, hold_ms, stop, _) = kept("publisher");
-    let publisher = publisher.clone();
-    tasks.spawn(keep_connected(url_, duty, hold_ms, stop, move |connection| {
-        publisher.clone().offer(connection)
-    }));
-
+    let offering = publisher.clone();
+    tasks.spawn(keep_connected(duty("publisher"), move |connection| offering.clone().offer(connection)));
     for number in 0..duties.workers {
-        let (url, duty, hold_ms, stop, pool) = kept(&format!("worker {number}"));
-        tasks.spawn(keep_connected(url, duty, hold_ms, stop, move |connection| {
-            worker::work(connection, pool.clone())
-        }));
+        let pool = pool.clone();
+        let duty = duty(&format!("worker {number}"));
+        tasks.spawn(keep_connected(duty, move |connection| worker::work(connection, pool.clone())));
     }
-
     if duties.announcements == Announcements::Left {
         return tasks;
     }
-    let (url_, duty, hold_ms, stop, pool_) = kept("relay");
-    tasks.spawn(keep_connected(url_, duty, hold_ms, stop, move |connection| {
-        relay::relay(connection, pool_.clone())
-    }));
 
+    let relaying = pool.clone();
+    tasks.spawn(keep_connected(duty("relay"), move |connection| relay::relay(connection, relaying.clone())));
     for consumer in Consumer::ALL {
-        let (url, duty, hold_ms, stop, pool) = kept(consumer.queue());
+        let pool = pool.clone();
         let redelivery = duties.redelivery;
-        tasks.spawn(keep_connected(url, duty, hold_ms, stop, move |connection| {
+        tasks.spawn(keep_connected(duty(consumer.queue()), move |connection| {
             consumers::consume(connection, pool.clone(), consumer, redelivery)
         }));
     }
