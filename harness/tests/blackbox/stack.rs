@@ -106,6 +106,9 @@ pub(crate) async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
 pub(crate) struct Service {
     _process: Process,
     _broker: Option<tokio::sync::MutexGuard<'static, ()>>,
+    /// Put before every key. What a service that has ended left in the broker's queues is decided by the next one, whose database
+    /// must not take it for a request of its own test.
+    nonce: String,
     pub(crate) target: String,
     pub(crate) http: reqwest::Client,
 }
@@ -125,7 +128,8 @@ impl Service {
             held = Some(broker().await);
             variables.push(("SLOTPROOF_AMQP_URL", endpoints.amqp_url.as_str()));
         }
-        let service = Self { _broker: held, ..Self::start_with(strategy, &variables).await };
+        let nonce = if held.is_some() { uuid::Uuid::new_v4().simple().to_string() } else { String::new() };
+        let service = Self { _broker: held, nonce, ..Self::start_with(strategy, &variables).await };
         eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
         service
     }
@@ -140,7 +144,7 @@ impl Service {
         BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self { _process: process, _broker: None, target, http: reqwest::Client::new() }
+        Self { _process: process, _broker: None, nonce: String::new(), target, http: reqwest::Client::new() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -168,6 +172,7 @@ impl Service {
 
     /// Reserves, and waits for the decision of a request that was accepted.
     pub(crate) async fn reserve(&self, slot: &SlotBody, seats: i64, key: &str) -> reqwest::Response {
+        let key = &format!("{}{key}", self.nonce);
         let request = self.http.post(self.url(&format!("/v1/slots/{}/bookings", slot.id)));
         let request = request.header("idempotency-key", key).json(&json!({"seats": seats}));
         let mut answer = request.send().await.expect("an answer");
