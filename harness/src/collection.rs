@@ -8,9 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use slotproof_scenarios::{Client, Site, clock, recorder::HistoryWriter};
+use slotproof_scenarios::{
+    Board, Client, Patience, Site, clock,
+    recorder::{Outputs, Writer},
+};
 use slotproof_vocabulary::{
-    Announced, AuditRecord, BookingRow, EndState, Notice, Outcome, Plan, SlotRow, StatusCount,
+    Announced, AuditRecord, BookingRow, EndState, LoadTotals, Notice, Plan, SlotRow, StatusCount,
+    plan::Sockets,
 };
 use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
@@ -57,17 +61,17 @@ pub(crate) struct Place<'a> {
 pub(crate) async fn collect(
     place: &Place<'_>,
     plan: &Plan,
-    operations: u64,
+    mut load: LoadTotals,
     run: &RunDirectory,
 ) -> Result<(), CollectionError> {
     let mut database = PgConnection::connect(place.database_url).await?;
     let slots: Vec<Uuid> = place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
     ready(place.targets).await;
-    settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
+    settle(&mut database, &slots, plan.hold.0).await?;
 
-    let prober = u64::from(plan.clients);
-    let probed = probe(place, plan, prober, run).await?;
-    settle(&mut database, &slots, Duration::from_millis(plan.hold_ms)).await?;
+    let prober = u64::from(plan.clients());
+    load.operations += probe(place, plan, prober, run).await?;
+    settle(&mut database, &slots, plan.hold.0).await?;
 
     let (audit, end) = if place.announces {
         announced(&mut database, &slots).await?
@@ -76,8 +80,7 @@ pub(crate) async fn collect(
     };
     run.write_audit(&audit).map_err(CollectionError::Run)?;
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
-    run.write_json("load.json", &LoadEnd { operations: operations + probed, prober })
-        .map_err(CollectionError::Run)
+    run.write_json("load.json", &LoadEnd { load, prober }).map_err(CollectionError::Run)
 }
 
 /// Waits until every replica says that it can take requests again, which one whose broker went away cannot. One that never does
@@ -219,19 +222,25 @@ async fn probe(
     run: &RunDirectory,
 ) -> Result<u64, CollectionError> {
     let path = run.file("probe.jsonl.zst");
-    let (writer, recorder) = HistoryWriter::create(&path)?;
-    let nonce = format!("probe-{}", Uuid::new_v4().simple());
-    let site = Site::new(place.targets.to_vec(), nonce, Duration::from_millis(plan.timeout_ms))?;
-    let mut client = Client::new(Arc::new(site), recorder, prober, prober + 1);
-    for slot in place.slots.iter().take(PROBES_MAX) {
+    let outputs = Outputs { history: Some(path.clone()), latency: None };
+    let (writer, recorder) = Writer::create(outputs)?;
+    let site = Arc::new(Site {
+        targets: place.targets.to_vec(),
+        slots: place.slots.iter().take(PROBES_MAX).cloned().collect(),
+        run: format!("probe-{}", Uuid::new_v4().simple()),
+        patience: Patience { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
+        board: Board::new(place.slots.len(), plan.capacity),
+        sockets: Sockets::Shared,
+    });
+    let mut client = Client::new(Arc::clone(&site), site.connect()?, recorder, prober, prober + 1);
+    for slot in 0..site.slots.len() {
         client.read(slot, clock::now_ns()).await;
         let told = client.reserve(slot, 1, clock::now_ns()).await;
-        if let (Outcome::Ok, Some(booking)) = (told.outcome, told.booking) {
-            client.cancel(slot, &booking, clock::now_ns()).await;
+        if let Some(mut held) = told.held {
+            client.cancel(&mut held, clock::now_ns()).await;
         }
     }
-    client.finish().await;
-    let probed = writer.finish()?;
+    let probed = writer.finish().await?;
     append(&path, &run.history())?;
     Ok(probed)
 }

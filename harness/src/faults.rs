@@ -5,13 +5,13 @@ use std::{fmt, str::FromStr, time::Duration};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde::Serialize;
+use slotproof_vocabulary::Span;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
 use crate::{
-    commands::Span,
     environment::{Environment, guard},
     replicas::Replicas,
 };

@@ -38,8 +38,9 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         capacity: plan.capacity.into(),
         audit: run.read_audit()?,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
-        prober: load.map(|load| load.prober),
-        expectations: plan.scenario.expectations().to_vec(),
+        prober: load.as_ref().map(|end| end.prober),
+        expectations: plan.expectations(),
+        load: load.map(|end| end.load),
     };
     case.validate().map_err(|error| UsageError(format!("the run is damaged: {error}")))?;
     Ok((plan, case))
@@ -62,8 +63,8 @@ fn history(run: &RunDirectory, load: Option<&LoadEnd>) -> Result<History> {
     Ok(match load {
         _ if history.cut_off.is_some() => history,
         None => history.cut("the load did not end in order"),
-        Some(load) if load.operations != read => {
-            history.cut(&format!("{} operations were recorded", load.operations))
+        Some(end) if end.load.operations != read => {
+            history.cut(&format!("{} operations were recorded", end.load.operations))
         }
         Some(_) => history,
     })

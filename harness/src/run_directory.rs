@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slotproof_reports::run_report::EnvironmentBlock;
-use slotproof_vocabulary::{AuditRecord, Plan};
+use slotproof_vocabulary::{AuditRecord, LoadTotals, Plan};
 
 use crate::exit_code::UsageError;
 
@@ -29,10 +29,10 @@ pub(crate) struct Circumstances {
 }
 
 /// `load.json`: written once the load has ended in order. A run without it was cut off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LoadEnd {
-    /// Operations in the history, the probes of the settled service included.
-    pub(crate) operations: u64,
+    /// The load, with the probes of the settled service among its operations.
+    pub(crate) load: LoadTotals,
     /// The client number that the probes used.
     pub(crate) prober: u64,
 }

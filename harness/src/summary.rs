@@ -9,12 +9,11 @@ use slotproof_reports::{
     RunReport,
     run_report::{Latency, Percentiles, Resource, SeatsSeries, Second, Totals},
 };
+use slotproof_scenarios::Durations;
 use slotproof_vocabulary::{Action, Operation, Outcome, Plan, VerdictReport};
 
 use crate::run_directory::{Circumstances, RunDirectory, Sample};
 
-/// No operation is timed for longer than this: an hour.
-const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Points of a drawn line: about two for each pixel of a wide screen.
 const POINTS_MAX: usize = 2_000;
 
@@ -29,9 +28,8 @@ pub(crate) fn summarise(
     verdict: VerdictReport,
 ) -> Result<RunReport> {
     let circumstances: Circumstances = run.read_json("environment.json")?;
-    let of_load = |operation: &&Operation| Some(operation.client) != case.prober;
-    let operations: Vec<&Operation> = case.history.operations.iter().filter(of_load).collect();
-    let begun_ns = operations.iter().map(|operation| operation.scheduled_ns).min().unwrap_or_default();
+    let begun_ns = measured_from_ns(case, &plan);
+    let operations = measured(case, begun_ns);
     Ok(RunReport {
         schema_version: RunReport::SCHEMA_VERSION,
         run: run.name(),
@@ -41,12 +39,31 @@ pub(crate) fn summarise(
         plan,
         environment: circumstances.environment,
         verdict,
-        totals: totals(&operations, begun_ns),
+        totals: Totals {
+            arrivals: case.load.as_ref().and_then(|load| load.arrivals),
+            ..totals(&operations, begun_ns)
+        },
         latency: latency(&operations),
         timeline: timeline(&operations, begun_ns),
         seats: seats(case, begun_ns),
         resources: resources(&run.read_samples()?, begun_ns),
     })
+}
+
+/// When the measured time began. A load that was killed did not say so; then it is the plan's warm-up after the first operation.
+fn measured_from_ns(case: &Case, plan: &Plan) -> u64 {
+    let first_ns = || case.history.operations.iter().map(|operation| operation.scheduled_ns).min();
+    match &case.load {
+        Some(load) => load.measured_from_ns,
+        None => first_ns().unwrap_or_default() + plan.warm_up.ns(),
+    }
+}
+
+/// The operations of the measured time: neither those of the warm-up nor the probes of the settled service.
+fn measured(case: &Case, from_ns: u64) -> Vec<&Operation> {
+    let measured =
+        |operation: &&Operation| operation.scheduled_ns >= from_ns && Some(operation.client) != case.prober;
+    case.history.operations.iter().filter(measured).collect()
 }
 
 fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
@@ -69,6 +86,8 @@ fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
         cancelled: done("cancel"),
         reserved_per_s: per_s(reserved),
         operations_per_s: per_s(operations.len() as u64),
+        resends: operations.iter().map(|operation| u64::from(operation.attempts.saturating_sub(1))).sum(),
+        arrivals: None,
     }
 }
 
@@ -80,34 +99,13 @@ fn by_outcome<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<S
     outcomes
 }
 
-/// Three histograms of one kind of operation.
-struct Durations {
-    response: Histogram<u64>,
-    service: Histogram<u64>,
-    lag: Histogram<u64>,
-}
-
-impl Durations {
-    fn new() -> Self {
-        let empty = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
-        Self { response: empty(), service: empty(), lag: empty() }
-    }
-
-    fn record(&mut self, operation: &Operation) {
-        let us = |from_ns: u64, to_ns: u64| to_ns.saturating_sub(from_ns) / 1_000;
-        self.response.saturating_record(us(operation.scheduled_ns, operation.returned_ns));
-        self.service.saturating_record(us(operation.sent_ns, operation.returned_ns));
-        self.lag.saturating_record(us(operation.scheduled_ns, operation.sent_ns));
-    }
-}
-
 fn latency(operations: &[&Operation]) -> Vec<Latency> {
     let mut durations: BTreeMap<(&str, Option<Outcome>), Durations> = BTreeMap::new();
     for operation in operations {
         for outcome in [None, Some(operation.outcome)] {
             durations
                 .entry((operation.action.name(), outcome))
-                .or_insert_with(Durations::new)
+                .or_insert_with(Durations::default)
                 .record(operation);
         }
     }
@@ -149,7 +147,7 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
     last.map_or(0..0, |last| 0..last + 1)
         .map(|second| {
             let operations = seconds.get(&second).unwrap_or(&nothing);
-            let mut durations = Durations::new();
+            let mut durations = Durations::default();
             for operation in operations {
                 durations.record(operation);
             }
@@ -223,12 +221,10 @@ fn resources(samples: &[Sample], begun_ns: u64) -> Vec<Resource> {
 }
 
 /// `latency.hgrm`: the response latency of reserves, as HdrHistogram's own tools read it. Values are milliseconds.
-pub(crate) fn percentile_file(case: &Case) -> String {
-    let mut durations = Durations::new();
-    let reserves = case.history.operations.iter().filter(|operation| {
-        matches!(operation.action, Action::Reserve { .. }) && Some(operation.client) != case.prober
-    });
-    for operation in reserves {
+pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
+    let mut durations = Durations::default();
+    let operations = measured(case, measured_from_ns(case, plan));
+    for operation in operations.into_iter().filter(|it| matches!(it.action, Action::Reserve { .. })) {
         durations.record(operation);
     }
     let histogram = durations.response;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use slotproof_scenarios::Progress;
-use slotproof_vocabulary::{Outcome, Verdict, VerdictReport};
+use slotproof_scenarios::{Event, Progress, engine::Phase};
+use slotproof_vocabulary::{LoadTotals, Outcome, Plan, Verdict, VerdictReport};
 
 /// Without a terminal, progress is a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -17,6 +17,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) enum Voice {
     Bars,
     Lines,
+    /// Lines, and for programs every event as JSON on standard output.
+    Events,
 }
 
 impl Voice {
@@ -33,21 +35,22 @@ impl Voice {
                 bar.enable_steady_tick(Duration::from_millis(100));
                 bar
             }
-            Self::Lines => ProgressBar::hidden(),
+            Self::Lines | Self::Events => ProgressBar::hidden(),
         };
         Step { voice: self, what, bar, begun: Instant::now() }
     }
 
-    /// Shows a load that lasts `duration_ms`.
-    pub(crate) fn load(self, duration_ms: u64) -> LoadBar {
+    /// Shows the load of a plan.
+    pub(crate) fn load(self, plan: &Plan) -> LoadBar {
+        let lasts_ms = plan.warm_up.ms() + plan.duration().ms();
         let bar = match self {
             Self::Bars => {
-                let style = ProgressStyle::with_template("  load {bar:30} {msg}");
-                ProgressBar::new(duration_ms).with_style(style.expect("the template is valid"))
+                let style = ProgressStyle::with_template("  {prefix} {bar:20} {wide_msg}");
+                ProgressBar::new(lasts_ms).with_style(style.expect("the template is valid"))
             }
-            Self::Lines => ProgressBar::hidden(),
+            Self::Lines | Self::Events => ProgressBar::hidden(),
         };
-        LoadBar { voice: self, bar, duration_ms, last_line: None }
+        LoadBar { voice: self, bar, lasts_ms, last_line: None, before: Progress::default() }
     }
 }
 
@@ -78,24 +81,36 @@ impl Drop for Step {
 pub(crate) struct LoadBar {
     voice: Voice,
     bar: ProgressBar,
-    duration_ms: u64,
+    lasts_ms: u64,
     last_line: Option<Instant>,
+    /// What was shown last: rates are of the time since then.
+    before: Progress,
 }
 
 impl LoadBar {
     pub(crate) fn update(&mut self, progress: &Progress) {
-        let text = describe(progress);
-        self.bar.set_position(progress.elapsed_ms.min(self.duration_ms));
+        if self.voice == Voice::Events {
+            let event = serde_json::to_string(&Event::Progress(progress.clone()));
+            println!("{}", event.expect("an event is numbers and names"));
+        }
+        let due = self.voice == Voice::Bars || self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        if !due || progress.elapsed_ms <= self.before.elapsed_ms {
+            return;
+        }
+        let text = describe(&self.before, progress);
+        self.bar.set_prefix(phase(progress.phase));
+        self.bar.set_position(progress.elapsed_ms.min(self.lasts_ms));
         self.bar.set_message(text.clone());
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
-        if self.voice == Voice::Lines && due && progress.elapsed_ms > 0 {
-            self.last_line = Some(Instant::now());
+        if self.voice != Voice::Bars {
             eprintln!(
-                "  load {:.1} of {:.1} s: {text}",
+                "  {} {:.1} of {:.1} s: {text}",
+                phase(progress.phase),
                 progress.elapsed_ms as f64 / 1e3,
-                self.duration_ms as f64 / 1e3
+                self.lasts_ms as f64 / 1e3
             );
         }
+        self.last_line = Some(Instant::now());
+        self.before = progress.clone();
     }
 
     pub(crate) fn done(self) {
@@ -103,17 +118,59 @@ impl LoadBar {
     }
 }
 
-fn describe(progress: &Progress) -> String {
-    let operations: u64 = progress.outcomes.values().sum();
-    let per_s = (operations * 1_000).checked_div(progress.elapsed_ms).unwrap_or_default();
-    let mut text = format!("{operations} operations, {per_s}/s");
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Hatching => "hatching",
+        Phase::WarmUp => "warm-up",
+        Phase::Load => "load",
+        Phase::Drain => "drain",
+    }
+}
+
+fn describe(before: &Progress, now: &Progress) -> String {
+    let elapsed_ms = (now.elapsed_ms - before.elapsed_ms).max(1);
+    let per_s = |count: u64| count * 1_000 / elapsed_ms;
+    let operations = |progress: &Progress| progress.outcomes.values().sum::<u64>();
+    let mut text = String::new();
+    if let (Some(due), Some(made)) = (now.arrivals_due, now.arrivals_made) {
+        let new = |now: u64, before: Option<u64>| per_s(now.saturating_sub(before.unwrap_or_default()));
+        let (asked, came) = (new(due, before.arrivals_due), new(made, before.arrivals_made));
+        text.push_str(&format!("{asked}/s asked, {came}/s made, {} waiting; ", due.saturating_sub(made)));
+    }
+    text.push_str(&format!("{} operations/s", per_s(operations(now).saturating_sub(operations(before)))));
+    if now.response_us_p99 > 0 {
+        let ms = |us: u64| us as f64 / 1e3;
+        text.push_str(&format!(
+            ", response p50 {:.1} ms, p99 {:.1} ms",
+            ms(now.response_us_p50),
+            ms(now.response_us_p99)
+        ));
+    }
     for outcome in Outcome::ALL {
-        match progress.outcomes.get(&outcome) {
+        match now.outcomes.get(&outcome) {
             Some(count) if *count > 0 => text.push_str(&format!(", {count} {}", outcome.name())),
             _ => {}
         }
     }
+    if let Some(seats_left) = now.seats_left {
+        text.push_str(&format!(", {seats_left} seats left"));
+    }
+    if now.overbooked_slots > 0 {
+        text.push_str(&format!(", OVERBOOKED: {} slot(s)", now.overbooked_slots));
+    }
     text
+}
+
+/// A load that has ended, in a line.
+pub(crate) fn describe_totals(totals: &LoadTotals) -> String {
+    let operations = format!("{} operations", totals.operations);
+    match &totals.arrivals {
+        None => operations,
+        Some(arrivals) => format!(
+            "{operations}; arrivals: {:.1}/s asked, {:.1}/s made ({} of {}), at most {} waiting for a client",
+            arrivals.asked_per_s, arrivals.made_per_s, arrivals.made, arrivals.asked, arrivals.waiting_max
+        ),
+    }
 }
 
 /// The verdict as a table.

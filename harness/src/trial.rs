@@ -3,11 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
 use rustix::process::Signal;
+use serde::{Serialize, de::DeserializeOwned};
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
-use slotproof_scenarios::{LoadOrder, Progress};
+use slotproof_scenarios::{Event, LoadOrder};
 use slotproof_vocabulary::{
-    DoctorId, Plan,
+    DoctorId, LoadTotals, Plan, StrategyKind,
     wire::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
 };
 use tokio::{
@@ -29,16 +31,19 @@ use crate::{
     run_directory::{Circumstances, RunDirectory},
     sampling::Sampler,
     summary,
-    terminal::{LoadBar, Voice},
+    terminal::{self, LoadBar, Voice},
 };
 
 /// How much longer than its duration and a client's patience a load may take: hatching, and a busy machine.
 const LOAD_GRACE: Duration = Duration::from_secs(180);
+/// Slots that are made at once: as many as a replica has database connections.
+const SLOTS_AT_ONCE: usize = 16;
 
 /// Everything that a trial is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct TrialSpec {
     pub(crate) plan: Plan,
+    pub(crate) strategy: StrategyKind,
     pub(crate) environment: EnvironmentSpec,
     pub(crate) replicas: u32,
     /// Database connections of each replica.
@@ -74,12 +79,11 @@ pub(crate) async fn conduct(
     step.done(&versions(&environment));
     write_circumstances(&run, spec, &environment, now)?;
 
-    let strategy = spec.plan.strategy.context("the reference service needs a strategy")?;
     let step = voice.step(format!("start {} replicas of the service", spec.replicas));
     let service = ServiceSpec {
-        strategy,
+        strategy: spec.strategy,
         endpoints: environment.endpoints.clone(),
-        hold: Duration::from_millis(spec.plan.hold_ms),
+        hold: spec.plan.hold.0,
         connections: spec.connections,
         replicas: spec.replicas,
         port: None,
@@ -87,10 +91,10 @@ pub(crate) async fn conduct(
         announces: true,
     };
     let replicas = Replicas::start(&service, &run, guard).await?;
-    step.done(strategy.name());
+    step.done(spec.strategy.name());
 
     let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
-    let operations = load(spec, &run, &mut environment, &replicas, slots.clone(), guard, voice).await?;
+    let loaded = load(spec, &run, &mut environment, &replicas, slots.clone(), guard, voice).await?;
 
     let step = voice.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
@@ -100,7 +104,7 @@ pub(crate) async fn conduct(
         targets: &targets,
         slots: &slots,
     };
-    collection::collect(&place, &spec.plan, operations, &run).await?;
+    collection::collect(&place, &spec.plan, loaded, &run).await?;
     step.done("");
 
     let step = voice.step("stop everything");
@@ -118,8 +122,8 @@ pub(crate) async fn conduct(
 pub(crate) fn judge_and_report(run: &RunDirectory) -> Result<RunReport> {
     let (plan, case) = judging::case(run)?;
     let verdict = judging::judge(run, &case)?;
+    run.write("latency.hgrm", summary::percentile_file(&case, &plan).as_bytes())?;
     let report = summary::summarise(run, plan, &case, verdict)?;
-    run.write("latency.hgrm", summary::percentile_file(&case).as_bytes())?;
     write_reports(run, &report)?;
     Ok(report)
 }
@@ -185,36 +189,32 @@ pub(crate) fn circumstances(
 async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
     let http = reqwest::Client::new();
     let doctor = CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
-    let doctor: DoctorBody = http
-        .post(format!("{target}/v1/admin/doctors"))
-        .json(&doctor)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
-    let mut slots = Vec::new();
+    let doctor: DoctorBody = create(&http, format!("{target}/v1/admin/doctors"), &doctor).await?;
     let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
-    for number in 0..plan.slots {
+    let slots = (0..plan.slots).map(|number| {
         let slot = CreateSlot {
             doctor_id: DoctorId(doctor.id.0),
             starts_at: first + time::Duration::minutes(15) * number,
             capacity: plan.capacity.into(),
         };
-        let slot: SlotBody = http
-            .post(format!("{target}/v1/admin/slots"))
-            .json(&slot)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
-        slots.push(slot.id.to_string());
-    }
-    Ok(slots)
+        let http = &http;
+        async move {
+            let slot: SlotBody = create(http, format!("{target}/v1/admin/slots"), &slot).await?;
+            Ok(slot.id.to_string())
+        }
+    });
+    futures::stream::iter(slots).buffered(SLOTS_AT_ONCE).try_collect().await
 }
 
-/// Runs the load in its own process; answers with the number of operations that it recorded.
+async fn create<T: DeserializeOwned>(
+    http: &reqwest::Client,
+    url: String,
+    body: &impl Serialize,
+) -> Result<T> {
+    Ok(http.post(url).json(body).send().await?.error_for_status()?.json().await?)
+}
+
+/// Runs the load in its own process; answers with its totals.
 async fn load(
     spec: &TrialSpec,
     run: &RunDirectory,
@@ -223,13 +223,14 @@ async fn load(
     slots: Vec<String>,
     guard: &Guard,
     voice: Voice,
-) -> Result<u64> {
+) -> Result<LoadTotals> {
     let order = LoadOrder {
         plan: spec.plan.clone(),
         run: uuid::Uuid::new_v4().simple().to_string(),
         targets: replicas.targets(),
         slots,
-        history: run.history(),
+        history: Some(run.history()),
+        latency: Some(run.file("latency.hlog")),
     };
     run.write_json("order.json", &order)?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -251,17 +252,18 @@ async fn load(
     groups.push(("load".to_owned(), vec![process.pid()]));
     let sampler = Sampler::start(groups);
 
-    let patience = Duration::from_millis(spec.plan.duration_ms + spec.plan.timeout_ms * 3) + LOAD_GRACE;
+    let plan = &spec.plan;
+    let patience = plan.warm_up.0 + plan.duration().0 + plan.timeout.0 * 3 + LOAD_GRACE;
     let (begin, begun) = watch::channel(false);
     let injecting = faults::inject(&spec.faults, environment, replicas, begun);
-    let following = follow(&mut process, voice.load(spec.plan.duration_ms), begin);
+    let following = follow(&mut process, voice.load(plan), begin);
     let (followed, injected) = tokio::join!(tokio::time::timeout(patience, following), injecting);
     run.write_samples(&sampler.stop())?;
     let injected = injected?;
     if !injected.is_empty() {
         run.write_json("faults.json", &injected)?;
     }
-    let operations = match followed {
+    let totals = match followed {
         Ok(result) => {
             result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?
         }
@@ -271,27 +273,30 @@ async fn load(
             log.display()
         ),
     };
-    eprintln!("  load: {operations} operations");
-    Ok(operations)
+    eprintln!("  load: {}", terminal::describe_totals(&totals));
+    Ok(totals)
 }
 
 /// Reads what the load process says until it ends.
-async fn follow(process: &mut Process, mut bar: LoadBar, begin: watch::Sender<bool>) -> Result<u64> {
+async fn follow(process: &mut Process, mut bar: LoadBar, begin: watch::Sender<bool>) -> Result<LoadTotals> {
     let stdout = process.take_stdout().expect("its output is piped");
     let mut lines = BufReader::new(stdout).lines();
-    let mut recorded = None;
+    let mut totals = None;
     while let Some(line) = lines.next_line().await? {
         // Goose speaks on the same stream; what is not ours is not JSON of ours.
-        if let Ok(progress) = serde_json::from_str::<Progress>(&line) {
-            if progress.elapsed_ms > 0 {
-                begin.send_replace(true);
+        match serde_json::from_str::<Event>(&line) {
+            Ok(Event::Progress(progress)) => {
+                if progress.elapsed_ms > 0 {
+                    begin.send_replace(true);
+                }
+                bar.update(&progress);
             }
-            recorded = Some(progress.outcomes.values().sum());
-            bar.update(&progress);
+            Ok(Event::Ended(ended)) => totals = Some(ended),
+            Err(_) => {}
         }
     }
     bar.done();
     let status = process.wait().await?;
     anyhow::ensure!(status.success(), "it ended with {status}");
-    recorded.context("it said nothing")
+    totals.context("it did not say how it ended")
 }

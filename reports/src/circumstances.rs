@@ -1,5 +1,7 @@
 //! The circumstances of a run, as tables: the environment that it ran in, and the plan that it followed.
 
+use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
+
 use crate::{
     RunReport, judgement, quantity,
     run_report::FsyncCalibration,
@@ -69,12 +71,41 @@ pub(crate) fn plan(report: &RunReport) -> Table {
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("scenario", plan.scenario.name().to_owned());
     line("strategy", judgement::strategy(report).to_owned());
-    line("clients", quantity::count(plan.clients.into()));
+    match &plan.workload {
+        Workload::Closed { clients, think, .. } => {
+            line("clients", quantity::count((*clients).into()));
+            if plan.scenario != ScenarioKind::FlashSale {
+                line("time between two visits of a client, mean", quantity::duration_ms(think.ms()));
+            }
+        }
+        Workload::Open { clients, arrivals, stages, lag_limit } => {
+            let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
+            line("visits arrive", stages.join(", then "));
+            let spread = match arrivals {
+                Arrivals::Constant => "evenly",
+                Arrivals::Poisson => "as a Poisson process",
+            };
+            line("spread in time", spread.to_owned());
+            line("visits under way at most", quantity::count((*clients).into()));
+            line("send lag allowed, p99", quantity::duration_ms(lag_limit.ms()));
+        }
+    }
+    if plan.scenario != ScenarioKind::FlashSale {
+        line("visits", plan.mix.to_string());
+    }
     line("slots", quantity::count(plan.slots.into()));
     line("seats of each slot", quantity::count(plan.capacity.into()));
-    line("new operations begun for", quantity::duration_ms(plan.duration_ms));
-    line("answer awaited for", quantity::duration_ms(plan.timeout_ms));
-    line("hold lasts", quantity::duration_ms(plan.hold_ms));
+    if let Some(zipf) = plan.zipf {
+        line("exponent of Zipf's law", zipf.to_string());
+    }
+    line("warm-up", quantity::duration_ms(plan.warm_up.ms()));
+    line("new operations begun for", quantity::duration_ms(plan.duration().ms()));
+    line("answer awaited for", quantity::duration_ms(plan.timeout.ms()));
+    if plan.attempts > 1 {
+        line("an operation is sent", format!("{} times at most", plan.attempts));
+        line("and again after", quantity::duration_ms(plan.resend.ms()));
+    }
+    line("hold lasts", quantity::duration_ms(plan.hold.ms()));
     line("seed", plan.seed.to_string());
     table
 }

@@ -149,7 +149,7 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let reserve =
         report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
     let mut facts = vec![
-        ("clients", quantity::count(plan.clients.into())),
+        ("clients", quantity::count(plan.clients().into())),
         (
             "slots × seats",
             format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into())),
@@ -158,6 +158,10 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         ("operations / s", quantity::rate(totals.operations_per_s)),
         ("acknowledged reserves / s", quantity::rate(totals.reserved_per_s)),
     ];
+    if let Some(arrivals) = totals.arrivals {
+        facts.push(("visits / s, asked", quantity::rate(arrivals.asked_per_s)));
+        facts.push(("visits / s, made", quantity::rate(arrivals.made_per_s)));
+    }
     if let Some(reserve) = reserve {
         facts.push(("reserve p99, response", quantity::duration_us(reserve.response.us_p99)));
         facts.push(("reserve p99, service", quantity::duration_us(reserve.service.us_p99)));

@@ -57,7 +57,7 @@ fn head(report: &RunReport) -> String {
         judgement::strategy(report),
         report.plan.scenario,
         cell(&judgement::headline(report)),
-        quantity::counted(report.plan.clients.into(), "client"),
+        quantity::counted(report.plan.clients().into(), "client"),
         quantity::counted(report.plan.slots.into(), "slot"),
         quantity::counted(report.plan.capacity.into(), "seat"),
         quantity::counted(totals.operations, "operation"),

@@ -83,6 +83,18 @@ pub(crate) fn totals(report: &RunReport) -> Table {
     line("reserves acknowledged per second", quantity::rate(totals.reserved_per_s));
     line("confirms acknowledged", quantity::count(totals.confirmed));
     line("cancels acknowledged", quantity::count(totals.cancelled));
+    if totals.resends > 0 {
+        line("requests sent again", quantity::count(totals.resends));
+    }
+    if let Some(arrivals) = totals.arrivals {
+        line("visits per second, asked", quantity::rate(arrivals.asked_per_s));
+        line("visits per second, made", quantity::rate(arrivals.made_per_s));
+        line(
+            "visits, asked and made",
+            format!("{}, {}", quantity::count(arrivals.asked), quantity::count(arrivals.made)),
+        );
+        line("visits that waited for a client at most", quantity::count(arrivals.waiting_max));
+    }
     line("first sent to last returned", quantity::duration_ms(totals.elapsed_ms));
     for outcome in outcomes(totals.outcomes.keys().map(String::as_str)) {
         line(&format!("outcome {outcome}"), quantity::count(totals.outcomes[outcome]));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{Plan, VerdictReport};
+use slotproof_vocabulary::{ArrivalTotals, Plan, VerdictReport};
 
 /// One run, summarised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct RunReport {
     pub environment: EnvironmentBlock,
     /// What was found.
     pub verdict: VerdictReport,
-    /// The whole run in numbers.
+    /// The measured time in numbers; what the warm-up did is judged and not counted.
     pub totals: Totals,
     /// One entry for each operation and outcome that occurred, and one for each operation over all its outcomes.
     pub latency: Vec<Latency>,
@@ -41,7 +41,7 @@ pub struct RunReport {
 
 impl RunReport {
     /// Version of the shape that this code writes and reads.
-    pub const SCHEMA_VERSION: u32 = 1;
+    pub const SCHEMA_VERSION: u32 = 2;
     /// Slots whose seats are drawn: more lines than this cannot be told apart.
     pub const SEATS_SERIES_MAX: usize = 4;
 }
@@ -111,6 +111,11 @@ pub struct Totals {
     pub reserved_per_s: f64,
     /// Operations per second of `elapsed_ms`.
     pub operations_per_s: f64,
+    /// Requests beyond the first of an operation: sent again because nobody had answered.
+    pub resends: u64,
+    /// Visitors of an open workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalTotals>,
 }
 
 /// How long one kind of operation took.

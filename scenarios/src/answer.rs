@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use slotproof_vocabulary::{Outcome, Seen};
 
+/// There was no connection, so no byte of the request was sent.
+const NOT_CONNECTED: &str = "not_connected";
+
 /// What the client knows after one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -67,10 +70,10 @@ impl Answer {
     /// No answer arrived, or not all of one.
     pub(crate) fn failed(error: &reqwest::Error) -> Self {
         if error.is_connect() {
-            // There was no connection, so no byte of the request was sent: a definite no.
+            // A definite no.
             return Self {
                 outcome: Outcome::Rejected,
-                reason: Some("not_connected".to_owned()),
+                reason: Some(NOT_CONNECTED.to_owned()),
                 seen: Seen::default(),
             };
         }
@@ -79,6 +82,24 @@ impl Answer {
 
     pub(crate) fn unknown(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Unknown, reason: Some(reason.into()), seen: Seen::default() }
+    }
+
+    /// Whether sending once more may help: nobody answered, nobody was there, or the service asked for patience.
+    pub(crate) fn may_be_sent_again(&self) -> bool {
+        match self.outcome {
+            Outcome::Unknown | Outcome::Throttled => true,
+            Outcome::Rejected => self.reason.as_deref() == Some(NOT_CONNECTED),
+            Outcome::Ok | Outcome::SoldOut => false,
+        }
+    }
+
+    /// The answer to an operation of which an earlier attempt may have happened.
+    pub(crate) fn doubted(self, doubtful: bool) -> Self {
+        if !doubtful || matches!(self.outcome, Outcome::Ok | Outcome::Unknown) {
+            return self;
+        }
+        let said = self.reason.as_deref().unwrap_or(self.outcome.name());
+        Self::unknown(format!("unanswered_then_{said}"))
     }
 
     fn success(status: u16, body: &[u8], expected: Expected) -> Self {
@@ -168,6 +189,20 @@ mod tests {
             because(Outcome::Unknown, "http_503")
         );
         assert_eq!(outcome(302, "", Expected::Booking), because(Outcome::Unknown, "http_302"));
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_that_nobody_answered_is_unknown_and_an_acknowledgement_is_not() {
+        let ok = Answer::of(201, br#"{"id":"b"}"#, Expected::Booking);
+        assert_eq!(ok.clone().doubted(true), ok);
+        let sold_out = Answer::of(409, br#"{"code":"sold_out"}"#, Expected::Booking);
+        assert_eq!(sold_out.clone().doubted(false), sold_out);
+        let doubted = sold_out.doubted(true);
+        assert_eq!(
+            (doubted.outcome, doubted.reason.as_deref()),
+            (Outcome::Unknown, Some("unanswered_then_sold_out"))
+        );
+        assert_eq!(doubted.seen, Seen::default(), "what it said was not about this operation");
     }
 
     #[test]

@@ -1,46 +1,63 @@
 //! The recording client: makes one call at a time, and writes down what it asked, when, and what it was told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use reqwest::RequestBuilder;
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_vocabulary::{Action, Operation, Outcome, plan::Sockets};
 
 use crate::{
-    answer::{Answer, Expected},
-    clock,
+    answer::Expected,
+    board::Board,
+    call::{Call, Heard, Patience},
     recorder::Recorder,
 };
 
 /// What all clients of a load share.
+#[derive(Debug)]
 pub struct Site {
-    /// One pool of connections for everybody: a client of its own costs each user 3 ms and 138 KB (measured).
-    pub http: reqwest::Client,
     /// Base URLs of the replicas; clients are spread over them by their number.
     pub targets: Vec<String>,
+    /// The slots that can be booked.
+    pub slots: Vec<String>,
     /// Told apart from every other load on the same service: the first part of every idempotency key.
     pub run: String,
-    /// How long a client waits before it calls the outcome unknown.
-    pub timeout: Duration,
+    /// How long clients wait, and how often they send.
+    pub patience: Patience,
+    /// What is surely taken.
+    pub board: Board,
+    /// How clients connect.
+    pub sockets: Sockets,
 }
 
 impl Site {
+    /// A pool of connections: one for everybody, for a pool of its own costs each client 138 KB (measured), or one for each.
+    ///
+    /// Nothing is sent twice behind the recorder's back: reqwest's retries are off, and what is left is hyper's choice of another
+    /// connection before a byte of the request was written.
+    ///
     /// # Errors
     /// The TLS roots of the machine cannot be read.
-    pub fn new(targets: Vec<String>, run: String, timeout: Duration) -> reqwest::Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(timeout)
+    pub fn connect(&self) -> reqwest::Result<reqwest::Client> {
+        let builder = reqwest::Client::builder()
+            .timeout(self.patience.timeout)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
             .no_proxy()
-            .pool_max_idle_per_host(usize::MAX)
-            .build()?;
-        Ok(Self { http, targets, run, timeout })
+            .pool_max_idle_per_host(match self.sockets {
+                Sockets::Shared => usize::MAX,
+                Sockets::Own => 1,
+            });
+        // Reading the machine's TLS roots takes 3 ms; ten thousand clients of their own that never use TLS need not.
+        let plain = self.targets.iter().all(|target| target.starts_with("http://"));
+        builder.tls_danger_accept_invalid_certs(plain).build()
     }
 }
 
 /// One client.
+#[derive(Debug)]
 pub struct Client {
     site: Arc<Site>,
+    http: reqwest::Client,
     recorder: Recorder,
     target: String,
     number: u64,
@@ -51,27 +68,61 @@ pub struct Client {
     reserves: u64,
 }
 
+/// What a scenario may react to.
+#[derive(Debug)]
+pub struct Told {
+    /// What the client knows.
+    pub outcome: Outcome,
+    /// When it knew.
+    pub returned_ns: u64,
+    /// The seats, when a reserve got some.
+    pub held: Option<Held>,
+}
+
+/// Seats in hand.
+#[derive(Debug)]
+pub struct Held {
+    /// The slot's place among the site's.
+    pub slot: usize,
+    /// The booking.
+    pub booking: String,
+    /// How many.
+    pub seats: u32,
+    /// When the client knew that it had them.
+    pub since_ns: u64,
+    /// How long they are held unless confirmed, counted from the decision.
+    pub hold_ms: u64,
+    confirmed: bool,
+}
+
 impl Client {
-    /// Client `number` of `clients`.
-    pub fn new(site: Arc<Site>, recorder: Recorder, number: u64, clients: u64) -> Self {
+    /// Client `number` of `clients`, on the connections of `http`.
+    pub fn new(
+        site: Arc<Site>,
+        http: reqwest::Client,
+        recorder: Recorder,
+        number: u64,
+        clients: u64,
+    ) -> Self {
         let replicas = site.targets.len() as u64;
         let target = site.targets[usize::try_from(number % replicas).expect("an index of a vector")].clone();
-        Self { site, recorder, target, number, process: number, clients, reserves: 0 }
+        Self { site, http, recorder, target, number, process: number, clients, reserves: 0 }
     }
 
     /// Asks for seats.
-    pub async fn reserve(&mut self, slot: &str, seats: u32, scheduled_ns: u64) -> Told {
+    pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
         let key = self.next_key();
-        let call = self.reserving(slot, seats, &key);
-        self.call(slot, Action::Reserve { seats, key }, scheduled_ns, call).await
+        let heard = self.reserving(slot, seats, &key).make(&self.site.patience).await;
+        self.note(self.process, slot, Action::Reserve { seats, key }, scheduled_ns, heard).await
     }
 
     /// Asks for seats twice at once with one key, as an impatient click does. What the first of the two calls was told counts,
     /// or what the second one was if the first has no seats.
-    pub async fn reserve_twice(&mut self, slot: &str, seats: u32, scheduled_ns: u64) -> Told {
+    pub async fn reserve_twice(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
         let key = self.next_key();
         let (first, second) = (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
-        let (first, second) = tokio::join!(first.make(), second.make());
+        let patience = self.site.patience;
+        let (first, second) = tokio::join!(first.make(&patience), second.make(&patience));
         // Two calls overlap, so they are of two processes.
         let (process, other) = (self.process, self.process + self.clients);
         self.process = other + self.clients;
@@ -87,189 +138,101 @@ impl Client {
         format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves)
     }
 
-    fn reserving(&self, slot: &str, seats: u32, key: &str) -> Call {
-        let request = self
-            .site
-            .http
-            .post(format!("{}/v1/slots/{slot}/bookings", self.target))
-            .header("idempotency-key", key)
-            .json(&serde_json::json!({"seats": seats}));
-        let poll = Poll {
-            request: self
-                .site
-                .http
-                .get(format!("{}/v1/slots/{slot}/bookings?seats={seats}", self.target))
-                .header("idempotency-key", key),
-            patience: self.site.timeout,
-        };
-        Call { request, poll: Some(poll), expected: Expected::Booking }
+    fn reserving(&self, slot: usize, seats: u32, key: &str) -> Call {
+        let url = format!("{}/v1/slots/{}/bookings", self.target, self.site.slots[slot]);
+        let question = self.http.get(format!("{url}?seats={seats}")).header("idempotency-key", key);
+        let request = self.http.post(url).header("idempotency-key", key);
+        Call {
+            request: request.json(&serde_json::json!({"seats": seats})),
+            question: Some(question),
+            expected: Expected::Booking,
+        }
     }
 
     /// Confirms a booking.
-    pub async fn confirm(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
-        let request = self.site.http.post(format!("{}/v1/bookings/{booking}/confirm", self.target));
-        let action = Action::Confirm { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, Call { request, poll: None, expected: Expected::Booking }).await
+    pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
+        let request = self.http.post(format!("{}/v1/bookings/{}/confirm", self.target, held.booking));
+        let call = Call { request, question: None, expected: Expected::Booking };
+        let action = Action::Confirm { booking: held.booking.clone() };
+        let heard = call.make(&self.site.patience).await;
+        let told = self.note(self.process, held.slot, action, scheduled_ns, heard).await;
+        if told.outcome == Outcome::Ok && !held.confirmed {
+            held.confirmed = true;
+            self.site.board.confirmed(held.slot, held.seats);
+        }
+        told
     }
 
     /// Cancels a booking.
-    pub async fn cancel(&mut self, slot: &str, booking: &str, scheduled_ns: u64) -> Told {
-        let request = self.site.http.delete(format!("{}/v1/bookings/{booking}", self.target));
-        let action = Action::Cancel { booking: booking.to_owned() };
-        self.call(slot, action, scheduled_ns, Call { request, poll: None, expected: Expected::Booking }).await
+    pub async fn cancel(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
+        if std::mem::take(&mut held.confirmed) {
+            self.site.board.cancelling(held.slot, held.seats);
+        }
+        let request = self.http.delete(format!("{}/v1/bookings/{}", self.target, held.booking));
+        let call = Call { request, question: None, expected: Expected::Booking };
+        let action = Action::Cancel { booking: held.booking.clone() };
+        let heard = call.make(&self.site.patience).await;
+        self.note(self.process, held.slot, action, scheduled_ns, heard).await
     }
 
     /// Reads the slot.
-    pub async fn read(&mut self, slot: &str, scheduled_ns: u64) -> Told {
-        let request = self.site.http.get(format!("{}/v1/slots/{slot}", self.target));
-        self.call(slot, Action::Read, scheduled_ns, Call { request, poll: None, expected: Expected::Slot })
-            .await
-    }
-
-    /// Hands what is still buffered to the recorder.
-    pub async fn finish(mut self) {
-        self.recorder.flush().await;
-    }
-
-    async fn call(&mut self, slot: &str, action: Action, scheduled_ns: u64, call: Call) -> Told {
-        let heard = call.make().await;
-        self.note(self.process, slot, action, scheduled_ns, heard).await
+    pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Told {
+        let request = self.http.get(format!("{}/v1/slots/{}", self.target, self.site.slots[slot]));
+        let call = Call { request, question: None, expected: Expected::Slot };
+        let heard = call.make(&self.site.patience).await;
+        self.note(self.process, slot, Action::Read, scheduled_ns, heard).await
     }
 
     /// Writes down what a process was told.
     async fn note(
         &mut self,
         process: u64,
-        slot: &str,
+        slot: usize,
         action: Action,
         scheduled_ns: u64,
-        Heard { sent_ns, returned_ns, mut answer }: Heard,
+        Heard { sent_ns, returned_ns, attempts, mut answer }: Heard,
     ) -> Told {
-        if answer.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
+        let reserved = match action {
+            Action::Reserve { seats, .. } => Some(seats),
+            Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => None,
+        };
+        if answer.outcome == Outcome::SoldOut && reserved.is_none() {
             // Nobody asked for seats: whatever the service means, it is no claim about them.
             (answer.outcome, answer.reason) = (Outcome::Rejected, Some("sold_out".to_owned()));
         }
-        let told = Told {
-            outcome: answer.outcome,
-            returned_ns,
-            booking: answer.seen.booking.clone(),
-            available: answer.seen.available,
-            hold_ms: answer.seen.hold_ms,
+        let outcome = answer.outcome;
+        let held = |seats: u32| {
+            answer.seen.booking.clone().map(|booking| Held {
+                slot,
+                booking,
+                seats,
+                since_ns: returned_ns,
+                hold_ms: answer.seen.hold_ms.unwrap_or_default(),
+                confirmed: false,
+            })
         };
-        let mut seen = answer.seen;
-        if !matches!(action, Action::Reserve { .. }) {
+        let held = reserved.filter(|_| outcome == Outcome::Ok).and_then(held);
+        if reserved.is_none() {
             // The booking that it was about stands in the action.
-            seen.booking = None;
+            answer.seen.booking = None;
         }
         let operation = Operation {
             client: self.number,
             process,
-            slot: slot.to_owned(),
+            slot: self.site.slots[slot].clone(),
             action,
             scheduled_ns,
             sent_ns,
             returned_ns,
-            attempts: 1,
-            outcome: answer.outcome,
+            attempts,
+            outcome,
             reason: answer.reason,
-            seen,
+            seen: answer.seen,
         };
         self.recorder.record(operation).await;
-        if told.outcome == Outcome::Unknown && process == self.process {
+        if outcome == Outcome::Unknown && process == self.process {
             self.process += self.clients;
         }
-        told
+        Told { outcome, returned_ns, held }
     }
-}
-
-/// A request, and how to ask what became of it.
-struct Call {
-    request: RequestBuilder,
-    poll: Option<Poll>,
-    expected: Expected,
-}
-
-/// What came back, and when.
-struct Heard {
-    sent_ns: u64,
-    returned_ns: u64,
-    answer: Answer,
-}
-
-impl Call {
-    async fn make(self) -> Heard {
-        let sent_ns = clock::now_ns();
-        let answer = match (attempt(self.request, self.expected).await, self.poll) {
-            (Attempt::Answered(answer), _) => answer,
-            (Attempt::Accepted, Some(poll)) => poll.until_decided(self.expected).await,
-            (Attempt::Accepted, None) => Answer::unknown("http_202"),
-        };
-        Heard { sent_ns, returned_ns: clock::now_ns(), answer }
-    }
-}
-
-/// What a scenario may react to.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// What the client knows.
-    pub outcome: Outcome,
-    /// When it knew.
-    pub returned_ns: u64,
-    /// The booking, when one was made or changed.
-    pub booking: Option<String>,
-    /// Seats left, when the answer said so.
-    pub available: Option<i64>,
-    /// How long the seats are held, counted from the decision, when the answer said so.
-    pub hold_ms: Option<u64>,
-}
-
-/// Pauses between two questions after a request that was accepted.
-const POLL_FIRST: Duration = Duration::from_millis(10);
-const POLL_MAX: Duration = Duration::from_millis(640);
-
-/// How to ask what became of a request that was accepted.
-struct Poll {
-    request: RequestBuilder,
-    patience: Duration,
-}
-
-impl Poll {
-    /// Asks until there is a decision. A question that fails decides nothing and is asked again; when patience ends, the outcome
-    /// is unknown, because the request is still on its way.
-    async fn until_decided(self, expected: Expected) -> Answer {
-        let deadline = tokio::time::Instant::now() + self.patience;
-        let mut pause = POLL_FIRST;
-        while tokio::time::Instant::now() + pause < deadline {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(POLL_MAX);
-            let question = self.request.try_clone().expect("it has no body");
-            if let Attempt::Answered(answer) = attempt(question, expected).await
-                && matches!(answer.outcome, Outcome::Ok | Outcome::SoldOut)
-            {
-                return answer;
-            }
-        }
-        Answer::unknown("undecided")
-    }
-}
-
-enum Attempt {
-    Answered(Answer),
-    /// 202: it will be decided later.
-    Accepted,
-}
-
-async fn attempt(request: RequestBuilder, expected: Expected) -> Attempt {
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(error) => return Attempt::Answered(Answer::failed(&error)),
-    };
-    let status = response.status().as_u16();
-    Attempt::Answered(match response.bytes().await {
-        Ok(_) if status == 202 => return Attempt::Accepted,
-        Ok(body) => Answer::of(status, &body, expected),
-        // The status had come and the rest did not: whatever it was about to say, it was not said.
-        Err(error) if error.is_timeout() => Answer::unknown("timeout"),
-        Err(_) => Answer::unknown("connection_lost"),
-    })
 }

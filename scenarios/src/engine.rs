@@ -1,11 +1,12 @@
-//! The engine: an order goes in, a history file comes out.
+//! The engine: an order goes in, a history and a latency log come out.
 //!
 //! It must be the only load in its process: goose's kill switch is one for all.
 
 use std::{
+    collections::BTreeMap,
     io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,17 +15,21 @@ use goose::{
     config::{GooseConfiguration, GooseDefault, GooseDefaultType},
     goose::{Scenario, Transaction, TransactionFunction},
 };
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{Outcome, Plan, PlanError, ScenarioKind};
+use slotproof_vocabulary::{ArrivalTotals, LoadTotals, Outcome, Plan};
 
 use crate::{
-    client::{Client, Site},
-    clock, flash_sale,
+    board::Board,
+    call::Patience,
+    client::Site,
+    clock,
     gate::Gate,
-    recorder::{HistoryWriter, Recorder, Tally},
+    life::{Cast, Made},
+    pacer::{self, Pacer},
+    recorder::{Outputs, Writer},
+    schedule::Schedule,
+    visits::World,
 };
 
 /// File descriptors beyond one for each client: the pool opens a few more connections than it needs.
@@ -45,25 +50,66 @@ pub struct LoadOrder {
     pub targets: Vec<String>,
     /// The slots that the load is spread over.
     pub slots: Vec<String>,
-    /// The history file; it must not exist.
-    pub history: PathBuf,
+    /// The history file, which must not exist; `None` records nothing, to see what recording costs.
+    pub history: Option<PathBuf>,
+    /// The latency log, which must not exist.
+    pub latency: Option<PathBuf>,
+}
+
+/// What a load says while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// How far it is.
+    Progress(Progress),
+    /// It ended in order.
+    Ended(LoadTotals),
 }
 
 /// How far a load is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
     /// Since the gate opened; 0 before.
     pub elapsed_ms: u64,
     /// Operations that returned, by outcome.
-    pub outcomes: std::collections::BTreeMap<Outcome, u64>,
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Open workloads: visitors that were due so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals_due: Option<u64>,
+    /// Open workloads: visitors that came so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals_made: Option<u64>,
+    /// Response latency of the last complete second, in microseconds; 0 before there is one.
+    pub response_us_p50: u64,
+    /// The same, 99th percentile.
+    pub response_us_p99: u64,
+    /// Seats left over all slots, by the newest answers; slots that nobody has asked about count whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats_left: Option<i64>,
+    /// Slots of which more seats were seen confirmed at once than they have.
+    pub overbooked_slots: u64,
+}
+
+/// What a load is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Clients are being made; nothing is sent.
+    #[default]
+    Hatching,
+    /// Load that is left out of the figures.
+    WarmUp,
+    /// The measured time.
+    Load,
+    /// No new operations; those under way come to their end.
+    Drain,
 }
 
 /// Why there is no history, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The plan cannot be run.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
     /// The order names no slot or no target.
     #[error("the order names no {0}")]
     Nothing(&'static str),
@@ -83,13 +129,11 @@ pub enum LoadError {
     #[error("failed to make the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
     /// The history cannot be written.
-    #[error("failed to write the history {path}: {source}", path = path.display())]
-    History {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("failed to write the history: {0}")]
+    History(io::Error),
+    /// A thread cannot be made.
+    #[error("failed to start the pacer: {0}")]
+    Pacer(io::Error),
     /// Goose refused.
     #[error("failed to run goose: {0}")]
     Goose(#[from] Box<GooseError>),
@@ -98,54 +142,85 @@ pub enum LoadError {
     Hatching(u32),
 }
 
-/// Runs the load to its end, and answers with how far it came. `report` is called twice a second while it runs.
+/// Runs the load to its end, and answers with its totals. `report` is called twice a second while it runs.
 ///
 /// # Errors
 /// See [`LoadError`]. A history that was begun is kept.
 pub async fn run(
     order: LoadOrder,
     report: impl Fn(Progress) + Send + 'static,
-) -> Result<Progress, LoadError> {
-    order.plan.validate()?;
+) -> Result<LoadTotals, LoadError> {
     if order.slots.is_empty() {
         return Err(LoadError::Nothing("slot"));
     }
     if order.targets.is_empty() {
         return Err(LoadError::Nothing("target"));
     }
-    let plan = &order.plan;
-    allow_open_files(plan.clients)?;
-    let unwritten = |path: &Path, source| LoadError::History { path: path.to_owned(), source };
-    let timeout = Duration::from_millis(plan.timeout_ms);
-    let site = Arc::new(Site::new(order.targets.clone(), order.run.clone(), timeout)?);
-    let (writer, recorder) =
-        HistoryWriter::create(&order.history).map_err(|source| unwritten(&order.history, source))?;
-    let gate = Arc::new(Gate::new(plan.clients));
+    let clients = order.plan.clients();
+    allow_open_files(clients)?;
+    let outputs = Outputs { history: order.history.clone(), latency: order.latency.clone() };
+    let site = Arc::new(site(&order));
+    let http = site.connect()?;
+    let (writer, recorder) = Writer::create(outputs).map_err(LoadError::History)?;
+    let (queue, pacer) = Schedule::of(&order.plan).map(pacer::pacer).unzip();
+    let begin = pacer.map(Pacer::start).transpose().map_err(LoadError::Pacer)?;
+    let gate = Gate::new(clients, {
+        let recorder = recorder.clone();
+        move |opening_ns| {
+            recorder.open(opening_ns);
+            if let Some(begin) = &begin {
+                // It waits for nothing else.
+                let _ = begin.send(opening_ns);
+            }
+        }
+    });
+    let world = World { plan: order.plan.clone(), slots: order.slots.len() };
+    let cast = Arc::new(Cast {
+        plan: order.plan.clone(),
+        site,
+        http,
+        recorder,
+        gate,
+        world,
+        queue,
+        made: Made::default(),
+        hatched: 0.into(),
+    });
 
-    let tally = writer.tally();
-    let reporter = tokio::spawn(report_regularly(Arc::clone(&tally), Arc::clone(&gate), report));
-    let attacked = attack(&order, site, recorder, Arc::clone(&gate)).await;
+    let reporter = tokio::spawn(report_regularly(Arc::clone(&cast), report));
+    let attacked = attack(&order, Arc::clone(&cast)).await;
     reporter.abort();
-    writer.finish().map_err(|source| unwritten(&order.history, source))?;
+    let written = writer.finish().await.map_err(LoadError::History)?;
     attacked?;
-    if gate.opening_ns().is_none() {
-        Err(LoadError::Hatching(plan.clients))
-    } else {
-        Ok(progress(&tally, &gate))
+    let opening_ns = cast.gate.opening_ns().ok_or(LoadError::Hatching(clients))?;
+    Ok(totals(&cast, opening_ns, if order.history.is_some() { written } else { recorded(&cast) }))
+}
+
+fn site(order: &LoadOrder) -> Site {
+    let plan = &order.plan;
+    Site {
+        targets: order.targets.clone(),
+        slots: order.slots.clone(),
+        run: order.run.clone(),
+        patience: Patience { timeout: plan.timeout.0, attempts: plan.attempts, resend: plan.resend.0 },
+        board: Board::new(order.slots.len(), plan.capacity),
+        sockets: plan.sockets,
     }
 }
 
-/// Each client is one goose user that runs one transaction: its whole life. So goose ends when the last life has ended,
-/// no operation is cut off, and no transaction can return without having waited.
-async fn attack(
-    order: &LoadOrder,
-    site: Arc<Site>,
-    recorder: Recorder,
-    gate: Arc<Gate>,
-) -> Result<(), LoadError> {
+/// One goose user is one client, and its one transaction is its life.
+async fn attack(order: &LoadOrder, cast: Arc<Cast>) -> Result<(), LoadError> {
     let target = order.targets[0].clone();
-    let clients = order.plan.clients;
-    let life = life(order, site, recorder, gate);
+    let clients = order.plan.clients() as usize;
+    let life: TransactionFunction = Arc::new(move |_| {
+        let cast = Arc::clone(&cast);
+        Box::pin(async move {
+            if let Err(error) = cast.live().await {
+                tracing::error!("failed to make a client: {error}");
+            }
+            Ok(())
+        })
+    });
     let attack = || -> Result<GooseAttack, GooseError> {
         let shared_client = goose::client::GooseClientBuilder::new().without_cookies();
         let attack = GooseAttack::initialize_with_config(GooseConfiguration::default())?
@@ -154,7 +229,7 @@ async fn attack(
                 Scenario::new(order.plan.scenario.name()).register_transaction(Transaction::new(life)),
             );
         let attack = *attack.set_default(GooseDefault::Host, target.as_str())?;
-        let attack = *attack.set_default(GooseDefault::Users, clients as usize)?;
+        let attack = *attack.set_default(GooseDefault::Users, clients)?;
         let attack = *attack.set_default(GooseDefault::IncreaseRate, HATCH_RATE)?;
         let attack = *attack.set_default(GooseDefault::Iterations, 1_usize)?;
         let attack = *attack.set_default(GooseDefault::NoMetrics, true)?;
@@ -167,56 +242,65 @@ async fn attack(
     Ok(())
 }
 
-/// What every goose user does.
-fn life(order: &LoadOrder, site: Arc<Site>, recorder: Recorder, gate: Arc<Gate>) -> TransactionFunction {
-    let plan = order.plan.clone();
-    let slots: Arc<[String]> = order.slots.clone().into();
-    // The transaction function lives as long as goose does, longer than the load: the last recorder must not hang on it.
-    let recorders = Arc::new(std::sync::Mutex::new(Some((recorder, plan.clients))));
-    Arc::new(move |_| {
-        let (plan, site, gate, slots) =
-            (plan.clone(), Arc::clone(&site), Arc::clone(&gate), Arc::clone(&slots));
-        let taken = take_recorder(&recorders);
-        Box::pin(async move {
-            let Some((number, recorder)) = taken else { return Ok(()) };
-            let mut client = Client::new(site, recorder, number, plan.clients.into());
-            let Some(opening_ns) = gate.arrive().await else { return Ok(()) };
-            let end_ns = opening_ns + plan.duration_ms * 1_000_000;
-            let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
-            rng.set_stream(number);
-            match plan.scenario {
-                ScenarioKind::FlashSale => {
-                    let slot = &slots[usize::try_from(number).unwrap_or(0) % slots.len()];
-                    flash_sale::live(&mut client, slot, &mut rng, opening_ns, end_ns).await;
-                }
-            }
-            client.finish().await;
-            Ok(())
-        })
-    })
-}
-
-/// A number and a recorder for one more client; the last client gets the original.
-fn take_recorder(recorders: &std::sync::Mutex<Option<(Recorder, u32)>>) -> Option<(u64, Recorder)> {
-    let mut held = recorders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (recorder, left) = held.take()?;
-    if left > 1 {
-        *held = Some((recorder.clone(), left - 1));
-    }
-    Some((u64::from(left - 1), recorder))
-}
-
-async fn report_regularly(tally: Arc<Tally>, gate: Arc<Gate>, report: impl Fn(Progress)) {
+async fn report_regularly(cast: Arc<Cast>, report: impl Fn(Progress)) {
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     loop {
         ticks.tick().await;
-        report(progress(&tally, &gate));
+        report(progress(&cast));
     }
 }
 
-fn progress(tally: &Tally, gate: &Gate) -> Progress {
-    let elapsed_ns = gate.opening_ns().map_or(0, |opening_ns| clock::now_ns().saturating_sub(opening_ns));
-    Progress { elapsed_ms: elapsed_ns / 1_000_000, outcomes: tally.counts().into_iter().collect() }
+fn progress(cast: &Cast) -> Progress {
+    let opening_ns = cast.gate.opening_ns();
+    let elapsed_ns = opening_ns.map_or(0, |opening_ns| clock::now_ns().saturating_sub(opening_ns));
+    let figures = cast.recorder.figures();
+    let seats_left = figures.seats_left.map(|(left, asked_about)| {
+        let untouched = cast.world.slots.saturating_sub(asked_about) as i64;
+        left + untouched * i64::from(cast.plan.capacity)
+    });
+    let due = cast.queue.as_ref().map(|queue| queue.counts().due());
+    Progress {
+        phase: phase(&cast.plan, opening_ns.is_some(), elapsed_ns),
+        elapsed_ms: elapsed_ns / 1_000_000,
+        outcomes: cast.recorder.counts().into_iter().collect(),
+        arrivals_due: due,
+        arrivals_made: due.map(|_| cast.made.begun.load(Ordering::Relaxed)),
+        response_us_p50: figures.response_us_p50,
+        response_us_p99: figures.response_us_p99,
+        seats_left,
+        overbooked_slots: cast.site.board.overbooked_slots(),
+    }
+}
+
+fn phase(plan: &Plan, open: bool, elapsed_ns: u64) -> Phase {
+    if !open {
+        Phase::Hatching
+    } else if elapsed_ns < plan.warm_up.ns() {
+        Phase::WarmUp
+    } else if elapsed_ns < plan.warm_up.ns() + plan.duration().ns() {
+        Phase::Load
+    } else {
+        Phase::Drain
+    }
+}
+
+fn recorded(cast: &Cast) -> u64 {
+    cast.recorder.counts().iter().map(|(_, count)| count).sum()
+}
+
+fn totals(cast: &Cast, opening_ns: u64, operations: u64) -> LoadTotals {
+    let measured_s = cast.plan.duration().0.as_secs_f64();
+    let arrivals = Schedule::of(&cast.plan).zip(cast.queue.as_ref()).map(|(schedule, queue)| {
+        let per_s = |count: u64| count as f64 / measured_s;
+        ArrivalTotals {
+            asked: schedule.total(),
+            made: cast.made.begun.load(Ordering::SeqCst),
+            waiting_max: queue.counts().waiting_max(),
+            asked_per_s: per_s(cast.made.measured_due.load(Ordering::SeqCst)),
+            made_per_s: per_s(cast.made.measured_begun.load(Ordering::SeqCst)),
+        }
+    });
+    LoadTotals { operations, measured_from_ns: cast.measured_from_ns(opening_ns), arrivals }
 }
 
 /// Raises the soft limit of open files as far as the clients need.

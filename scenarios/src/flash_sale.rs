@@ -11,11 +11,12 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use slotproof_vocabulary::Outcome;
 
-use crate::client::Client;
-use crate::clock;
+use crate::{
+    chance,
+    client::{Client, Held},
+    clock,
+};
 
-/// How many of a hundred reserves ask for so many seats.
-const SEATS_PERCENT: [(u32, u32); 3] = [(1, 80), (2, 15), (3, 5)];
 /// What a hundred clients with seats in hand do; the rest confirm.
 const GIVE_UP_PERCENT: u32 = 10;
 const WALK_AWAY_PERCENT: u32 = 5;
@@ -43,7 +44,7 @@ const RETRY_MS: std::ops::Range<u64> = 50..300;
 /// One client's life, from the opening of the gate to the end.
 pub(crate) async fn live(
     client: &mut Client,
-    slot: &str,
+    slot: usize,
     rng: &mut ChaCha8Rng,
     opening_ns: u64,
     end_ns: u64,
@@ -51,50 +52,33 @@ pub(crate) async fn live(
     let mut scheduled_ns = opening_ns;
     while scheduled_ns < end_ns {
         clock::sleep_until(scheduled_ns).await;
-        let seats = seats(rng);
-        let told = if percent(rng, TWICE_PERCENT) {
+        let seats = chance::seats(rng);
+        let told = if chance::percent(rng, TWICE_PERCENT) {
             client.reserve_twice(slot, seats, scheduled_ns).await
         } else {
             client.reserve(slot, seats, scheduled_ns).await
         };
-        let done_ns = match (told.outcome, &told.booking) {
-            (Outcome::Ok, Some(booking)) => {
-                let held = Held {
-                    slot,
-                    booking,
-                    since_ns: told.returned_ns,
-                    hold_ms: told.hold_ms.unwrap_or_default(),
-                };
-                hold(client, &held, rng, end_ns).await
-            }
-            (Outcome::SoldOut, _) if percent(rng, LOOK_PERCENT) => {
-                let look_ns = told.returned_ns;
-                client.read(slot, look_ns).await.returned_ns
+        let done_ns = match (told.outcome, told.held) {
+            (Outcome::Ok, Some(held)) => hold(client, held, rng, end_ns).await,
+            (Outcome::SoldOut, _) if chance::percent(rng, LOOK_PERCENT) => {
+                client.read(slot, told.returned_ns).await.returned_ns
             }
             _ => told.returned_ns,
         };
-        scheduled_ns = done_ns + think(rng, RETRY_MS);
+        scheduled_ns = done_ns + chance::pause_ns(rng, RETRY_MS);
     }
 }
 
-/// Seats in hand.
-struct Held<'a> {
-    slot: &'a str,
-    booking: &'a str,
-    since_ns: u64,
-    hold_ms: u64,
-}
-
 /// What becomes of seats in hand; answers with the instant at which the client is free again.
-async fn hold(client: &mut Client, held: &Held<'_>, rng: &mut ChaCha8Rng, end_ns: u64) -> u64 {
+async fn hold(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, end_ns: u64) -> u64 {
     let choice = rng.random_range(0..100);
     if choice < WALK_AWAY_PERCENT {
         return held.since_ns;
     }
-    let decided_ns = if percent(rng, COME_LATE_PERCENT) {
-        held.since_ns + held.hold_ms * 1_000_000 + think(rng, LATE_MS)
+    let decided_ns = if chance::percent(rng, COME_LATE_PERCENT) {
+        held.since_ns + held.hold_ms * 1_000_000 + chance::pause_ns(rng, LATE_MS)
     } else {
-        held.since_ns + think(rng, DECIDE_MS)
+        held.since_ns + chance::pause_ns(rng, DECIDE_MS)
     };
     if decided_ns >= end_ns {
         return decided_ns;
@@ -103,54 +87,19 @@ async fn hold(client: &mut Client, held: &Held<'_>, rng: &mut ChaCha8Rng, end_ns
     if choice < WALK_AWAY_PERCENT + GIVE_UP_PERCENT {
         return cancel(client, held, rng, decided_ns).await;
     }
-    let confirmed = client.confirm(held.slot, held.booking, decided_ns).await;
-    let cancel_ns = confirmed.returned_ns + think(rng, KEEP_MS);
-    if confirmed.outcome != Outcome::Ok || !percent(rng, CANCEL_PERCENT) || cancel_ns >= end_ns {
+    let confirmed = client.confirm(&mut held, decided_ns).await;
+    let cancel_ns = confirmed.returned_ns + chance::pause_ns(rng, KEEP_MS);
+    if confirmed.outcome != Outcome::Ok || !chance::percent(rng, CANCEL_PERCENT) || cancel_ns >= end_ns {
         return confirmed.returned_ns;
     }
     clock::sleep_until(cancel_ns).await;
     cancel(client, held, rng, cancel_ns).await
 }
 
-async fn cancel(client: &mut Client, held: &Held<'_>, rng: &mut ChaCha8Rng, cancel_ns: u64) -> u64 {
-    let cancelled_ns = client.cancel(held.slot, held.booking, cancel_ns).await.returned_ns;
-    if !percent(rng, CANCEL_AGAIN_PERCENT) {
+async fn cancel(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, cancel_ns: u64) -> u64 {
+    let cancelled_ns = client.cancel(&mut held, cancel_ns).await.returned_ns;
+    if !chance::percent(rng, CANCEL_AGAIN_PERCENT) {
         return cancelled_ns;
     }
-    client.cancel(held.slot, held.booking, cancelled_ns).await.returned_ns
-}
-
-fn seats(rng: &mut ChaCha8Rng) -> u32 {
-    let mut choice = rng.random_range(0..100);
-    for (seats, weight) in SEATS_PERCENT {
-        if choice < weight {
-            return seats;
-        }
-        choice -= weight;
-    }
-    1
-}
-
-fn percent(rng: &mut ChaCha8Rng, share: u32) -> bool {
-    rng.random_range(0..100) < share
-}
-
-/// Nanoseconds.
-fn think(rng: &mut ChaCha8Rng, range_ms: std::ops::Range<u64>) -> u64 {
-    rng.random_range(range_ms.start * 1_000_000..range_ms.end * 1_000_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-
-    use super::*;
-
-    #[test]
-    fn the_shares_of_seats_add_up_and_every_size_occurs() {
-        assert_eq!(SEATS_PERCENT.iter().map(|(_, weight)| weight).sum::<u32>(), 100);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let drawn: std::collections::BTreeSet<u32> = (0..1_000).map(|_| seats(&mut rng)).collect();
-        assert_eq!(drawn, [1, 2, 3].into());
-    }
+    client.cancel(&mut held, cancelled_ns).await.returned_ns
 }

@@ -1,154 +1,261 @@
-//! The recorder: a history file that grows while the load runs, at bounded memory.
+//! The recorder: what clients hand in while the load runs becomes a history and a latency log, at bounded memory.
 //!
-//! Each client buffers a few operations and hands them over in batches; one thread serializes, compresses and writes. The
-//! file is a row of zstd frames, one ended every second, so that a run that is killed leaves all but its last second.
+//! Clients put operations on trays, of which there are few, so that none lies there for long; four times a second, and whenever a
+//! tray is full, its operations go to one thread that serializes, compresses, counts and writes. All operations of one client go
+//! over one tray, in their order: a history that breaks off has a beginning of what each client did.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{self, BufWriter, Write},
-    path::Path,
+    io,
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use hdrhistogram::serialization::V2DeflateSerializer;
 use slotproof_vocabulary::{Operation, Outcome};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-/// Operations that a client keeps before it hands them over: ten thousand clients keep 50 MB at most.
-const BATCH: usize = 16;
-/// Batches that wait for the writer; when they are this many the clients wait as well, and memory stays bounded.
-const QUEUE: usize = 4_096;
-/// A frame ends after this long.
-const FRAME: Duration = Duration::from_secs(1);
-/// Quick rather than small: a history compresses tenfold anyway.
-const LEVEL: i32 = 1;
+use crate::{clock, history_file::HistoryFile, latency_log::LatencyLog};
 
-/// Operations so far, by outcome.
-#[derive(Debug, Default)]
-pub struct Tally {
-    by_outcome: [AtomicU64; Outcome::ALL.len()],
+/// Enough that clients seldom meet at one.
+const TRAYS: usize = 64;
+/// Operations on a full tray.
+const TRAY: usize = 128;
+/// Trays that wait for the writer; when they are this many the clients wait as well. At most 80 MB.
+const QUEUE: usize = 1_024;
+/// How long an operation lies on a tray at most.
+const COLLECT_EVERY: Duration = Duration::from_millis(250);
+
+/// Where operations go. What is `None` is not written.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    /// The history file; it must not exist.
+    pub history: Option<PathBuf>,
+    /// The latency log; it must not exist.
+    pub latency: Option<PathBuf>,
 }
 
-impl Tally {
-    /// (outcome, operations), in the order of [`Outcome::ALL`].
-    pub fn counts(&self) -> Vec<(Outcome, u64)> {
-        let loads = self.by_outcome.iter().map(|count| count.load(Ordering::Relaxed));
-        Outcome::ALL.into_iter().zip(loads).collect()
-    }
-
-    fn count(&self, outcome: Outcome) {
-        self.by_outcome[outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// One client's way to the history file.
-#[derive(Debug)]
+/// The way of all clients to the history.
+#[derive(Debug, Clone)]
 pub struct Recorder {
-    batches: mpsc::Sender<Vec<Operation>>,
-    tally: Arc<Tally>,
-    buffer: Vec<Operation>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    trays: Vec<AsyncMutex<Vec<Operation>>>,
+    writer: mpsc::Sender<Message>,
+    outputs: Outputs,
+    opening_ns: OnceLock<u64>,
+    by_outcome: [AtomicU64; Outcome::ALL.len()],
+    figures: Mutex<Figures>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Operations(Vec<Operation>),
+    End,
+}
+
+/// What is known while the load runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Response latency of the last second that is complete, median.
+    pub response_us_p50: u64,
+    /// The same, 99th percentile.
+    pub response_us_p99: u64,
+    /// Seats left of the slots that somebody was told about, by the newest answers; and how many slots those are.
+    pub seats_left: Option<(i64, usize)>,
 }
 
 impl Recorder {
     /// Keeps an operation; waits when the writer is behind.
-    pub async fn record(&mut self, operation: Operation) {
-        self.tally.count(operation.outcome);
-        self.buffer.push(operation);
-        if self.buffer.len() >= BATCH {
-            self.flush().await;
+    pub async fn record(&self, operation: Operation) {
+        self.shared.by_outcome[operation.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if self.shared.outputs.history.is_none() && self.shared.outputs.latency.is_none() {
+            return;
+        }
+        let tray = usize::try_from(operation.client).unwrap_or(0) % TRAYS;
+        let mut tray = self.shared.trays[tray].lock().await;
+        tray.push(operation);
+        if tray.len() >= TRAY {
+            self.shared.hand_over(&mut tray).await;
         }
     }
 
-    /// Hands over what is kept.
-    pub async fn flush(&mut self) {
-        let batch = std::mem::replace(&mut self.buffer, Vec::with_capacity(BATCH));
-        // A writer that failed has closed the channel; the load then ends with its error.
-        let _ = self.batches.send(batch).await;
+    /// Says when the load begins, before its first operation: the latency log counts its seconds from then.
+    pub fn open(&self, opening_ns: u64) {
+        self.shared.opening_ns.get_or_init(|| opening_ns);
+    }
+
+    /// (outcome, operations so far), in the order of [`Outcome::ALL`].
+    pub fn counts(&self) -> Vec<(Outcome, u64)> {
+        let loads = self.shared.by_outcome.iter().map(|count| count.load(Ordering::Relaxed));
+        Outcome::ALL.into_iter().zip(loads).collect()
+    }
+
+    /// What is known so far.
+    pub fn figures(&self) -> Figures {
+        *self.shared.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Clone for Recorder {
-    /// Another client's recorder, for the same file.
-    fn clone(&self) -> Self {
-        Self {
-            batches: self.batches.clone(),
-            tally: Arc::clone(&self.tally),
-            buffer: Vec::with_capacity(BATCH),
+impl Shared {
+    /// Holding the tray meanwhile: whoever comes with the next operation of the same client waits its turn.
+    async fn hand_over(&self, tray: &mut Vec<Operation>) {
+        let full = std::mem::replace(tray, Vec::with_capacity(TRAY));
+        // A writer that failed has closed the channel; the load then ends with its error.
+        let _ = self.writer.send(Message::Operations(full)).await;
+    }
+
+    async fn collect(&self) {
+        for tray in &self.trays {
+            self.hand_over(&mut *tray.lock().await).await;
         }
     }
 }
 
 /// The writing end.
 #[derive(Debug)]
-pub struct HistoryWriter {
+pub struct Writer {
+    shared: Arc<Shared>,
     thread: JoinHandle<io::Result<u64>>,
-    tally: Arc<Tally>,
+    collector: tokio::task::JoinHandle<()>,
 }
 
-impl HistoryWriter {
-    /// Opens a new history file, and the first recorder for it.
+impl Writer {
+    /// Opens the outputs, and a recorder for all clients.
     ///
     /// # Errors
-    /// The file exists already or cannot be made.
-    pub fn create(path: &Path) -> io::Result<(Self, Recorder)> {
-        let file = File::options().write(true).create_new(true).open(path)?;
-        let (batches, queue) = mpsc::channel(QUEUE);
-        let tally = Arc::new(Tally::default());
-        let thread =
-            std::thread::Builder::new().name("recorder".to_owned()).spawn(move || write_all(file, queue))?;
-        let recorder = Recorder { batches, tally: Arc::clone(&tally), buffer: Vec::with_capacity(BATCH) };
-        Ok((Self { thread, tally }, recorder))
+    /// A file exists already or cannot be made.
+    pub fn create(outputs: Outputs) -> io::Result<(Self, Recorder)> {
+        let history = outputs.history.as_deref().map(HistoryFile::create).transpose()?;
+        let latency_file = outputs.latency.as_deref().map(File::create_new).transpose()?;
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let trays = std::iter::repeat_with(AsyncMutex::default).take(TRAYS).collect();
+        let shared = Arc::new(Shared {
+            trays,
+            writer,
+            outputs,
+            opening_ns: OnceLock::new(),
+            by_outcome: Default::default(),
+            figures: Mutex::default(),
+        });
+        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || write_all(history, latency_file, queue, &shared)
+        })?;
+        let collector = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                let mut ticks = tokio::time::interval(COLLECT_EVERY);
+                loop {
+                    ticks.tick().await;
+                    shared.collect().await;
+                }
+            }
+        });
+        let recorder = Recorder { shared: Arc::clone(&shared) };
+        Ok((Self { shared, thread, collector }, recorder))
     }
 
-    /// What has been recorded so far.
-    pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.tally)
-    }
-
-    /// Waits until everything is written; every recorder must have been dropped. Answers with the number of operations.
+    /// Waits until everything is written that was recorded before. Answers with the number of operations written.
     ///
     /// # Errors
-    /// The file could not be written; what was written before is whole.
-    pub fn finish(self) -> io::Result<u64> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the recorder panicked")))
+    /// A file could not be written; what was written before is whole.
+    pub async fn finish(self) -> io::Result<u64> {
+        // Not in the midst of a tray: between two of them it can end.
+        self.collector.abort();
+        let _ = self.collector.await;
+        self.shared.collect().await;
+        let _ = self.shared.writer.send(Message::End).await;
+        tokio::task::spawn_blocking(|| self.thread.join())
+            .await
+            .map_err(io::Error::other)?
+            .unwrap_or_else(|_| Err(io::Error::other("the recorder panicked")))
     }
 }
 
-fn write_all(file: File, mut queue: mpsc::Receiver<Vec<Operation>>) -> io::Result<u64> {
+fn write_all(
+    mut history: Option<HistoryFile>,
+    latency_file: Option<File>,
+    mut queue: mpsc::Receiver<Message>,
+    shared: &Shared,
+) -> io::Result<u64> {
+    let (mut latency_file, mut serializer) = (latency_file, V2DeflateSerializer::new());
+    let mut sink = latency_file.as_mut().zip(Some(&mut serializer));
+    let mut latency = None;
+    let mut newest = Newest::default();
     let mut written = 0;
-    let mut frame = Some(Frame::begin(BufWriter::new(file))?);
-    while let Some(batch) = queue.blocking_recv() {
-        let mut current = frame.take().expect("there is always a frame between two batches");
-        for operation in batch {
-            serde_json::to_writer(&mut current.encoder, &operation)?;
-            current.encoder.write_all(b"\n")?;
-            written += 1;
+    while let Some(message) = queue.blocking_recv() {
+        let operations = match message {
+            Message::Operations(operations) => operations,
+            Message::End => break,
+        };
+        if let Some(opening_ns) = shared.opening_ns.get()
+            && let Some((file, serializer)) = sink.take()
+        {
+            latency = Some(LatencyLog::begin(file, serializer, *opening_ns)?);
         }
-        frame = Some(if current.begun.elapsed() >= FRAME { Frame::begin(current.end()?)? } else { current });
+        for operation in &operations {
+            if let Some(history) = &mut history {
+                history.write(operation)?;
+                written += 1;
+            }
+            if let Some(latency) = &mut latency {
+                latency.record(operation);
+            }
+            newest.see(operation);
+        }
+        if let Some(history) = &mut history {
+            history.pulse()?;
+        }
+        let last_second = latency.as_mut().map(|latency| latency.pulse(clock::now_ns())).transpose()?;
+        let mut figures = shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last_second) = last_second.flatten() {
+            figures.response_us_p50 = last_second.value_at_quantile(0.5);
+            figures.response_us_p99 = last_second.value_at_quantile(0.99);
+        }
+        figures.seats_left = newest.seats_left();
     }
-    frame.expect("there is always a frame between two batches").end()?;
+    latency.map(LatencyLog::end).transpose()?;
+    history.map(HistoryFile::end).transpose()?;
     Ok(written)
 }
 
-/// A zstd frame being written.
-struct Frame {
-    encoder: zstd::Encoder<'static, BufWriter<File>>,
-    begun: Instant,
+/// What the newest answer about each slot said of its seats.
+#[derive(Debug, Default)]
+struct Newest {
+    slots: BTreeMap<String, (i64, i64)>,
+    sum: i64,
 }
 
-impl Frame {
-    fn begin(file: BufWriter<File>) -> io::Result<Self> {
-        Ok(Self { encoder: zstd::Encoder::new(file, LEVEL)?, begun: Instant::now() })
+impl Newest {
+    fn see(&mut self, operation: &Operation) {
+        let (Some(version), Some(available)) = (operation.seen.version, operation.seen.available) else {
+            return;
+        };
+        match self.slots.get_mut(&operation.slot) {
+            Some(known) if known.0 > version => {}
+            Some(known) => {
+                self.sum += available - known.1;
+                *known = (version, available);
+            }
+            None => {
+                self.sum += available;
+                self.slots.insert(operation.slot.clone(), (version, available));
+            }
+        }
     }
 
-    fn end(self) -> io::Result<BufWriter<File>> {
-        let mut file = self.encoder.finish()?;
-        file.flush()?;
-        Ok(file)
+    fn seats_left(&self) -> Option<(i64, usize)> {
+        (!self.slots.is_empty()).then_some((self.sum, self.slots.len()))
     }
 }
 
@@ -158,10 +265,10 @@ mod tests {
 
     use super::*;
 
-    fn read(n: u64) -> Operation {
+    fn read(client: u64, n: u64) -> Operation {
         Operation {
-            client: n,
-            process: n,
+            client,
+            process: client,
             slot: "s".to_owned(),
             action: Action::Read,
             scheduled_ns: n,
@@ -170,40 +277,49 @@ mod tests {
             attempts: 1,
             outcome: Outcome::Ok,
             reason: None,
-            seen: Seen::default(),
+            seen: Seen {
+                version: Some(i64::try_from(n).expect("small")),
+                available: Some(7),
+                ..Seen::default()
+            },
         }
     }
 
     #[tokio::test]
-    async fn everything_that_is_recorded_is_read_back() {
+    async fn everything_that_is_recorded_is_read_back_each_client_in_its_order() {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("history.jsonl.zst");
-        let (writer, recorder) = HistoryWriter::create(&path).expect("it can be made");
-        let clients = (0..10_u64).map(|client| {
-            let mut recorder = recorder.clone();
-            async move {
+        let outputs = Outputs {
+            history: Some(directory.path().join("history.jsonl.zst")),
+            latency: Some(directory.path().join("latency.hlog")),
+        };
+        let (writer, recorder) = Writer::create(outputs.clone()).expect("it can be made");
+        recorder.open(0);
+        let clients = (0..100_u64).map(|client| {
+            let recorder = recorder.clone();
+            tokio::spawn(async move {
                 for n in 0..100 {
-                    recorder.record(read(client * 100 + n)).await;
+                    recorder.record(read(client, n)).await;
+                    tokio::task::yield_now().await;
                 }
-                recorder.flush().await;
-            }
+            })
         });
-        for client in clients {
-            client.await;
+        for client in clients.collect::<Vec<_>>() {
+            client.await.expect("it ends");
         }
-        drop(recorder);
-        let tally = writer.tally();
-        assert_eq!(writer.finish().expect("it is written"), 1_000);
-        assert_eq!(tally.counts()[0], (Outcome::Ok, 1_000));
+        assert_eq!(recorder.counts()[0], (Outcome::Ok, 10_000));
+        assert_eq!(writer.finish().await.expect("it is written"), 10_000);
+        assert_eq!(recorder.figures().seats_left, Some((7, 1)));
 
+        let path = outputs.history.clone().expect("it was asked for");
         let text = zstd::decode_all(File::open(&path).expect("it is there")).expect("whole frames");
-        let lines: Vec<_> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        let mut clients: Vec<u64> = lines
-            .iter()
-            .map(|line| serde_json::from_slice::<Operation>(line).expect("an operation").client)
-            .collect();
-        clients.sort_unstable();
-        assert_eq!(clients, (0..1_000).collect::<Vec<_>>());
-        assert!(HistoryWriter::create(&path).is_err(), "a history is never overwritten");
+        let mut next = [0; 100];
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let operation: Operation = serde_json::from_slice(line).expect("an operation");
+            let next = &mut next[usize::try_from(operation.client).expect("small")];
+            assert_eq!(operation.sent_ns, *next);
+            *next += 1;
+        }
+        assert!(next.iter().all(|next| *next == 100));
+        assert!(Writer::create(outputs).is_err(), "a history is never overwritten");
     }
 }

@@ -1,6 +1,6 @@
 //! What is judged.
 
-use slotproof_vocabulary::{AuditRecord, EndState, Expectation};
+use slotproof_vocabulary::{AuditRecord, EndState, Expectation, LoadTotals};
 
 use crate::History;
 
@@ -19,6 +19,8 @@ pub struct Case {
     pub prober: Option<u64>,
     /// What the run must have reached to be worth judging.
     pub expectations: Vec<Expectation>,
+    /// What the load engine says of the load, if it ended in order.
+    pub load: Option<LoadTotals>,
 }
 
 /// Numbers beyond this are no seats: sums of them must not leave an `i64`.

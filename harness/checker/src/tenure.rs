@@ -40,13 +40,16 @@ pub(crate) struct Tenure<'a> {
     hold_over_ns: Option<u64>,
     cancel_sent_ns: Option<u64>,
     cancel_returned_ns: Option<u64>,
+    /// From here on the history is silent about its client, who may have sent a cancel that is missing; for ever if it is whole.
+    silent_from_ns: u64,
 }
 
 impl Tenure<'_> {
     /// While the seats were surely taken; `None` when there is no such instant.
     pub(crate) fn surely(&self) -> Option<Interval> {
         let over = if self.confirmed.is_some() { None } else { self.hold_over_ns };
-        let to_ns = self.cancel_sent_ns.unwrap_or(u64::MAX).min(over.unwrap_or(u64::MAX));
+        let cancel_ns = self.cancel_sent_ns.unwrap_or(u64::MAX);
+        let to_ns = cancel_ns.min(over.unwrap_or(u64::MAX)).min(self.silent_from_ns);
         let from_ns = self.reserve_returned_ns;
         (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
     }
@@ -63,12 +66,16 @@ impl Tenure<'_> {
 pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
     let mut tenures: BTreeMap<&str, Tenure<'_>> = BTreeMap::new();
     let first_sent = first_sent(history);
+    let last_returned = last_returned(history);
     for (index, operation) in history.indexed() {
         if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
             let tenure =
                 tenures.entry(booking).or_insert_with(|| Tenure::new(operation, booking, i64::from(*seats)));
+            if let Some(last) = last_returned.get(&operation.client) {
+                tenure.silent_from_ns = *last;
+            }
             tenure.reserves.push(index);
             let sent_ns = first_sent[key.as_str()];
             tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(sent_ns);
@@ -101,6 +108,19 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
     tenures
 }
 
+/// Where the end of a history is missing: when each client was heard of last. A client has one operation in flight at most, and a
+/// history holds a beginning of what each client did, so until then nothing of it is missing. Empty for a whole history.
+fn last_returned(history: &History) -> BTreeMap<u64, u64> {
+    let mut last = BTreeMap::new();
+    if history.cut_off.is_some() {
+        for operation in &history.operations {
+            let returned_ns = last.entry(operation.client).or_insert(0);
+            *returned_ns = operation.returned_ns.max(*returned_ns);
+        }
+    }
+    last
+}
+
 /// When each key was sent for the first time: a call whose outcome nobody knows may have made the booking that a later one was
 /// told of.
 fn first_sent(history: &History) -> BTreeMap<&str, u64> {
@@ -129,6 +149,7 @@ impl<'a> Tenure<'a> {
             hold_over_ns: None,
             cancel_sent_ns: None,
             cancel_returned_ns: None,
+            silent_from_ns: u64::MAX,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{Span, StrategyKind};
 
-use super::{Span, init_tracing, interruptible, runtime};
+use super::{init_tracing, interruptible, runtime};
 use crate::{
     bench::strategies::{BenchSpec, bench},
     environment::guard::Guard,

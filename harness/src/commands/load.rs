@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::Result;
-use slotproof_scenarios::{LoadOrder, Progress};
+use slotproof_scenarios::{Event, LoadOrder};
 
 use super::{init_tracing, runtime};
 use crate::exit_code::{self, Code, UsageError};
@@ -22,13 +22,14 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     };
     let text = fs::read(&args.order).map_err(|error| usage(&error))?;
     let order: LoadOrder = serde_json::from_slice(&text).map_err(|error| usage(&error))?;
-    let done = runtime()?.block_on(slotproof_scenarios::run(order, |progress| say(&progress)))?;
-    say(&done);
+    let done =
+        runtime()?.block_on(slotproof_scenarios::run(order, |progress| say(&Event::Progress(progress))))?;
+    say(&Event::Ended(done));
     Ok(exit_code::UPHELD)
 }
 
 /// Nobody listening is no reason to stop a load: its result is the history.
-fn say(progress: &Progress) {
-    let line = serde_json::to_string(progress).expect("progress is numbers and names");
+fn say(event: &Event) {
+    let line = serde_json::to_string(event).expect("an event is numbers and names");
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use slotproof_models::{Expectation, Exploration, Limits, MODELLED, Size, explore};
-use slotproof_vocabulary::{StrategyKind, Verdict};
+use slotproof_vocabulary::{Span, StrategyKind, Verdict};
 
-use super::{Span, init_tracing};
+use super::init_tracing;
 use crate::exit_code::{self, Code, UsageError};
 
 const EXAMPLES: &str = "Examples:

@@ -1,13 +1,17 @@
 //! `slotproof run`: start the stack, load it, judge what happened, and report.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use slotproof_reports::Format;
-use slotproof_vocabulary::{Plan, ScenarioKind, StrategyKind};
+use slotproof_vocabulary::{Plan, PlanWords, ScenarioKind, VerdictReport};
 
 use super::{
-    Span, init_tracing, interruptible, runtime,
+    init_tracing, interruptible, runtime,
     stack_args::{EnvironmentKind, StackArgs},
 };
 use crate::{
@@ -25,6 +29,15 @@ const EXAMPLES: &str = "Examples:
   slotproof run --strategy unprotected --clients 500 --capacity 50 --duration 5s
       a negative control: exit 1, and the report shows the overbooking
 
+  slotproof run --scenario steady --strategy conditional --clients 10000 --think 2s --duration 30s
+      a closed workload: ten thousand people, each of whom takes two seconds between visits
+
+  slotproof run --scenario hot_and_cold --strategy grouped --rate 800/s --arrivals poisson --duration 20s
+      an open workload: 800 visits a second, however slow the service becomes
+
+  slotproof run --plan monday.toml --seed 7
+      a plan in a file, by the same words as the flags; flags go before it
+
   slotproof run --strategy optimistic --environment containers
       the same stack in containers";
 
@@ -32,48 +45,35 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The load shape: flash_sale.
-    #[arg(long, default_value = "flash_sale")]
-    scenario: ScenarioKind,
-
-    /// How the service makes `reserve` safe, or a negative control; `slotproof serve --list` lists them.
+    /// Explain the scenarios, and do nothing else.
     #[arg(long)]
-    strategy: StrategyKind,
+    list: bool,
 
-    /// Concurrent clients.
-    #[arg(long, default_value_t = 2_000)]
-    clients: u32,
+    /// A plan in TOML or JSON, by the same words as the flags, which go before it; a run's plan.json is one.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 
-    /// Seats of each slot.
-    #[arg(long, default_value_t = 200)]
-    capacity: u32,
+    #[command(flatten)]
+    words: PlanWords,
 
-    /// How long new operations are begun.
-    #[arg(long, default_value = "15s")]
-    duration: Span,
+    /// Print the whole plan as TOML, and do nothing else.
+    #[arg(long)]
+    dry_run: bool,
 
-    /// How long a client waits before it calls an outcome unknown.
-    #[arg(long, default_value = "30s")]
-    timeout: Span,
-
-    /// How long a hold lasts before it expires.
-    #[arg(long, default_value = "3s")]
-    hold: Span,
+    /// Print every arrival of an open plan, a line of JSON each, and do nothing else.
+    #[arg(long)]
+    schedule: bool,
 
     /// What is done to the stack under load, and when; can be given again: kill-worker@3s, pause-service:6s@2s,
     /// restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s. Needs the native environment.
     #[arg(long = "fault", value_name = "FAULT@TIME")]
     faults: Vec<Fault>,
 
-    /// Everything random comes from this.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-
     /// Where run directories are made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     runs: PathBuf,
 
-    /// Print the verdict as JSON on standard output, instead of the run directory's path.
+    /// Print what happens as lines of JSON on standard output, the verdict last, instead of the run directory's path.
     #[arg(long)]
     json: bool,
 
@@ -83,42 +83,96 @@ pub(crate) struct Args {
 
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
-    let spec = spec(&args)?;
-    if spec.plan.strategy.is_some_and(StrategyKind::is_negative_control) {
-        eprintln!("{} is a negative control: broken on purpose, to see that it is convicted", args.strategy);
+    if args.list {
+        list();
+        return Ok(exit_code::UPHELD);
     }
+    let plan = plan(&args)?;
+    if args.dry_run {
+        print!("{}", toml::to_string(&plan)?);
+        return Ok(exit_code::UPHELD);
+    }
+    if args.schedule {
+        return print_schedule(&plan);
+    }
+    let spec = spec(&args, plan)?;
+    let strategy = spec.strategy;
+    if strategy.is_negative_control() {
+        eprintln!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
+    }
+    let voice = if args.json { Voice::Events } else { Voice::of_stderr() };
     let (run, report) = runtime()?.block_on(async {
         let guard = Guard::start()?;
-        interruptible(trial::conduct(&spec, &guard, Voice::of_stderr())).await
+        interruptible(trial::conduct(&spec, &guard, voice)).await
     })?;
     eprintln!();
     print_verdict(&report.verdict);
     eprintln!("  report:  {}", run.file(Format::Html.file_name()).display());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report.verdict)?);
+        print_last_event(run.path(), &report.verdict)?;
     } else {
         println!("{}", run.path().display());
     }
     Ok(exit_code::of_verdict(report.verdict.verdict))
 }
 
-fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
-    let plan = Plan {
-        scenario: args.scenario,
-        strategy: Some(args.strategy),
-        clients: args.clients,
-        slots: 1,
-        capacity: args.capacity,
-        duration_ms: args.duration.ms(),
-        timeout_ms: args.timeout.ms(),
-        hold_ms: args.hold.ms(),
-        seed: args.seed,
+fn list() {
+    for scenario in ScenarioKind::ALL {
+        println!("{:<16} {}", scenario.name(), scenario.explanation());
+    }
+}
+
+/// The plan that flags and file make together.
+fn plan(args: &Args) -> Result<Plan, UsageError> {
+    let file = args.plan.as_deref().map(read_words).transpose()?.unwrap_or_default();
+    let words = args.words.clone().or(file);
+    Plan::try_from(words).map_err(|error| UsageError(format!("the plan cannot be run: {error}")))
+}
+
+fn read_words(path: &Path) -> Result<PlanWords, UsageError> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| UsageError(format!("{} is not a plan: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+    if path.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str(&text).map_err(|error| unreadable(&error))
+    } else {
+        toml::from_str(&text).map_err(|error| unreadable(&error))
+    }
+}
+
+/// Nobody reading on is no error: `head` is a way to look at a schedule.
+fn print_schedule(plan: &Plan) -> Result<Code> {
+    let arrivals = slotproof_scenarios::planned(plan).ok_or_else(|| {
+        let reason = "a closed workload has no schedule: its clients come when they are ready; give a --rate";
+        UsageError(reason.to_owned())
+    })?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for arrival in arrivals {
+        if writeln!(out, "{}", serde_json::to_string(&arrival)?).is_err() {
+            break;
+        }
+    }
+    Ok(exit_code::UPHELD)
+}
+
+fn print_last_event(run: &Path, verdict: &VerdictReport) -> Result<()> {
+    let event = serde_json::json!({"event": "verdict", "run": run, "verdict": verdict});
+    println!("{}", serde_json::to_string(&event)?);
+    Ok(())
+}
+
+fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
+    let Some(strategy) = plan.strategy else {
+        return Err(UsageError(
+            "--strategy is missing: say how the service makes `reserve` safe; `slotproof serve --list` lists the ways"
+                .to_owned(),
+        ));
     };
-    plan.validate().map_err(|error| UsageError(format!("the plan cannot be run: {error}")))?;
-    if let Some(fault) = args.faults.iter().find(|fault| fault.at >= args.duration.0) {
+    let lasts = plan.warm_up.0 + plan.duration().0;
+    if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
         return Err(UsageError(format!(
-            "--fault {fault} comes after the load has ended ({})",
-            args.duration
+            "--fault {fault} comes after the load has ended ({} s)",
+            lasts.as_secs()
         )));
     }
     if !args.faults.is_empty() && args.stack.environment != EnvironmentKind::Native {
@@ -126,33 +180,90 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
             "--fault needs --environment native: only those servers are ours to kill".to_owned(),
         ));
     }
-    if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker) && !args.strategy.needs_rabbitmq()
-    {
-        return Err(UsageError(format!("--fault kill-worker: {} has no workers", args.strategy)));
-    }
-    let mut repeat_command = format!(
-        "slotproof run --scenario {} --strategy {} --clients {} --capacity {} --duration {} --timeout {} --hold {} --seed {} {}",
-        args.scenario,
-        args.strategy,
-        args.clients,
-        args.capacity,
-        args.duration,
-        args.timeout,
-        args.hold,
-        args.seed,
-        args.stack.repeat(),
-    );
-    for fault in &args.faults {
-        repeat_command.push_str(&format!(" --fault {fault}"));
+    if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker) && !strategy.needs_rabbitmq() {
+        return Err(UsageError(format!("--fault kill-worker: {strategy} has no workers")));
     }
     Ok(TrialSpec {
+        repeat_command: repeat_command(&plan, args),
         faults: args.faults.clone(),
         plan,
+        strategy,
         environment: args.stack.spec()?,
         replicas: args.stack.replicas,
         connections: args.stack.connections,
         lock_ttl: args.stack.lock_ttl.0,
         runs: args.runs.clone(),
-        repeat_command,
     })
+}
+
+/// The words of the plan are its flags, so its own JSON says them.
+fn repeat_command(plan: &Plan, args: &Args) -> String {
+    let words = serde_json::to_value(plan).expect("a plan is words and numbers");
+    let mut command = "slotproof run".to_owned();
+    for (word, value) in words.as_object().expect("a plan has named words") {
+        let value = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Array(stages) => {
+                let stages: Vec<_> = stages.iter().filter_map(serde_json::Value::as_str).collect();
+                stages.join(",")
+            }
+            number => number.to_string(),
+        };
+        command.push_str(&format!(" --{} {value}", word.replace('_', "-")));
+    }
+    command.push_str(&format!(" {}", args.stack.repeat()));
+    for fault in &args.faults {
+        command.push_str(&format!(" --fault {fault}"));
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use slotproof_vocabulary::StrategyKind;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Args {
+        Line::try_parse_from(line.split(' ').filter(|word| *word != "run")).expect(line).args
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_run_means_the_same_plan() {
+        for line in [
+            "slotproof run --strategy grouped",
+            "slotproof run --strategy grouped --scenario steady --think 2s --warm-up 1s --sockets own",
+            "slotproof run --strategy queue --scenario hot_and_cold --rate 800/s --arrivals poisson --zipf 0.9",
+            "slotproof run --strategy queue --scenario steady --stages 2s@5/s,3s@5/s..9/s --mix book=2,cancel=1",
+            "slotproof run --strategy conditional --scenario retry_storm --resend 50ms --fault restart-redis@1s",
+        ] {
+            let args = parse(line);
+            let plan = plan(&args).expect(line);
+            let command = repeat_command(&plan, &args);
+            let again = parse(&command);
+            assert_eq!(super::plan(&again).expect(&command), plan, "{command}");
+            assert_eq!(again.faults, args.faults);
+        }
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("plan.toml");
+        fs::write(&path, "scenario = \"steady\"\nstrategy = \"grouped\"\nrate = \"50/s\"\nslots = 7\n")
+            .expect("it can be written");
+        let plan =
+            plan(&parse(&format!("slotproof run --plan {} --slots 9", path.display()))).expect("a plan");
+        assert_eq!((plan.slots, plan.strategy), (9, Some(StrategyKind::Grouped)));
+        fs::write(&path, "scenario = \"steady\"\n\nrat = \"50/s\"\n").expect("it can be written");
+        let error = read_words(&path).expect_err("refused").to_string();
+        assert!(error.contains("line 3") && error.contains("unknown field `rat`"), "{error}");
+    }
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotproof_target_service::{Announcements, Application, Config, Policy};
-use slotproof_vocabulary::{ShownBy, StrategyKind};
+use slotproof_vocabulary::{ShownBy, Span, StrategyKind};
 
-use super::{Span, Stop, init_tracing, runtime};
+use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code, UsageError};
 
 /// A message's time to live has 32 bits of milliseconds; this is well within.
@@ -113,6 +114,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         lock_ttl: args.lock_ttl.0,
         policy,
     };
+    allow_open_files();
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
         let application = Application::build(config).await?;
@@ -120,6 +122,12 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         application.run_until(async move { stop.told().await }).await?;
         Ok(exit_code::UPHELD)
     })
+}
+
+/// Each client holds a socket: as many as the machine allows. What is then not enough shows as refused connections.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn policy(path: Option<&Path>) -> Result<Policy, UsageError> {

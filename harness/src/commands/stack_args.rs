@@ -1,8 +1,8 @@
 //! Where the stack comes from: the arguments that `run` and `up` share.
 
 use clap::ValueEnum;
+use slotproof_vocabulary::Span;
 
-use super::Span;
 use crate::{
     environment::{EnvironmentSpec, External, Images, Remote},
     exit_code::UsageError,

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use slotproof_vocabulary::{Plan, ScenarioKind, StrategyKind};
+use slotproof_vocabulary::{Span, StrategyKind};
 
-use super::{Span, Stop, init_tracing, interruptible, runtime, stack_args::StackArgs};
+use super::{Stop, init_tracing, interruptible, runtime, stack_args::StackArgs};
 use crate::{
     environment::{self, guard::Guard},
     exit_code::{self, Code},
@@ -93,16 +93,6 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
 }
 
 fn directory(args: &Args) -> Result<RunDirectory> {
-    let plan = Plan {
-        scenario: ScenarioKind::FlashSale,
-        strategy: Some(args.strategy),
-        clients: 1,
-        slots: 1,
-        capacity: 1,
-        duration_ms: 0,
-        timeout_ms: 0,
-        hold_ms: args.hold.ms(),
-        seed: 0,
-    };
-    RunDirectory::create(&args.runs.join("up"), &plan, time::OffsetDateTime::now_utc())
+    let now = time::OffsetDateTime::now_utc();
+    RunDirectory::create_named(&args.runs.join("up"), args.strategy.name(), now)
 }

@@ -7,15 +7,24 @@ pub mod ids;
 pub mod strategy;
 pub mod wire;
 
+pub mod load;
+pub mod mix;
+pub mod plan;
+pub mod scenario;
+pub mod span;
+
 pub mod end_state;
 pub mod operation;
-pub mod plan;
 pub mod verdict;
 
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
+pub use load::{ArrivalTotals, LoadTotals};
+pub use mix::{Mix, Visit};
 pub use operation::{Action, Operation, Outcome, Seen};
-pub use plan::{Expectation, Plan, PlanError, ScenarioKind};
+pub use plan::{Expectation, Plan, PlanError, PlanWords, Workload};
+pub use scenario::ScenarioKind;
+pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
 pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};
 pub use wire::BookingStatus;

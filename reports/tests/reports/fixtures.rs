@@ -10,8 +10,8 @@ use slotproof_reports::{
     },
 };
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan,
-    ScenarioKind, Seen, StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan, PlanWords,
+    Seen, Span, StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
 };
 
 const CAPACITY: i64 = 40;
@@ -71,6 +71,8 @@ pub fn unknown() -> RunReport {
         cancelled: 0,
         reserved_per_s: 0.0,
         operations_per_s: 0.0,
+        resends: 0,
+        arrivals: None,
     };
     report.latency.clear();
     report.timeline.clear();
@@ -165,17 +167,14 @@ fn measured(strategy: StrategyKind) -> RunReport {
         repeat_command: format!(
             "slotproof run --scenario flash_sale --strategy {strategy} --clients 2000 --seed 42"
         ),
-        plan: Plan {
-            scenario: ScenarioKind::FlashSale,
+        plan: Plan::try_from(PlanWords {
             strategy: Some(strategy),
-            clients: 2_000,
-            slots: 1,
-            capacity: CAPACITY as u32,
-            duration_ms: u64::from(SECONDS) * 1_000,
-            timeout_ms: 30_000,
-            hold_ms: 3_000,
-            seed: 42,
-        },
+            capacity: Some(CAPACITY as u32),
+            duration: Some(Span::of_ms(u64::from(SECONDS) * 1_000)),
+            seed: Some(42),
+            ..PlanWords::default()
+        })
+        .expect("it can be run"),
         environment: environment(),
         verdict: VerdictReport::new(0, Vec::new()),
         totals: Totals {
@@ -187,6 +186,8 @@ fn measured(strategy: StrategyKind) -> RunReport {
             cancelled: 171,
             reserved_per_s: 40.17,
             operations_per_s: 4_023.9,
+            resends: 0,
+            arrivals: None,
         },
         latency: vec![
             latency("reserve", None, 59_700, 1_800),

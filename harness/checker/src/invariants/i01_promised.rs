@@ -138,6 +138,33 @@ mod tests {
     }
 
     #[test]
+    fn a_history_that_breaks_off_convicts_only_by_what_nothing_missing_can_excuse() {
+        let by = |client, mut operation: slotproof_vocabulary::Operation| {
+            operation.client = client;
+            operation
+        };
+        let cut = |operations| {
+            let mut case = case(1, operations);
+            case.history = case.history.cut("the load was killed");
+            only(&case, Invariant::I1)
+        };
+        let held = || vec![by(1, reserve("a", 1, 0, 10)), by(2, reserve("b", 1, 12, 20))];
+        let finding = cut(held());
+        assert_eq!(
+            finding.verdict,
+            Verdict::Unknown,
+            "client 1 may have cancelled at 11: {}",
+            finding.summary
+        );
+        let heard_of_later = [1, 2].map(|client| by(client, crate::fixture::read(0, 30, 40)));
+        let finding = cut([held(), heard_of_later.to_vec()].concat());
+        assert_eq!(finding.verdict, Verdict::Violated, "both were heard of at 40, and had cancelled nothing");
+        assert!(finding.summary.contains("breaks off"), "{}", finding.summary);
+        let upheld = cut(vec![by(1, reserve("a", 1, 0, 10))]);
+        assert_eq!(upheld.verdict, Verdict::Unknown, "nothing is upheld by half of a history");
+    }
+
+    #[test]
     fn no_booking_at_all_upholds_nothing() {
         assert_eq!(verdict(1, vec![]), Verdict::Unknown);
     }

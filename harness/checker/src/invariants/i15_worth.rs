@@ -3,41 +3,80 @@
 //! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run must have reached depends on
 //! its scenario; what it did not reach makes it unknown, never upheld and never violated.
 
-use slotproof_vocabulary::{Action, Expectation, Finding, Invariant, Outcome, Verdict};
+use slotproof_vocabulary::{Action, BookingStatus, Expectation, Finding, Invariant, Outcome, Verdict};
 
 use super::Evidence;
 use crate::occupancy::Occupancy;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let operations = &evidence.case.history.operations;
-    let reached = |expectation: &Expectation| match expectation {
-        Expectation::SoldOut => first_sold_out(evidence).is_some(),
-        Expectation::Full => full(evidence),
-        Expectation::Resale => resale(evidence),
-    };
     let expected = &evidence.case.expectations;
-    let missing: Vec<&str> =
-        expected.iter().filter(|expectation| !reached(expectation)).map(describe).collect();
-    let (verdict, summary) = if operations.is_empty() {
+    let missing: Vec<String> =
+        expected.iter().filter_map(|expectation| missing(evidence, *expectation)).collect();
+    let (verdict, summary) = if evidence.case.history.operations.is_empty() {
         (Verdict::Unknown, "the history is empty".to_owned())
     } else if missing.is_empty() {
         (Verdict::Upheld, "everything that the scenario is about was reached".to_owned())
     } else {
-        (
-            Verdict::Unknown,
-            format!("{}; more clients, a longer run or fewer seats would show more", missing.join(", and ")),
-        )
+        (Verdict::Unknown, missing.join("; "))
     };
     let examined = expected.len() as u64;
     Some(Finding { invariant: Invariant::I15, verdict, summary, examined, violations: 0, witness: None })
 }
 
-fn describe(expectation: &Expectation) -> &'static str {
-    match expectation {
-        Expectation::SoldOut => "nobody was told sold_out",
-        Expectation::Full => "no slot had all its seats taken",
-        Expectation::Resale => "no seat was sold again after a cancel",
+/// What is missing of an expectation, and what would help.
+fn missing(evidence: &Evidence<'_>, expectation: Expectation) -> Option<String> {
+    let (reached, missing) = match expectation {
+        Expectation::SoldOut => (
+            first_sold_out(evidence).is_some(),
+            "nobody was told sold_out: more clients, a longer run or fewer seats would show more",
+        ),
+        Expectation::Full => (
+            full(evidence),
+            "no slot had all its seats taken: more clients, a longer run or fewer seats would show more",
+        ),
+        Expectation::Resale => {
+            (resale(evidence), "no seat was sold again after a cancel: a longer run would show more")
+        }
+        Expectation::Reclaim => (
+            reclaim(evidence),
+            "no seat was sold again after its hold had run out: a longer run would show more",
+        ),
+        Expectation::Resend => (
+            evidence.case.history.operations.iter().any(|operation| operation.attempts > 1),
+            "nothing was sent twice: a shorter time to resend, or more clients, would show more",
+        ),
+        Expectation::OnSchedule(lag_limit_ms) => return off_schedule(evidence, lag_limit_ms),
+    };
+    (!reached).then(|| missing.to_owned())
+}
+
+/// Whether the generator made what the plan asked for, when it asked for it. If not, nobody knows how the service would have done.
+fn off_schedule(evidence: &Evidence<'_>, limit_ms: u64) -> Option<String> {
+    let load = evidence.case.load.as_ref()?;
+    let arrivals = load.arrivals?;
+    if arrivals.made < arrivals.asked {
+        return Some(format!(
+            "generator overloaded: {} of {} arrivals were made, and {} waited at once because no client was free; more clients \
+             than the plan has, or a lower rate, would do",
+            arrivals.made, arrivals.asked, arrivals.waiting_max
+        ));
     }
+    let measured = evidence.case.history.operations.iter().filter(|operation| {
+        operation.scheduled_ns >= load.measured_from_ns && Some(operation.client) != evidence.case.prober
+    });
+    let mut lags: Vec<u64> =
+        measured.map(|operation| operation.sent_ns.saturating_sub(operation.scheduled_ns)).collect();
+    let place = lags.len().checked_sub(1)? * 99 / 100;
+    let (_, lag_ns, _) = lags.select_nth_unstable(place);
+    let lag_ms = *lag_ns / 1_000_000;
+    (lag_ms > limit_ms).then(|| {
+        format!(
+            "generator overloaded: one of a hundred operations was sent {lag_ms} ms late or more, and {limit_ms} ms is the limit \
+             ({} arrivals waited at once because no client was free): more clients than the plan has, a lower rate, or a machine \
+             with more to spare would do",
+            arrivals.waiting_max
+        )
+    })
 }
 
 fn first_sold_out(evidence: &Evidence<'_>) -> Option<u64> {
@@ -75,14 +114,25 @@ fn resale(evidence: &Evidence<'_>) -> bool {
     })
 }
 
+/// By the log: a booking expired, and later another one was made in the same slot. Without a log nobody sees a hold run out.
+fn reclaim(evidence: &Evidence<'_>) -> bool {
+    let mut expired = std::collections::BTreeSet::new();
+    evidence.case.audit.iter().flatten().any(|record| {
+        if record.to == BookingStatus::Expired {
+            expired.insert(record.slot.as_str());
+        }
+        record.from.is_none() && expired.contains(record.slot.as_str())
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::Operation;
+    use slotproof_vocabulary::{ArrivalTotals, LoadTotals, Operation};
 
     use super::*;
     use crate::{
         Case,
-        fixture::{cancel, case, reserve, sold_out},
+        fixture::{cancel, case, ms, read, record, reserve, sold_out},
         invariants::only,
     };
 
@@ -108,5 +158,58 @@ mod tests {
         let never_resold = judged(vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50)]);
         assert!(never_resold.summary.contains("no seat was sold again"), "{}", never_resold.summary);
         assert_eq!(judged(vec![]).verdict, Verdict::Unknown);
+    }
+
+    /// An open load whose operations were sent so late.
+    fn open(lags_ms: &[u64], made: u64) -> Finding {
+        let late = |lag_ms: &u64| {
+            let mut operation = read(9, ms(1_000 + lag_ms), ms(2_000));
+            operation.scheduled_ns = ms(1_000);
+            operation
+        };
+        let arrivals =
+            ArrivalTotals { asked: 200, made, waiting_max: 3, asked_per_s: 20.0, made_per_s: 20.0 };
+        let load = LoadTotals { operations: 200, measured_from_ns: ms(500), arrivals: Some(arrivals) };
+        let case = case(9, lags_ms.iter().map(late).collect());
+        let case = Case { load: Some(load), expectations: vec![Expectation::OnSchedule(100)], ..case };
+        only(&case, Invariant::I15)
+    }
+
+    #[test]
+    fn a_generator_that_was_late_or_left_visitors_out_makes_the_run_unknown() {
+        assert_eq!(open(&[0; 200], 200).verdict, Verdict::Upheld);
+        let mut one_late = [0; 200];
+        one_late[7] = 900;
+        assert_eq!(open(&one_late, 200).verdict, Verdict::Upheld, "one of two hundred");
+        let late = open(&[&[0; 190][..], &[150; 10][..]].concat(), 200);
+        assert_eq!(late.verdict, Verdict::Unknown);
+        assert!(late.summary.starts_with("generator overloaded"), "{}", late.summary);
+        let left_out = open(&[0; 200], 199);
+        assert_eq!(left_out.verdict, Verdict::Unknown);
+        assert!(left_out.summary.contains("199 of 200 arrivals"), "{}", left_out.summary);
+    }
+
+    #[test]
+    fn a_hold_that_ran_out_must_have_been_sold_again() {
+        let judged = |records| {
+            let case = Case { audit: Some(records), ..case(9, vec![read(9, 0, 1)]) };
+            only(&Case { expectations: vec![Expectation::Reclaim], ..case }, Invariant::I15).verdict
+        };
+        let held = || record(1, "a", None, BookingStatus::Pending, 1);
+        let expired = || record(2, "a", Some(BookingStatus::Pending), BookingStatus::Expired, 1);
+        let again = || record(3, "b", None, BookingStatus::Pending, 1);
+        assert_eq!(judged(vec![held(), expired(), again()]), Verdict::Upheld);
+        assert_eq!(judged(vec![held(), expired()]), Verdict::Unknown);
+        assert_eq!(judged(vec![held(), again()]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_storm_in_which_nothing_was_sent_twice_is_none() {
+        let judged = |attempts| {
+            let operation = Operation { attempts, ..read(9, 0, 1) };
+            let case = case(9, vec![operation]);
+            only(&Case { expectations: vec![Expectation::Resend], ..case }, Invariant::I15).verdict
+        };
+        assert_eq!((judged(2), judged(1)), (Verdict::Upheld, Verdict::Unknown));
     }
 }

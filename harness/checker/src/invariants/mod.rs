@@ -62,21 +62,25 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 
 /// A history that breaks off may lack just the cancel that excuses, or the reserve that explains: what rests on it is unknown.
 fn without_the_missing(finding: Finding, cut_off: Option<&str>) -> Finding {
-    let stands_without_history = match finding.invariant {
+    let Some(reason) = cut_off else { return finding };
+    let stands = match finding.invariant {
         // What the service itself logged and stored needs no history to convict it.
-        Invariant::I2 | Invariant::I6 | Invariant::I13 | Invariant::I14 => true,
-        _ => false,
+        Invariant::I2 | Invariant::I6 | Invariant::I13 | Invariant::I14 => return finding,
+        // Nothing that is missing can undo these: `tenure.rs` counts no seat beyond what was heard of its client.
+        Invariant::I1 | Invariant::I10 | Invariant::I12 => finding.verdict == Verdict::Violated,
+        Invariant::I3
+        | Invariant::I4
+        | Invariant::I5
+        | Invariant::I7
+        | Invariant::I8
+        | Invariant::I9
+        | Invariant::I11
+        | Invariant::I15 => false,
     };
-    match cut_off {
-        Some(reason) if !stands_without_history => Finding {
-            verdict: Verdict::Unknown,
-            summary: reason.to_owned(),
-            violations: 0,
-            witness: None,
-            ..finding
-        },
-        _ => finding,
+    if stands {
+        return Finding { summary: format!("{} ({reason})", finding.summary), ..finding };
     }
+    Finding { verdict: Verdict::Unknown, summary: reason.to_owned(), violations: 0, witness: None, ..finding }
 }
 
 /// What one check counted.

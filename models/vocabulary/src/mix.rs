@@ -1,0 +1,143 @@
+//! Mixes: what visits are, and in which shares.
+
+use std::{fmt, str::FromStr};
+
+use crate::span::written_as_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// What one visit of a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visit {
+    /// Reads a slot, and leaves.
+    Browse,
+    /// Reserves, and confirms.
+    Book,
+    /// Reserves, confirms, and cancels later.
+    Cancel,
+    /// Reserves, and cancels instead of confirming.
+    GiveUp,
+    /// Reserves, and walks away.
+    Abandon,
+}
+
+/// Weights of visits: `browse=60,book=25,cancel=10,give_up=3,abandon=2`. What is left out has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mix {
+    /// Reads a slot, and leaves.
+    pub browse: u32,
+    /// Reserves, and confirms.
+    pub book: u32,
+    /// Reserves, confirms, and cancels later.
+    pub cancel: u32,
+    /// Reserves, and cancels instead of confirming.
+    pub give_up: u32,
+    /// Reserves, and walks away.
+    pub abandon: u32,
+}
+
+impl Mix {
+    /// A weight above this is a typing error.
+    pub const WEIGHT_MAX: u32 = 1_000_000;
+
+    /// Every kind of visit with its name and its weight.
+    pub fn weights(&self) -> [(Visit, &'static str, u32); 5] {
+        [
+            (Visit::Browse, "browse", self.browse),
+            (Visit::Book, "book", self.book),
+            (Visit::Cancel, "cancel", self.cancel),
+            (Visit::GiveUp, "give_up", self.give_up),
+            (Visit::Abandon, "abandon", self.abandon),
+        ]
+    }
+
+    /// The sum of all weights; never 0 of a mix that was read.
+    pub fn total(&self) -> u32 {
+        self.weights().iter().map(|(_, _, weight)| weight).sum()
+    }
+
+    /// The visit at a place from 0 to [`Mix::total`], exclusive, when visits stand in a row, each as long as its weight.
+    pub fn at(&self, mut place: u32) -> Visit {
+        for (visit, _, weight) in self.weights() {
+            if place < weight {
+                return visit;
+            }
+            place -= weight;
+        }
+        Visit::Browse
+    }
+
+    /// Whether some visits give confirmed or held seats back.
+    pub fn gives_back(&self) -> bool {
+        self.cancel + self.give_up > 0
+    }
+
+    /// Whether some visits take seats.
+    pub fn takes(&self) -> bool {
+        self.total() > self.browse
+    }
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut mix = Self::default();
+        for part in text.split(',') {
+            let wrong = || {
+                format!(
+                    "{part:?} is not a part of a mix; write browse=60,book=25,cancel=10,give_up=3,abandon=2, each from 0 to {}",
+                    Self::WEIGHT_MAX
+                )
+            };
+            let (name, weight) = part.split_once('=').ok_or_else(wrong)?;
+            let weight =
+                weight.parse().ok().filter(|weight| *weight <= Self::WEIGHT_MAX).ok_or_else(wrong)?;
+            let place = match name {
+                "browse" => &mut mix.browse,
+                "book" => &mut mix.book,
+                "cancel" => &mut mix.cancel,
+                "give_up" => &mut mix.give_up,
+                "abandon" => &mut mix.abandon,
+                _ => return Err(wrong()),
+            };
+            *place = weight;
+        }
+        if mix.total() == 0 { Err(format!("{text:?} is a mix of nothing")) } else { Ok(mix) }
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.weights().into_iter().filter(|(_, _, weight)| *weight > 0);
+        let parts: Vec<_> = parts.map(|(_, name, weight)| format!("{name}={weight}")).collect();
+        f.write_str(&parts.join(","))
+    }
+}
+
+written_as_text!(Mix);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_reads_as_it_is_written_and_nonsense_is_refused() {
+        for text in ["browse=60,book=25,cancel=10,give_up=3,abandon=2", "browse=100"] {
+            assert_eq!(text.parse::<Mix>().map(|mix| mix.to_string()), Ok(text.to_owned()));
+        }
+        for wrong in ["", "browse", "browse=-1", "browse=0", "sleep=3", "browse=9999999"] {
+            assert!(wrong.parse::<Mix>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_visit_has_as_many_places_as_its_weight() {
+        let mix: Mix = "browse=2,cancel=3,abandon=1".parse().expect("a mix");
+        let places: Vec<Visit> = (0..mix.total()).map(|place| mix.at(place)).collect();
+        assert_eq!(
+            places,
+            [Visit::Browse, Visit::Browse, Visit::Cancel, Visit::Cancel, Visit::Cancel, Visit::Abandon]
+        );
+    }
+}

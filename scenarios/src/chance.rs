@@ -1,0 +1,83 @@
+//! What clients draw: all of it from the plan's seed, by shares and ranges that are ours.
+
+use std::ops::Range;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use slotproof_vocabulary::{Mix, Visit};
+
+/// How many of a hundred reserves ask for so many seats.
+const SEATS_PERCENT: [(u32, u32); 3] = [(1, 80), (2, 15), (3, 5)];
+
+/// The random numbers of one client, or of one arrival: each has a stream of its own.
+pub(crate) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    rng
+}
+
+/// How many seats somebody wants.
+pub(crate) fn seats(rng: &mut ChaCha8Rng) -> u32 {
+    let mut choice = rng.random_range(0..100);
+    for (seats, weight) in SEATS_PERCENT {
+        if choice < weight {
+            return seats;
+        }
+        choice -= weight;
+    }
+    1
+}
+
+/// True for so many of a hundred.
+pub(crate) fn percent(rng: &mut ChaCha8Rng, share: u32) -> bool {
+    rng.random_range(0..100) < share
+}
+
+/// A visit of a mix.
+pub(crate) fn visit(rng: &mut ChaCha8Rng, mix: &Mix) -> Visit {
+    mix.at(rng.random_range(0..mix.total()))
+}
+
+/// A pause, in nanoseconds, from a range in milliseconds.
+pub(crate) fn pause_ns(rng: &mut ChaCha8Rng, range_ms: Range<u64>) -> u64 {
+    rng.random_range(range_ms.start * 1_000_000..range_ms.end * 1_000_000)
+}
+
+/// A thinking time, in nanoseconds: from half of the mean to one and a half of it.
+pub(crate) fn think_ns(rng: &mut ChaCha8Rng, mean_ns: u64) -> u64 {
+    rng.random_range(mean_ns / 2..=mean_ns / 2 + mean_ns)
+}
+
+/// An instant within the first thinking time, so that not everybody comes at once.
+pub(crate) fn up_to_ns(rng: &mut ChaCha8Rng, mean_ns: u64) -> u64 {
+    rng.random_range(0..=mean_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_seats_add_up_and_every_size_occurs() {
+        assert_eq!(SEATS_PERCENT.iter().map(|(_, weight)| weight).sum::<u32>(), 100);
+        let mut rng = stream(1, 0);
+        let drawn: std::collections::BTreeSet<u32> = (0..1_000).map(|_| seats(&mut rng)).collect();
+        assert_eq!(drawn, [1, 2, 3].into());
+    }
+
+    #[test]
+    fn a_mix_is_drawn_by_its_weights() {
+        let mix: Mix = "browse=70,book=30".parse().expect("a mix");
+        let mut rng = stream(1, 0);
+        let browses = (0..10_000).filter(|_| visit(&mut rng, &mix) == Visit::Browse).count();
+        assert!((6_800..7_200).contains(&browses), "{browses}");
+    }
+
+    #[test]
+    fn thinking_times_have_the_mean_that_was_asked_for() {
+        let mut rng = stream(1, 0);
+        let sum: u64 = (0..10_000).map(|_| think_ns(&mut rng, 1_000)).sum();
+        assert!((9_800_000..10_200_000).contains(&sum), "{sum}");
+        assert_eq!(think_ns(&mut rng, 0), 0);
+    }
+}
