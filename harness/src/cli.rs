@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, dead_letters, doctor, load, model, report, run, serve, up},
+    commands::{bench, check, dead_letters, doctor, load, measured, model, report, run, serve, up},
     environment::guard,
     exit_code::{self, Code},
 };
@@ -28,7 +28,7 @@ enum Command {
     /// Start the stack and the service, and leave them running until Ctrl-C.
     Up(up::Args),
     /// Start the stack, load it, judge what happened, and report.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Judge a run again, from its directory alone.
     Check(check::Args),
     /// Draw the reports of a run again, from its run.json alone.
@@ -48,6 +48,9 @@ enum Command {
     /// Run a load order; started by `run`, in a process of its own.
     #[command(hide = true)]
     Load(load::Args),
+    /// What `bench engine` measures against; started by it.
+    #[command(subcommand, hide = true)]
+    Measured(measured::Command),
     /// End what a dead parent left running; started by `run` and `up`.
     #[command(hide = true)]
     Guard,
@@ -57,7 +60,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<Code> {
         match self.command {
             Command::Up(args) => up::exec(args),
-            Command::Run(args) => run::exec(args),
+            Command::Run(args) => run::exec(&args),
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),
@@ -66,6 +69,7 @@ impl Cli {
             Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Doctor(args) => doctor::exec(args),
             Command::Load(args) => load::exec(args),
+            Command::Measured(command) => measured::exec(command),
             Command::Guard => {
                 guard::keep();
                 Ok(exit_code::UPHELD)

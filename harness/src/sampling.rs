@@ -91,6 +91,31 @@ pub(crate) fn cpu_ms(pid: i32) -> u64 {
     members.iter().filter_map(|member| processes.get(member)).map(|stat| stat.cpu_ticks * MS_PER_TICK).sum()
 }
 
+/// CPU time of all children of this process that have ended and been waited for, in milliseconds.
+pub(crate) fn reaped_cpu_ms() -> u64 {
+    let own = fs::read_to_string("/proc/self/stat").ok();
+    own.as_deref().and_then(reaped_ticks).unwrap_or_default() * MS_PER_TICK
+}
+
+fn reaped_ticks(stat: &str) -> Option<u64> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    Some(number(13)? + number(14)?)
+}
+
+/// The largest resident size that a process has had.
+pub(crate) fn resident_bytes_max(pid: i32) -> Option<u64> {
+    kib_of(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
+}
+
+/// A number of KiB from a file of `/proc`, in bytes.
+fn kib_of(text: &str, field: &str) -> Option<u64> {
+    let kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())?;
+    Some(kib * 1_024)
+}
+
 fn parse(stat: &str) -> Option<Stat> {
     // The second field is a name in parentheses, which may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -106,11 +131,7 @@ fn parse(stat: &str) -> Option<Stat> {
 /// The proportional set size: pages that n processes share count for 1/n in each. PostgreSQL's backends share its buffers, and
 /// by resident size a hundred of them would seem to use a hundred times as much.
 fn memory_bytes(pid: i32) -> Option<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let kib = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())?;
-    Some(kib * 1_024)
+    kib_of(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:")
 }
 
 fn add(processes: &BTreeMap<i32, Stat>, pid: i32, sample: &mut Sample) {
@@ -130,7 +151,8 @@ mod tests {
     fn a_stat_line_is_read_past_a_name_that_looks_like_fields() {
         let line = "42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 100 1000 77 18446744073709551615";
         assert_eq!(parse(line), Some(Stat { parent: 7, cpu_ticks: 100, rss_pages: 77 }));
-        assert_eq!(parse("nonsense"), None);
+        assert_eq!(reaped_ticks(line), Some(70));
+        assert_eq!((parse("nonsense"), reaped_ticks("nonsense")), (None, None));
     }
 
     #[test]

@@ -103,10 +103,7 @@ fn latency(operations: &[&Operation]) -> Vec<Latency> {
     let mut durations: BTreeMap<(&str, Option<Outcome>), Durations> = BTreeMap::new();
     for operation in operations {
         for outcome in [None, Some(operation.outcome)] {
-            durations
-                .entry((operation.action.name(), outcome))
-                .or_insert_with(Durations::default)
-                .record(operation);
+            durations.entry((operation.action.name(), outcome)).or_default().record(operation);
         }
     }
     let entry = |((operation, outcome), durations): (&(&str, Option<Outcome>), &Durations)| Latency {

@@ -1,7 +1,7 @@
 //! HTML: the whole report as one file that needs no network, no font and no script.
 
 use askama::Template;
-use slotproof_vocabulary::{Finding, Invariant, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Witness, Workload};
 
 use crate::{
     RenderError, RunReport, circumstances, evidence, judgement, measurements,
@@ -149,7 +149,10 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let reserve =
         report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
     let mut facts = vec![
-        ("clients", quantity::count(plan.clients().into())),
+        match plan.workload {
+            Workload::Closed { clients, .. } => ("clients", quantity::count(clients.into())),
+            Workload::Open { clients, .. } => ("clients at most", quantity::count(clients.into())),
+        },
         (
             "slots × seats",
             format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into())),

@@ -50,7 +50,8 @@ impl Call {
         let (attempts, answer) = if patience.attempts == 1 {
             (1, self.once(patience.timeout).await)
         } else {
-            self.again_and_again(patience).await
+            // On the heap: ten thousand clients need not make room for what few of them do.
+            Box::pin(self.again_and_again(patience)).await
         };
         Heard { sent_ns, returned_ns: clock::now_ns(), attempts, answer }
     }

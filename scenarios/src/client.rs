@@ -122,7 +122,9 @@ impl Client {
         let key = self.next_key();
         let (first, second) = (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
         let patience = self.site.patience;
-        let (first, second) = tokio::join!(first.make(&patience), second.make(&patience));
+        // On the heap: ten thousand clients need not make room for what few of them do.
+        let (first, second) =
+            Box::pin(async { tokio::join!(first.make(&patience), second.make(&patience)) }).await;
         // Two calls overlap, so they are of two processes.
         let (process, other) = (self.process, self.process + self.clients);
         self.process = other + self.clients;

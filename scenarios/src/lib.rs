@@ -26,9 +26,12 @@ mod history_file;
 pub mod latency_log;
 pub mod recorder;
 
+mod plain_goose;
+
 pub use board::Board;
 pub use call::Patience;
 pub use client::{Client, Site};
 pub use engine::{Event, LoadError, LoadOrder, Progress, run};
 pub use latency_log::Durations;
+pub use plain_goose::plain_goose;
 pub use visits::{PlannedArrival, planned};

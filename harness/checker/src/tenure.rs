@@ -26,7 +26,7 @@ pub(crate) struct Tenure<'a> {
     pub(crate) slot: &'a str,
     pub(crate) booking: &'a str,
     pub(crate) seats: i64,
-    /// Indexes of the reserves that were acknowledged with this booking, in the order of the file.
+    /// Indexes of the reserves that were acknowledged with this booking, the earliest to return first.
     pub(crate) reserves: Vec<usize>,
     /// The confirm that was acknowledged first.
     pub(crate) confirmed: Option<usize>,
@@ -82,6 +82,9 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
             tenure.reserve_returned_ns = tenure.reserve_returned_ns.min(operation.returned_ns);
             tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation, sent_ns));
         }
+    }
+    for tenure in tenures.values_mut() {
+        tenure.reserves.sort_by_key(|index| (history.operations[*index].returned_ns, *index));
     }
     for (index, operation) in history.indexed() {
         let booking = match &operation.action {

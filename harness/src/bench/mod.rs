@@ -1,5 +1,8 @@
 //! Benches: the same work by several means, interleaved in random order over rounds, as ratios with intervals.
 
+pub(crate) mod engine;
+pub(crate) mod trivial_server;
+
 pub(crate) mod pgbench;
 pub(crate) mod report;
 pub(crate) mod reserves;

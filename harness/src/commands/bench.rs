@@ -7,7 +7,10 @@ use slotproof_vocabulary::{Span, StrategyKind};
 
 use super::{init_tracing, interruptible, runtime};
 use crate::{
-    bench::strategies::{BenchSpec, bench},
+    bench::{
+        engine::{self, EngineSpec},
+        strategies::{BenchSpec, bench},
+    },
     environment::guard::Guard,
     exit_code::{self, Code, UsageError},
 };
@@ -17,7 +20,10 @@ const EXAMPLES: &str = "Examples:
       every safe strategy on one hot slot and on 1,000, by 64 and 256 clients, in about six minutes
 
   slotproof bench strategies --strategies pessimistic,conditional,grouped --clients 256 --rounds 9
-      three of them, with narrower intervals";
+      three of them, with narrower intervals
+
+  slotproof bench engine
+      the load engine beside plain goose, and beside oha and wrk where they are installed, in about three minutes";
 
 /// Benches.
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +32,34 @@ pub(crate) enum Command {
     /// What each strategy costs: bookings per second, latency, retries, CPU, against each other and against pgbench.
     #[command(after_help = EXAMPLES)]
     Strategies(StrategiesArgs),
+
+    /// What the load engine costs, against plain goose, oha and wrk, and whether its latency shows a server that stands still.
+    #[command(after_help = EXAMPLES)]
+    Engine(EngineArgs),
+}
+
+/// Arguments of `slotproof bench engine`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EngineArgs {
+    /// Fewer and shorter rounds.
+    #[arg(long)]
+    quick: bool,
+
+    /// Concurrent clients.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    clients: u32,
+
+    /// Rounds; each visits every tool once [default: 5; with --quick 3]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+
+    /// The order of the tools comes from this.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Where the directory of the bench is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
 }
 
 /// Arguments of `slotproof bench strategies`.
@@ -62,7 +96,32 @@ pub(crate) struct StrategiesArgs {
 
 pub(crate) fn exec(command: Command) -> Result<Code> {
     init_tracing();
-    let Command::Strategies(args) = command;
+    match command {
+        Command::Strategies(args) => strategies(args),
+        Command::Engine(args) => engine(args),
+    }
+}
+
+fn engine(args: EngineArgs) -> Result<Code> {
+    let or = |quick, full| Duration::from_secs(if args.quick { quick } else { full });
+    let spec = EngineSpec {
+        clients: args.clients,
+        rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }),
+        measure: or(2, 5),
+        stalled: or(10, 20),
+        seed: args.seed,
+        runs: args.runs,
+    };
+    let (run, report) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(engine::bench(&spec, &guard)).await
+    })?;
+    eprintln!("\n{}", report.markdown());
+    println!("{}", run.file("bench.json").display());
+    Ok(exit_code::UPHELD)
+}
+
+fn strategies(args: StrategiesArgs) -> Result<Code> {
     let spec = spec(args)?;
     let (run, report) = runtime()?.block_on(async {
         let guard = Guard::start()?;

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod load;
+pub(crate) mod measured;
 pub(crate) mod model;
 pub(crate) mod report;
 pub(crate) mod run;

@@ -81,13 +81,13 @@ pub(crate) struct Args {
     stack: StackArgs,
 }
 
-pub(crate) fn exec(args: Args) -> Result<Code> {
+pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     if args.list {
         list();
         return Ok(exit_code::UPHELD);
     }
-    let plan = plan(&args)?;
+    let plan = plan(args)?;
     if args.dry_run {
         print!("{}", toml::to_string(&plan)?);
         return Ok(exit_code::UPHELD);
@@ -95,7 +95,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.schedule {
         return print_schedule(&plan);
     }
-    let spec = spec(&args, plan)?;
+    let spec = spec(args, plan)?;
     let strategy = spec.strategy;
     if strategy.is_negative_control() {
         eprintln!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
@@ -199,8 +199,10 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
 /// The words of the plan are its flags, so its own JSON says them.
 fn repeat_command(plan: &Plan, args: &Args) -> String {
     let words = serde_json::to_value(plan).expect("a plan is words and numbers");
+    let mut words: Vec<_> = words.as_object().expect("a plan has named words").iter().collect();
+    words.sort_by_key(|(word, _)| !matches!(word.as_str(), "scenario" | "strategy"));
     let mut command = "slotproof run".to_owned();
-    for (word, value) in words.as_object().expect("a plan has named words") {
+    for (word, value) in words {
         let value = match value {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Array(stages) => {

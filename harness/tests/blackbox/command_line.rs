@@ -18,15 +18,19 @@ fn wrong_usage_is_64_and_names_what_is_wrong() {
     refused(&["run", "--strategy", "optimstic"], 64, "optimistic");
     refused(&["run", "--strategy", "optimistic", "--scenario", "flush_sale"], 64, "flash_sale");
     refused(&["run"], 64, "--strategy");
-    refused(&["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs], 64, "clients is 0");
+    refused(&["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs], 64, "clients: it is 0");
     refused(
         &["run", "--strategy", "optimistic", "--clients", "10001", "--runs", runs],
         64,
-        "clients is 10001",
+        "clients: it is 10001",
     );
-    refused(&["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs], 64, "capacity is 0");
+    refused(&["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs], 64, "capacity: it is 0");
     refused(&["run", "--strategy", "optimistic", "--duration", "15", "--runs", runs], 64, "15s");
-    refused(&["run", "--strategy", "optimistic", "--duration", "0s", "--runs", runs], 64, "duration_ms is 0");
+    refused(
+        &["run", "--strategy", "optimistic", "--duration", "0s", "--runs", runs],
+        64,
+        "duration: it is 0s",
+    );
     refused(&["run", "--strategy", "optimistic", "--replicas", "0", "--runs", runs], 64, "replicas");
     refused(
         &["run", "--strategy", "optimistic", "--environment", "external", "--runs", runs],
@@ -35,6 +39,54 @@ fn wrong_usage_is_64_and_names_what_is_wrong() {
     );
     refused(&["fly"], 64, "fly");
     assert_eq!(std::fs::read_dir(runs).expect("it is there").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runs = directory.path().join("runs");
+    let runs = runs.to_str().expect("plain");
+    let steady = |more: &[&str], says| {
+        let words = ["run", "--strategy", "optimistic", "--scenario", "steady", "--runs", runs];
+        refused(&[&words[..], more].concat(), 64, says);
+    };
+    steady(&["--rate", "800/s", "--think", "1s"], "think: ");
+    steady(&["--rate", "-5/s"], "-5/s");
+    steady(&["--rate", "100/s..-5/s"], "is not a rate");
+    steady(&["--clients", "unlimited"], "unlimited");
+    steady(&["--arrivals", "poisson"], "arrivals: ");
+    steady(&["--stages", "5s@1/s", "--rate", "1/s"], "rate: ");
+    steady(&["--zipf", "1"], "zipf: ");
+    refused(&["run", "--strategy", "optimistic", "--rate", "5/s", "--runs", runs], 64, "flash_sale");
+    refused(&["run", "--schedule", "--scenario", "steady"], 64, "--rate");
+
+    let plan = directory.path().join("plan.toml");
+    std::fs::write(&plan, "scenario = \"steady\"\nrate = \"5/s\"\nusers = 7\n").expect("it can be written");
+    let plan = plan.to_str().expect("plain");
+    refused(
+        &["run", "--strategy", "optimistic", "--plan", plan, "--runs", runs],
+        64,
+        "unknown field `users`",
+    );
+    refused(
+        &["run", "--strategy", "optimistic", "--plan", "no-such-file", "--runs", runs],
+        64,
+        "no-such-file",
+    );
+    assert!(!std::path::Path::new(runs).exists(), "nothing was made");
+}
+
+#[test]
+fn a_plan_is_printed_whole_and_read_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let words =
+        ["run", "--dry-run", "--scenario", "steady", "--stages", "2s@5/s,3s@5/s..9/s", "--warm-up", "1s"];
+    let printed = output(&words).stdout;
+    let path = directory.path().join("plan.toml");
+    std::fs::write(&path, &printed).expect("it can be written");
+    let again = output(&["run", "--dry-run", "--plan", path.to_str().expect("plain")]).stdout;
+    assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&printed));
+    assert!(String::from_utf8_lossy(&printed).contains("warm_up = \"1s\""));
 }
 
 #[test]
@@ -79,4 +131,8 @@ fn help_is_an_answer_and_not_a_mistake() {
     insta::assert_snapshot!(help(&["--help"]));
     assert!(help(&["run", "--help"]).contains("Examples:"));
     assert!(help(&["serve", "--list"]).contains("negative control"));
+    let scenarios = help(&["run", "--list"]);
+    for scenario in slotproof_vocabulary::ScenarioKind::ALL {
+        assert!(scenarios.contains(scenario.name()), "{scenarios}");
+    }
 }

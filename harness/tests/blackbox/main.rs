@@ -2,6 +2,7 @@
 
 mod command_line;
 mod containers;
+mod engine;
 mod http;
 mod lifecycle;
 mod native;

@@ -19,9 +19,10 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
     let runs = tempfile::tempdir().expect("a directory");
     let database_url = fresh_database().await;
     let mut command = slotproof();
-    command.args(["run", "--strategy", strategy, "--clients", "150", "--duration", "4s", "--hold", "1s"]);
-    if !more.contains(&"--capacity") {
-        command.args(["--capacity", "20"]);
+    command.args(["run", "--strategy", strategy]);
+    let usual = [("--clients", "150"), ("--duration", "4s"), ("--hold", "1s"), ("--capacity", "20")];
+    for (flag, value) in usual.into_iter().filter(|(flag, _)| !more.contains(flag)) {
+        command.args([flag, value]);
     }
     command.args(["--environment", "external", "--runs"]).arg(runs.path()).args(more);
     command
@@ -29,7 +30,10 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
         .env("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url);
     let output = command.output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    let said: Option<Value> = serde_json::from_str(&last).ok();
+    let path = said.and_then(|event| Some(event["run"].as_str()?.to_owned())).unwrap_or(last);
+    let path = PathBuf::from(path);
     assert!(path.is_dir(), "no run directory: {stderr}");
     (output.status.code().expect("it ended by itself"), path, runs)
 }
@@ -58,6 +62,56 @@ async fn safe_strategies_are_upheld() {
         assert_eq!(code, 0, "{strategy}: {verdict:#}");
         assert_eq!(verdict["verdict"], "upheld");
     }
+}
+
+#[tokio::test]
+async fn every_scenario_is_upheld_by_a_safe_strategy_and_worth_judging() {
+    let closed: [&[&str]; 4] = [
+        &["--scenario", "steady", "--think", "100ms", "--slots", "2"],
+        &["--scenario", "hot_and_cold", "--think", "100ms", "--slots", "50"],
+        &["--scenario", "abandoned_holds", "--think", "100ms", "--hold", "500ms"],
+        // A patience of a few milliseconds, so that some of the answers come too late for it.
+        &["--scenario", "retry_storm", "--think", "20ms", "--resend", "3ms", "--warm-up", "1s"],
+    ];
+    for more in closed {
+        let (code, run, _runs) = run("conditional", more).await;
+        assert_eq!(code, 0, "{more:?}: {:#}", json(&run.join("verdict.json")));
+    }
+    let more = [
+        "--scenario",
+        "steady",
+        "--rate",
+        "150/s",
+        "--arrivals",
+        "poisson",
+        "--slots",
+        "2",
+        "--lag-limit",
+        "2s",
+    ];
+    let (code, run, _runs) = run("grouped", &more).await;
+    assert_eq!(code, 0, "{:#}", json(&run.join("verdict.json")));
+    let arrivals = json(&run.join("run.json"))["totals"]["arrivals"].clone();
+    assert_eq!((&arrivals["asked"], &arrivals["made"]), (&Value::from(600), &Value::from(600)));
+    let log = fs::read_to_string(run.join("latency.hlog")).expect("there is one");
+    assert!(log.contains("Tag=reserve.ok.response,"), "{log}");
+}
+
+#[tokio::test]
+async fn a_generator_that_cannot_keep_its_schedule_is_unknown_and_not_a_slow_service() {
+    let more =
+        ["--scenario", "steady", "--rate", "500/s", "--clients", "1", "--duration", "2s", "--slots", "1"];
+    let (code, run, _runs) = run("conditional", &more).await;
+    assert_eq!(code, 2);
+    let worth = verdict_of(&run, "I15");
+    assert!(worth["summary"].as_str().expect("a sentence").contains("generator overloaded"), "{worth:#}");
+}
+
+#[tokio::test]
+async fn a_program_is_told_what_happens_as_lines_of_json_and_the_verdict_last() {
+    let (code, run, _runs) = run("conditional", &["--json"]).await;
+    assert_eq!(code, 0);
+    assert!(run.join("report.html").is_file());
 }
 
 #[tokio::test]

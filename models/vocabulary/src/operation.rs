@@ -2,13 +2,13 @@
 //!
 //! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply are left out.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One logical call of a client with its interval and its outcome.
 ///
 /// The three instants are nanoseconds of one monotonic clock of one machine; their zero means nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "OperationLine", into = "OperationLine")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "OperationLine<String>")]
 pub struct Operation {
     /// Who called. A client has at most one operation in flight.
     pub client: u64,
@@ -121,21 +121,21 @@ pub struct Seen {
     pub hold_ms: Option<u64>,
 }
 
-/// An [`Operation`] as a line of a history.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An [`Operation`] as a line of a history. It owns its text when it is read, and borrows it when it is written.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OperationLine {
+struct OperationLine<Text> {
     client: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<u64>,
-    slot: String,
+    slot: Text,
     op: OpName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seats: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    key: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    booking: Option<String>,
+    booking: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduled_ns: Option<u64>,
     sent_ns: u64,
@@ -144,7 +144,7 @@ struct OperationLine {
     attempts: u32,
     outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,10 +191,10 @@ enum LineError {
     Surplus { op: &'static str, field: &'static str },
 }
 
-impl TryFrom<OperationLine> for Operation {
+impl TryFrom<OperationLine<String>> for Operation {
     type Error = LineError;
 
-    fn try_from(line: OperationLine) -> Result<Self, LineError> {
+    fn try_from(line: OperationLine<String>) -> Result<Self, LineError> {
         let mut booking_seen = None;
         let action = match line.op {
             OpName::Reserve => {
@@ -253,37 +253,38 @@ impl TryFrom<OperationLine> for Operation {
     }
 }
 
-impl From<Operation> for OperationLine {
-    fn from(operation: Operation) -> Self {
-        let Seen { booking: booking_seen, version, available, pending, confirmed, capacity, hold_ms } =
-            operation.seen;
-        let (op, seats, key, booking) = match operation.action {
-            Action::Reserve { seats, key } => (OpName::Reserve, Some(seats), Some(key), booking_seen),
-            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(booking)),
-            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(booking)),
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (op, seats, key, booking) = match &self.action {
+            Action::Reserve { seats, key } => {
+                (OpName::Reserve, Some(*seats), Some(key.as_str()), self.seen.booking.as_deref())
+            }
+            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(booking.as_str())),
+            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(booking.as_str())),
             Action::Read => (OpName::Read, None, None, None),
         };
-        Self {
-            client: operation.client,
-            process: Some(operation.process),
-            slot: operation.slot,
+        let line = OperationLine {
+            client: self.client,
+            process: Some(self.process),
+            slot: self.slot.as_str(),
             op,
             seats,
             key,
             booking,
-            scheduled_ns: Some(operation.scheduled_ns),
-            sent_ns: operation.sent_ns,
-            returned_ns: operation.returned_ns,
-            attempts: operation.attempts,
-            outcome: operation.outcome,
-            reason: operation.reason,
-            version,
-            available,
-            pending,
-            confirmed,
-            capacity,
-            hold_ms,
-        }
+            scheduled_ns: Some(self.scheduled_ns),
+            sent_ns: self.sent_ns,
+            returned_ns: self.returned_ns,
+            attempts: self.attempts,
+            outcome: self.outcome,
+            reason: self.reason.as_deref(),
+            version: self.seen.version,
+            available: self.seen.available,
+            pending: self.seen.pending,
+            confirmed: self.seen.confirmed,
+            capacity: self.seen.capacity,
+            hold_ms: self.seen.hold_ms,
+        };
+        line.serialize(serializer)
     }
 }
 

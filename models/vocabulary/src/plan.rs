@@ -139,7 +139,7 @@ pub struct PlanWords {
     pub think: Option<Span>,
 
     /// Open: visits that arrive per second, whatever the service does: 800/s, or rising evenly: 100/s..1000/s
-    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", allow_hyphen_values = true))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Ramp>,
 

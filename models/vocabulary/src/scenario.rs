@@ -90,8 +90,8 @@ impl ScenarioKind {
         let steady = Defaults {
             clients: 1_000,
             think: Span::of_ms(1_000),
-            slots: 50,
-            capacity: 100,
+            slots: 20,
+            capacity: 50,
             hold: Span::of_ms(3_000),
             zipf: None,
             mix: Mix { browse: 60, book: 20, cancel: 15, give_up: 3, abandon: 2 },
@@ -103,6 +103,7 @@ impl ScenarioKind {
             Self::HotAndCold => Defaults { slots: 1_000, capacity: 20, zipf: Some(1.1), ..steady },
             Self::AbandonedHolds => Defaults {
                 slots: 5,
+                capacity: 100,
                 hold: Span::of_ms(1_000),
                 mix: Mix { browse: 10, book: 5, cancel: 10, give_up: 5, abandon: 70 },
                 ..steady
@@ -110,6 +111,7 @@ impl ScenarioKind {
             Self::RetryStorm => Defaults {
                 think: Span::of_ms(300),
                 slots: 5,
+                capacity: 100,
                 mix: Mix { browse: 5, book: 5, cancel: 70, give_up: 15, abandon: 5 },
                 attempts: 4,
                 ..steady

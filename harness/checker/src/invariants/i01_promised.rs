@@ -115,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn of_a_double_click_the_call_that_was_answered_first_is_the_witness() {
+        let operations = vec![reserve("a", 1, 0, 50), reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)];
+        let witness = only(&case(1, operations), Invariant::I1).witness.expect("it is shown");
+        assert_eq!(witness.instant_ns, Some(20));
+        assert_eq!(witness.operations.iter().map(|shown| shown.line).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
     fn a_hold_that_can_have_run_out_is_not_held_and_a_confirmed_one_is() {
         let mut hold = reserve("a", 1, 0, 10);
         hold.seen.hold_ms = Some(1);

@@ -1,0 +1,38 @@
+//! `slotproof measured`: what `bench engine` runs in processes of their own, beside the load engine.
+
+use anyhow::Result;
+
+use super::{Stop, init_tracing, runtime};
+use crate::{
+    bench::trivial_server,
+    exit_code::{self, Code},
+};
+
+/// Processes of the bench.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// A server whose every answer is the same, on a free port of the loopback, until it is told to stop.
+    TrivialServer,
+    /// Plain goose, reading one path.
+    PlainGoose { target: String, path: String, users: usize, seconds: usize },
+}
+
+pub(crate) fn exec(command: Command) -> Result<Code> {
+    init_tracing();
+    runtime()?.block_on(async {
+        match command {
+            Command::TrivialServer => {
+                let mut stop = Stop::listen()?;
+                trivial_server::serve(
+                    |address| println!("{}", serde_json::json!({"listening": address})),
+                    stop.told(),
+                )
+                .await?;
+            }
+            Command::PlainGoose { target, path, users, seconds } => {
+                slotproof_scenarios::plain_goose(&target, &path, users, seconds).await?;
+            }
+        }
+        Ok(exit_code::UPHELD)
+    })
+}
