@@ -1,5 +1,7 @@
 //! What is judged.
 
+use std::collections::BTreeMap;
+
 use slotproof_vocabulary::{AuditRecord, EndState, Expectation, LoadTotals};
 
 use crate::History;
@@ -11,6 +13,8 @@ pub struct Case {
     pub history: History,
     /// Seats of each slot, as whoever made the slots knows it: what the service says of it is evidence, not truth.
     pub capacity: i64,
+    /// Seats of the slots that have another number of them.
+    pub capacities: BTreeMap<String, i64>,
     /// Every change of state that the service logged, if it keeps such a log.
     pub audit: Option<Vec<AuditRecord>>,
     /// The rows after the run had settled, if they can be read.
@@ -36,6 +40,11 @@ pub struct CaseError {
 }
 
 impl Case {
+    /// Seats of a slot.
+    pub fn capacity_of(&self, slot: &str) -> i64 {
+        self.capacities.get(slot).copied().unwrap_or(self.capacity)
+    }
+
     /// Refuses evidence with absurd numbers, which would overflow and prove anything.
     ///
     /// # Errors

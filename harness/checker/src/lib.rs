@@ -3,12 +3,19 @@
 pub mod case;
 pub mod history;
 
+pub mod certificate;
+pub mod search;
+pub mod spec;
+pub mod story;
+
 mod tenure;
 
 pub mod extrema;
 pub mod occupancy;
 
 mod invariants;
+
+pub mod evidence_file;
 
 #[cfg(test)]
 mod fixture;

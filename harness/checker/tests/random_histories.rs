@@ -14,7 +14,7 @@ use slotproof_vocabulary::{
 };
 
 const LAWFUL_HISTORIES: u64 = 20_000;
-const ARBITRARY_HISTORIES: u64 = 20_000;
+const ARBITRARY_HISTORIES: u64 = 100_000;
 
 /// A service that does everything right, at one instant of each call.
 struct Service {

@@ -12,7 +12,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I1);
     let mut worst: Option<(i64, i64, &str)> = None;
     for (slot, occupancy) in &evidence.occupancies {
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(slot);
         count.examined += occupancy.least.seats.len() as u64;
         let beyond = occupancy.least.seats.iter().position(|seats| *seats > capacity);
         let Some(first) = beyond else { continue };
@@ -25,7 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         |slots, _| match worst {
             Some((_, most, slot)) => format!(
                 "{most} acknowledged seats were held at once in slot {slot} of {}; {slots} slot(s) were overbooked",
-                evidence.case.capacity
+                evidence.case.capacity_of(slot)
             ),
             None => format!("{slots} slot(s) were overbooked"),
         },

@@ -16,11 +16,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I2);
     let mut most: Option<(i64, i64)> = None;
     for (slot, records) in by_slot(evidence) {
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(slot);
         replay(slot, &records, capacity, &mut count, &mut most);
     }
     for (slot, rows) in rows_by_slot(evidence) {
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(slot);
         count.examine();
         let taken: i64 = rows.iter().map(|row| row.seats).sum();
         if taken > capacity {

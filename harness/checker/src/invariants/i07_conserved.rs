@@ -39,7 +39,7 @@ fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
             continue;
         };
         count.examine();
-        let true_capacity = evidence.case.capacity;
+        let true_capacity = evidence.case.capacity_of(&operation.slot);
         if available + pending + confirmed != capacity
             || capacity != true_capacity
             || [available, pending, confirmed].iter().any(|seats| *seats < 0)
@@ -58,6 +58,7 @@ fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
 /// The counter in each record against the bookings that by then took seats.
 fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
     for (slot, records) in by_slot(evidence) {
+        let capacity = evidence.case.capacity_of(slot);
         let mut live: BTreeMap<&str, i64> = BTreeMap::new();
         let mut taken = 0;
         for record in records {
@@ -67,14 +68,14 @@ fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
                 live.insert(&record.booking, record.seats);
                 taken += record.seats;
             }
-            if record.available + taken != evidence.case.capacity {
+            if record.available + taken != capacity {
                 count.violation(|| Witness {
                     records: vec![record.clone()],
                     ..witness(
                         slot,
                         format!(
                             "at version {} the log says that {} seats are available, and its bookings take {taken} of {}",
-                            record.version, record.available, evidence.case.capacity
+                            record.version, record.available, capacity
                         ),
                     )
                 });
@@ -88,7 +89,7 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
     for row in evidence.case.end.iter().flat_map(|end| &end.slots) {
         count.examine();
         let seats: i64 = taken[row.slot.as_str()].iter().map(|booking| booking.seats).sum();
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(&row.slot);
         if row.available + seats != capacity || row.available < 0 || row.capacity != capacity {
             count.violation(|| {
                 witness(

@@ -25,7 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         });
         let within = most.within(operation.sent_ns, operation.returned_ns);
         let taken = maxima.max(within.start, within.end).unwrap_or(0);
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(slot);
         let contradicts_itself =
             operation.seen.available.is_some_and(|available| available >= i64::from(*seats));
         if contradicts_itself || taken + i64::from(*seats) <= capacity {

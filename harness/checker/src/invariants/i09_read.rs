@@ -28,7 +28,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         };
         count.examine();
         let slot = operation.slot.as_str();
-        let capacity = evidence.case.capacity;
+        let capacity = evidence.case.capacity_of(slot);
         let taken = capacity - available;
         let (fewest, most) = match evidence.occupancies.get(slot) {
             None => (0, 0),
@@ -65,9 +65,10 @@ impl Bounds<'_> {
     fn within(&self, from_ns: u64, to_ns: u64) -> (i64, i64) {
         let most = self.most.within(from_ns, to_ns);
         let most = self.most_maxima.max(most.start, most.end).unwrap_or(0);
-        let steps = self.least.within(from_ns, to_ns);
+        // A reserve that returned at the very instant at which the read was sent may have come after it.
+        let steps = self.least.within(from_ns.saturating_sub(1), to_ns);
         // Before the first step nothing is surely taken.
-        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns < *first);
+        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns <= *first);
         let least =
             if before_first { 0 } else { -self.least_minima.max(steps.start, steps.end).unwrap_or(0) };
         (least, most)
@@ -96,6 +97,12 @@ mod tests {
         assert_eq!(verdict(3, vec![held(), read(3, 5, 8)]), Verdict::Upheld, "the reserve was in flight");
         assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(3, 25, 30)]), Verdict::Upheld);
         assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(2, 25, 30)]), Verdict::Upheld);
+        assert_eq!(verdict(3, vec![held(), read(3, 10, 30)]), Verdict::Upheld, "at one instant");
+        assert_eq!(
+            verdict(3, vec![reserve("z", 1, 0, 5), held(), read(2, 10, 30)]),
+            Verdict::Upheld,
+            "at one instant"
+        );
         assert_eq!(verdict(3, vec![unknown(held()), read(2, 90, 99)]), Verdict::Upheld);
     }
 

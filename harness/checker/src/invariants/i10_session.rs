@@ -23,7 +23,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         for pair in session.windows(2) {
             let ((before, seen), (after, sees)) = (pair[0], pair[1]);
             count.examine();
-            if sees < seen && operations[after].sent_ns >= operations[before].returned_ns {
+            if sees < seen && operations[after].sent_ns > operations[before].returned_ns {
                 count.violation(|| Witness {
                     operations: evidence.case.history.show([before, after]),
                     ..witness(

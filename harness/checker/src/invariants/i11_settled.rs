@@ -48,7 +48,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let late = late
             .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none())
             .map(|tenure| tenure.seats);
-        let free = evidence.case.capacity - used - late.sum::<i64>();
+        let free = evidence.case.capacity_of(&operation.slot) - used - late.sum::<i64>();
         if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),

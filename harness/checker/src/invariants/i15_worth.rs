@@ -85,9 +85,11 @@ fn first_sold_out(evidence: &Evidence<'_>) -> Option<u64> {
 /// By the log where there is one, else by what clients were told.
 fn full(evidence: &Evidence<'_>) -> bool {
     let logged = evidence.case.audit.iter().flatten().any(|record| record.available == 0);
-    let reached =
-        |occupancy: &Occupancy| occupancy.least.seats.iter().any(|seats| *seats >= evidence.case.capacity);
-    let promised = evidence.occupancies.values().any(reached);
+    let reached = |(slot, occupancy): (&&str, &Occupancy)| {
+        let capacity = evidence.case.capacity_of(slot);
+        occupancy.least.seats.iter().any(|seats| *seats >= capacity)
+    };
+    let promised = evidence.occupancies.iter().any(reached);
     logged || promised
 }
 

@@ -15,6 +15,7 @@ mod i10_session;
 mod i11_settled;
 mod i12_identity;
 mod i13_audit;
+mod i13_told;
 mod i14_announced;
 mod i15_worth;
 

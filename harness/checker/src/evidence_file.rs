@@ -1,0 +1,140 @@
+//! Evidence files: the part of a history that convicts by itself, so that somebody else's checker, or a person, can look at no more than that.
+//!
+//! What is left out must not be what excuses. For I1 that is easy: fewer bookings take fewer seats. For I8 and I9 every booking stays that may
+//! have taken seats during the call. For what rests on rows or on the audit log there is no such file: a history alone does not show it.
+
+use std::collections::BTreeSet;
+
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Seen, Verdict, Witness};
+
+use crate::{Case, tenure};
+
+/// The operations that convict by the invariant of a finding, in the order of the history; `None` where no history does.
+pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
+    let witness = finding.witness.as_ref().filter(|_| finding.verdict == Verdict::Violated)?;
+    if witness.operations.is_empty() {
+        return None;
+    }
+    match finding.invariant {
+        Invariant::I1 => Some(of_bookings(case, &named(witness))),
+        Invariant::I8 | Invariant::I9 => Some(around(case, witness)),
+        Invariant::I5 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
+        Invariant::I13 if case.audit.is_none() => Some(until(witness)),
+        Invariant::I2
+        | Invariant::I3
+        | Invariant::I4
+        | Invariant::I6
+        | Invariant::I7
+        | Invariant::I11
+        | Invariant::I13
+        | Invariant::I14
+        | Invariant::I15 => None,
+    }
+}
+
+fn shown(witness: &Witness) -> Vec<Operation> {
+    witness.operations.iter().map(|shown| shown.operation.clone()).collect()
+}
+
+/// Bookings and keys that operations are about.
+fn named(witness: &Witness) -> BTreeSet<&str> {
+    witness.operations.iter().flat_map(|shown| names(&shown.operation)).collect()
+}
+
+fn names(operation: &Operation) -> Vec<&str> {
+    match &operation.action {
+        Action::Reserve { key, .. } => {
+            [key.as_str()].into_iter().chain(operation.seen.booking.as_deref()).collect()
+        }
+        Action::Confirm { booking } | Action::Cancel { booking } => vec![booking],
+        Action::Read => Vec::new(),
+    }
+}
+
+fn of_bookings(case: &Case, named: &BTreeSet<&str>) -> Vec<Operation> {
+    let about = |operation: &&Operation| names(operation).iter().any(|name| named.contains(name));
+    case.history.operations.iter().filter(about).cloned().collect()
+}
+
+/// An observation, and every booking of its slot that may have taken seats while it was made.
+fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
+    let observed = &witness.operations[0].operation;
+    let tenures = tenure::tenures(&case.history);
+    let mut named: BTreeSet<&str> = BTreeSet::new();
+    for tenure in tenures.values().filter(|tenure| tenure.slot == observed.slot) {
+        let possibly = tenure.possibly();
+        if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
+            named.insert(tenure.booking);
+        }
+    }
+    let keeps = |operation: &&Operation| {
+        let unknown = matches!(operation.action, Action::Reserve { .. })
+            && operation.outcome == Outcome::Unknown
+            && operation.slot == observed.slot
+            && operation.sent_ns <= observed.returned_ns;
+        *operation == observed || unknown || names(operation).iter().any(|name| named.contains(name))
+    };
+    case.history.operations.iter().filter(keeps).cloned().collect()
+}
+
+/// Operations of a story that was cut at the witness's instant: what had not returned by then may or may not have happened.
+fn until(witness: &Witness) -> Vec<Operation> {
+    let until_ns = witness.instant_ns.unwrap_or(u64::MAX);
+    let cut = |mut operation: Operation| {
+        if operation.returned_ns > until_ns {
+            (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
+        }
+        operation
+    };
+    shown(witness).into_iter().map(cut).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        History,
+        fixture::{cancel, case, read, reserve, sold_out},
+        judge,
+    };
+
+    /// A finding's evidence convicts again without the rest, and has only so many operations.
+    fn convicts_again(capacity: i64, operations: Vec<Operation>, invariant: Invariant, kept: usize) {
+        let whole = case(capacity, operations);
+        let of = |case: &Case| {
+            judge(case)
+                .findings
+                .into_iter()
+                .find(|finding| finding.invariant == invariant)
+                .expect("it is judged")
+        };
+        let finding = of(&whole);
+        assert_eq!(finding.verdict, Verdict::Violated, "{invariant}: {}", finding.summary);
+        let evidence = super::operations(&whole, &finding).expect("a history shows it");
+        assert_eq!(evidence.len(), kept, "{invariant}: {evidence:#?}");
+        let alone = Case { history: History { operations: evidence, cut_off: None }, ..whole };
+        assert_eq!(of(&alone).verdict, Verdict::Violated, "{invariant}, alone");
+    }
+
+    #[test]
+    fn what_is_left_convicts_by_itself() {
+        let early = || vec![reserve("gone", 1, 0, 10), cancel("gone", 20, 30)];
+        let more = |operations: Vec<Operation>| [early(), operations].concat();
+        convicts_again(
+            1,
+            more(vec![reserve("a", 1, 40, 50), reserve("b", 1, 45, 60), read(0, 70, 80)]),
+            Invariant::I1,
+            2,
+        );
+        convicts_again(2, more(vec![reserve("a", 1, 40, 50), sold_out(1, 60, 70)]), Invariant::I8, 2);
+        convicts_again(2, more(vec![reserve("a", 1, 40, 50), read(2, 60, 70)]), Invariant::I9, 2);
+        let swinging = vec![
+            reserve("a", 1, 40, 150),
+            read(1, 50, 60),
+            read(2, 70, 80),
+            read(1, 90, 100),
+            read(1, 120, 130),
+        ];
+        convicts_again(2, swinging, Invariant::I13, 3);
+    }
+}

@@ -1,0 +1,205 @@
+//! I13 without an audit log: what clients were told has an order that explains it.
+//!
+//! Slot by slot, for slots are independent (Herlihy and Wing, 1990). Where every answer carries the slot's version the service has
+//! claimed an order: if it is one, that is a proof (tier A, `certificate.rs`). Else an order is searched for (tier C, `search.rs`); if there
+//! is none, the slot is convicted, and if the budget ends first nothing is known of it. A slot that I1 convicts needs no search.
+//!
+//! The witness is shrunk: to the shortest beginning of the story that no order explains, and then to the fewest observations in it.
+//! Both leave it true: a beginning of an explainable story is explainable, and so is one that says less. Bookings are not
+//! left out, for without them other answers could become impossible that were not.
+
+use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
+
+use super::{Evidence, witness};
+use crate::{
+    certificate::{self, Certificate},
+    search::{Budget, Found, search},
+    spec::Step,
+    story::{Story, Told, stories},
+};
+
+/// Steps for all slots together; each may use as many as are left, and no more than [`Budget::DEFAULT`].
+const STEPS: u64 = 60_000_000;
+/// Steps for shrinking a witness.
+const SHRINK: Budget = Budget { steps: 2_000_000, sets: 200_000 };
+/// How often a witness is tried without some of its observations.
+const SHRINK_TRIES: usize = 200;
+
+/// What was found of all slots.
+#[derive(Default)]
+struct Tally {
+    claimed: u64,
+    searched: u64,
+    impossible: u64,
+    undecided: Vec<String>,
+    witness: Option<Witness>,
+}
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    if evidence.case.history.cut_off.is_some() || evidence.case.history.operations.is_empty() {
+        return None;
+    }
+    let mut tally = Tally::default();
+    let mut left = STEPS;
+    for (slot, story) in stories(&evidence.case.history) {
+        if story.told.is_empty() && story.untellable.is_none() {
+            continue;
+        }
+        let capacity = evidence.case.capacity_of(slot);
+        let overbooked = evidence
+            .occupancies
+            .get(slot)
+            .is_some_and(|occupancy| occupancy.least.seats.iter().any(|seats| *seats > capacity));
+        if overbooked {
+            tally.undecided.push(format!("slot {slot} is overbooked, and needs no search"));
+        } else if let Some(reason) = &story.untellable {
+            tally.undecided.push(format!("slot {slot}: {reason}"));
+        } else if certificate::check(&story, capacity) == Certificate::Proved {
+            tally.claimed += 1;
+        } else {
+            look_for_an_order(evidence, slot, &story, &mut left, &mut tally);
+        }
+    }
+    Some(finding(tally))
+}
+
+fn look_for_an_order(evidence: &Evidence<'_>, slot: &str, story: &Story, left: &mut u64, tally: &mut Tally) {
+    let capacity = evidence.case.capacity_of(slot);
+    let budget = Budget { steps: Budget::DEFAULT.steps.min(*left), ..Budget::DEFAULT };
+    match search(story, capacity, budget) {
+        Found::Explained => tally.searched += 1,
+        Found::Impossible => {
+            tally.impossible += 1;
+            if tally.witness.is_none() {
+                tally.witness = Some(shown(evidence, slot, &shrunk(story, capacity)));
+            }
+        }
+        Found::Undecided { steps } => {
+            *left = left.saturating_sub(steps);
+            tally.undecided.push(format!(
+                "slot {slot}: no order was found and none was ruled out in {steps} steps; fewer clients at once, or answers that carry \
+                 the slot's version, would decide"
+            ));
+        }
+    }
+}
+
+fn finding(tally: Tally) -> Finding {
+    let Tally { claimed, searched, impossible, undecided, witness } = tally;
+    let examined = claimed + searched + impossible;
+    let proved = format!(
+        "what clients were told of {} slot(s) has an order that explains it: {claimed} by the service's own versions, {searched} by search",
+        claimed + searched
+    );
+    let (verdict, summary) = if impossible > 0 {
+        (Verdict::Violated, format!("no order explains what clients were told of {impossible} slot(s)"))
+    } else if let Some(first) = undecided.first() {
+        let more = undecided.len() - 1;
+        let others = if more > 0 { format!(" (and {more} more slots)") } else { String::new() };
+        (Verdict::Unknown, format!("{first}{others}; {proved}"))
+    } else {
+        (Verdict::Upheld, proved)
+    };
+    Finding { invariant: Invariant::I13, verdict, summary, examined, violations: impossible, witness }
+}
+
+/// The part of a story that no order explains.
+fn shrunk(story: &Story, capacity: i64) -> Vec<Told> {
+    let impossible = |told: Vec<Told>| {
+        let story = Story { told, untellable: None };
+        search(&story, capacity, SHRINK) == Found::Impossible
+    };
+    // The shortest beginning: what a longer one has is never less impossible, so halving finds it.
+    let mut returns: Vec<u64> =
+        story.told.iter().filter(|told| told.sure).map(|told| told.returned_ns).collect();
+    returns.sort_unstable();
+    let first = returns.partition_point(|until_ns| !impossible(beginning(story, *until_ns)));
+    let mut told =
+        returns.get(first).map_or_else(|| story.told.clone(), |until_ns| beginning(story, *until_ns));
+    // Then without observations, larger parts of them first (Zeller and Hildebrandt, 2002).
+    let observes = |told: &Told| matches!(told.step, Step::Refuse { .. } | Step::Look { .. });
+    let (mut part, mut tries) = (told.iter().filter(|told| observes(told)).count().div_ceil(2), 0);
+    while part > 0 && tries < SHRINK_TRIES {
+        let places: Vec<usize> = (0..told.len()).filter(|place| observes(&told[*place])).collect();
+        let spared = places.chunks(part).find_map(|without| {
+            tries += 1;
+            let rest: Vec<Told> = told
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| !without.contains(place))
+                .map(|(_, told)| told.clone())
+                .collect();
+            (tries < SHRINK_TRIES && impossible(rest.clone())).then_some(rest)
+        });
+        match spared {
+            Some(rest) => told = rest,
+            None => part /= 2,
+        }
+    }
+    told
+}
+
+/// What was told until an instant. What had not returned by then may or may not have happened; what would have been seen was not.
+fn beginning(story: &Story, until_ns: u64) -> Vec<Told> {
+    let sent = story.told.iter().filter(|told| told.sent_ns <= until_ns);
+    let cut = sent.filter_map(|told| match told.step {
+        _ if told.returned_ns <= until_ns || !told.sure => Some(told.clone()),
+        Step::Take { .. } | Step::Give { .. } => {
+            Some(Told { sure: false, returned_ns: u64::MAX, version: None, ..told.clone() })
+        }
+        Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } => None,
+    });
+    cut.collect()
+}
+
+fn shown(evidence: &Evidence<'_>, slot: &str, told: &[Told]) -> Witness {
+    let observations =
+        told.iter().filter(|told| matches!(told.step, Step::Refuse { .. } | Step::Look { .. }));
+    let until_ns = told.iter().filter(|told| told.sure).map(|told| told.returned_ns).max();
+    Witness {
+        instant_ns: until_ns,
+        operations: evidence.case.history.show(told.iter().map(|told| told.index)),
+        ..witness(
+            slot,
+            format!(
+                "no order of these {} operations, {} of them observations, explains what each was told; those that had not returned by the instant shown \
+                 may have happened or not",
+                told.len(),
+                observations.count()
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::{case, confirm, read, reserve, sold_out},
+        invariants::only,
+    };
+
+    #[test]
+    fn what_has_an_order_is_upheld_and_what_has_none_is_convicted_by_the_fewest_observations() {
+        let sold = || vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)];
+        let finding = only(&case(1, sold()), Invariant::I13);
+        assert_eq!(finding.verdict, Verdict::Upheld, "{}", finding.summary);
+
+        let swinging = [
+            vec![reserve("z", 1, 0, 5), read(2, 6, 8), reserve("a", 1, 9, 100)],
+            vec![read(1, 10, 20), read(2, 30, 40), read(1, 50, 60), read(1, 62, 64), read(1, 200, 210)],
+        ];
+        let finding = only(&case(3, swinging.concat()), Invariant::I13);
+        assert_eq!(finding.verdict, Verdict::Violated, "{}", finding.summary);
+        let lines: Vec<u64> =
+            finding.witness.expect("it is shown").operations.iter().map(|shown| shown.line).collect();
+        assert_eq!(lines, [1, 4, 5, 3], "the two reads that contradict each other, and the bookings");
+    }
+
+    #[test]
+    fn a_booking_that_nobody_was_told_of_leaves_it_open() {
+        let finding = only(&case(1, vec![confirm("ghost", 0, 10)]), Invariant::I13);
+        assert_eq!(finding.verdict, Verdict::Unknown);
+        assert!(finding.summary.contains("line 1"), "{}", finding.summary);
+    }
+}

@@ -1,0 +1,172 @@
+//! Stories: what clients were told about one slot, as steps of the spec with the intervals in which they happened.
+
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{Action, Operation, Outcome};
+
+use crate::{History, spec::Step};
+
+/// A step, and when it happened.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What.
+    pub step: Step<u32>,
+    /// Not before this instant.
+    pub sent_ns: u64,
+    /// Not after this one; if it happened at all.
+    pub returned_ns: u64,
+    /// Whether it surely happened.
+    pub sure: bool,
+    /// The operation's place in the history.
+    pub index: usize,
+    /// The slot's version that the answer carried.
+    pub version: Option<i64>,
+}
+
+/// Everything that was told about one slot. Bookings are numbered.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// In the order of the file.
+    pub told: Vec<Told>,
+    /// Why the story cannot be told in steps, if it cannot.
+    pub untellable: Option<String>,
+}
+
+/// Numbers of bookings, by their ids, and by the keys of those whose ids nobody knows.
+#[derive(Default)]
+struct Names<'a> {
+    by_id: BTreeMap<&'a str, u32>,
+    by_key: BTreeMap<&'a str, u32>,
+    next: u32,
+}
+
+impl<'a> Names<'a> {
+    fn fresh(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    /// The booking that an acknowledged reserve was told of.
+    fn made(&mut self, key: &'a str, id: &'a str) -> u32 {
+        let number = match self.by_id.get(id) {
+            Some(number) => *number,
+            None => self.fresh(),
+        };
+        self.by_id.insert(id, number);
+        self.by_key.entry(key).or_insert(number);
+        number
+    }
+
+    /// The booking that a reserve may have made which nobody answered.
+    fn perhaps(&mut self, key: &'a str) -> u32 {
+        match self.by_key.get(key) {
+            Some(number) => *number,
+            None => {
+                let number = self.fresh();
+                self.by_key.insert(key, number);
+                number
+            }
+        }
+    }
+}
+
+/// The story of every slot.
+pub fn stories(history: &History) -> BTreeMap<&str, Story> {
+    let mut by_slot: BTreeMap<&str, Vec<(usize, &Operation)>> = BTreeMap::new();
+    for (index, operation) in history.indexed() {
+        by_slot.entry(operation.slot.as_str()).or_default().push((index, operation));
+    }
+    by_slot.into_iter().map(|(slot, operations)| (slot, story(&operations))).collect()
+}
+
+fn story(operations: &[(usize, &Operation)]) -> Story {
+    let mut names = Names::default();
+    for (_, operation) in operations {
+        if let (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) =
+            (&operation.action, operation.outcome, &operation.seen.booking)
+        {
+            names.made(key, id);
+        }
+    }
+    let mut story = Story::default();
+    for (index, operation) in operations {
+        match step(operation, &mut names) {
+            Ok(Some(step)) => story.told.push(told(operation, *index, step)),
+            Ok(None) => {}
+            Err(reason) => {
+                story.untellable.get_or_insert(format!("line {}: {reason}", index + 1));
+            }
+        }
+    }
+    story.told.extend(expiries(operations, &names));
+    story
+}
+
+fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {
+    let sure = operation.outcome != Outcome::Unknown;
+    Told {
+        step,
+        sent_ns: operation.sent_ns,
+        returned_ns: if sure { operation.returned_ns } else { u64::MAX },
+        sure,
+        index,
+        version: operation.seen.version.filter(|_| sure),
+    }
+}
+
+/// `None`: an operation that says nothing about the slot's seats.
+fn step<'a>(operation: &'a Operation, names: &mut Names<'a>) -> Result<Option<Step<u32>>, &'static str> {
+    let known = |names: &Names<'a>, booking: &str| {
+        names.by_id.get(booking).copied().ok_or("it is about a booking of which nobody was told")
+    };
+    Ok(match (&operation.action, operation.outcome) {
+        (_, Outcome::Rejected | Outcome::Throttled) => None,
+        (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some(Step::Refuse { seats: (*seats).into() }),
+        (Action::Reserve { seats, key }, outcome) => {
+            let booking = match (&operation.seen.booking, outcome) {
+                (Some(id), Outcome::Ok) => names.made(key, id),
+                _ => names.perhaps(key),
+            };
+            Some(Step::Take { booking, seats: (*seats).into() })
+        }
+        // A confirm that may have happened changes nothing that anybody must have seen.
+        (Action::Confirm { .. }, Outcome::Unknown) => None,
+        (Action::Confirm { booking }, _) => Some(Step::Keep { booking: known(names, booking)? }),
+        (Action::Cancel { booking }, Outcome::Unknown) => {
+            names.by_id.get(booking.as_str()).map(|booking| Step::Give { booking: *booking })
+        }
+        (Action::Cancel { booking }, _) => Some(Step::Give { booking: known(names, booking)? }),
+        (Action::Read, Outcome::Ok) => operation.seen.available.map(|available| Step::Look { available }),
+        (Action::Read, _) => None,
+    })
+}
+
+/// Holds that may have run out: of bookings whose confirm or cancel nobody acknowledged, for those that were confirmed or
+/// cancelled had not run out before.
+fn expiries(operations: &[(usize, &Operation)], names: &Names<'_>) -> Vec<Told> {
+    let mut holds: BTreeMap<u32, Told> = BTreeMap::new();
+    for (index, operation) in operations {
+        let (Some(id), Some(hold_ms)) = (&operation.seen.booking, operation.seen.hold_ms) else { continue };
+        let booking = names.by_id[id.as_str()];
+        let over_ns = operation.sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000));
+        let expiry = Told {
+            step: Step::Give { booking },
+            sent_ns: over_ns,
+            returned_ns: u64::MAX,
+            sure: false,
+            index: *index,
+            version: None,
+        };
+        let hold = holds.entry(booking).or_insert(expiry);
+        hold.sent_ns = hold.sent_ns.min(over_ns);
+    }
+    for (_, operation) in operations {
+        if let (Action::Confirm { booking } | Action::Cancel { booking }, Outcome::Ok) =
+            (&operation.action, operation.outcome)
+            && let Some(booking) = names.by_id.get(booking.as_str())
+        {
+            holds.remove(booking);
+        }
+    }
+    holds.into_values().collect()
+}

@@ -1,0 +1,357 @@
+//! Four ways to the same answer: the search of tier C, porcupine-rs, an exhaustive search that shares no line with either, and the
+//! tiers that are not exact, which must not contradict them. On random small histories with weights, cancels, confirms, reads, holds that run out,
+//! and outcomes that nobody knows.
+
+use std::collections::BTreeMap;
+
+use porcupine_rs::{CheckResult, Model};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use slotproof_checker::{
+    Case, History, certificate,
+    certificate::Certificate,
+    judge,
+    search::{Budget, Found, search},
+    story::stories,
+};
+use slotproof_vocabulary::{Action, Invariant, Operation, Outcome, Seen, Verdict};
+
+const HISTORIES: u64 = 100_000;
+/// A slot of more seats is never full in so short a history.
+const CAPACITY_MAX: i64 = 4;
+
+/// A service that does everything right, except when it does not.
+fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
+    let capacity = rng.random_range(1..=CAPACITY_MAX);
+    let mut taken: BTreeMap<String, (i64, bool)> = BTreeMap::new();
+    let mut operations = Vec::new();
+    let mut held: Vec<(String, u64)> = Vec::new();
+    let (mut version, mut at_ns) = (0_i64, 100);
+    for number in 0..rng.random_range(2..=7_u64) {
+        at_ns += 10;
+        let used: i64 = taken.values().map(|(seats, _)| seats).sum();
+        let mut seen = Seen::default();
+        let mut earliest_ns = 0;
+        let mut outcome = Outcome::Ok;
+        let known = (!held.is_empty()).then(|| held[rng.random_range(0..held.len())].clone());
+        let action = match (rng.random_range(0..10), known) {
+            (0..=4, _) | (5..=7, None) => {
+                let seats = rng.random_range(1..=2_u32);
+                if used + i64::from(seats) <= capacity {
+                    let booking = format!("b{number}");
+                    taken.insert(booking.clone(), (seats.into(), false));
+                    held.push((booking.clone(), 0));
+                    version += 1;
+                    seen.booking = Some(booking);
+                    seen.hold_ms = rng.random_bool(0.2).then_some(0);
+                } else {
+                    outcome = Outcome::SoldOut;
+                }
+                Action::Reserve { seats, key: format!("k{number}") }
+            }
+            (5 | 6, Some((booking, returned_ns))) => {
+                earliest_ns = returned_ns;
+                version += i64::from(taken.remove(&booking).is_some());
+                Action::Cancel { booking }
+            }
+            (7, Some((booking, returned_ns))) => {
+                earliest_ns = returned_ns;
+                match taken.get_mut(&booking) {
+                    Some((_, confirmed)) => {
+                        version += i64::from(!*confirmed);
+                        *confirmed = true;
+                    }
+                    None => outcome = Outcome::Rejected,
+                }
+                Action::Confirm { booking }
+            }
+            _ => {
+                seen.available = Some(capacity - used);
+                Action::Read
+            }
+        };
+        seen.version = Some(version);
+        let sent_ns = (at_ns - rng.random_range(0..45)).max(earliest_ns + 1).min(at_ns);
+        let returned_ns = at_ns + rng.random_range(0..45);
+        if seen.booking.is_some() {
+            held.last_mut().expect("it was just pushed").1 = returned_ns;
+        }
+        operations.push(Operation {
+            client: number,
+            process: number,
+            slot: "s".to_owned(),
+            action,
+            scheduled_ns: sent_ns,
+            sent_ns,
+            returned_ns,
+            attempts: 1,
+            outcome,
+            reason: None,
+            seen,
+        });
+    }
+    // Half of the histories are told wrongly in one place or two.
+    for _ in 0..rng.random_range(0..=2) {
+        spoil(&mut operations, rng);
+    }
+    for place in 0..operations.len() {
+        // Whoever changes a booking has been told of it.
+        let needed =
+            operations[place].seen.booking.as_ref().is_some_and(|booking| changed(&operations, booking));
+        let operation = &mut operations[place];
+        if rng.random_bool(0.1) && operation.outcome == Outcome::Ok && !needed {
+            (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
+        }
+    }
+    (History { operations, cut_off: None }, capacity)
+}
+
+/// Whether somebody was told that a booking was confirmed or cancelled, or may have changed it.
+fn changed(operations: &[Operation], booking: &str) -> bool {
+    operations.iter().any(|operation| match &operation.action {
+        Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
+            of == booking && operation.outcome != Outcome::Rejected
+        }
+        Action::Reserve { .. } | Action::Read => false,
+    })
+}
+
+fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
+    let place = rng.random_range(0..operations.len());
+    let operation = &mut operations[place];
+    match rng.random_range(0..5) {
+        0 => operation.returned_ns = operation.sent_ns + rng.random_range(0..5),
+        1 => {
+            // A dependent call stays behind the answer that it needs.
+            let independent = matches!(operation.action, Action::Read | Action::Reserve { .. });
+            if independent && operation.seen.booking.is_none() {
+                let length = operation.returned_ns - operation.sent_ns;
+                operation.sent_ns = rng.random_range(0..150);
+                operation.returned_ns = operation.sent_ns + length;
+            }
+        }
+        2 => {
+            if let Some(available) = &mut operation.seen.available {
+                *available += rng.random_range(-1..=1);
+            }
+        }
+        3 => {
+            if let Some(version) = &mut operation.seen.version {
+                *version += rng.random_range(-1..=1);
+            }
+        }
+        _ => {
+            if let (Action::Reserve { .. }, Outcome::SoldOut) = (&operation.action, operation.outcome) {
+                operation.outcome = Outcome::Ok;
+                operation.seen.booking = Some(format!("forged{place}"));
+            } else if let (Action::Reserve { .. }, None) = (&operation.action, operation.seen.hold_ms) {
+                let booking = operation.seen.booking.take();
+                operation.outcome = Outcome::SoldOut;
+                let orphans = |other: &Operation| match &other.action {
+                    Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
+                        Some(of) == booking.as_ref()
+                    }
+                    Action::Reserve { .. } | Action::Read => false,
+                };
+                for other in operations.iter_mut().filter(|other| orphans(other)) {
+                    other.outcome = Outcome::Rejected;
+                }
+            }
+        }
+    }
+}
+
+/// What happened, for those who share nothing with the checker.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Event {
+    Take(String, i64),
+    Keep(String),
+    Give(String),
+    Full(i64),
+    Look(i64),
+}
+
+#[derive(Debug, Clone)]
+struct Timed {
+    event: Event,
+    sent_ns: u64,
+    returned_ns: u64,
+    sure: bool,
+}
+
+fn events(history: &History) -> Vec<Timed> {
+    let mut events = Vec::new();
+    let answered = |booking: &str| {
+        history.operations.iter().any(|operation| match &operation.action {
+            Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
+                of == booking && operation.outcome == Outcome::Ok
+            }
+            Action::Reserve { .. } | Action::Read => false,
+        })
+    };
+    let told = |booking: &str| {
+        history.operations.iter().any(|operation| operation.seen.booking.as_deref() == Some(booking))
+    };
+    for operation in &history.operations {
+        let sure = operation.outcome != Outcome::Unknown;
+        let event = match (&operation.action, operation.outcome) {
+            (_, Outcome::Rejected | Outcome::Throttled) => continue,
+            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
+            (Action::Reserve { seats, key }, _) => {
+                let booking = operation.seen.booking.clone().unwrap_or_else(|| format!("of {key}"));
+                if let Some(hold_ms) = operation.seen.hold_ms
+                    && !answered(&booking)
+                {
+                    events.push(Timed {
+                        event: Event::Give(booking.clone()),
+                        sent_ns: operation.sent_ns + hold_ms * 1_000_000,
+                        returned_ns: u64::MAX,
+                        sure: false,
+                    });
+                }
+                Event::Take(booking, (*seats).into())
+            }
+            (Action::Confirm { .. }, Outcome::Unknown) => continue,
+            (Action::Confirm { booking }, _) => Event::Keep(booking.clone()),
+            (Action::Cancel { booking }, Outcome::Unknown) if !told(booking) => continue,
+            (Action::Cancel { booking }, _) => Event::Give(booking.clone()),
+            (Action::Read, _) => match operation.seen.available {
+                Some(available) => Event::Look(available),
+                None => continue,
+            },
+        };
+        let returned_ns = if sure { operation.returned_ns } else { u64::MAX };
+        events.push(Timed { event, sent_ns: operation.sent_ns, returned_ns, sure });
+    }
+    events
+}
+
+/// Bookings with their seats, which are `None` when they are over.
+type State = BTreeMap<String, Option<i64>>;
+
+fn after(state: &State, event: &Event, capacity: i64) -> Option<State> {
+    let free = capacity - state.values().flatten().sum::<i64>();
+    let mut next = state.clone();
+    let possible = match event {
+        Event::Take(booking, seats) => match state.get(booking) {
+            None => {
+                next.insert(booking.clone(), Some(*seats));
+                *seats <= free
+            }
+            // No history here shows a receipt again.
+            Some(_) => true,
+        },
+        Event::Keep(booking) => matches!(state.get(booking), Some(Some(_))),
+        Event::Give(booking) => {
+            next.insert(booking.clone(), None);
+            state.contains_key(booking)
+        }
+        Event::Full(seats) => *seats > free,
+        Event::Look(available) => *available == free,
+    };
+    possible.then_some(next)
+}
+
+/// Every order is tried.
+fn some_order(events: &[Timed], done: u32, state: &State, capacity: i64) -> bool {
+    let open = |place: usize| done & (1 << place) == 0;
+    let horizon = (0..events.len())
+        .filter(|place| open(*place) && events[*place].sure)
+        .map(|place| events[place].returned_ns)
+        .min();
+    let Some(horizon) = horizon else { return true };
+    (0..events.len()).filter(|place| open(*place) && events[*place].sent_ns <= horizon).any(|place| {
+        after(state, &events[place].event, capacity)
+            .is_some_and(|next| some_order(events, done | (1 << place), &next, capacity))
+    })
+}
+
+/// The same for porcupine: what may not have happened may be put last, where it need not be possible.
+#[derive(Debug, Clone)]
+struct Reservation<const CAPACITY: i64>;
+
+impl<const CAPACITY: i64> Model for Reservation<CAPACITY> {
+    type State = State;
+    type Op = (Event, bool);
+    type Metadata = ();
+
+    fn init() -> State {
+        State::new()
+    }
+
+    fn step(state: &State, (event, sure): &(Event, bool)) -> (bool, State) {
+        match after(state, event, CAPACITY) {
+            Some(next) => (true, next),
+            None => (!*sure, state.clone()),
+        }
+    }
+}
+
+fn porcupine<const CAPACITY: i64>(events: &[Timed]) -> bool {
+    let operation = |timed: &Timed| porcupine_rs::Operation::<Reservation<CAPACITY>> {
+        client_id: None,
+        call_time: i64::try_from(timed.sent_ns).expect("a small number"),
+        return_time: i64::try_from(timed.returned_ns).unwrap_or(i64::MAX),
+        op: (timed.event.clone(), timed.sure),
+        metadata: None,
+    };
+    let history: Vec<_> = events.iter().map(operation).collect();
+    let checked = porcupine_rs::check_operations_timeout(&history, std::time::Duration::from_secs(60));
+    assert!(checked != CheckResult::Unknown, "it is a small history");
+    checked == CheckResult::Ok
+}
+
+fn by_porcupine(events: &[Timed], capacity: i64) -> bool {
+    match capacity {
+        1 => porcupine::<1>(events),
+        2 => porcupine::<2>(events),
+        3 => porcupine::<3>(events),
+        4 => porcupine::<4>(events),
+        _ => unreachable!("no slot has more seats"),
+    }
+}
+
+#[test]
+fn four_checkers_agree_on_every_history() {
+    let (mut possible, mut impossible, mut proved, mut convicted) = (0, 0, 0, 0);
+    for seed in 0..HISTORIES {
+        let (history, capacity) = random(&mut ChaCha8Rng::seed_from_u64(seed));
+        let events = events(&history);
+        let exhaustive = some_order(&events, 0, &State::new(), capacity);
+        let context = || format!("seed {seed}, capacity {capacity}: {exhaustive}\n{history:#?}");
+
+        let stories = stories(&history);
+        let story = &stories["s"];
+        assert_eq!(story.untellable, None, "{}", context());
+        let found = search(story, capacity, Budget::DEFAULT);
+        assert_eq!(
+            found,
+            if exhaustive { Found::Explained } else { Found::Impossible },
+            "tier C: {}",
+            context()
+        );
+        assert_eq!(by_porcupine(&events, capacity), exhaustive, "porcupine: {}", context());
+
+        if certificate::check(story, capacity) == Certificate::Proved {
+            assert!(exhaustive, "tier A proves what is impossible: {}", context());
+            proved += 1;
+        }
+        let verdict = judge(&Case { history: history.clone(), capacity, ..Case::default() });
+        let tier_b = [Invariant::I1, Invariant::I8, Invariant::I9];
+        let violated = verdict
+            .findings
+            .iter()
+            .find(|finding| finding.verdict == Verdict::Violated && tier_b.contains(&finding.invariant));
+        if let Some(finding) = violated {
+            assert!(!exhaustive, "tier B convicts what is possible: {finding:#?}\n{}", context());
+            convicted += 1;
+        }
+        *(if exhaustive { &mut possible } else { &mut impossible }) += 1;
+    }
+    let tame = format!(
+        "{possible} possible, {impossible} impossible, {proved} proved by tier A, {convicted} convicted by tier B"
+    );
+    assert!(possible > 30_000 && impossible > 15_000 && proved > 10_000 && convicted > 5_000, "{tame}");
+    // Tier B is not complete where cancels overlap, and finds most all the same.
+    assert!(convicted * 10 > impossible * 7, "{tame}");
+}
