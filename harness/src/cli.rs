@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, dead_letters, doctor, load, measured, model, report, run, serve, up},
+    commands::{bench, check, dead_letters, doctor, load, measured, model, report, run, selftest, serve, up},
     environment::guard,
     exit_code::{self, Code},
 };
@@ -37,6 +37,8 @@ enum Command {
     Serve(serve::Args),
     /// Explore the models of the strategies: every interleaving of a few clients.
     Model(model::Args),
+    /// Convict every negative control, and no strategy that claims to be safe.
+    Selftest(selftest::Args),
     /// Measure, in rounds and as ratios.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -65,6 +67,7 @@ impl Cli {
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),
             Command::Model(args) => model::exec(args),
+            Command::Selftest(args) => selftest::exec(args),
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Doctor(args) => doctor::exec(args),

@@ -25,8 +25,12 @@ use crate::run_directory::{LoadEnd, RunDirectory};
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// Events are announced within a second or two; after a broker was down, within its reconnect.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(40);
-/// After so long without a sign an event is lost: longer than any connection takes to be made again.
-const ANNOUNCE_SILENCE: Duration = Duration::from_secs(20);
+/// After so long without a sign an event is lost: longer than any relay or consumer sleeps, ...
+const ANNOUNCE_SILENCE: Duration = Duration::from_secs(6);
+/// ... and, where the broker or the database was away, longer than any connection takes to be made again.
+const ANNOUNCE_SILENCE_AFTER_FAULTS: Duration = Duration::from_secs(20);
+/// A hold that ran out so long ago will not be swept any more: sweepers sleep for less than a second.
+const LEAKED_AFTER: Duration = Duration::from_secs(5);
 /// A broker that was restarted is found again within seconds.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -48,11 +52,20 @@ pub(crate) enum CollectionError {
     Run(anyhow::Error),
 }
 
+/// What the stack has been through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    Quiet,
+    Faults,
+}
+
 /// Where the run can be asked about.
 pub(crate) struct Place<'a> {
     pub(crate) database_url: &'a str,
     /// Whether the service announces what it commits.
     pub(crate) announces: bool,
+    /// Whether processes or servers were paused, killed or restarted meanwhile.
+    pub(crate) past: Past,
     pub(crate) targets: &'a [String],
     pub(crate) slots: &'a [String],
 }
@@ -67,14 +80,14 @@ pub(crate) async fn collect(
     let mut database = PgConnection::connect(place.database_url).await?;
     let slots: Vec<Uuid> = place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
     ready(place.targets).await;
-    settle(&mut database, &slots, plan.hold.0).await?;
+    settle(&mut database, &slots, plan.hold.0, place.past).await?;
 
     let prober = u64::from(plan.clients());
     load.operations += probe(place, plan, prober, run).await?;
-    settle(&mut database, &slots, plan.hold.0).await?;
+    settle(&mut database, &slots, plan.hold.0, place.past).await?;
 
     let (audit, end) = if place.announces {
-        announced(&mut database, &slots).await?
+        announced(&mut database, &slots, place.past).await?
     } else {
         read(&mut database, &slots, Announcements::Left).await?
     };
@@ -97,18 +110,32 @@ async fn ready(targets: &[String]) {
     }
 }
 
-/// Waits until no hold is left, or until those that are have had their time: the checker judges what is then there.
-async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> Result<(), sqlx::Error> {
+/// Waits until no hold is left, or until those that are have had their time and more: the checker judges what is then there.
+async fn settle(
+    database: &mut PgConnection,
+    slots: &[Uuid],
+    hold: Duration,
+    past: Past,
+) -> Result<(), sqlx::Error> {
     let deadline = Instant::now() + hold + SWEEP_WITHIN;
+    let leaked_after = match past {
+        Past::Quiet => LEAKED_AFTER,
+        Past::Faults => SWEEP_WITHIN,
+    };
     loop {
         // Runtime queries: the harness reads a database, it does not share the service's compile-time schema.
-        let pending: i64 = sqlx::query_scalar(
-            "select count(*) from bookings where status = 'pending' and slot_id = any($1)",
+        let still_to_come: i64 = sqlx::query_scalar(
+            "
+            select count(*) from bookings
+            where status = 'pending' and slot_id = any($1)
+                and (expires_at is null or expires_at > clock_timestamp() - make_interval(secs => $2))
+            ",
         )
         .bind(slots)
+        .bind(leaked_after.as_secs_f64())
         .fetch_one(&mut *database)
         .await?;
-        if pending == 0 || Instant::now() >= deadline {
+        if still_to_come == 0 || Instant::now() >= deadline {
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
@@ -120,7 +147,12 @@ async fn settle(database: &mut PgConnection, slots: &[Uuid], hold: Duration) -> 
 async fn announced(
     database: &mut PgConnection,
     slots: &[Uuid],
+    past: Past,
 ) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
+    let silence = match past {
+        Past::Quiet => ANNOUNCE_SILENCE,
+        Past::Faults => ANNOUNCE_SILENCE_AFTER_FAULTS,
+    };
     let begun = Instant::now();
     let mut unchanged = (i64::MAX, Instant::now());
     loop {
@@ -128,7 +160,7 @@ async fn announced(
         if (missing, in_outbox) != (unchanged.0, 0) {
             unchanged = (missing, Instant::now());
         }
-        let lost = missing > 0 && unchanged.1.elapsed() >= ANNOUNCE_SILENCE;
+        let lost = missing > 0 && unchanged.1.elapsed() >= silence;
         if missing == 0 || lost || begun.elapsed() >= ANNOUNCE_WITHIN {
             let (audit, end) = read(database, slots, Announcements::Made { lost }).await?;
             // A change that was committed meanwhile has yet to be announced.

@@ -1,13 +1,15 @@
 //! From a run directory to its verdict. Nothing but the files decides, so it can be repeated byte for byte.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{BufReader, Read},
+    io::{BufRead, BufReader, Read},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
 use slotproof_checker::{Case, History};
-use slotproof_vocabulary::{EndState, Plan, VerdictReport};
+use slotproof_vocabulary::{EndState, Expectation, Plan, VerdictReport};
 
 use crate::{
     exit_code::UsageError,
@@ -16,6 +18,8 @@ use crate::{
 
 /// Bytes of history that are decompressed at once.
 const BUFFER_BYTES: usize = 1 << 20;
+/// How a file compressed by zstd begins.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A run as the checker takes it.
 pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
@@ -36,6 +40,7 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     let case = Case {
         history: history(run, load.as_ref())?,
         capacity: plan.capacity.into(),
+        capacities: BTreeMap::new(),
         audit: run.read_audit()?,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
@@ -46,6 +51,37 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     Ok((plan, case))
 }
 
+/// A history that some other system wrote. Nothing else is known of it but the seats of its slots.
+pub(crate) fn case_of_history(
+    path: &Path,
+    capacity: Option<i64>,
+    capacities: BTreeMap<String, i64>,
+) -> Result<Case> {
+    let history = read_history(path)?;
+    let unknown = history
+        .operations
+        .iter()
+        .position(|operation| capacity.is_none() && !capacities.contains_key(&operation.slot));
+    if let Some(index) = unknown {
+        return Err(UsageError(format!(
+            "line {} of {} is about slot {}, and nobody said how many seats it has: give --capacity",
+            index + 1,
+            path.display(),
+            history.operations[index].slot
+        ))
+        .into());
+    }
+    let case = Case {
+        history,
+        capacity: capacity.unwrap_or_default(),
+        capacities,
+        expectations: vec![Expectation::SoldOut, Expectation::Full],
+        ..Case::default()
+    };
+    case.validate().map_err(|error| UsageError(format!("the history is damaged: {error}")))?;
+    Ok(case)
+}
+
 /// Judges a case and writes `verdict.json`.
 pub(crate) fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
     let verdict = slotproof_checker::judge(case);
@@ -53,12 +89,19 @@ pub(crate) fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
     Ok(verdict)
 }
 
+/// Reads a history, plain or compressed.
+fn read_history(path: &Path) -> Result<History> {
+    let file = File::open(path).with_context(|| format!("read {}", path.display()))?;
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+    let compressed = file.fill_buf()?.starts_with(&ZSTD_MAGIC);
+    let source: Box<dyn Read> =
+        if compressed { Box::new(zstd::Decoder::with_buffer(file)?) } else { Box::new(file) };
+    History::read(BufReader::with_capacity(BUFFER_BYTES, source))
+        .map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())).into())
+}
+
 fn history(run: &RunDirectory, load: Option<&LoadEnd>) -> Result<History> {
-    let path = run.history();
-    let file = File::open(&path).with_context(|| format!("read {}", path.display()))?;
-    let source: Box<dyn Read> = Box::new(zstd::Decoder::new(file)?);
-    let history = History::read(BufReader::with_capacity(BUFFER_BYTES, source))
-        .map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())))?;
+    let history = read_history(&run.history())?;
     let read = history.operations.len() as u64;
     Ok(match load {
         _ if history.cut_off.is_some() => history,

@@ -12,6 +12,7 @@ mod judging;
 mod replicas;
 mod run_directory;
 mod sampling;
+mod selftest;
 mod summary;
 mod terminal;
 mod trial;

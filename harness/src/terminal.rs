@@ -19,6 +19,8 @@ pub(crate) enum Voice {
     Lines,
     /// Lines, and for programs every event as JSON on standard output.
     Events,
+    /// Nothing: somebody else says what is going on.
+    Silent,
 }
 
 impl Voice {
@@ -35,9 +37,16 @@ impl Voice {
                 bar.enable_steady_tick(Duration::from_millis(100));
                 bar
             }
-            Self::Lines | Self::Events => ProgressBar::hidden(),
+            Self::Lines | Self::Events | Self::Silent => ProgressBar::hidden(),
         };
         Step { voice: self, what, bar, begun: Instant::now() }
+    }
+
+    /// Says something.
+    pub(crate) fn say(self, what: &str) {
+        if self != Self::Silent {
+            eprintln!("  {what}");
+        }
     }
 
     /// Shows the load of a plan.
@@ -48,7 +57,7 @@ impl Voice {
                 let style = ProgressStyle::with_template("  {prefix} {bar:20} {wide_msg}");
                 ProgressBar::new(lasts_ms).with_style(style.expect("the template is valid"))
             }
-            Self::Lines | Self::Events => ProgressBar::hidden(),
+            Self::Lines | Self::Events | Self::Silent => ProgressBar::hidden(),
         };
         LoadBar { voice: self, bar, lasts_ms, last_line: None, before: Progress::default() }
     }
@@ -65,9 +74,12 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn done(self, result: &str) {
         self.bar.finish_and_clear();
-        let _ = self.voice;
         let separator = if result.is_empty() { "" } else { ": " };
-        eprintln!("  {}{separator}{result} ({:.1} s)", self.what, self.begun.elapsed().as_secs_f64());
+        self.voice.say(&format!(
+            "{}{separator}{result} ({:.1} s)",
+            self.what,
+            self.begun.elapsed().as_secs_f64()
+        ));
     }
 }
 
@@ -92,6 +104,9 @@ impl LoadBar {
         if self.voice == Voice::Events {
             let event = serde_json::to_string(&Event::Progress(progress.clone()));
             println!("{}", event.expect("an event is numbers and names"));
+        }
+        if self.voice == Voice::Silent {
+            return;
         }
         let due = self.voice == Voice::Bars || self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if !due || progress.elapsed_ms <= self.before.elapsed_ms {

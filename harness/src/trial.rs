@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    collection::{self, Place},
+    collection::{self, Past, Place},
     environment::{
         self, Environment, EnvironmentSpec,
         guard::Guard,
@@ -79,6 +79,28 @@ pub(crate) async fn conduct(
     step.done(&versions(&environment));
     write_circumstances(&run, spec, &environment, now)?;
 
+    load_and_collect(spec, &mut environment, &run, guard, voice).await?;
+    let step = voice.step("stop everything");
+    environment.stop().await;
+    step.done("");
+
+    let step = voice.step("judge and report");
+    let report = judge_and_report(&run)?;
+    step.done(report.verdict.verdict.name());
+    Ok((run, report))
+}
+
+/// The part of a trial for which the servers run: starts the service, loads it, collects the evidence, and stops the service.
+///
+/// # Errors
+/// What kept the run from being made.
+pub(crate) async fn load_and_collect(
+    spec: &TrialSpec,
+    environment: &mut Environment,
+    run: &RunDirectory,
+    guard: &Guard,
+    voice: Voice,
+) -> Result<()> {
     let step = voice.step(format!("start {} replicas of the service", spec.replicas));
     let service = ServiceSpec {
         strategy: spec.strategy,
@@ -90,32 +112,25 @@ pub(crate) async fn conduct(
         lock_ttl: spec.lock_ttl,
         announces: true,
     };
-    let replicas = Replicas::start(&service, &run, guard).await?;
+    let replicas = Replicas::start(&service, run, guard).await?;
     step.done(spec.strategy.name());
 
     let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
-    let loaded = load(spec, &run, &mut environment, &replicas, slots.clone(), guard, voice).await?;
+    let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, voice).await?;
 
     let step = voice.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
     let place = Place {
         database_url: &environment.endpoints.postgres_url,
         announces: environment.endpoints.amqp_url.is_some(),
+        past: if spec.faults.is_empty() { Past::Quiet } else { Past::Faults },
         targets: &targets,
         slots: &slots,
     };
-    collection::collect(&place, &spec.plan, loaded, &run).await?;
+    collection::collect(&place, &spec.plan, loaded, run).await?;
     step.done("");
-
-    let step = voice.step("stop everything");
     replicas.stop().await;
-    environment.stop().await;
-    step.done("");
-
-    let step = voice.step("judge and report");
-    let report = judge_and_report(&run)?;
-    step.done(report.verdict.verdict.name());
-    Ok((run, report))
+    Ok(())
 }
 
 /// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof report` repeat.
@@ -273,7 +288,7 @@ async fn load(
             log.display()
         ),
     };
-    eprintln!("  load: {}", terminal::describe_totals(&totals));
+    voice.say(&format!("load: {}", terminal::describe_totals(&totals)));
     Ok(totals)
 }
 

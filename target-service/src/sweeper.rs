@@ -17,7 +17,7 @@ const ROUND_MAX: i64 = 500;
 pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
     loop {
         match sweep(&pool).await {
-            Ok(swept) if swept == ROUND_MAX => continue,
+            Ok(expired) if expired == ROUND_MAX => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "failed to expire overdue holds; will try again"),
         }
@@ -28,7 +28,8 @@ pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// One round: how many overdue holds it found. Replicas that find the same one race, and one of them expires it.
+/// One round: how many overdue holds it expired. Replicas that find the same one race, and one of them expires it. A hold that the
+/// database will not let go must not keep the others from being let go.
 async fn sweep(pool: &PgPool) -> Result<i64, sqlx::Error> {
     let overdue = sqlx::query!(
         "
@@ -41,12 +42,21 @@ async fn sweep(pool: &PgPool) -> Result<i64, sqlx::Error> {
     )
     .fetch_all(pool)
     .await?;
+    let mut expired = 0;
     for row in &overdue {
         let booking =
             BookingId::try_from(row.booking_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        if lifecycle::expire(pool, booking).await? {
-            metrics::hold_expired();
+        match lifecycle::expire(pool, booking).await {
+            Ok(true) => {
+                expired += 1;
+                metrics::hold_expired();
+            }
+            Ok(false) => {}
+            Err(sqlx::Error::Database(error)) => {
+                tracing::warn!(%booking, %error, "failed to expire a hold; will try again");
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(overdue.len() as i64)
+    Ok(expired)
 }

@@ -1,12 +1,19 @@
-//! `slotproof check`: judge a run again, from its directory alone.
+//! `slotproof check`: judge a run again from its directory alone, or a history of any other system.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::Result;
+use slotproof_checker::{Case, evidence_file};
+use slotproof_vocabulary::VerdictReport;
 
 use super::init_tracing;
 use crate::{
-    exit_code::{self, Code},
+    exit_code::{self, Code, UsageError},
     judging,
     run_directory::RunDirectory,
     terminal::print_verdict,
@@ -14,28 +21,114 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof check runs/20261123T101500Z-flash_sale-pessimistic
-      reads history, audit log and final rows, and writes verdict.json again, byte for byte the same";
+      reads history, audit log and final rows, and writes verdict.json again, byte for byte the same
+
+  slotproof check history.jsonl --capacity 20
+      judges a history that any other system wrote, an operation a line; docs: harness/checker/histories/README.md
+
+  slotproof check history.jsonl.zst --capacity 20 --capacity monday-9=3 --evidence found
+      slots of unlike capacities; what convicts is written to found/I1.jsonl and so on, each of which convicts alone";
 
 /// Arguments of `slotproof check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The directory of a run.
+    /// The directory of a run, or a history: JSON Lines, plain or compressed by zstd.
     run: PathBuf,
+
+    /// Seats of each slot of a history; SLOT=SEATS for one slot. Can be given again.
+    #[arg(long, value_name = "SEATS")]
+    capacity: Vec<Capacity>,
+
+    /// Write the operations that convict, a file for each invariant, to this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    evidence: Option<PathBuf>,
 
     /// Print the verdict as JSON on standard output.
     #[arg(long)]
     json: bool,
 }
 
+/// Seats of all slots, or of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Capacity {
+    slot: Option<String>,
+    seats: u32,
+}
+
+impl FromStr for Capacity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (slot, seats) = match text.rsplit_once('=') {
+            Some((slot, seats)) => (Some(slot.to_owned()), seats),
+            None => (None, text),
+        };
+        let seats = seats
+            .parse()
+            .map_err(|_| format!("{text:?} is not a number of seats; write 20 or monday-9=20"))?;
+        Ok(Self { slot, seats })
+    }
+}
+
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
-    let run = RunDirectory::open(&args.run)?;
-    let (_, case) = judging::case(&run)?;
-    let verdict = judging::judge(&run, &case)?;
+    let (case, verdict) = if args.run.is_file() { check_file(&args)? } else { check_run(&args)? };
     print_verdict(&verdict);
+    if let Some(directory) = &args.evidence {
+        write_evidence(directory, &case, &verdict)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&verdict)?);
     }
     Ok(exit_code::of_verdict(verdict.verdict))
+}
+
+fn check_run(args: &Args) -> Result<(Case, VerdictReport)> {
+    let run = RunDirectory::open(&args.run)?;
+    if !args.capacity.is_empty() {
+        let reason = "--capacity is for a history; the plan of a run says how many seats its slots have";
+        return Err(UsageError(reason.to_owned()).into());
+    }
+    let (_, case) = judging::case(&run)?;
+    let verdict = judging::judge(&run, &case)?;
+    Ok((case, verdict))
+}
+
+fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
+    let mut usual = None;
+    let mut of_slots = BTreeMap::new();
+    for Capacity { slot, seats } in &args.capacity {
+        match slot {
+            Some(slot) => {
+                of_slots.insert(slot.clone(), i64::from(*seats));
+            }
+            None => usual = Some(i64::from(*seats)),
+        }
+    }
+    let case = judging::case_of_history(&args.run, usual, of_slots)?;
+    let verdict = slotproof_checker::judge(&case);
+    Ok((case, verdict))
+}
+
+/// Each file convicts alone: `slotproof check <directory>/I1.jsonl` with the same capacities.
+fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    for finding in &verdict.findings {
+        let Some(operations) = evidence_file::operations(case, finding) else { continue };
+        let mut text = Vec::new();
+        for operation in &operations {
+            serde_json::to_writer(&mut text, operation)?;
+            text.push(b'\n');
+        }
+        let path = directory.join(format!("{}.jsonl", finding.invariant));
+        fs::write(&path, text)?;
+        eprintln!(
+            "  {}: {} operations that convict by {} alone",
+            path.display(),
+            operations.len(),
+            finding.invariant
+        );
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ pub(crate) mod measured;
 pub(crate) mod model;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod selftest;
 pub(crate) mod serve;
 pub(crate) mod up;
 

@@ -1,0 +1,61 @@
+//! `slotproof selftest`: is the checker awake? Every negative control must be convicted, and no strategy that claims to be safe.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use slotproof_vocabulary::StrategyKind;
+
+use super::{init_tracing, interruptible, runtime};
+use crate::{
+    environment::guard::Guard,
+    exit_code::{self, Code},
+    selftest::{self, SelftestSpec},
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof selftest
+      every strategy and every negative control on real servers, with fixed seeds: a matrix of who was convicted by which invariant
+
+  slotproof selftest --strategies grouped,receipt_apart --seeds 1,2,3,4,5
+      two of them, with more seeds";
+
+/// Arguments of `slotproof selftest`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which strategies and negative controls [default: all]
+    #[arg(long, value_delimiter = ',')]
+    strategies: Vec<StrategyKind>,
+
+    /// Seeds of the loads; each strategy is loaded once by each.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    seeds: Vec<u64>,
+
+    /// Where the directory of the selftest is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+
+    /// Print the matrix as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn exec(args: Args) -> Result<Code> {
+    init_tracing();
+    let strategies = match args.strategies.is_empty() {
+        true => StrategyKind::all().collect(),
+        false => args.strategies,
+    };
+    let spec = SelftestSpec { strategies, seeds: args.seeds, runs: args.runs };
+    let (run, report) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(selftest::selftest(&spec, &guard)).await
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{}", report.markdown());
+    }
+    eprintln!("{}", run.file("selftest.json").display());
+    Ok(if report.passed() { exit_code::UPHELD } else { exit_code::VIOLATED })
+}

@@ -1,0 +1,322 @@
+//! The selftest: every strategy and every negative control under the same loads, on one set of servers, and what convicted whom.
+//!
+//! A checker that convicts nobody proves nothing. Here every bug that is known and shows under load alone must be convicted, those that need a
+//! fault must stay silent without one, and strategies that claim to be safe must never be convicted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use slotproof_checker::Case;
+use slotproof_vocabulary::{
+    Finding, Invariant, Plan, PlanWords, ShownBy, Span, StrategyKind, Verdict, VerdictReport,
+};
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    environment::{self, Environment, EnvironmentSpec, guard::Guard},
+    judging,
+    run_directory::RunDirectory,
+    terminal::Voice,
+    trial::{self, TrialSpec},
+};
+
+/// Clients of each load: enough to meet at the one slot, few enough for two seconds to be worth something.
+const CLIENTS: u32 = 200;
+/// Seats: enough for both calls of a double click to find one, too few for everybody.
+const CAPACITY: u32 = 120;
+const DURATION: Span = Span::of_ms(2_000);
+const HOLD: Span = Span::of_ms(600);
+
+/// What is tested.
+#[derive(Debug, Clone)]
+pub(crate) struct SelftestSpec {
+    pub(crate) strategies: Vec<StrategyKind>,
+    pub(crate) seeds: Vec<u64>,
+    pub(crate) runs: PathBuf,
+}
+
+/// By which means something was convicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Tier {
+    /// The service's own story does not add up.
+    A,
+    /// By what clients were told.
+    B,
+    /// By rows and log after the run had settled.
+    End,
+}
+
+impl Tier {
+    fn of(invariant: Invariant) -> Self {
+        match invariant {
+            Invariant::I13 => Self::A,
+            Invariant::I1
+            | Invariant::I5
+            | Invariant::I8
+            | Invariant::I9
+            | Invariant::I10
+            | Invariant::I12 => Self::B,
+            Invariant::I2
+            | Invariant::I3
+            | Invariant::I4
+            | Invariant::I6
+            | Invariant::I7
+            | Invariant::I11
+            | Invariant::I14
+            | Invariant::I15 => Self::End,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+            Self::End => "end",
+        }
+    }
+}
+
+/// One load of one strategy.
+#[derive(Debug, Clone, Serialize)]
+struct Trial {
+    seed: u64,
+    verdict: Verdict,
+    operations: u64,
+    convicted_by: BTreeSet<Invariant>,
+    /// Operations that had returned when the first violation was complete, and the tier that shows it.
+    first: Option<(u64, Tier)>,
+}
+
+/// A row of the matrix.
+#[derive(Debug, Serialize)]
+struct Row {
+    strategy: StrategyKind,
+    /// What it takes to see it break; absent for a strategy that claims to be safe.
+    needs: Option<&'static str>,
+    trials: Vec<Trial>,
+    as_it_should: bool,
+}
+
+/// The matrix.
+#[derive(Debug, Serialize)]
+pub(crate) struct SelftestReport {
+    schema_version: u32,
+    clients: u32,
+    capacity: u32,
+    duration_ms: u64,
+    seeds: Vec<u64>,
+    took_s: u64,
+    rows: Vec<Row>,
+}
+
+/// Runs every trial and writes `selftest.json` and `selftest.md`.
+///
+/// # Errors
+/// What kept a trial from being made.
+pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunDirectory, SelftestReport)> {
+    let begun = Instant::now();
+    let run = RunDirectory::create_named(&spec.runs, "selftest", time::OffsetDateTime::now_utc())?;
+    eprintln!("selftest {}", run.path().display());
+    let mut environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
+    let mut rows = Vec::new();
+    for strategy in &spec.strategies {
+        let mut trials = Vec::new();
+        for seed in &spec.seeds {
+            trials.push(one(*strategy, *seed, &mut environment, &run, guard).await?);
+        }
+        let row = row(*strategy, trials);
+        eprintln!("  {:<20} {} ({} s)", strategy.name(), row.said(), begun.elapsed().as_secs());
+        rows.push(row);
+    }
+    environment.stop().await;
+    let report = SelftestReport {
+        schema_version: 1,
+        clients: CLIENTS,
+        capacity: CAPACITY,
+        duration_ms: DURATION.ms(),
+        seeds: spec.seeds.clone(),
+        took_s: begun.elapsed().as_secs(),
+        rows,
+    };
+    run.write_json("selftest.json", &report)?;
+    run.write("selftest.md", report.markdown().as_bytes())?;
+    Ok((run, report))
+}
+
+/// Empties the tables: what a broken service left behind must not trouble the next one. Numbers of doctors go on, so that no message that is
+/// still in the broker is about somebody else's slot.
+async fn forget(environment: &Environment) -> Result<()> {
+    let mut database = PgConnection::connect(&environment.endpoints.postgres_url).await?;
+    sqlx::raw_sql(
+        "
+        truncate outbox, booking_audit, idempotency_keys, bookings, slot_seats, appointment_slots, doctors,
+            applied_events, notifications, analytics
+        ",
+    )
+    .execute(&mut database)
+    .await?;
+    database.close().await?;
+    Ok(())
+}
+
+/// A run of its own, in a directory of its own; all of them share the servers and one database, where each has a doctor of its own.
+async fn one(
+    strategy: StrategyKind,
+    seed: u64,
+    environment: &mut Environment,
+    parent: &RunDirectory,
+    guard: &Guard,
+) -> Result<Trial> {
+    let words = PlanWords {
+        strategy: Some(strategy),
+        clients: Some(CLIENTS),
+        capacity: Some(CAPACITY),
+        duration: Some(DURATION),
+        hold: Some(HOLD),
+        seed: Some(seed),
+        ..PlanWords::default()
+    };
+    let spec = TrialSpec {
+        plan: Plan::try_from(words)?,
+        strategy,
+        environment: EnvironmentSpec::Native,
+        replicas: 2,
+        connections: 16,
+        lock_ttl: Duration::from_secs(5),
+        faults: Vec::new(),
+        runs: parent.path().to_owned(),
+        repeat_command: format!(
+            "slotproof run --strategy {strategy} --clients {CLIENTS} --capacity {CAPACITY} --duration {DURATION} --hold {HOLD} --seed {seed}"
+        ),
+    };
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create(parent.path(), &spec.plan, now)?;
+    run.write_json("plan.json", &spec.plan)?;
+    let circumstances = trial::circumstances(environment, spec.replicas, spec.repeat_command.clone(), now)?;
+    run.write_json("environment.json", &circumstances)?;
+    trial::load_and_collect(&spec, environment, &run, guard, Voice::Silent).await?;
+    forget(environment).await?;
+    let (_, case) = judging::case(&run)?;
+    let verdict = judging::judge(&run, &case)?;
+    Ok(trial_of(seed, &case, &verdict))
+}
+
+fn trial_of(seed: u64, case: &Case, verdict: &VerdictReport) -> Trial {
+    let violated: Vec<&Finding> =
+        verdict.findings.iter().filter(|finding| finding.verdict == Verdict::Violated).collect();
+    let mut returns: Vec<u64> =
+        case.history.operations.iter().map(|operation| operation.returned_ns).collect();
+    returns.sort_unstable();
+    let detected = |finding: &&Finding| (operations_until(finding, &returns), Tier::of(finding.invariant));
+    Trial {
+        seed,
+        verdict: verdict.verdict,
+        operations: verdict.operations,
+        convicted_by: violated.iter().map(|finding| finding.invariant).collect(),
+        first: violated.iter().map(detected).min(),
+    }
+}
+
+/// Operations that had returned when the finding's witness was complete; all of them where rows or log are the witness.
+fn operations_until(finding: &Finding, returns: &[u64]) -> u64 {
+    let operations = finding.witness.iter().flat_map(|witness| &witness.operations);
+    let last_ns = operations.map(|shown| shown.operation.returned_ns).max().unwrap_or(u64::MAX);
+    returns.partition_point(|returned_ns| *returned_ns <= last_ns) as u64
+}
+
+fn row(strategy: StrategyKind, trials: Vec<Trial>) -> Row {
+    let convicted = trials.iter().any(|trial| trial.verdict == Verdict::Violated);
+    let undecided = trials.iter().any(|trial| trial.verdict == Verdict::Unknown);
+    let (needs, as_it_should) = match strategy.shown_by() {
+        None => (None, !convicted && !undecided),
+        Some(ShownBy::Load) => (Some("load"), convicted),
+        Some(ShownBy::Pause) => (Some("a pause"), !convicted),
+        Some(ShownBy::Crash) => (Some("a crash"), !convicted),
+    };
+    Row { strategy, needs, trials, as_it_should }
+}
+
+impl Row {
+    fn convicted(&self) -> usize {
+        self.trials.iter().filter(|trial| trial.verdict == Verdict::Violated).count()
+    }
+
+    fn said(&self) -> String {
+        let by: BTreeSet<Invariant> =
+            self.trials.iter().flat_map(|trial| trial.convicted_by.iter().copied()).collect();
+        let by: Vec<String> = by.iter().map(ToString::to_string).collect();
+        let convicted = match self.convicted() {
+            0 => "not convicted".to_owned(),
+            count => format!("convicted in {count} of {} by {}", self.trials.len(), by.join(" ")),
+        };
+        let should = if self.as_it_should { "as it should be" } else { "NOT AS IT SHOULD BE" };
+        format!("{convicted}, {should}")
+    }
+}
+
+impl SelftestReport {
+    /// Whether every row is as it should be.
+    pub(crate) fn passed(&self) -> bool {
+        self.rows.iter().all(|row| row.as_it_should)
+    }
+
+    /// The matrix as people read it, in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(ToString::to_string).collect();
+        let mut text = format!(
+            "# Who was convicted\n\nflash_sale with {} clients for {} seats, {} ms, seeds {}. A number is in how many of the {} loads an invariant \
+             convicted. Operations are those that had returned when the first violation was complete. Tier A is the service's own story, B what \
+             clients were told, end the rows and the log after the run. Took {} s.\n\n",
+            self.clients,
+            self.capacity,
+            self.duration_ms,
+            seeds.join(", "),
+            self.seeds.len(),
+            self.took_s
+        );
+        let columns: Vec<String> = Invariant::ALL.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "| | shows under | convicted | {} | operations, median | p95 | tier | |\n|---|---|--:|{}--:|--:|---|---|",
+            columns.join(" | "),
+            "--:|".repeat(columns.len())
+        );
+        for row in &self.rows {
+            let mut counts: BTreeMap<Invariant, usize> = BTreeMap::new();
+            for invariant in row.trials.iter().flat_map(|trial| &trial.convicted_by) {
+                *counts.entry(*invariant).or_default() += 1;
+            }
+            let cells: Vec<String> = Invariant::ALL
+                .iter()
+                .map(|invariant| counts.get(invariant).map_or(String::new(), ToString::to_string))
+                .collect();
+            let mut first: Vec<(u64, Tier)> = row.trials.iter().filter_map(|trial| trial.first).collect();
+            first.sort_unstable();
+            let at = |share: f64| {
+                let place = ((first.len().max(1) - 1) as f64 * share).ceil() as usize;
+                first.get(place).map_or(String::new(), |(operations, _)| operations.to_string())
+            };
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} of {} | {} | {} | {} | {} | {} |",
+                row.strategy,
+                row.needs.unwrap_or("-"),
+                row.convicted(),
+                row.trials.len(),
+                cells.join(" | "),
+                at(0.5),
+                at(0.95),
+                first.first().map_or("", |(_, tier)| tier.name()),
+                if row.as_it_should { "as it should be" } else { "**not as it should be**" }
+            );
+        }
+        text
+    }
+}
