@@ -8,6 +8,7 @@ pub mod search;
 pub mod spec;
 pub mod story;
 
+mod resolution;
 mod tenure;
 
 pub mod extrema;

@@ -90,8 +90,8 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
             seen,
         });
     }
-    // Half of the histories are told wrongly in one place or two.
-    for _ in 0..rng.random_range(0..=2) {
+    // Most histories are told wrongly in a few places; that is not always noticed, nor always impossible.
+    for _ in 0..rng.random_range(0..=6) {
         spoil(&mut operations, rng);
     }
     for place in 0..operations.len() {
@@ -351,7 +351,7 @@ fn four_checkers_agree_on_every_history() {
     let tame = format!(
         "{possible} possible, {impossible} impossible, {proved} proved by tier A, {convicted} convicted by tier B"
     );
-    assert!(possible > 30_000 && impossible > 15_000 && proved > 10_000 && convicted > 5_000, "{tame}");
+    assert!(possible > 30_000 && impossible > 20_000 && proved > 10_000 && convicted > 10_000, "{tame}");
     // Tier B is not complete where cancels overlap, and finds most all the same.
     assert!(convicted * 10 > impossible * 7, "{tame}");
 }

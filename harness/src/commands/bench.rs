@@ -8,6 +8,7 @@ use slotproof_vocabulary::{Span, StrategyKind};
 use super::{init_tracing, interruptible, runtime};
 use crate::{
     bench::{
+        checker::{self, CheckerSpec, Size},
         engine::{self, EngineSpec},
         strategies::{BenchSpec, bench},
     },
@@ -23,7 +24,10 @@ const EXAMPLES: &str = "Examples:
       three of them, with narrower intervals
 
   slotproof bench engine
-      the load engine beside plain goose, and beside oha and wrk where they are installed, in about three minutes";
+      the load engine beside plain goose, and beside oha and wrk where they are installed, in about three minutes
+
+  slotproof bench checker
+      what judging ten thousand to ten million operations takes";
 
 /// Benches.
 #[derive(Debug, clap::Subcommand)]
@@ -36,6 +40,22 @@ pub(crate) enum Command {
     /// What the load engine costs, against plain goose, oha and wrk, and whether its latency shows a server that stands still.
     #[command(after_help = EXAMPLES)]
     Engine(EngineArgs),
+
+    /// What judging costs: time and memory against the size of the history, and porcupine-rs on the same files.
+    #[command(after_help = EXAMPLES)]
+    Checker(CheckerArgs),
+}
+
+/// Arguments of `slotproof bench checker`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckerArgs {
+    /// No history of ten million operations.
+    #[arg(long)]
+    quick: bool,
+
+    /// Where the directory of the bench is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
 }
 
 /// Arguments of `slotproof bench engine`.
@@ -99,7 +119,27 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
     match command {
         Command::Strategies(args) => strategies(args),
         Command::Engine(args) => engine(args),
+        Command::Checker(args) => checker(args),
     }
+}
+
+fn checker(args: CheckerArgs) -> Result<Code> {
+    let size = |operations, clients, slots| Size { operations, clients, slots };
+    let mut sizes = vec![
+        size(10_000, 10, 1),
+        size(10_000, 1_000, 1),
+        size(100_000, 1_000, 1),
+        size(1_000_000, 1_000, 1),
+        size(1_000_000, 1_000, 1_000),
+    ];
+    if !args.quick {
+        sizes.push(size(10_000_000, 1_000, 1_000));
+    }
+    let spec = CheckerSpec { sizes, runs: args.runs };
+    let (run, report) = runtime()?.block_on(interruptible(checker::bench(&spec)))?;
+    eprintln!("\n{}", report.markdown());
+    println!("{}", run.file("bench.json").display());
+    Ok(exit_code::UPHELD)
 }
 
 fn engine(args: EngineArgs) -> Result<Code> {

@@ -1,10 +1,12 @@
 //! `slotproof measured`: what `bench engine` runs in processes of their own, beside the load engine.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::{Stop, init_tracing, runtime};
 use crate::{
-    bench::trivial_server,
+    bench::{checker, trivial_server},
     exit_code::{self, Code},
 };
 
@@ -13,6 +15,10 @@ use crate::{
 pub(crate) enum Command {
     /// A server whose every answer is the same, on a free port of the loopback, until it is told to stop.
     TrivialServer,
+    /// Reads and judges a history.
+    Judge { file: PathBuf },
+    /// Reads a history and lets porcupine-rs decide.
+    Porcupine { file: PathBuf },
     /// Plain goose, reading one path.
     PlainGoose { target: String, path: String, users: usize, seconds: usize },
 }
@@ -28,6 +34,10 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
                     stop.told(),
                 )
                 .await?;
+            }
+            Command::Judge { file } => println!("{}", serde_json::to_string(&checker::judge_file(&file)?)?),
+            Command::Porcupine { file } => {
+                println!("{}", serde_json::to_string(&checker::porcupine_file(&file)?)?)
             }
             Command::PlainGoose { target, path, users, seconds } => {
                 slotproof_scenarios::plain_goose(&target, &path, users, seconds).await?;

@@ -26,6 +26,7 @@ use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 use crate::{
     Case,
     occupancy::{self, Occupancy},
+    resolution,
     tenure::{self, Tenure},
 };
 
@@ -36,10 +37,16 @@ struct Evidence<'a> {
     occupancies: BTreeMap<&'a str, Occupancy>,
 }
 
+impl<'a> Evidence<'a> {
+    fn of(case: &'a Case) -> Self {
+        let tenures = tenure::tenures(&case.history);
+        let occupancies = occupancy::of(&case.history, &tenures);
+        Self { case, tenures, occupancies }
+    }
+}
+
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
-    let tenures = tenure::tenures(&case.history);
-    let occupancies = occupancy::of(&case.history, &tenures);
-    let evidence = Evidence { case, tenures, occupancies };
+    let evidence = Evidence::of(case);
     let findings = [
         i01_promised::check(&evidence),
         i02_taken::check(&evidence),
@@ -58,7 +65,30 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         i15_worth::check(&evidence),
     ];
     let cut_off = case.history.cut_off.as_deref();
-    findings.into_iter().flatten().map(|finding| without_the_missing(finding, cut_off)).collect()
+    let findings =
+        findings.into_iter().flatten().map(|finding| without_the_missing(finding, cut_off)).collect();
+    match resolution::resolved(case) {
+        Some(history) => {
+            let (capacity, capacities) = (case.capacity, case.capacities.clone());
+            with_the_resolved(findings, &Case { history, capacity, capacities, ..Case::default() })
+        }
+        None => findings,
+    }
+}
+
+/// What shows only when the rows have decided what clients do not know.
+fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
+    let evidence = Evidence::of(resolved);
+    let again = [i01_promised::check(&evidence), i08_sold_out::check(&evidence), i09_read::check(&evidence)];
+    for found in again.into_iter().flatten().filter(|finding| finding.verdict == Verdict::Violated) {
+        let before = findings.iter_mut().find(|finding| finding.invariant == found.invariant);
+        let Some(before) = before.filter(|before| before.verdict != Verdict::Violated) else { continue };
+        *before = Finding {
+            summary: format!("{} (only once the final rows had decided what no client knew)", found.summary),
+            ..found
+        };
+    }
+    findings
 }
 
 /// A history that breaks off may lack just the cancel that excuses, or the reserve that explains: what rests on it is unknown.
@@ -153,6 +183,6 @@ fn fewest_beyond<T>(mut holders: Vec<(i64, T)>, capacity: i64) -> Vec<T> {
 }
 
 #[cfg(test)]
-fn only(case: &Case, invariant: Invariant) -> Finding {
+pub(crate) fn only(case: &Case, invariant: Invariant) -> Finding {
     judge(case).into_iter().find(|finding| finding.invariant == invariant).expect("it was judged")
 }
