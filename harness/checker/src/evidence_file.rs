@@ -61,7 +61,7 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     let observed = &witness.operations[0].operation;
     let tenures = tenure::tenures(&case.history);
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    for tenure in tenures.values().filter(|tenure| tenure.slot == observed.slot) {
+    for tenure in tenures.iter().filter(|tenure| tenure.slot == observed.slot) {
         let possibly = tenure.possibly();
         if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
             named.insert(tenure.booking);

@@ -61,13 +61,10 @@ pub struct Occupancy {
 }
 
 /// The bounds of every slot that somebody reserved in.
-pub(crate) fn of<'a>(
-    history: &'a History,
-    tenures: &BTreeMap<&'a str, Tenure<'a>>,
-) -> BTreeMap<&'a str, Occupancy> {
+pub(crate) fn of<'a>(history: &'a History, tenures: &[Tenure<'a>]) -> BTreeMap<&'a str, Occupancy> {
     let mut surely: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
     let mut possibly: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
-    for tenure in tenures.values() {
+    for tenure in tenures {
         surely
             .entry(tenure.slot)
             .or_default()

@@ -3,14 +3,14 @@
 //! A slot has `capacity` seats. A booking takes some of them if there are enough, keeps them when it is confirmed, and gives them
 //! back once: by a cancel, or because its hold ran out. Being refused and looking change nothing, and must be true.
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, hash::Hash};
 
 /// A slot between two steps. `B` names bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot<B> {
+pub struct Slot<B: Eq + Hash> {
     capacity: i64,
     taken: i64,
-    bookings: BTreeMap<B, Booking>,
+    bookings: HashMap<B, Booking>,
 }
 
 /// A booking that was made.
@@ -83,10 +83,10 @@ pub enum Confirmed {
     No,
 }
 
-impl<B: Copy + Ord> Slot<B> {
+impl<B: Copy + Eq + Hash> Slot<B> {
     /// An empty slot.
     pub fn new(capacity: i64) -> Self {
-        Self { capacity, taken: 0, bookings: BTreeMap::new() }
+        Self { capacity, taken: 0, bookings: HashMap::new() }
     }
 
     /// Seats left.

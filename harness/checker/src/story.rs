@@ -1,6 +1,6 @@
 //! Stories: what clients were told about one slot, as steps of the spec with the intervals in which they happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
@@ -32,11 +32,13 @@ pub struct Story {
     pub untellable: Option<String>,
 }
 
-/// Numbers of bookings, by their ids, and by the keys of those whose ids nobody knows.
+/// Numbers of bookings, by their ids, and by the keys of requests that nobody answered.
 #[derive(Default)]
 struct Names<'a> {
-    by_id: BTreeMap<&'a str, u32>,
-    by_key: BTreeMap<&'a str, u32>,
+    by_id: HashMap<&'a str, u32>,
+    by_key: HashMap<&'a str, u32>,
+    /// Keys of requests that nobody answered: only those need a name.
+    unanswered: HashSet<&'a str>,
     next: u32,
 }
 
@@ -50,10 +52,15 @@ impl<'a> Names<'a> {
     fn made(&mut self, key: &'a str, id: &'a str) -> u32 {
         let number = match self.by_id.get(id) {
             Some(number) => *number,
-            None => self.fresh(),
+            None => {
+                let number = self.fresh();
+                self.by_id.insert(id, number);
+                number
+            }
         };
-        self.by_id.insert(id, number);
-        self.by_key.entry(key).or_insert(number);
+        if self.unanswered.contains(key) {
+            self.by_key.entry(key).or_insert(number);
+        }
         number
     }
 
@@ -70,17 +77,31 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The story of every slot.
-pub fn stories(history: &History) -> BTreeMap<&str, Story> {
-    let mut by_slot: BTreeMap<&str, Vec<(usize, &Operation)>> = BTreeMap::new();
+/// The story of every slot, one after the other: all of them at once would need the memory of the history again.
+pub fn each_story(history: &History) -> impl Iterator<Item = (&str, Story)> {
+    let mut by_slot: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, operation) in history.indexed() {
-        by_slot.entry(operation.slot.as_str()).or_default().push((index, operation));
+        by_slot.entry(operation.slot.as_str()).or_default().push(index);
     }
-    by_slot.into_iter().map(|(slot, operations)| (slot, story(&operations))).collect()
+    by_slot.into_iter().map(|(slot, indexes)| {
+        let operations: Vec<(usize, &Operation)> =
+            indexes.into_iter().map(|index| (index, &history.operations[index])).collect();
+        (slot, story(&operations))
+    })
+}
+
+/// The story of every slot, by the slot.
+pub fn stories(history: &History) -> BTreeMap<&str, Story> {
+    each_story(history).collect()
 }
 
 fn story(operations: &[(usize, &Operation)]) -> Story {
     let mut names = Names::default();
+    for (_, operation) in operations {
+        if let (Action::Reserve { key, .. }, Outcome::Unknown) = (&operation.action, operation.outcome) {
+            names.unanswered.insert(key);
+        }
+    }
     for (_, operation) in operations {
         if let (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) =
             (&operation.action, operation.outcome, &operation.seen.booking)

@@ -7,7 +7,7 @@
 //!
 //! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and the possible one longer.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
@@ -62,17 +62,21 @@ impl Tenure<'_> {
     }
 }
 
-/// Every acknowledged booking, by its id.
-pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
-    let mut tenures: BTreeMap<&str, Tenure<'_>> = BTreeMap::new();
+/// Every acknowledged booking, in the order in which the file first names them.
+pub(crate) fn tenures(history: &History) -> Vec<Tenure<'_>> {
+    let mut tenures: Vec<Tenure<'_>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     let first_sent = first_sent(history);
     let last_returned = last_returned(history);
     for (index, operation) in history.indexed() {
         if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
-            let tenure =
-                tenures.entry(booking).or_insert_with(|| Tenure::new(operation, booking, i64::from(*seats)));
+            let place = *places.entry(booking).or_insert_with(|| {
+                tenures.push(Tenure::new(operation, booking, i64::from(*seats)));
+                tenures.len() - 1
+            });
+            let tenure = &mut tenures[place];
             if let Some(last) = last_returned.get(&operation.client) {
                 tenure.silent_from_ns = *last;
             }
@@ -83,7 +87,7 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
             tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation, sent_ns));
         }
     }
-    for tenure in tenures.values_mut() {
+    for tenure in &mut tenures {
         tenure.reserves.sort_by_key(|index| (history.operations[*index].returned_ns, *index));
     }
     for (index, operation) in history.indexed() {
@@ -91,7 +95,8 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
             Action::Confirm { booking } | Action::Cancel { booking } => booking,
             Action::Reserve { .. } | Action::Read => continue,
         };
-        let Some(tenure) = tenures.get_mut(booking.as_str()) else { continue };
+        let Some(place) = places.get(booking.as_str()) else { continue };
+        let tenure = &mut tenures[*place];
         match (&operation.action, operation.outcome) {
             (Action::Confirm { .. }, Outcome::Ok) => tenure.confirmed = tenure.confirmed.or(Some(index)),
             (Action::Cancel { .. }, Outcome::Ok) => {
@@ -113,8 +118,8 @@ pub(crate) fn tenures(history: &History) -> BTreeMap<&str, Tenure<'_>> {
 
 /// Where the end of a history is missing: when each client was heard of last. A client has one operation in flight at most, and a
 /// history holds a beginning of what each client did, so until then nothing of it is missing. Empty for a whole history.
-fn last_returned(history: &History) -> BTreeMap<u64, u64> {
-    let mut last = BTreeMap::new();
+fn last_returned(history: &History) -> HashMap<u64, u64> {
+    let mut last = HashMap::new();
     if history.cut_off.is_some() {
         for operation in &history.operations {
             let returned_ns = last.entry(operation.client).or_insert(0);
@@ -126,8 +131,8 @@ fn last_returned(history: &History) -> BTreeMap<u64, u64> {
 
 /// When each key was sent for the first time: a call whose outcome nobody knows may have made the booking that a later one was
 /// told of.
-fn first_sent(history: &History) -> BTreeMap<&str, u64> {
-    let mut first: BTreeMap<&str, u64> = BTreeMap::new();
+fn first_sent(history: &History) -> HashMap<&str, u64> {
+    let mut first: HashMap<&str, u64> = HashMap::new();
     for operation in &history.operations {
         if let Action::Reserve { key, .. } = &operation.action {
             let sent_ns = first.entry(key).or_insert(u64::MAX);
@@ -177,7 +182,7 @@ mod tests {
     fn one(operations: Vec<Operation>) -> (Option<(u64, u64)>, (u64, u64)) {
         let history = history(operations);
         let tenures = tenures(&history);
-        let tenure = &tenures["b"];
+        let tenure = &tenures[0];
         let pair = |interval: Interval| (interval.from_ns, interval.to_ns);
         (tenure.surely().map(pair), pair(tenure.possibly()))
     }

@@ -137,11 +137,10 @@ pub(crate) fn judge_file(path: &Path) -> Result<Judged> {
     let case = Case { expectations: vec![Expectation::SoldOut], ..case };
     let read_ms = begun.elapsed().as_millis() as u64;
     let begun = Instant::now();
-    let stories = story::stories(&case.history);
-    let proved = stories.values().filter(|story| certificate::check(story, CAPACITY) == Certificate::Proved);
+    let proved = story::each_story(&case.history)
+        .filter(|(_, story)| certificate::check(story, CAPACITY) == Certificate::Proved);
     let proved_slots = proved.count() as u64;
     let tier_a_ms = begun.elapsed().as_millis() as u64;
-    drop(stories);
     let begun = Instant::now();
     let verdict = judge(&case).verdict;
     Ok(Judged { verdict, read_ms, tier_a_ms, proved_slots, judge_ms: begun.elapsed().as_millis() as u64 })

@@ -1,5 +1,6 @@
 //! Slotproof from outside: the binary, real servers, real sockets.
 
+mod check;
 mod command_line;
 mod containers;
 mod engine;

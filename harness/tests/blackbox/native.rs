@@ -140,3 +140,39 @@ fn a_missing_program_is_named_with_the_way_to_get_it() {
     assert_eq!(output.status.code(), Some(69), "{stderr}");
     assert!(stderr.contains("initdb is not installed") && stderr.contains("ci/setup"), "{stderr}");
 }
+
+#[test]
+fn the_selftest_tells_a_safe_strategy_from_broken_ones_and_from_those_that_need_a_fault() {
+    let runs = tempfile::tempdir().expect("a directory");
+    let output = slotproof()
+        .args([
+            "selftest",
+            "--strategies",
+            "off_by_one,conditional,redis_lock_unfenced",
+            "--seeds",
+            "1",
+            "--json",
+        ])
+        .arg("--runs")
+        .arg(runs.path())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let rows: Vec<_> = report["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| (row["strategy"].clone(), row["needs"].clone(), row["trials"][0]["verdict"].clone()))
+        .collect();
+    let row = |strategy: &str, needs: Option<&str>, verdict: &str| {
+        (serde_json::json!(strategy), serde_json::json!(needs), serde_json::json!(verdict))
+    };
+    let expected = [
+        row("off_by_one", Some("load"), "violated"),
+        row("conditional", None, "upheld"),
+        row("redis_lock_unfenced", Some("a pause"), "upheld"),
+    ];
+    assert_eq!(rows, expected, "{said}");
+}

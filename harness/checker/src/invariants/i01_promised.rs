@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn show(evidence: &Evidence<'_>, slot: &str, capacity: i64, instant_ns: u64) -> Witness {
-    let held = evidence.tenures.values().filter(|tenure| {
+    let held = evidence.tenures.iter().filter(|tenure| {
         tenure.slot == slot
             && tenure
                 .surely()

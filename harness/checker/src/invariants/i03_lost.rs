@@ -34,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         Some(format!("its {never} was acknowledged, and the log has none"))
     };
     let mut count = Count::new(Invariant::I3);
-    for tenure in evidence.tenures.values() {
+    for tenure in &evidence.tenures {
         count.examine();
         let row = rows.get(tenure.booking).copied();
         let Some(loss) = loss(tenure, row).or_else(|| unlogged(tenure)) else { continue };

@@ -2,7 +2,7 @@
 //!
 //! Every acknowledgement of one key names one booking, and no two rows have one key.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
 
@@ -10,7 +10,7 @@ use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I5);
-    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut told: HashMap<&str, usize> = HashMap::new();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) else {
             continue;
@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
         }
     }
-    let mut rows: BTreeMap<&str, &BookingRow> = BTreeMap::new();
+    let mut rows: HashMap<&str, &BookingRow> = HashMap::new();
     for row in evidence.case.end.iter().flat_map(|end| &end.bookings) {
         count.examine();
         if let Some(first) = rows.insert(&row.key, row) {

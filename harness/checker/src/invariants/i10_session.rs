@@ -4,17 +4,27 @@
 //! another one of the same client had returned must not carry an older version of that slot. An acknowledgement of a key that
 //! was acknowledged before repeats its receipt, old version included, and says nothing about now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
 
+/// What one client saw of one slot: the places of its answers, and the versions in them.
+type Session<'a> = ((u64, &'a str), Vec<(usize, i64)>);
+
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut sessions: BTreeMap<(u64, &str), Vec<(usize, i64)>> = BTreeMap::new();
+    // In the order in which they begin, so that the first violation is the same each time.
+    let mut sessions: Vec<Session<'_>> = Vec::new();
+    let mut places: HashMap<(u64, &str), usize> = HashMap::new();
     for (index, version) in versions(evidence) {
         let operation = &evidence.case.history.operations[index];
-        sessions.entry((operation.client, &operation.slot)).or_default().push((index, version));
+        let whose = (operation.client, operation.slot.as_str());
+        let place = *places.entry(whose).or_insert_with(|| {
+            sessions.push((whose, Vec::new()));
+            sessions.len() - 1
+        });
+        sessions[place].1.push((index, version));
     }
     let mut count = Count::new(Invariant::I10);
     let operations = &evidence.case.history.operations;
@@ -58,8 +68,8 @@ pub(super) fn versions<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = (
     })
 }
 
-fn repeated_keys<'a>(evidence: &'a Evidence<'_>) -> BTreeSet<&'a str> {
-    let mut sent: BTreeSet<&str> = BTreeSet::new();
+fn repeated_keys<'a>(evidence: &'a Evidence<'_>) -> HashSet<&'a str> {
+    let mut sent: HashSet<&str> = HashSet::new();
     let keys = evidence.case.history.operations.iter().filter_map(|operation| match &operation.action {
         Action::Reserve { key, .. } => Some(key.as_str()),
         Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => None,

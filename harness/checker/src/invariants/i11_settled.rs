@@ -44,7 +44,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         answered += 1;
         let used: i64 = taken.get(operation.slot.as_str()).into_iter().flatten().map(|row| row.seats).sum();
         // A cancel that nobody answered may have had its effect after the probe: what it gave back may not have been free.
-        let late = evidence.tenures.values().filter(|tenure| tenure.slot == operation.slot);
+        let late = evidence.tenures.iter().filter(|tenure| tenure.slot == operation.slot);
         let late = late
             .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none())
             .map(|tenure| tenure.seats);

@@ -1,6 +1,6 @@
 //! I12: no booking id is given to two keys.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
@@ -8,7 +8,7 @@ use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I12);
-    let mut owners: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    let mut owners: HashMap<&str, (&str, usize)> = HashMap::new();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)

@@ -15,7 +15,7 @@ use crate::{
     certificate::{self, Certificate},
     search::{Budget, Found, search},
     spec::Step,
-    story::{Story, Told, stories},
+    story::{Story, Told, each_story},
 };
 
 /// Steps for all slots together; each may use as many as are left, and no more than [`Budget::DEFAULT`].
@@ -41,7 +41,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let mut tally = Tally::default();
     let mut left = STEPS;
-    for (slot, story) in stories(&evidence.case.history) {
+    for (slot, story) in each_story(&evidence.case.history) {
         if story.told.is_empty() && story.untellable.is_none() {
             continue;
         }

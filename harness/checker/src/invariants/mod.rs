@@ -33,7 +33,7 @@ use crate::{
 /// A case, and what several invariants derive from it.
 struct Evidence<'a> {
     case: &'a Case,
-    tenures: BTreeMap<&'a str, Tenure<'a>>,
+    tenures: Vec<Tenure<'a>>,
     occupancies: BTreeMap<&'a str, Occupancy>,
 }
 

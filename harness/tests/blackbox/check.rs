@@ -1,0 +1,80 @@
+//! `slotproof check` on histories of other systems: verdicts, evidence, and what is refused.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::stack::output;
+
+fn histories() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("checker/histories")
+}
+
+fn check(arguments: &[&str]) -> (Option<i32>, String, Value) {
+    let output = output(&[&["check", "--json"], arguments].concat());
+    let verdict = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), verdict)
+}
+
+#[test]
+fn every_example_is_judged_as_it_says_and_its_evidence_convicts_alone() {
+    let text = fs::read_to_string(histories().join("expected.toml")).expect("it is there");
+    let expected: toml::Value = toml::from_str(&text).expect("it is TOML");
+    for example in expected["history"].as_array().expect("examples") {
+        let text = |field: &str| example[field].as_str().expect("text").to_owned();
+        let path = histories().join(text("file"));
+        let capacity = example["capacity"].to_string();
+        let found = tempfile::tempdir().expect("a directory");
+        let evidence = found.path().to_str().expect("plain");
+        let path = path.to_str().expect("plain");
+        let (code, said, verdict) = check(&[path, "--capacity", &capacity, "--evidence", evidence]);
+        let code_of = |verdict: &str| ["upheld", "violated", "unknown"].iter().position(|it| *it == verdict);
+        assert_eq!(code.map(|code| code as usize), code_of(&text("verdict")), "{path}: {said}");
+        assert_eq!(verdict["verdict"], text("verdict"));
+        for file in fs::read_dir(found.path()).expect("a folder") {
+            let file = file.expect("an entry").path();
+            let (code, said, _) = check(&[file.to_str().expect("plain"), "--capacity", &capacity]);
+            assert_eq!(code, Some(1), "{} of {path}: {said}", file.display());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("history.jsonl");
+    let name = path.to_str().expect("plain");
+    let of = |text: &str| {
+        fs::write(&path, text).expect("it can be written");
+        let (code, said, _) = check(&[name, "--capacity", "1"]);
+        (code, said)
+    };
+    let line =
+        r#"{"client":1,"slot":"s","op":"read","available":1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+    let refused = |text: &str, says: &str| {
+        let (code, said) = of(text);
+        assert!(code == Some(64) && said.contains(says), "{text}: {code:?}: {said}");
+    };
+    refused(&format!("{line}\nnonsense\n"), "line 2");
+    refused(&line.replace("\"sent_ns\":1", "\"sent_ns\":9").replace("ok\"}", "ok\"}\n"), "line 1");
+    refused(&format!("{}\n", line.replace("\"client\"", "\"cleint\"")), "unknown field `cleint`");
+    refused(&format!("{}\n", line.replace("\"available\":1", "\"available\":9223372036854775807")), "line 1");
+
+    let (code, said) = of("");
+    assert!(code == Some(2) && said.contains("the history is empty"), "{code:?}: {said}");
+    let (code, said) = of(line);
+    assert!(code == Some(2) && said.contains("the last line has no end"), "{code:?}: {said}");
+    let cancel = r#"{"client":1,"slot":"s","op":"cancel","booking":"ghost","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+    let (code, said) = of(&format!("{cancel}\n"));
+    assert!(
+        code == Some(2) && said.contains("line 1: it is about a booking of which nobody was told"),
+        "{code:?}: {said}"
+    );
+
+    fs::write(&path, format!("{line}\n")).expect("it can be written");
+    let (code, said, _) = check(&[name]);
+    assert!(code == Some(64) && said.contains("--capacity"), "{code:?}: {said}");
+    let (code, said, _) = check(&[name, "--capacity", "t=3"]);
+    assert!(code == Some(64) && said.contains("line 1"), "{code:?}: {said}");
+    assert_eq!(check(&[name, "--capacity", "s=many"]).0, Some(64));
+}
