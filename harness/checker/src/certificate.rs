@@ -5,8 +5,10 @@
 //! one that was sent after it had returned. An order that passes is a linearization, whoever made it up: what was told and when
 //! was measured by the clients. Linear after the sort. Where it does not pass nothing is proved, and the next tier decides.
 
+use std::collections::HashMap;
+
 use crate::{
-    spec::{Change, Slot},
+    spec::{Change, Slot, Step},
     story::{Story, Told},
 };
 
@@ -26,35 +28,101 @@ pub enum Certificate {
 
 /// Checks the claim of one slot.
 pub fn check(story: &Story, capacity: i64) -> Certificate {
-    if story.untellable.is_some() || story.told.iter().any(|told| told.sure && told.version.is_none()) {
+    let mut claimed = claims(story);
+    claimed.sort_by_key(|told| (told.version, told.returned_ns));
+    if let Some(index) = out_of_time(&claimed) {
+        return Certificate::Refuted { index };
+    }
+    let unclaimed = story.told.iter().any(|told| told.sure && told.version.is_none());
+    if unclaimed || story.untellable.is_some() {
         return Certificate::Incomplete;
     }
-    let mut claimed: Vec<&Told> = story.told.iter().filter(|told| told.sure).collect();
-    claimed.sort_by_key(|told| (told.version, told.returned_ns));
     let mut slot = Slot::new(capacity);
     let mut latest_sent_ns = 0;
-    let mut version = claimed.first().and_then(|told| told.version).unwrap_or_default();
-    let mut started = false;
+    let (mut before, mut from_the_beginning) = (None, false);
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
-        let now = same[0].version.unwrap_or_default();
-        if started && now != version + 1 {
+        let version = same[0].version.unwrap_or_default();
+        // The writer is the one whose step changes the slot; it is first, and the others saw what it left. A version that nobody here
+        // wrote, and one that is missing, were written by somebody who was not asked: then the claim is not complete.
+        let seats = same.iter().position(|told| moves_seats(told) && slot.changes(&told.step));
+        let writer = seats.or_else(|| same.iter().position(|told| slot.changes(&told.step)));
+        if before.is_some_and(|before: i64| version != before + 1 || writer.is_none()) {
             return Certificate::Incomplete;
         }
-        (version, started) = (now, true);
-        // The writer is the one whose step changes the slot; it is first, and the others saw what it left.
-        let writer = same.iter().position(|told| slot.allows(&told.step) && slot.changes(&told.step));
+        if before.is_none() {
+            // Versions count changes. What was before a first one that is later than that nobody here knows, nor which of two calls made a
+            // change that both were told of: then the claim can be a proof, and it can not be refuted.
+            from_the_beginning = version == i64::from(writer.is_some()) && !story.contested;
+        }
+        before = Some(version);
+        let refuted = |told: &Told| match from_the_beginning {
+            true => Certificate::Refuted { index: told.index },
+            false => Certificate::Incomplete,
+        };
         let order = writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
-        for (place, told) in order.map(|index| same[index]).enumerate() {
+        for (place, told) in order.map(|index| &same[index]).enumerate() {
             let Some(change) = slot.step(&told.step) else {
-                return Certificate::Refuted { index: told.index };
+                return refuted(told);
             };
-            if (place > 0 && change != Change::None) || told.returned_ns < latest_sent_ns {
-                return Certificate::Refuted { index: told.index };
+            // Not everybody counts a confirm as a change.
+            let seen_only = matches!(change, Change::None | Change::Kept(_));
+            if (place > 0 && !seen_only) || told.returned_ns < latest_sent_ns {
+                return refuted(told);
             }
             latest_sent_ns = latest_sent_ns.max(told.sent_ns);
         }
     }
     Certificate::Proved
+}
+
+fn moves_seats(told: &Told) -> bool {
+    matches!(told.step, Step::Take { .. } | Step::Give { .. })
+}
+
+/// Answers with a version. Of several that were told of one booking the decision lies between the first sending, answered or not, and the
+/// first return; the others may be receipts, as old as that.
+fn claims(story: &Story) -> Vec<Told> {
+    let mut claims: Vec<Told> = Vec::new();
+    let mut made: HashMap<u32, usize> = HashMap::new();
+    for told in story.told.iter().filter(|told| told.sure && told.version.is_some()) {
+        let Step::Take { booking, .. } = told.step else {
+            claims.push(told.clone());
+            continue;
+        };
+        match made.get(&booking) {
+            None => {
+                made.insert(booking, claims.len());
+                claims.push(told.clone());
+            }
+            Some(place) => {
+                let first = &mut claims[*place];
+                if told.returned_ns < first.returned_ns {
+                    (first.returned_ns, first.version, first.index) =
+                        (told.returned_ns, told.version, told.index);
+                }
+            }
+        }
+    }
+    for told in &story.told {
+        if let Step::Take { booking, .. } = told.step
+            && let Some(place) = made.get(&booking)
+        {
+            claims[*place].sent_ns = claims[*place].sent_ns.min(told.sent_ns);
+        }
+    }
+    claims
+}
+
+/// An answer that had returned before one of an earlier version was sent: versions only rise, so that one was stale.
+fn out_of_time(claimed: &[Told]) -> Option<usize> {
+    let mut latest_sent_ns = 0;
+    for same in claimed.chunk_by(|left, right| left.version == right.version) {
+        if let Some(overtaken) = same.iter().find(|told| told.returned_ns < latest_sent_ns) {
+            return Some(overtaken.index);
+        }
+        latest_sent_ns = same.iter().map(|told| told.sent_ns).fold(latest_sent_ns, u64::max);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -94,6 +162,28 @@ mod tests {
         assert_eq!(checked(9, gap), Certificate::Incomplete);
         let history = history(vec![reserve("a", 1, 0, 10)]);
         assert_eq!(check(&stories(&history)["s"], 9), Certificate::Incomplete);
+    }
+
+    #[test]
+    fn versions_that_go_back_in_time_are_refuted_even_where_some_are_missing() {
+        let stale = vec![(5, reserve("a", 1, 0, 10)), (3, read(1, 20, 30))];
+        assert_eq!(checked(2, stale), Certificate::Refuted { index: 0 });
+        let twice = vec![(1, reserve("a", 1, 0, 10)), (1, reserve("b", 1, 20, 30))];
+        assert_eq!(checked(2, twice), Certificate::Refuted { index: 1 });
+    }
+
+    #[test]
+    fn receipts_and_what_nobody_here_wrote_refute_nothing() {
+        let again = (1, reserve("a", 1, 100, 110));
+        let sold = vec![(1, reserve("a", 1, 0, 10)), (2, cancel("a", 20, 30)), again];
+        assert_eq!(checked(1, sold), Certificate::Proved, "a receipt is as old as its booking");
+        let expired = vec![(1, reserve("a", 1, 0, 10)), (2, read(1, 20, 30))];
+        assert_eq!(checked(1, expired), Certificate::Incomplete, "somebody else wrote version 2");
+        assert_eq!(
+            checked(1, vec![(7, read(0, 0, 10))]),
+            Certificate::Incomplete,
+            "nobody knows what was before"
+        );
     }
 
     #[test]

@@ -18,15 +18,16 @@ pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
     match finding.invariant {
         Invariant::I1 => Some(of_bookings(case, &named(witness))),
         Invariant::I8 | Invariant::I9 => Some(around(case, witness)),
-        Invariant::I5 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
-        Invariant::I13 if case.audit.is_none() => Some(until(witness)),
+        Invariant::I5 | Invariant::I7 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
+        Invariant::I13 if case.audit.is_some() => None,
+        Invariant::I13 if witness.instant_ns.is_some() => Some(until(witness)),
+        // Versions that contradict each other: the answers, and the bookings that they are about.
+        Invariant::I13 => Some(with_bookings(case, witness)),
         Invariant::I2
         | Invariant::I3
         | Invariant::I4
         | Invariant::I6
-        | Invariant::I7
         | Invariant::I11
-        | Invariant::I13
         | Invariant::I14
         | Invariant::I15 => None,
     }
@@ -54,6 +55,14 @@ fn names(operation: &Operation) -> Vec<&str> {
 fn of_bookings(case: &Case, named: &BTreeSet<&str>) -> Vec<Operation> {
     let about = |operation: &&Operation| names(operation).iter().any(|name| named.contains(name));
     case.history.operations.iter().filter(about).cloned().collect()
+}
+
+fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
+    let (named, shown) = (named(witness), shown(witness));
+    let keeps = |operation: &&Operation| {
+        shown.contains(operation) || names(operation).iter().any(|name| named.contains(name))
+    };
+    case.history.operations.iter().filter(keeps).cloned().collect()
 }
 
 /// An observation, and every booking of its slot that may have taken seats while it was made.

@@ -36,9 +36,13 @@ impl History {
             match source.read_until(b'\n', &mut line) {
                 Ok(0) => return Ok(history),
                 Ok(_) if line.ends_with(b"\n") => {
-                    let operation = serde_json::from_slice(&line).map_err(|error| HistoryError {
-                        line: history.operations.len() + 1,
-                        reason: error.to_string(),
+                    let refused = |reason| HistoryError { line: history.operations.len() + 1, reason };
+                    if !line.trim_ascii_start().starts_with(b"{") {
+                        return Err(refused("it is not a JSON object".to_owned()));
+                    }
+                    // The parser saw one line only, and would call it the first.
+                    let operation = serde_json::from_slice(&line).map_err(|error| {
+                        refused(error.to_string().replace(" at line 1 column ", ", at column "))
                     })?;
                     history.operations.push(operation);
                 }

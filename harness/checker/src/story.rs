@@ -30,6 +30,8 @@ pub struct Story {
     pub told: Vec<Told>,
     /// Why the story cannot be told in steps, if it cannot.
     pub untellable: Option<String>,
+    /// Some booking was confirmed or cancelled by more than one call, or by one that nobody answered: which of them did it is not known.
+    pub contested: bool,
 }
 
 /// Numbers of bookings, by their ids, and by the keys of requests that nobody answered.
@@ -109,7 +111,7 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
             names.made(key, id);
         }
     }
-    let mut story = Story::default();
+    let mut story = Story { contested: contested(operations), ..Story::default() };
     for (index, operation) in operations {
         match step(operation, &mut names) {
             Ok(Some(step)) => story.told.push(told(operation, *index, step)),
@@ -121,6 +123,18 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
     }
     story.told.extend(expiries(operations, &names));
     story
+}
+
+fn contested(operations: &[(usize, &Operation)]) -> bool {
+    let mut changed = HashSet::new();
+    operations.iter().any(|(_, operation)| match &operation.action {
+        Action::Confirm { booking } | Action::Cancel { booking } => match operation.outcome {
+            Outcome::Ok => !changed.insert((operation.action.name(), booking)),
+            Outcome::Unknown => true,
+            Outcome::SoldOut | Outcome::Rejected | Outcome::Throttled => false,
+        },
+        Action::Reserve { .. } | Action::Read => false,
+    })
 }
 
 fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {

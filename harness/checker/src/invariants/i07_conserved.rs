@@ -1,9 +1,9 @@
-//! I7: seats are conserved: available + pending + confirmed = capacity, in every atomic read and at the end.
+//! I7: seats are conserved: available + pending + confirmed = capacity, in every answer and at the end.
 //!
 //! A strategy can lose an update without promising a seat twice: then the counter and the bookings disagree, and only this
 //! invariant sees it.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, Witness};
 
 use std::collections::BTreeMap;
 
@@ -15,40 +15,49 @@ use super::{
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I7);
-    check_reads(evidence, &mut count);
+    check_answers(evidence, &mut count);
     check_log(evidence, &mut count);
     check_rows(evidence, &mut count);
     if count.examined == 0 {
         return None;
     }
     Some(count.finding(
-        |examined| format!("seats add up to the capacity in all {examined} reads, records and final rows"),
+        |examined| format!("seats add up to the capacity in all {examined} answers, records and final rows"),
         |violations, examined| {
-            format!("seats do not add up in {violations} of {examined} reads, records and final rows")
+            format!("seats do not add up in {violations} of {examined} answers, records and final rows")
         },
     ))
 }
 
-fn check_reads(evidence: &Evidence<'_>, count: &mut Count) {
+/// Every number in every answer must be one that the slot can have, and where all are there they must add up.
+fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     for (index, operation) in evidence.case.history.indexed() {
         let seen = &operation.seen;
-        let (Action::Read, Outcome::Ok) = (&operation.action, operation.outcome) else { continue };
-        let (Some(available), Some(pending), Some(confirmed), Some(capacity)) =
-            (seen.available, seen.pending, seen.confirmed, seen.capacity)
-        else {
+        let parts = [seen.available, seen.pending, seen.confirmed];
+        if operation.outcome == Outcome::Unknown || (parts == [None; 3] && seen.capacity.is_none()) {
             continue;
-        };
+        }
         count.examine();
-        let true_capacity = evidence.case.capacity_of(&operation.slot);
-        if available + pending + confirmed != capacity
-            || capacity != true_capacity
-            || [available, pending, confirmed].iter().any(|seats| *seats < 0)
-        {
+        let capacity = evidence.case.capacity_of(&operation.slot);
+        let possible = parts.iter().flatten().all(|seats| (0..=capacity).contains(seats))
+            && seen.capacity.is_none_or(|said| said == capacity);
+        let adds_up = match parts {
+            [Some(available), Some(pending), Some(confirmed)] => available + pending + confirmed == capacity,
+            _ => true,
+        };
+        if !possible || !adds_up {
+            let said = |seats: Option<i64>| seats.map_or("?".to_owned(), |seats| seats.to_string());
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
                 ..witness(
                     &operation.slot,
-                    format!("one read saw {available} available + {pending} pending + {confirmed} confirmed seats, and a capacity of {capacity}; the slot has {true_capacity}"),
+                    format!(
+                        "one answer saw {} available + {} pending + {} confirmed seats, and a capacity of {}; the slot has {capacity}",
+                        said(seen.available),
+                        said(seen.pending),
+                        said(seen.confirmed),
+                        said(seen.capacity)
+                    ),
                 )
             });
         }

@@ -1,11 +1,12 @@
-//! I9: a read is possible at some instant of its call.
+//! I9: a read is possible at some instant of its call. So is any other answer that says how many seats are left, unless it may be a receipt,
+//! which is as old as the first call by its key.
 //!
 //! A read of `available` seats is impossible for certain if capacity - available lies outside [least, most] at every instant of
 //! the call. Neighbouring steps overlap or touch, so the union over the call is one interval, and its ends decide. Sound.
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, i10_session::repeated_keys, witness};
 use crate::{extrema::Maxima, occupancy::Steps};
 
 /// Bounds of one slot, ready to be asked for a window.
@@ -20,12 +21,15 @@ struct Bounds<'a> {
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I9);
     let mut slots = std::collections::BTreeMap::new();
+    let repeated = repeated_keys(evidence);
     for (index, operation) in evidence.case.history.indexed() {
-        let (Action::Read, Outcome::Ok, Some(available)) =
-            (&operation.action, operation.outcome, operation.seen.available)
+        let Some(available) = operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)
         else {
             continue;
         };
+        if matches!(&operation.action, Action::Reserve { key, .. } if repeated.contains(key.as_str())) {
+            continue;
+        }
         count.examine();
         let slot = operation.slot.as_str();
         let capacity = evidence.case.capacity_of(slot);
@@ -45,7 +49,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         if !(fewest..=most).contains(&taken) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
-                ..witness(slot, format!("this read says that {taken} seats are taken; during its call it was {fewest} to {most}"))
+                ..witness(slot, format!("this answer says that {taken} seats are taken; during its call it was {fewest} to {most}"))
             });
         }
     }
@@ -53,9 +57,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     Some(count.finding(
-        |examined| format!("all {examined} reads were possible at some instant of their call"),
+        |examined| format!("all {examined} answers about seats were possible at some instant of their call"),
         |violations, examined| {
-            format!("{violations} of {examined} reads were possible at no instant of their call")
+            format!(
+                "{violations} of {examined} answers about seats were possible at no instant of their call"
+            )
         },
     ))
 }

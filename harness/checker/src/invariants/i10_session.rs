@@ -68,7 +68,8 @@ pub(super) fn versions<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = (
     })
 }
 
-fn repeated_keys<'a>(evidence: &'a Evidence<'_>) -> HashSet<&'a str> {
+/// Keys that were sent more than once: an acknowledgement of one may be a receipt.
+pub(super) fn repeated_keys<'a>(evidence: &'a Evidence<'_>) -> HashSet<&'a str> {
     let mut sent: HashSet<&str> = HashSet::new();
     let keys = evidence.case.history.operations.iter().filter_map(|operation| match &operation.action {
         Action::Reserve { key, .. } => Some(key.as_str()),

@@ -8,7 +8,7 @@
 //! Both leave it true: a beginning of an explainable story is explainable, and so is one that says less. Bookings are not
 //! left out, for without them other answers could become impossible that were not.
 
-use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, Verdict, Witness};
 
 use super::{Evidence, witness};
 use crate::{
@@ -31,6 +31,7 @@ struct Tally {
     claimed: u64,
     searched: u64,
     impossible: u64,
+    contradictory: u64,
     undecided: Vec<String>,
     witness: Option<Witness>,
 }
@@ -54,10 +55,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             tally.undecided.push(format!("slot {slot} is overbooked, and needs no search"));
         } else if let Some(reason) = &story.untellable {
             tally.undecided.push(format!("slot {slot}: {reason}"));
-        } else if certificate::check(&story, capacity) == Certificate::Proved {
-            tally.claimed += 1;
         } else {
-            look_for_an_order(evidence, slot, &story, &mut left, &mut tally);
+            match certificate::check(&story, capacity) {
+                Certificate::Proved => tally.claimed += 1,
+                Certificate::Refuted { index } => {
+                    tally.contradictory += 1;
+                    tally.witness.get_or_insert_with(|| contradiction(evidence, slot, index));
+                }
+                Certificate::Incomplete => look_for_an_order(evidence, slot, &story, &mut left, &mut tally),
+            }
         }
     }
     Some(finding(tally))
@@ -85,14 +91,17 @@ fn look_for_an_order(evidence: &Evidence<'_>, slot: &str, story: &Story, left: &
 }
 
 fn finding(tally: Tally) -> Finding {
-    let Tally { claimed, searched, impossible, undecided, witness } = tally;
-    let examined = claimed + searched + impossible;
+    let Tally { claimed, searched, impossible, contradictory, undecided, witness } = tally;
+    let examined = claimed + searched + impossible + contradictory;
     let proved = format!(
         "what clients were told of {} slot(s) has an order that explains it: {claimed} by the service's own versions, {searched} by search",
         claimed + searched
     );
-    let (verdict, summary) = if impossible > 0 {
-        (Verdict::Violated, format!("no order explains what clients were told of {impossible} slot(s)"))
+    let (verdict, summary) = if impossible + contradictory > 0 {
+        let summary = format!(
+            "no order explains what clients were told of {impossible} slot(s), and of {contradictory} the versions in the answers contradict real time or each other"
+        );
+        (Verdict::Violated, summary)
     } else if let Some(first) = undecided.first() {
         let more = undecided.len() - 1;
         let others = if more > 0 { format!(" (and {more} more slots)") } else { String::new() };
@@ -100,13 +109,43 @@ fn finding(tally: Tally) -> Finding {
     } else {
         (Verdict::Upheld, proved)
     };
-    Finding { invariant: Invariant::I13, verdict, summary, examined, violations: impossible, witness }
+    Finding {
+        invariant: Invariant::I13,
+        verdict,
+        summary,
+        examined,
+        violations: impossible + contradictory,
+        witness,
+    }
+}
+
+/// The answer at which the order of the versions breaks, and the one with an earlier version that was sent last.
+fn contradiction(evidence: &Evidence<'_>, slot: &str, index: usize) -> Witness {
+    let operations = &evidence.case.history.operations;
+    let version = operations[index].seen.version;
+    let earlier = (0..operations.len())
+        .filter(|other| {
+            operations[*other].slot == slot
+                && operations[*other].outcome != Outcome::Unknown
+                && *other != index
+        })
+        .filter(|other| {
+            operations[*other].seen.version.is_some() && operations[*other].seen.version <= version
+        })
+        .max_by_key(|other| operations[*other].sent_ns);
+    Witness {
+        operations: evidence.case.history.show([index].into_iter().chain(earlier)),
+        ..witness(
+            slot,
+            "versions only rise, and each is written once: the versions of these answers say otherwise, in real time or in what they changed",
+        )
+    }
 }
 
 /// The part of a story that no order explains.
 fn shrunk(story: &Story, capacity: i64) -> Vec<Told> {
     let impossible = |told: Vec<Told>| {
-        let story = Story { told, untellable: None };
+        let story = Story { told, ..Story::default() };
         search(&story, capacity, SHRINK) == Found::Impossible
     };
     // The shortest beginning: what a longer one has is never less impossible, so halving finds it.
