@@ -29,7 +29,7 @@ enum Command {
     Up(up::Args),
     /// Start the stack, load it, judge what happened, and report.
     Run(Box<run::Args>),
-    /// Judge a run again, from its directory alone.
+    /// Judge a run again from its directory alone, or a history of any other system.
     Check(check::Args),
     /// Draw the reports of a run again, from its run.json alone.
     Report(report::Args),

@@ -93,7 +93,8 @@ pub(crate) async fn collect(
     };
     run.write_audit(&audit).map_err(CollectionError::Run)?;
     run.write_json("end_state.json", &end).map_err(CollectionError::Run)?;
-    run.write_json("load.json", &LoadEnd { load, prober }).map_err(CollectionError::Run)
+    run.write_json("load.json", &LoadEnd { load, prober, audit_records: audit.len() as u64 })
+        .map_err(CollectionError::Run)
 }
 
 /// Waits until every replica says that it can take requests again, which one whose broker went away cannot. One that never does

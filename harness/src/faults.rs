@@ -108,7 +108,7 @@ pub(crate) async fn inject(
     for fault in ordered {
         sleep_until(begin + fault.at).await;
         let began_ms = begin.elapsed().as_millis() as u64;
-        eprintln!("  fault: {fault}");
+        note!("  fault: {fault}");
         commit(fault.kind, environment, replicas, &mut killed)
             .await
             .with_context(|| format!("inject {fault}"))?;

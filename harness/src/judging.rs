@@ -37,11 +37,23 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
             }
         }
     }
+    let audit = run.read_audit()?;
+    if let (Some(load), Some(audit)) = (&load, &audit)
+        && load.audit_records != audit.len() as u64
+    {
+        return Err(UsageError(format!(
+            "the run is damaged: {} has {} of {} records",
+            run.file("audit.jsonl").display(),
+            audit.len(),
+            load.audit_records
+        ))
+        .into());
+    }
     let case = Case {
         history: history(run, load.as_ref())?,
         capacity: plan.capacity.into(),
         capacities: BTreeMap::new(),
-        audit: run.read_audit()?,
+        audit,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
         expectations: plan.expectations(),
@@ -71,6 +83,16 @@ pub(crate) fn case_of_history(
         ))
         .into());
     }
+    let unused =
+        capacities.keys().find(|slot| !history.operations.iter().any(|operation| operation.slot == **slot));
+    if let Some(slot) = unused {
+        return Err(UsageError(format!(
+            "--capacity {slot}=...: no line of {} is about a slot of that name",
+            path.display()
+        ))
+        .into());
+    }
+    one_at_a_time(&history)?;
     let case = Case {
         history,
         capacity: capacity.unwrap_or_default(),
@@ -80,6 +102,27 @@ pub(crate) fn case_of_history(
     };
     case.validate().map_err(|error| UsageError(format!("the history is damaged: {error}")))?;
     Ok(case)
+}
+
+/// A process has one operation in flight: who was unsure goes on as another one. Sessions and histories that break off are judged by that.
+fn one_at_a_time(history: &History) -> Result<(), UsageError> {
+    let operations = &history.operations;
+    let mut order: Vec<usize> = (0..operations.len()).collect();
+    order.sort_unstable_by_key(|index| (operations[*index].process, operations[*index].sent_ns, *index));
+    let overlap = order.windows(2).find(|pair| {
+        let (before, after) = (&operations[pair[0]], &operations[pair[1]]);
+        before.process == after.process && after.sent_ns < before.returned_ns
+    });
+    match overlap {
+        Some(pair) => Err(UsageError(format!(
+            "lines {} and {}: process {} had two operations in flight at once; give each client that acts on its own, and each that goes on after \
+             unknown, a `process` of its own",
+            pair[0].min(pair[1]) + 1,
+            pair[0].max(pair[1]) + 1,
+            operations[pair[0]].process
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Judges a case and writes `verdict.json`.

@@ -1,5 +1,8 @@
 //! `slotproof`: load testing and correctness verification for booking services.
 
+#[macro_use]
+mod speech;
+
 mod cli;
 mod commands;
 mod environment;
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("slotproof: {}", describe(&error));
+            note!("slotproof: {}", describe(&error));
             exit_code::of_error(&error).into()
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct LoadEnd {
     pub(crate) load: LoadTotals,
     /// The client number that the probes used.
     pub(crate) prober: u64,
+    /// Records in the audit log.
+    pub(crate) audit_records: u64,
 }
 
 /// A line of `samples.jsonl`.
@@ -63,7 +65,12 @@ impl RunDirectory {
             .to_offset(time::UtcOffset::UTC)
             .format(time::macros::format_description!("[year][month][day]T[hour][minute][second]Z"))
             .context("format the time")?;
-        fs::create_dir_all(parent).with_context(|| format!("make the directory {}", parent.display()))?;
+        fs::create_dir_all(parent).map_err(|error| {
+            UsageError(format!(
+                "failed to make the directory {}: {error}; --runs says where",
+                parent.display()
+            ))
+        })?;
         for attempt in 1..1_000 {
             let suffix = if attempt == 1 { String::new() } else { format!("-{attempt}") };
             let path = parent.join(format!("{stamp}-{name}{suffix}"));
@@ -88,8 +95,11 @@ impl RunDirectory {
         if run.file("plan.json").is_file() && run.history().is_file() {
             return Ok(run);
         }
-        let what =
-            if path.is_dir() { "has no plan.json and history.jsonl.zst" } else { "is not a directory" };
+        let what = match (path.exists(), path.is_dir()) {
+            (false, _) => "does not exist",
+            (true, true) => "has no plan.json and history.jsonl.zst",
+            (true, false) => "is not a directory",
+        };
         Err(UsageError(format!(
             "{} is not a run: it {what}; give the directory that `slotproof run` printed",
             path.display()
@@ -185,7 +195,9 @@ impl RunDirectory {
         }
         let file = BufReader::new(File::open(&path).with_context(|| format!("read {}", path.display()))?);
         let parse = |(index, line): (usize, io::Result<String>)| {
-            let line = line.with_context(|| format!("read {}", path.display()))?;
+            let line = line.map_err(|error| {
+                UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display()))
+            })?;
             serde_json::from_str(&line).map_err(|error| {
                 UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display())).into()
             })

@@ -123,7 +123,7 @@ pub(crate) struct SelftestReport {
 pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunDirectory, SelftestReport)> {
     let begun = Instant::now();
     let run = RunDirectory::create_named(&spec.runs, "selftest", time::OffsetDateTime::now_utc())?;
-    eprintln!("selftest {}", run.path().display());
+    note!("selftest {}", run.path().display());
     let mut environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
     let mut rows = Vec::new();
     for strategy in &spec.strategies {
@@ -132,7 +132,7 @@ pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunD
             trials.push(one(*strategy, *seed, &mut environment, &run, guard).await?);
         }
         let row = row(*strategy, trials);
-        eprintln!("  {:<20} {} ({} s)", strategy.name(), row.said(), begun.elapsed().as_secs());
+        note!("  {:<20} {} ({} s)", strategy.name(), row.said(), begun.elapsed().as_secs());
         rows.push(row);
     }
     environment.stop().await;

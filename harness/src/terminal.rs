@@ -45,7 +45,7 @@ impl Voice {
     /// Says something.
     pub(crate) fn say(self, what: &str) {
         if self != Self::Silent {
-            eprintln!("  {what}");
+            note!("  {what}");
         }
     }
 
@@ -103,7 +103,7 @@ impl LoadBar {
     pub(crate) fn update(&mut self, progress: &Progress) {
         if self.voice == Voice::Events {
             let event = serde_json::to_string(&Event::Progress(progress.clone()));
-            println!("{}", event.expect("an event is numbers and names"));
+            out!("{}", event.expect("an event is numbers and names"));
         }
         if self.voice == Voice::Silent {
             return;
@@ -117,7 +117,7 @@ impl LoadBar {
         self.bar.set_position(progress.elapsed_ms.min(self.lasts_ms));
         self.bar.set_message(text.clone());
         if self.voice != Voice::Bars {
-            eprintln!(
+            note!(
                 "  {} {:.1} of {:.1} s: {text}",
                 phase(progress.phase),
                 progress.elapsed_ms as f64 / 1e3,
@@ -191,15 +191,15 @@ pub(crate) fn describe_totals(totals: &LoadTotals) -> String {
 /// The verdict as a table.
 pub(crate) fn print_verdict(verdict: &VerdictReport) {
     for finding in &verdict.findings {
-        eprintln!("  {:<4} {:<9} {}", finding.invariant.to_string(), finding.verdict, finding.summary);
+        note!("  {:<4} {:<9} {}", finding.invariant.to_string(), finding.verdict, finding.summary);
     }
     let first = verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
     if let Some(witness) = first.and_then(|finding| finding.witness.as_ref()) {
-        eprintln!("\n  witness: {}", witness.explanation);
+        note!("\n  witness: {}", witness.explanation);
         for shown in witness.operations.iter().take(5) {
             let operation = &shown.operation;
             let booking = operation.seen.booking.as_deref().unwrap_or("-");
-            eprintln!(
+            note!(
                 "    line {:<8} client {:<6} {} {} booking {booking}",
                 shown.line,
                 operation.client,
@@ -208,8 +208,8 @@ pub(crate) fn print_verdict(verdict: &VerdictReport) {
             );
         }
         if witness.operations.len() > 5 {
-            eprintln!("    and {} more in the report", witness.operations.len() - 5);
+            note!("    and {} more in the report", witness.operations.len() - 5);
         }
     }
-    eprintln!("\n  verdict: {}", verdict.verdict);
+    note!("\n  verdict: {}", verdict.verdict);
 }

@@ -72,7 +72,7 @@ pub(crate) async fn conduct(
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create(&spec.runs, &spec.plan, now)?;
     run.write_json("plan.json", &spec.plan)?;
-    eprintln!("run {}", run.path().display());
+    note!("run {}", run.path().display());
 
     let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
     let mut environment = environment::provision(&spec.environment, run.path(), guard).await?;

@@ -80,7 +80,7 @@ pub(crate) struct CheckerReport {
 /// A file that cannot be written, or a process that fails.
 pub(crate) async fn bench(spec: &CheckerSpec) -> Result<(RunDirectory, CheckerReport)> {
     let run = RunDirectory::create_named(&spec.runs, "bench-checker", time::OffsetDateTime::now_utc())?;
-    eprintln!("bench {}", run.path().display());
+    note!("bench {}", run.path().display());
     let mut rows = Vec::new();
     for size in &spec.sizes {
         let file = run.file("history.jsonl.zst");
@@ -96,10 +96,7 @@ pub(crate) async fn bench(spec: &CheckerSpec) -> Result<(RunDirectory, CheckerRe
             true => Some(child::<Porcupine>(&file, "porcupine").await?.0),
             false => None,
         };
-        eprintln!(
-            "  {operations} operations of {clients} clients on {slots} slot(s): {} ms",
-            judged.judge_ms
-        );
+        note!("  {operations} operations of {clients} clients on {slots} slot(s): {} ms", judged.judge_ms);
         let file_bytes = std::fs::metadata(&file)?.len();
         rows.push(Row { size: *size, file_bytes, judged, memory_bytes_max, porcupine });
         std::fs::remove_file(&file)?;

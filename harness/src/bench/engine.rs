@@ -172,7 +172,7 @@ pub(crate) struct EngineReport {
 /// A process that does not start, or a load that breaks.
 pub(crate) async fn bench(spec: &EngineSpec, guard: &Guard) -> Result<(RunDirectory, EngineReport)> {
     let run = RunDirectory::create_named(&spec.runs, "bench-engine", time::OffsetDateTime::now_utc())?;
-    eprintln!("bench {}", run.path().display());
+    note!("bench {}", run.path().display());
     let bench = Bench { spec, guard, run: &run, server: Server::start(&run, guard).await? };
     let tools: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| tool.program().is_some()).collect();
     let absent = Tool::ALL.into_iter().filter(|tool| !tools.contains(tool));
@@ -186,7 +186,7 @@ pub(crate) async fn bench(spec: &EngineSpec, guard: &Guard) -> Result<(RunDirect
             let cost = bench.cost(rounds[index].0, &format!("round-{round}")).await?;
             rounds[index].1.push(cost);
         }
-        eprintln!("  round {round} of {} is done", spec.rounds);
+        note!("  round {round} of {} is done", spec.rounds);
     }
     let report = EngineReport {
         schema_version: 1,

@@ -67,7 +67,7 @@ enum Cell {
 pub(crate) async fn bench(spec: &BenchSpec, guard: &Guard) -> Result<(RunDirectory, BenchReport)> {
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.runs, "bench-strategies", now)?;
-    eprintln!("bench {}", run.path().display());
+    note!("bench {}", run.path().display());
     let environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
     let pgbench = environment::pgbench()?;
     let mut services = Vec::new();
@@ -87,7 +87,7 @@ pub(crate) async fn bench(spec: &BenchSpec, guard: &Guard) -> Result<(RunDirecto
         for index in order {
             bench.measure(index, round).await?;
         }
-        eprintln!("  round {round} of {} is done ({} s)", spec.rounds, begun.elapsed().as_secs());
+        note!("  round {round} of {} is done ({} s)", spec.rounds, begun.elapsed().as_secs());
     }
     let circumstances = trial::circumstances(&environment, 1, spec.repeat_command.clone(), now)?;
     let report = bench.report(circumstances, durable_commit_by_round);

@@ -137,8 +137,8 @@ fn checker(args: CheckerArgs) -> Result<Code> {
     }
     let spec = CheckerSpec { sizes, runs: args.runs };
     let (run, report) = runtime()?.block_on(interruptible(checker::bench(&spec)))?;
-    eprintln!("\n{}", report.markdown());
-    println!("{}", run.file("bench.json").display());
+    note!("\n{}", report.markdown());
+    out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
 
@@ -156,8 +156,8 @@ fn engine(args: EngineArgs) -> Result<Code> {
         let guard = Guard::start()?;
         interruptible(engine::bench(&spec, &guard)).await
     })?;
-    eprintln!("\n{}", report.markdown());
-    println!("{}", run.file("bench.json").display());
+    note!("\n{}", report.markdown());
+    out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
 
@@ -167,8 +167,8 @@ fn strategies(args: StrategiesArgs) -> Result<Code> {
         let guard = Guard::start()?;
         interruptible(bench(&spec, &guard)).await
     })?;
-    eprintln!("\n{}", report.markdown());
-    println!("{}", run.file("bench.json").display());
+    note!("\n{}", report.markdown());
+    out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use slotproof_checker::{Case, evidence_file};
-use slotproof_vocabulary::VerdictReport;
+use slotproof_vocabulary::{Invariant, VerdictReport};
 
 use super::init_tracing;
 use crate::{
@@ -34,9 +34,10 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The directory of a run, or a history: JSON Lines, plain or compressed by zstd.
+    #[arg(value_name = "RUN|HISTORY")]
     run: PathBuf,
 
-    /// Seats of each slot of a history; SLOT=SEATS for one slot. Can be given again.
+    /// A history needs this: seats of each slot; SLOT=SEATS for one slot. Can be given again.
     #[arg(long, value_name = "SEATS")]
     capacity: Vec<Capacity>,
 
@@ -73,13 +74,17 @@ impl FromStr for Capacity {
 
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
-    let (case, verdict) = if args.run.is_file() { check_file(&args)? } else { check_run(&args)? };
+    if let Some(directory) = &args.evidence {
+        make_room_for_evidence(directory)?;
+    }
+    let history = args.run.exists() && !args.run.is_dir();
+    let (case, verdict) = if history { check_file(&args)? } else { check_run(&args)? };
     print_verdict(&verdict);
     if let Some(directory) = &args.evidence {
         write_evidence(directory, &case, &verdict)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&verdict)?);
+        out!("{}", serde_json::to_string_pretty(&verdict)?);
     }
     Ok(exit_code::of_verdict(verdict.verdict))
 }
@@ -99,11 +104,13 @@ fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
     let mut usual = None;
     let mut of_slots = BTreeMap::new();
     for Capacity { slot, seats } in &args.capacity {
-        match slot {
-            Some(slot) => {
-                of_slots.insert(slot.clone(), i64::from(*seats));
-            }
-            None => usual = Some(i64::from(*seats)),
+        let before = match slot {
+            Some(slot) => of_slots.insert(slot.clone(), i64::from(*seats)),
+            None => usual.replace(i64::from(*seats)),
+        };
+        if before.is_some() {
+            let whose = slot.as_deref().unwrap_or("all slots");
+            return Err(UsageError(format!("--capacity is given twice for {whose}")).into());
         }
     }
     let case = judging::case_of_history(&args.run, usual, of_slots)?;
@@ -111,9 +118,26 @@ fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
     Ok((case, verdict))
 }
 
+/// Old evidence beside new would look like a conviction, and a history must never be written over.
+fn make_room_for_evidence(directory: &Path) -> Result<(), UsageError> {
+    let refused = |reason: String| UsageError(format!("--evidence {}: {reason}", directory.display()));
+    fs::create_dir_all(directory).map_err(|error| refused(format!("it cannot be made: {error}")))?;
+    let there = Invariant::ALL
+        .iter()
+        .map(|invariant| evidence_path(directory, *invariant))
+        .find(|path| path.exists());
+    match there {
+        Some(path) => Err(refused(format!("{} is there already; give another directory", path.display()))),
+        None => Ok(()),
+    }
+}
+
+fn evidence_path(directory: &Path, invariant: Invariant) -> PathBuf {
+    directory.join(format!("{invariant}.jsonl"))
+}
+
 /// Each file convicts alone: `slotproof check <directory>/I1.jsonl` with the same capacities.
 fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Result<()> {
-    fs::create_dir_all(directory)?;
     for finding in &verdict.findings {
         let Some(operations) = evidence_file::operations(case, finding) else { continue };
         let mut text = Vec::new();
@@ -121,9 +145,10 @@ fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Res
             serde_json::to_writer(&mut text, operation)?;
             text.push(b'\n');
         }
-        let path = directory.join(format!("{}.jsonl", finding.invariant));
-        fs::write(&path, text)?;
-        eprintln!(
+        let path = evidence_path(directory, finding.invariant);
+        fs::write(&path, text)
+            .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))?;
+        note!(
             "  {}: {} operations that convict by {} alone",
             path.display(),
             operations.len(),

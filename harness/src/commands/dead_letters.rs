@@ -42,9 +42,9 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
         })
     }))?;
     for letter in &letters {
-        println!("{}", serde_json::to_string(letter)?);
+        out!("{}", serde_json::to_string(letter)?);
     }
     let done = if matches!(command, Command::List(_)) { "found" } else { "sent again" };
-    eprintln!("{} dead letters {done}", letters.len());
+    note!("{} dead letters {done}", letters.len());
     Ok(exit_code::UPHELD)
 }

@@ -22,32 +22,32 @@ pub(crate) struct Args {}
 pub(crate) fn exec(_: Args) -> Result<Code> {
     init_tracing();
     let mut missing = false;
-    println!("native environment");
+    out!("native environment");
     for found in environment::programs() {
         match found {
-            Ok(program) => println!("  ok       {} {}", program.path.display(), program.version),
+            Ok(program) => out!("  ok       {} {}", program.path.display(), program.version),
             Err(error) => {
                 missing = true;
-                println!("  missing  {error}");
+                out!("  missing  {error}");
             }
         }
     }
-    println!("containers environment");
+    out!("containers environment");
     match docker_version() {
-        Some(version) => println!("  ok       Docker engine {version}"),
-        None => println!(
+        Some(version) => out!("  ok       Docker engine {version}"),
+        None => out!(
             "  missing  a Docker engine that answers `docker info`; needed for --environment containers only"
         ),
     }
     for (image, there) in environment::images() {
         let note = if there { "ok       " } else { "absent   " };
         let remedy = if there { "" } else { " (pulled when needed; without a registry: ci/images/build)" };
-        println!("  {note}{image}{remedy}");
+        out!("  {note}{image}{remedy}");
     }
-    println!("machine");
+    out!("machine");
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let clients = files.maximum.map_or(10_000, |hard| hard.saturating_sub(200).min(10_000));
-    println!(
+    out!(
         "  {} CPUs, {} clients at most by open files",
         std::thread::available_parallelism().map_or(1, usize::from),
         clients

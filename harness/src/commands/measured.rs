@@ -30,14 +30,14 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
             Command::TrivialServer => {
                 let mut stop = Stop::listen()?;
                 trivial_server::serve(
-                    |address| println!("{}", serde_json::json!({"listening": address})),
+                    |address| out!("{}", serde_json::json!({"listening": address})),
                     stop.told(),
                 )
                 .await?;
             }
-            Command::Judge { file } => println!("{}", serde_json::to_string(&checker::judge_file(&file)?)?),
+            Command::Judge { file } => out!("{}", serde_json::to_string(&checker::judge_file(&file)?)?),
             Command::Porcupine { file } => {
-                println!("{}", serde_json::to_string(&checker::porcupine_file(&file)?)?)
+                out!("{}", serde_json::to_string(&checker::porcupine_file(&file)?)?)
             }
             Command::PlainGoose { target, path, users, seconds } => {
                 slotproof_scenarios::plain_goose(&target, &path, users, seconds).await?;

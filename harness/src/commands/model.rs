@@ -59,7 +59,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let Some(explored) = explore(kind, size, limits) else { continue };
         let found = verdict(&explored);
         let expected = if kind.is_negative_control() { Verdict::Violated } else { Verdict::Upheld };
-        println!(
+        out!(
             "{:<20} {:<9} {:>9} states, depth {:>2}, {:>9.0} states/s{}",
             kind.name(),
             found.name(),
@@ -94,25 +94,25 @@ fn verdict(explored: &Exploration) -> Verdict {
 }
 
 fn print(kind: StrategyKind, explored: &Exploration, begun: Instant) {
-    println!("{kind}: {}", kind.mechanism());
+    out!("{kind}: {}", kind.mechanism());
     for property in &explored.properties {
         let every = match property.expectation {
             Expectation::Always => "in every state",
             Expectation::Sometimes => "in some state ",
         };
-        println!("  {:<9} {every}  {}", property.verdict.name(), property.name);
+        out!("  {:<9} {every}  {}", property.verdict.name(), property.name);
     }
     let first = explored
         .properties
         .iter()
         .find_map(|property| property.counterexample.as_ref().map(|sentences| (property.name, sentences)));
     if let Some((name, sentences)) = first {
-        println!("\nshortest way to break `{name}`:");
+        out!("\nshortest way to break `{name}`:");
         for sentence in sentences {
-            println!("  {sentence}");
+            out!("  {sentence}");
         }
     }
-    println!(
+    out!(
         "\n{} states, {} steps deep, {}, {:.1} s",
         explored.unique_states,
         explored.depth,

@@ -44,6 +44,6 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let report = RunReport::from_json(&text).map_err(|error| UsageError(error.to_string()))?;
         trial::write_reports(&run, &report)?;
     }
-    println!("{}", run.file(Format::Html.file_name()).display());
+    out!("{}", run.file(Format::Html.file_name()).display());
     Ok(exit_code::UPHELD)
 }

@@ -89,7 +89,7 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     }
     let plan = plan(args)?;
     if args.dry_run {
-        print!("{}", toml::to_string(&plan)?);
+        out!("{}", toml::to_string(&plan)?.trim_end());
         return Ok(exit_code::UPHELD);
     }
     if args.schedule {
@@ -98,27 +98,27 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let spec = spec(args, plan)?;
     let strategy = spec.strategy;
     if strategy.is_negative_control() {
-        eprintln!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
+        note!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
     }
     let voice = if args.json { Voice::Events } else { Voice::of_stderr() };
     let (run, report) = runtime()?.block_on(async {
         let guard = Guard::start()?;
         interruptible(trial::conduct(&spec, &guard, voice)).await
     })?;
-    eprintln!();
+    note!();
     print_verdict(&report.verdict);
-    eprintln!("  report:  {}", run.file(Format::Html.file_name()).display());
+    note!("  report:  {}", run.file(Format::Html.file_name()).display());
     if args.json {
         print_last_event(run.path(), &report.verdict)?;
     } else {
-        println!("{}", run.path().display());
+        out!("{}", run.path().display());
     }
     Ok(exit_code::of_verdict(report.verdict.verdict))
 }
 
 fn list() {
     for scenario in ScenarioKind::ALL {
-        println!("{:<16} {}", scenario.name(), scenario.explanation());
+        out!("{:<16} {}", scenario.name(), scenario.explanation());
     }
 }
 
@@ -134,7 +134,10 @@ fn read_words(path: &Path) -> Result<PlanWords, UsageError> {
         |error: &dyn std::fmt::Display| UsageError(format!("{} is not a plan: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     if path.extension().is_some_and(|extension| extension == "json") {
-        serde_json::from_str(&text).map_err(|error| unreadable(&error))
+        // By way of an object: an array of values would pass for one.
+        let words: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+        serde_json::from_value(words.into()).map_err(|error| unreadable(&error))
     } else {
         toml::from_str(&text).map_err(|error| unreadable(&error))
     }
@@ -157,7 +160,7 @@ fn print_schedule(plan: &Plan) -> Result<Code> {
 
 fn print_last_event(run: &Path, verdict: &VerdictReport) -> Result<()> {
     let event = serde_json::json!({"event": "verdict", "run": run, "verdict": verdict});
-    println!("{}", serde_json::to_string(&event)?);
+    out!("{}", serde_json::to_string(&event)?);
     Ok(())
 }
 
@@ -172,6 +175,16 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
     if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
         return Err(UsageError(format!(
             "--fault {fault} comes after the load has ended ({} s)",
+            lasts.as_secs()
+        )));
+    }
+    let ends = |fault: &&Fault| match fault.kind {
+        FaultKind::PauseService(pause) => fault.at + pause > lasts,
+        _ => false,
+    };
+    if let Some(fault) = args.faults.iter().find(ends) {
+        return Err(UsageError(format!(
+            "--fault {fault} ends after the load has ended ({} s)",
             lasts.as_secs()
         )));
     }

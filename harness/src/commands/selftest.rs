@@ -52,10 +52,10 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         interruptible(selftest::selftest(&spec, &guard)).await
     })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        out!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("{}", report.markdown());
+        out!("{}", report.markdown());
     }
-    eprintln!("{}", run.file("selftest.json").display());
+    note!("{}", run.file("selftest.json").display());
     Ok(if report.passed() { exit_code::UPHELD } else { exit_code::VIOLATED })
 }

@@ -89,7 +89,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         return Err(UsageError("--hold must be longer than nothing".to_owned()).into());
     }
     if strategy.is_negative_control() {
-        eprintln!("warning: {strategy} is a negative control: it is broken on purpose and will overbook");
+        note!("warning: {strategy} is a negative control: it is broken on purpose and will overbook");
     }
     if args.hold.ms() > HOLD_MAX_MS {
         return Err(UsageError(
@@ -118,7 +118,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
         let application = Application::build(config).await?;
-        println!("{}", serde_json::json!({"listening": application.address()}));
+        out!("{}", serde_json::json!({"listening": application.address()}));
         application.run_until(async move { stop.told().await }).await?;
         Ok(exit_code::UPHELD)
     })
@@ -141,17 +141,17 @@ fn policy(path: Option<&Path>) -> Result<Policy, UsageError> {
 }
 
 fn list() {
-    println!("strategies:");
+    out!("strategies:");
     for kind in StrategyKind::SAFE {
-        println!("  {:<20} {}", kind.name(), kind.mechanism());
+        out!("  {:<20} {}", kind.name(), kind.mechanism());
     }
-    println!("\nnegative controls, broken on purpose:");
+    out!("\nnegative controls, broken on purpose:");
     for kind in StrategyKind::NEGATIVE_CONTROLS {
         let needs = match kind.shown_by() {
             Some(ShownBy::Pause) => " (shows under a pause longer than the lock lives)",
             Some(ShownBy::Crash) => " (shows when the database is killed)",
             Some(ShownBy::Load) | None => "",
         };
-        println!("  {:<20} {}{needs}", kind.name(), kind.mechanism());
+        out!("  {:<20} {}{needs}", kind.name(), kind.mechanism());
     }
 }

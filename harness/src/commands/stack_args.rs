@@ -74,6 +74,9 @@ impl StackArgs {
     /// # Errors
     /// An external environment without a database, or database URLs without an external environment.
     pub(crate) fn spec(&self) -> Result<EnvironmentSpec, UsageError> {
+        if self.lock_ttl.ms() == 0 {
+            return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()));
+        }
         match (self.environment, &self.postgres_url) {
             (EnvironmentKind::Native, _) => Ok(EnvironmentSpec::Native),
             (EnvironmentKind::Containers, _) => Ok(EnvironmentSpec::Containers(Images {

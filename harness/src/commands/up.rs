@@ -48,10 +48,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
     let spec = args.stack.spec()?;
     if args.strategy.is_negative_control() {
-        eprintln!(
-            "warning: {} is a negative control: it is broken on purpose and will overbook",
-            args.strategy
-        );
+        note!("warning: {} is a negative control: it is broken on purpose and will overbook", args.strategy);
     }
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
@@ -59,7 +56,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let voice = Voice::of_stderr();
         let (environment, replicas) = interruptible(async {
             let directory = directory(&args)?;
-            eprintln!("logs {}", directory.path().join("logs").display());
+            note!("logs {}", directory.path().join("logs").display());
             let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
             let environment = environment::provision(&spec, directory.path(), &guard).await?;
             step.done("");
@@ -83,8 +80,8 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             "redis_url": environment.endpoints.redis_url,
             "amqp_url": environment.endpoints.amqp_url,
         });
-        println!("{}", serde_json::to_string_pretty(&endpoints)?);
-        eprintln!("ready; Ctrl-C ends everything");
+        out!("{}", serde_json::to_string_pretty(&endpoints)?);
+        note!("ready; Ctrl-C ends everything");
         stop.told().await;
         replicas.stop().await;
         environment.stop().await;

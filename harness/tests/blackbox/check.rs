@@ -77,4 +77,39 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
     let (code, said, _) = check(&[name, "--capacity", "t=3"]);
     assert!(code == Some(64) && said.contains("line 1"), "{code:?}: {said}");
     assert_eq!(check(&[name, "--capacity", "s=many"]).0, Some(64));
+    let (code, said, _) = check(&[name, "--capacity", "1", "--capacity", "S=3"]);
+    assert!(code == Some(64) && said.contains("S=...: no line"), "{code:?}: {said}");
+    let (code, said, _) = check(&[name, "--capacity", "1", "--capacity", "2"]);
+    assert!(code == Some(64) && said.contains("given twice"), "{code:?}: {said}");
+    fs::write(&path, format!("{line}\n{line}\n")).expect("it can be written");
+    let (code, said, _) = check(&[name, "--capacity", "1"]);
+    assert!(code == Some(64) && said.contains("lines 1 and 2: process 1"), "{code:?}: {said}");
+    let (code, said, _) = check(&["no-such-history", "--capacity", "1"]);
+    assert!(code == Some(64) && said.contains("does not exist"), "{code:?}: {said}");
+}
+
+#[test]
+fn evidence_is_never_written_over_a_history_or_older_evidence() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let history = directory.path().join("I1.jsonl");
+    fs::copy(histories().join("bad/last_seat_sold_twice.jsonl"), &history).expect("it is there");
+    let before = fs::read(&history).expect("it is there");
+    let there = directory.path().to_str().expect("plain");
+    let (code, said, _) = check(&[history.to_str().expect("plain"), "--capacity", "1", "--evidence", there]);
+    assert!(code == Some(64) && said.contains("is there already"), "{code:?}: {said}");
+    assert_eq!(fs::read(&history).expect("it is there"), before);
+}
+
+#[test]
+fn nobody_listening_changes_no_verdict() {
+    let history = histories().join("bad/last_seat_sold_twice.jsonl");
+    let full = || fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let status = crate::stack::slotproof()
+        .args(["check", "--json", "--capacity", "1"])
+        .arg(history)
+        .stdout(full())
+        .stderr(full())
+        .status()
+        .expect("the binary runs");
+    assert_eq!(status.code(), Some(1));
 }

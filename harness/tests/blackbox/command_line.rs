@@ -59,6 +59,9 @@ fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
     steady(&["--zipf", "1"], "zipf: ");
     refused(&["run", "--strategy", "optimistic", "--rate", "5/s", "--runs", runs], 64, "flash_sale");
     refused(&["run", "--schedule", "--scenario", "steady"], 64, "--rate");
+    let faulty = ["run", "--strategy", "optimistic", "--duration", "3s", "--runs", runs];
+    refused(&[&faulty[..], &["--fault", "pause-service:100h@1s"]].concat(), 64, "ends after the load");
+    refused(&[&faulty[..], &["--lock-ttl", "0s"]].concat(), 64, "--lock-ttl");
 
     let plan = directory.path().join("plan.toml");
     std::fs::write(&plan, "scenario = \"steady\"\nrate = \"5/s\"\nusers = 7\n").expect("it can be written");

@@ -200,6 +200,12 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
     assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 is not an operation"));
 
     fs::write(&history, &whole).expect("it can be written");
+    let log = fs::read_to_string(run.join("audit.jsonl")).expect("it is there");
+    let (shorter, _) = log.trim_end().rsplit_once('\n').expect("several records");
+    fs::write(run.join("audit.jsonl"), format!("{shorter}\n")).expect("it can be written");
+    let refused = check(&run);
+    assert_eq!(refused.status.code(), Some(64), "a record is missing, and that convicts nobody");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("records"));
     fs::write(run.join("audit.jsonl"), "{}\n").expect("it can be written");
     let refused = check(&run);
     assert_eq!(refused.status.code(), Some(64));

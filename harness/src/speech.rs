@@ -1,0 +1,18 @@
+//! Speech: standard output is for data, standard error for people. Nobody listening is no reason to stop: a run whose reader has gone away goes
+//! on, and its verdict decides the exit code. The macros of the standard library would panic.
+
+/// A line of data on standard output.
+macro_rules! out {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($arguments)*);
+    }};
+}
+
+/// A line for people on standard error.
+macro_rules! note {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arguments)*);
+    }};
+}
