@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use slotproof_checker::{Case, History};
+use slotproof_checker::{Case, History, Origin};
 use slotproof_vocabulary::{EndState, Expectation, Plan, VerdictReport};
 
 use crate::{
@@ -57,6 +57,7 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
         expectations: plan.expectations(),
+        origin: Origin::Recorder,
         load: load.map(|end| end.load),
     };
     case.validate().map_err(|error| UsageError(format!("the run is damaged: {error}")))?;

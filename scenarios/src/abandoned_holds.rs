@@ -18,6 +18,8 @@ pub(crate) use steady::intent;
 
 /// How many of a hundred that walk away come back too late.
 const COME_BACK_PERCENT: u32 = 15;
+/// Nobody comes back for a hold of longer than this: a load must come to its end.
+const COME_BACK_WITHIN_MS: u64 = 10_000;
 /// How much too late, in milliseconds.
 const LATE_MS: std::ops::Range<u64> = 20..1_000;
 
@@ -32,6 +34,9 @@ pub(crate) async fn visit(
     }
     let told = client.reserve(intent.slot, intent.seats, scheduled_ns).await;
     let Some(mut held) = told.held else { return told.returned_ns };
+    if held.hold_ms > COME_BACK_WITHIN_MS {
+        return held.since_ns;
+    }
     let late_ns = held.since_ns + held.hold_ms * 1_000_000 + chance::pause_ns(rng, LATE_MS);
     clock::sleep_until(late_ns).await;
     client.confirm(&mut held, late_ns).await.returned_ns

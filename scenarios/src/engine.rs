@@ -131,6 +131,14 @@ pub enum LoadError {
     /// The history cannot be written.
     #[error("failed to write the history: {0}")]
     History(io::Error),
+    /// The history lacks operations that were made: a verdict about it would be worth nothing.
+    #[error("the history has {written} operations, and {recorded} were made")]
+    Lost {
+        /// Operations in the file.
+        written: u64,
+        /// Operations that clients handed in.
+        recorded: u64,
+    },
     /// A thread cannot be made.
     #[error("failed to start the pacer: {0}")]
     Pacer(io::Error),
@@ -192,8 +200,12 @@ pub async fn run(
     reporter.abort();
     let written = writer.finish().await.map_err(LoadError::History)?;
     attacked?;
+    let recorded = recorded(&cast);
+    if order.history.is_some() && written != recorded {
+        return Err(LoadError::Lost { written, recorded });
+    }
     let opening_ns = cast.gate.opening_ns().ok_or(LoadError::Hatching(clients))?;
-    Ok(totals(&cast, opening_ns, if order.history.is_some() { written } else { recorded(&cast) }))
+    Ok(totals(&cast, opening_ns, recorded))
 }
 
 fn site(order: &LoadOrder) -> Site {

@@ -76,7 +76,8 @@ async fn hold(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, end_ns:
         return held.since_ns;
     }
     let decided_ns = if chance::percent(rng, COME_LATE_PERCENT) {
-        held.since_ns + held.hold_ms * 1_000_000 + chance::pause_ns(rng, LATE_MS)
+        let over_ns = held.since_ns.saturating_add(held.hold_ms.saturating_mul(1_000_000));
+        over_ns.saturating_add(chance::pause_ns(rng, LATE_MS))
     } else {
         held.since_ns + chance::pause_ns(rng, DECIDE_MS)
     };

@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -53,6 +53,7 @@ struct Shared {
     writer: mpsc::Sender<Message>,
     outputs: Outputs,
     opening_ns: OnceLock<u64>,
+    stopping: AtomicBool,
     by_outcome: [AtomicU64; Outcome::ALL.len()],
     figures: Mutex<Figures>,
 }
@@ -119,6 +120,15 @@ impl Shared {
             self.hand_over(&mut *tray.lock().await).await;
         }
     }
+
+    /// Collects again and again, until it is told to stop; it is never cut off with a tray in its hands.
+    async fn collect_regularly(&self) {
+        let mut ticks = tokio::time::interval(COLLECT_EVERY);
+        while !self.stopping.load(Ordering::SeqCst) {
+            ticks.tick().await;
+            self.collect().await;
+        }
+    }
 }
 
 /// The writing end.
@@ -144,6 +154,7 @@ impl Writer {
             writer,
             outputs,
             opening_ns: OnceLock::new(),
+            stopping: AtomicBool::new(false),
             by_outcome: Default::default(),
             figures: Mutex::default(),
         });
@@ -153,13 +164,7 @@ impl Writer {
         })?;
         let collector = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move {
-                let mut ticks = tokio::time::interval(COLLECT_EVERY);
-                loop {
-                    ticks.tick().await;
-                    shared.collect().await;
-                }
-            }
+            async move { shared.collect_regularly().await }
         });
         let recorder = Recorder { shared: Arc::clone(&shared) };
         Ok((Self { shared, thread, collector }, recorder))
@@ -170,9 +175,8 @@ impl Writer {
     /// # Errors
     /// A file could not be written; what was written before is whole.
     pub async fn finish(self) -> io::Result<u64> {
-        // Not in the midst of a tray: between two of them it can end.
-        self.collector.abort();
-        let _ = self.collector.await;
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.collector.await.map_err(io::Error::other)?;
         self.shared.collect().await;
         let _ = self.shared.writer.send(Message::End).await;
         tokio::task::spawn_blocking(|| self.thread.join())

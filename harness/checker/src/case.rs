@@ -23,8 +23,21 @@ pub struct Case {
     pub prober: Option<u64>,
     /// What the run must have reached to be worth judging.
     pub expectations: Vec<Expectation>,
+    /// Who wrote the history.
+    pub origin: Origin,
     /// What the load engine says of the load, if it ended in order.
     pub load: Option<LoadTotals>,
+}
+
+/// Who wrote a history: what may be concluded from a part of it depends on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Somebody else, in any order.
+    #[default]
+    Foreign,
+    /// Our recorder: each client's operations in their order, and nobody but its client changes a booking. So what is left of a history that breaks off
+    /// has a beginning of what each client did.
+    Recorder,
 }
 
 /// Numbers beyond this are no seats: sums of them must not leave an `i64`.

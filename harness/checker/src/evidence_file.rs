@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Seen, Verdict, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Verdict, Witness};
 
 use crate::{Case, tenure};
 
@@ -20,8 +20,6 @@ pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
         Invariant::I8 | Invariant::I9 => Some(around(case, witness)),
         Invariant::I5 | Invariant::I7 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
         Invariant::I13 if case.audit.is_some() => None,
-        Invariant::I13 if witness.instant_ns.is_some() => Some(until(witness)),
-        // Versions that contradict each other: the answers, and the bookings that they are about.
         Invariant::I13 => Some(with_bookings(case, witness)),
         Invariant::I2
         | Invariant::I3
@@ -57,6 +55,7 @@ fn of_bookings(case: &Case, named: &BTreeSet<&str>) -> Vec<Operation> {
     case.history.operations.iter().filter(about).cloned().collect()
 }
 
+/// Answers, and everything that was told of the bookings that they are about: what was told later makes nothing possible that was not.
 fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let (named, shown) = (named(witness), shown(witness));
     let keeps = |operation: &&Operation| {
@@ -84,18 +83,6 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
         *operation == observed || unknown || names(operation).iter().any(|name| named.contains(name))
     };
     case.history.operations.iter().filter(keeps).cloned().collect()
-}
-
-/// Operations of a story that was cut at the witness's instant: what had not returned by then may or may not have happened.
-fn until(witness: &Witness) -> Vec<Operation> {
-    let until_ns = witness.instant_ns.unwrap_or(u64::MAX);
-    let cut = |mut operation: Operation| {
-        if operation.returned_ns > until_ns {
-            (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
-        }
-        operation
-    };
-    shown(witness).into_iter().map(cut).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub mod evidence_file;
 #[cfg(test)]
 mod fixture;
 
-pub use case::Case;
+pub use case::{Case, Origin};
 pub use history::{History, HistoryError};
 
 use slotproof_vocabulary::VerdictReport;

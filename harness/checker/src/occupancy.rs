@@ -24,7 +24,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    fn of(intervals: impl Iterator<Item = (Interval, i64)>) -> Self {
+    pub(crate) fn of(intervals: impl Iterator<Item = (Interval, i64)>) -> Self {
         let mut changes: Vec<(u64, i64)> = Vec::new();
         for (interval, seats) in intervals {
             changes.push((interval.from_ns, seats));

@@ -50,6 +50,11 @@ pub enum Found {
 
 /// Searches one slot's story.
 pub fn search(story: &Story, capacity: i64, budget: Budget) -> Found {
+    search_counted(story, capacity, budget).0
+}
+
+/// The same, with the number of steps that were looked at.
+pub fn search_counted(story: &Story, capacity: i64, budget: Budget) -> (Found, u64) {
     Search::new(story, capacity, budget).run()
 }
 
@@ -104,11 +109,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(mut self) -> Found {
+    fn run(mut self) -> (Found, u64) {
+        let found = self.find();
+        (found, self.steps)
+    }
+
+    fn find(&mut self) -> Found {
         let mut done = Vec::new();
         let mut choices: Vec<Choice> = Vec::new();
         loop {
             self.put_what_changes_nothing(&mut done);
+            if self.steps >= self.budget.steps {
+                return Found::Undecided { steps: self.steps };
+            }
             if self.due.is_empty() {
                 return Found::Explained;
             }
@@ -140,7 +153,7 @@ impl<'a> Search<'a> {
     }
 
     fn put_what_changes_nothing(&mut self, done: &mut Vec<(usize, Change<u32>)>) {
-        loop {
+        while self.steps < self.budget.steps {
             let horizon_ns = self.horizon_ns();
             let mut looked = 0;
             let idle =

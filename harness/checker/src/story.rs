@@ -30,8 +30,8 @@ pub struct Story {
     pub told: Vec<Told>,
     /// Why the story cannot be told in steps, if it cannot.
     pub untellable: Option<String>,
-    /// Some booking was confirmed or cancelled by more than one call, or by one that nobody answered: which of them did it is not known.
-    pub contested: bool,
+    /// Bookings that were confirmed, or cancelled, by more than one call, answered or not: an acknowledgement may repeat an older one.
+    pub contested: HashSet<u32>,
 }
 
 /// Numbers of bookings, by their ids, and by the keys of requests that nobody answered.
@@ -111,7 +111,7 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
             names.made(key, id);
         }
     }
-    let mut story = Story { contested: contested(operations), ..Story::default() };
+    let mut story = Story { contested: contested(operations, &names), ..Story::default() };
     for (index, operation) in operations {
         match step(operation, &mut names) {
             Ok(Some(step)) => story.told.push(told(operation, *index, step)),
@@ -125,16 +125,16 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
     story
 }
 
-fn contested(operations: &[(usize, &Operation)]) -> bool {
-    let mut changed = HashSet::new();
-    operations.iter().any(|(_, operation)| match &operation.action {
-        Action::Confirm { booking } | Action::Cancel { booking } => match operation.outcome {
-            Outcome::Ok => !changed.insert((operation.action.name(), booking)),
-            Outcome::Unknown => true,
-            Outcome::SoldOut | Outcome::Rejected | Outcome::Throttled => false,
-        },
-        Action::Reserve { .. } | Action::Read => false,
-    })
+fn contested(operations: &[(usize, &Operation)], names: &Names<'_>) -> HashSet<u32> {
+    let mut sent = HashSet::new();
+    let changes = operations.iter().filter_map(|(_, operation)| match &operation.action {
+        Action::Confirm { booking } | Action::Cancel { booking } => {
+            Some((operation.action.name(), booking.as_str()))
+        }
+        Action::Reserve { .. } | Action::Read => None,
+    });
+    let again = changes.filter(|change| !sent.insert(*change));
+    again.filter_map(|(_, booking)| names.by_id.get(booking).copied()).collect()
 }
 
 fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {
@@ -176,14 +176,31 @@ fn step<'a>(operation: &'a Operation, names: &mut Names<'a>) -> Result<Option<St
     })
 }
 
-/// Holds that may have run out: of bookings whose confirm or cancel nobody acknowledged, for those that were confirmed or
-/// cancelled had not run out before.
+/// Bookings that may have given their seats back without being asked: holds that were not confirmed, from when they can have run out at the
+/// earliest, and whatever was made by calls that nobody answered, of which nobody knows how long it is held. (Those that a cancel ended may have run
+/// out before it: a service may well say `ok` to a cancel of what is over.)
 fn expiries(operations: &[(usize, &Operation)], names: &Names<'_>) -> Vec<Told> {
+    // A call that nobody answered may have made the booking that a later one by the same key was told of.
+    let mut first_sent: HashMap<&str, u64> = HashMap::new();
+    let mut answered: HashSet<&str> = HashSet::new();
+    for (_, operation) in operations {
+        if let Action::Reserve { key, .. } = &operation.action {
+            let sent_ns = first_sent.entry(key).or_insert(operation.sent_ns);
+            *sent_ns = operation.sent_ns.min(*sent_ns);
+            if operation.outcome == Outcome::Ok {
+                answered.insert(key);
+            }
+        }
+    }
     let mut holds: BTreeMap<u32, Told> = BTreeMap::new();
     for (index, operation) in operations {
-        let (Some(id), Some(hold_ms)) = (&operation.seen.booking, operation.seen.hold_ms) else { continue };
-        let booking = names.by_id[id.as_str()];
-        let over_ns = operation.sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000));
+        let Action::Reserve { key, .. } = &operation.action else { continue };
+        let (booking, hold_ms) = match (operation.outcome, &operation.seen.booking, operation.seen.hold_ms) {
+            (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[id.as_str()], hold_ms),
+            (Outcome::Unknown, _, _) if !answered.contains(key.as_str()) => (names.by_key[key.as_str()], 0),
+            _ => continue,
+        };
+        let over_ns = first_sent[key.as_str()].saturating_add(hold_ms.saturating_mul(1_000_000));
         let expiry = Told {
             step: Step::Give { booking },
             sent_ns: over_ns,
@@ -196,8 +213,7 @@ fn expiries(operations: &[(usize, &Operation)], names: &Names<'_>) -> Vec<Told> 
         hold.sent_ns = hold.sent_ns.min(over_ns);
     }
     for (_, operation) in operations {
-        if let (Action::Confirm { booking } | Action::Cancel { booking }, Outcome::Ok) =
-            (&operation.action, operation.outcome)
+        if let (Action::Confirm { booking }, Outcome::Ok) = (&operation.action, operation.outcome)
             && let Some(booking) = names.by_id.get(booking.as_str())
         {
             holds.remove(booking);

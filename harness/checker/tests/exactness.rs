@@ -181,12 +181,10 @@ struct Timed {
 
 fn events(history: &History) -> Vec<Timed> {
     let mut events = Vec::new();
-    let answered = |booking: &str| {
+    let confirmed = |booking: &str| {
         history.operations.iter().any(|operation| match &operation.action {
-            Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
-                of == booking && operation.outcome == Outcome::Ok
-            }
-            Action::Reserve { .. } | Action::Read => false,
+            Action::Confirm { booking: of } => of == booking && operation.outcome == Outcome::Ok,
+            Action::Cancel { .. } | Action::Reserve { .. } | Action::Read => false,
         })
     };
     let told = |booking: &str| {
@@ -200,11 +198,20 @@ fn events(history: &History) -> Vec<Timed> {
             (Action::Reserve { seats, key }, _) => {
                 let booking = operation.seen.booking.clone().unwrap_or_else(|| format!("of {key}"));
                 if let Some(hold_ms) = operation.seen.hold_ms
-                    && !answered(&booking)
+                    && !confirmed(&booking)
                 {
                     events.push(Timed {
                         event: Event::Give(booking.clone()),
                         sent_ns: operation.sent_ns + hold_ms * 1_000_000,
+                        returned_ns: u64::MAX,
+                        sure: false,
+                    });
+                }
+                if !sure {
+                    // Nobody knows how long it is held.
+                    events.push(Timed {
+                        event: Event::Give(booking.clone()),
+                        sent_ns: operation.sent_ns,
                         returned_ns: u64::MAX,
                         sure: false,
                     });

@@ -3,7 +3,7 @@
 //! [`PlanWords`] is how people write one: flags of `slotproof run`, keys of a plan file, keys of `plan.json`, all by the same
 //! words. [`Plan`] is what they mean, with nothing left open and nothing contradictory.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -333,8 +333,9 @@ impl Plan {
     }
 }
 
+/// The stages of a plan are each of a day at most, and not so many that their sum has no end.
 fn length(stages: &[Stage]) -> Span {
-    Span(stages.iter().map(|stage| stage.lasts.0).sum())
+    Span(stages.iter().fold(Duration::ZERO, |sum, stage| sum.saturating_add(stage.lasts.0)))
 }
 
 impl TryFrom<PlanWords> for Plan {
@@ -354,7 +355,12 @@ impl TryFrom<PlanWords> for Plan {
             refuse_where("rate", words.rate.is_some(), reason)?;
             refuse_where("stages", !words.stages.is_empty(), reason)?;
         }
-        refuse_where("resend", words.resend.is_some() && words.attempts == Some(1), "nothing is sent again")?;
+        let attempts = words.attempts.unwrap_or(defaults.attempts);
+        let once = "nothing is sent again: give --attempts too";
+        refuse_where("resend", words.resend.is_some() && attempts == 1, once)?;
+        let resend = words.resend.unwrap_or(RESEND);
+        let never = format!("nothing is sent again after {resend} when nobody waits longer than the timeout");
+        refuse_where("resend", attempts > 1 && resend >= words.timeout.unwrap_or(TIMEOUT), &never)?;
         let plan = Self {
             scenario,
             strategy: words.strategy,
@@ -442,7 +448,10 @@ fn workload(words: &PlanWords) -> Result<Workload, PlanError> {
         }
     };
     spans("duration", length(&stages), Span::of_ms(100), Plan::SPAN_MAX)?;
-    let arrivals: f64 = stages.iter().map(Stage::arrivals).sum();
+    let warm_up = stages
+        .first()
+        .map(|first| Stage { lasts: words.warm_up.unwrap_or_default(), ramp: Ramp::flat(first.ramp.from) });
+    let arrivals: f64 = stages.iter().chain(&warm_up).map(Stage::arrivals).sum();
     if !(1.0..=Plan::ARRIVALS_MAX).contains(&arrivals) {
         let reason = format!("{arrivals} arrivals are asked for; it must be 1 to {}", Plan::ARRIVALS_MAX);
         return Err(PlanError::new(if words.rate.is_some() { "rate" } else { "stages" }, reason));
@@ -632,6 +641,11 @@ mod tests {
             "duration"
         );
         assert_eq!(refused(json!({"scenario": "steady", "zipf": 1.0})), "zipf");
+        assert_eq!(refused(json!({"scenario": "steady", "resend": "50ms"})), "resend");
+        assert_eq!(refused(json!({"scenario": "retry_storm", "timeout": "100ms"})), "resend");
+        assert_eq!(open(json!({"rate": "1000000/s", "duration": "100ms", "warm_up": "24h"})), "rate");
+        let endless = vec!["18446744073709551615ms@1/s"; 1_100];
+        assert_eq!(refused(json!({"scenario": "steady", "stages": endless})), "duration");
         for field in ["rate", "think", "mix"] {
             let value = match field {
                 "rate" => "800/s",

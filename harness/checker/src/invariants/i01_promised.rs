@@ -151,11 +151,13 @@ mod tests {
             operation.client = client;
             operation
         };
-        let cut = |operations| {
+        let cut_by = |origin, operations| {
             let mut case = case(1, operations);
             case.history = case.history.cut("the load was killed");
+            case.origin = origin;
             only(&case, Invariant::I1)
         };
+        let cut = |operations| cut_by(crate::Origin::Recorder, operations);
         let held = || vec![by(1, reserve("a", 1, 0, 10)), by(2, reserve("b", 1, 12, 20))];
         let finding = cut(held());
         assert_eq!(
@@ -165,6 +167,8 @@ mod tests {
             finding.summary
         );
         let heard_of_later = [1, 2].map(|client| by(client, crate::fixture::read(0, 30, 40)));
+        let foreign = cut_by(crate::Origin::Foreign, [held(), heard_of_later.to_vec()].concat());
+        assert_eq!(foreign.verdict, Verdict::Unknown, "lines in any order: an earlier cancel may be missing");
         let finding = cut([held(), heard_of_later.to_vec()].concat());
         assert_eq!(finding.verdict, Verdict::Violated, "both were heard of at 40, and had cancelled nothing");
         assert!(finding.summary.contains("breaks off"), "{}", finding.summary);

@@ -7,13 +7,16 @@
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, i10_session::repeated_keys, witness};
-use crate::{extrema::Maxima, occupancy::Steps};
+use crate::{extrema::Maxima, occupancy::Steps, tenure::Interval};
+
+use std::collections::BTreeMap;
 
 /// Bounds of one slot, ready to be asked for a window.
 struct Bounds<'a> {
     most: &'a Steps,
     most_maxima: Maxima,
-    least: &'a Steps,
+    /// See [`least_between`].
+    least: Steps,
     /// Maxima of the negated least: its minima.
     least_minima: Maxima,
 }
@@ -22,6 +25,13 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I9);
     let mut slots = std::collections::BTreeMap::new();
     let repeated = repeated_keys(evidence);
+    let mut surely: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
+    for tenure in &evidence.tenures {
+        surely
+            .entry(tenure.slot)
+            .or_default()
+            .extend(tenure.surely().map(|interval| (interval, tenure.seats)));
+    }
     for (index, operation) in evidence.case.history.indexed() {
         let Some(available) = operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)
         else {
@@ -37,11 +47,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let (fewest, most) = match evidence.occupancies.get(slot) {
             None => (0, 0),
             Some(occupancy) => {
-                let bounds = slots.entry(slot).or_insert_with(|| Bounds {
-                    most: &occupancy.most,
-                    most_maxima: Maxima::of(occupancy.most.seats.clone()),
-                    least: &occupancy.least,
-                    least_minima: Maxima::of(occupancy.least.seats.iter().map(|seats| -seats).collect()),
+                let bounds = slots.entry(slot).or_insert_with(|| {
+                    let least = surely.remove(slot).map(least_between).unwrap_or_default();
+                    Bounds {
+                        most: &occupancy.most,
+                        most_maxima: Maxima::of(occupancy.most.seats.clone()),
+                        least_minima: Maxima::of(least.seats.iter().map(|seats| -seats).collect()),
+                        least,
+                    }
                 });
                 bounds.within(operation.sent_ns, operation.returned_ns)
             }
@@ -66,15 +79,24 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
+/// The least that was taken, where what returns and what is sent at one instant may have happened in either order: a booking counts only
+/// from the instant after its return. (For I1 that would be too little: there the two are counted together.)
+fn least_between(surely: Vec<(Interval, i64)>) -> Steps {
+    let later = |(interval, seats): (Interval, i64)| {
+        let from_ns = interval.from_ns.saturating_add(1);
+        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, seats))
+    };
+    Steps::of(surely.into_iter().filter_map(later))
+}
+
 impl Bounds<'_> {
     /// The least and the most seats that can have been taken at some instant of [from, to].
     fn within(&self, from_ns: u64, to_ns: u64) -> (i64, i64) {
         let most = self.most.within(from_ns, to_ns);
         let most = self.most_maxima.max(most.start, most.end).unwrap_or(0);
-        // A reserve that returned at the very instant at which the read was sent may have come after it.
-        let steps = self.least.within(from_ns.saturating_sub(1), to_ns);
+        let steps = self.least.within(from_ns, to_ns);
         // Before the first step nothing is surely taken.
-        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns <= *first);
+        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns < *first);
         let least =
             if before_first { 0 } else { -self.least_minima.max(steps.start, steps.end).unwrap_or(0) };
         (least, most)
@@ -109,6 +131,8 @@ mod tests {
             Verdict::Upheld,
             "at one instant"
         );
+        let changed_hands = vec![held(), cancel("a", 30, 40), reserve("b", 1, 20, 30), read(3, 25, 35)];
+        assert_eq!(verdict(3, changed_hands), Verdict::Upheld, "between the two, at one instant");
         assert_eq!(verdict(3, vec![unknown(held()), read(2, 90, 99)]), Verdict::Upheld);
     }
 

@@ -205,7 +205,7 @@ fn wrote(operation: &Operation, record: &AuditRecord, repeated: &BTreeSet<(&str,
 }
 
 /// Bookings for which more than one confirm, or more than one cancel, was sent.
-fn repeated_changes(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
+pub(super) fn repeated_changes(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
     let mut sent: BTreeSet<(&str, &str)> = BTreeSet::new();
     let changes = operations.iter().filter_map(|operation| match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => {

@@ -3,15 +3,19 @@
 //! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run must have reached depends on
 //! its scenario; what it did not reach makes it unknown, never upheld and never violated.
 
-use slotproof_vocabulary::{Action, BookingStatus, Expectation, Finding, Invariant, Outcome, Verdict};
+use std::collections::BTreeMap;
+
+use slotproof_vocabulary::{
+    Action, BookingStatus, Expectation, Finding, Invariant, Operation, Outcome, Verdict,
+};
 
 use super::Evidence;
-use crate::occupancy::Occupancy;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let expected = &evidence.case.expectations;
+    let in_danger = in_danger(evidence);
     let missing: Vec<String> =
-        expected.iter().filter_map(|expectation| missing(evidence, *expectation)).collect();
+        expected.iter().filter_map(|expectation| missing(evidence, &in_danger, *expectation)).collect();
     let off_schedule = expected.iter().find_map(|expectation| off_schedule(evidence, *expectation));
     let (verdict, summary) = if let Some(reason) = off_schedule {
         // Before all else: what such a load did not reach says nothing.
@@ -28,12 +32,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// What is missing of an expectation.
-fn missing(evidence: &Evidence<'_>, expectation: Expectation) -> Option<String> {
+fn missing(evidence: &Evidence<'_>, in_danger: &[Happened<'_>], expectation: Expectation) -> Option<String> {
+    let prober = evidence.case.prober;
     let operations = &evidence.case.history.operations;
     let (reached, missing) = match expectation {
-        Expectation::SoldOut => (first_sold_out(evidence).is_some(), "nobody was told sold_out"),
-        Expectation::Full => (full(evidence), "no slot had all its seats taken"),
-        Expectation::Resale => (resale(evidence), "no seat was sold again after a cancel"),
+        Expectation::SoldOut => (
+            operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
+            "nobody was told sold_out",
+        ),
+        Expectation::Full => (!in_danger.is_empty(), "no slot that refused somebody had all its seats taken"),
+        Expectation::Resale => {
+            (in_danger.iter().any(Happened::resold), "no seat was sold again after a cancel")
+        }
         Expectation::Reclaim => (reclaim(evidence), "no seat was sold again after its hold had run out"),
         Expectation::Resend => {
             (operations.iter().any(|operation| operation.attempts > 1), "nothing was sent twice")
@@ -76,41 +86,53 @@ fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<Str
     })
 }
 
-fn first_sold_out(evidence: &Evidence<'_>) -> Option<u64> {
-    let told =
-        evidence.case.history.operations.iter().filter(|operation| operation.outcome == Outcome::SoldOut);
-    told.map(|operation| operation.returned_ns).min()
+/// What clients did in one slot, without the prober: it comes when all is over.
+struct Happened<'a> {
+    slot: &'a str,
+    operations: Vec<&'a Operation>,
 }
 
-/// By the log where there is one, else by what clients were told.
-fn full(evidence: &Evidence<'_>) -> bool {
-    let logged = evidence.case.audit.iter().flatten().any(|record| record.available == 0);
-    let reached = |(slot, occupancy): (&&str, &Occupancy)| {
-        let capacity = evidence.case.capacity_of(slot);
-        occupancy.least.seats.iter().any(|seats| *seats >= capacity)
-    };
-    let promised = evidence.occupancies.iter().any(reached);
-    logged || promised
+impl Happened<'_> {
+    fn first_sold_out_ns(&self) -> Option<u64> {
+        let told = self.operations.iter().filter(|operation| operation.outcome == Outcome::SoldOut);
+        told.map(|operation| operation.returned_ns).min()
+    }
+
+    /// By the log where there is one, else by what clients were told.
+    fn full(&self, evidence: &Evidence<'_>) -> bool {
+        let capacity = evidence.case.capacity_of(self.slot);
+        let occupancy = evidence.occupancies.get(self.slot);
+        let log = evidence.case.audit.iter().flatten();
+        log.into_iter().any(|record| record.slot == self.slot && record.available == 0)
+            || occupancy.is_some_and(|occupancy| occupancy.least.seats.iter().any(|seats| *seats >= capacity))
+    }
+
+    /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned, and got its seats.
+    fn resold(&self) -> bool {
+        let ok = |operation: &&&Operation| operation.outcome == Outcome::Ok;
+        let cancels =
+            self.operations.iter().filter(ok).filter(|it| matches!(it.action, Action::Cancel { .. }));
+        let (Some(sold_out_ns), Some(cancel_ns)) =
+            (self.first_sold_out_ns(), cancels.map(|cancel| cancel.returned_ns).min())
+        else {
+            return false;
+        };
+        let mut reserves =
+            self.operations.iter().filter(ok).filter(|it| matches!(it.action, Action::Reserve { .. }));
+        reserves.any(|reserve| reserve.sent_ns > sold_out_ns.max(cancel_ns))
+    }
 }
 
-/// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned, and got its seats.
-fn resale(evidence: &Evidence<'_>) -> bool {
-    let operations = &evidence.case.history.operations;
-    let cancels = operations.iter().filter(|operation| {
-        matches!(operation.action, Action::Cancel { .. }) && operation.outcome == Outcome::Ok
-    });
-    let (Some(sold_out_ns), Some(cancel_ns)) =
-        (first_sold_out(evidence), cancels.map(|cancel| cancel.returned_ns).min())
-    else {
-        return false;
-    };
-    let prober = evidence.case.prober;
-    operations.iter().any(|operation| {
-        matches!(operation.action, Action::Reserve { .. })
-            && operation.outcome == Outcome::Ok
-            && operation.sent_ns > sold_out_ns.max(cancel_ns)
-            && Some(operation.client) != prober
-    })
+/// The slots in which somebody was refused, and which were full: a refusal of five seats where there is one says nothing of danger.
+fn in_danger<'a>(evidence: &'a Evidence<'_>) -> Vec<Happened<'a>> {
+    let mut slots: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for operation in &evidence.case.history.operations {
+        if Some(operation.client) != evidence.case.prober {
+            slots.entry(operation.slot.as_str()).or_default().push(operation);
+        }
+    }
+    let happened = slots.into_iter().map(|(slot, operations)| Happened { slot, operations });
+    happened.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(evidence)).collect()
 }
 
 /// By the log: a booking expired, and later another one was made in the same slot. Without a log nobody sees a hold run out.
@@ -151,7 +173,11 @@ mod tests {
     fn what_was_not_reached_is_named_and_makes_the_run_unknown() {
         let never_full = judged(vec![sold_out(1, 20, 30)]);
         assert_eq!(never_full.verdict, Verdict::Unknown);
-        assert!(never_full.summary.contains("no slot had all its seats taken"), "{}", never_full.summary);
+        assert!(
+            never_full.summary.contains("no slot that refused somebody had all its seats taken"),
+            "{}",
+            never_full.summary
+        );
         let never_sold_out = judged(vec![reserve("a", 1, 0, 10)]);
         assert!(never_sold_out.summary.contains("nobody was told sold_out"), "{}", never_sold_out.summary);
         let never_resold = judged(vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50)]);

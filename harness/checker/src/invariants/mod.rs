@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{
-    Case,
+    Case, Origin,
     occupancy::{self, Occupancy},
     resolution,
     tenure::{self, Tenure},
@@ -65,8 +65,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         i15_worth::check(&evidence),
     ];
     let cut_off = case.history.cut_off.as_deref();
-    let findings =
-        findings.into_iter().flatten().map(|finding| without_the_missing(finding, cut_off)).collect();
+    let findings = findings.into_iter().flatten();
+    let findings = findings.map(|finding| without_the_missing(finding, cut_off, case.origin)).collect();
     match resolution::resolved(case) {
         Some(history) => {
             let (capacity, capacities) = (case.capacity, case.capacities.clone());
@@ -92,13 +92,14 @@ fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding
 }
 
 /// A history that breaks off may lack just the cancel that excuses, or the reserve that explains: what rests on it is unknown.
-fn without_the_missing(finding: Finding, cut_off: Option<&str>) -> Finding {
+fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) -> Finding {
     let Some(reason) = cut_off else { return finding };
     let stands = match finding.invariant {
         // What the service itself logged and stored needs no history to convict it.
         Invariant::I2 | Invariant::I6 | Invariant::I13 | Invariant::I14 => return finding,
         // Nothing that is missing can undo these: `tenure.rs` counts no seat beyond what was heard of its client.
-        Invariant::I1 | Invariant::I10 | Invariant::I12 => finding.verdict == Verdict::Violated,
+        Invariant::I1 | Invariant::I10 => finding.verdict == Verdict::Violated && origin == Origin::Recorder,
+        Invariant::I12 => finding.verdict == Verdict::Violated,
         Invariant::I3
         | Invariant::I4
         | Invariant::I5
