@@ -23,7 +23,7 @@ struct Bounds<'a> {
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I9);
-    let mut slots = std::collections::BTreeMap::new();
+    let mut slots = BTreeMap::new();
     let repeated = repeated_keys(evidence);
     let mut surely: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
     for tenure in &evidence.tenures {
