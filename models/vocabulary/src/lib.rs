@@ -10,6 +10,7 @@ pub mod wire;
 pub mod load;
 pub mod mix;
 pub mod plan;
+pub mod plan_words;
 pub mod scenario;
 pub mod span;
 
@@ -22,7 +23,8 @@ pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Mix, Visit};
 pub use operation::{Action, Operation, Outcome, Seen};
-pub use plan::{Expectation, Plan, PlanError, PlanWords, Workload};
+pub use plan::{Expectation, Plan, PlanError, Workload};
+pub use plan_words::PlanWords;
 pub use scenario::ScenarioKind;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
