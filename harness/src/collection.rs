@@ -259,7 +259,7 @@ async fn probe(
     let (writer, recorder) = Writer::create(outputs)?;
     let site = Arc::new(Site {
         targets: place.targets.to_vec(),
-        slots: place.slots.iter().take(PROBES_MAX).cloned().collect(),
+        slots: place.slots.iter().take(PROBES_MAX).map(|slot| slot.as_str().into()).collect(),
         run: format!("probe-{}", Uuid::new_v4().simple()),
         patience: Patience { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
         board: Board::new(place.slots.len(), plan.capacity),

@@ -74,7 +74,7 @@ pub(crate) fn case_of_history(
     let unknown = history
         .operations
         .iter()
-        .position(|operation| capacity.is_none() && !capacities.contains_key(&operation.slot));
+        .position(|operation| capacity.is_none() && !capacities.contains_key(&*operation.slot));
     if let Some(index) = unknown {
         return Err(UsageError(format!(
             "line {} of {} is about slot {}, and nobody said how many seats it has: give --capacity",
@@ -85,7 +85,7 @@ pub(crate) fn case_of_history(
         .into());
     }
     let unused =
-        capacities.keys().find(|slot| !history.operations.iter().any(|operation| operation.slot == **slot));
+        capacities.keys().find(|slot| !history.operations.iter().any(|operation| *operation.slot == **slot));
     if let Some(slot) = unused {
         return Err(UsageError(format!(
             "--capacity {slot}=...: no line of {} is about a slot of that name",

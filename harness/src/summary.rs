@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
-use slotproof_checker::{Case, occupancy};
+use slotproof_checker::{Case, slots};
 use slotproof_reports::{
     RunReport,
     run_report::{Latency, Percentiles, Resource, SeatsSeries, Second, Totals},
@@ -162,7 +162,7 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
 
 /// Seats left of the busiest slots, from the seats that were surely promised.
 fn seats(case: &Case, begun_ns: u64) -> Vec<SeatsSeries> {
-    let occupancies = occupancy::occupancies(&case.history);
+    let occupancies = slots::occupancies(&case.history);
     let mut slots: Vec<_> = occupancies.into_iter().collect();
     slots.sort_by_key(|(slot, occupancy)| (std::cmp::Reverse(occupancy.least.seats.len()), *slot));
     slots

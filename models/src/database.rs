@@ -5,7 +5,10 @@
 //!
 //! The unique index of the keys needs no lock here. Whoever has inserted a key and not committed holds the slot's row
 //! too, so a second insert of that key waits for the row and meets the key as committed or not at all.
+//!
+//! What a slot may do at all is not said here: each change is held against the checker's own spec when it is committed.
 
+use slotproof_checker::spec::{self, Step};
 use slotproof_vocabulary::BookingStatus;
 
 /// Calls that one client may make with its key: the first one and one retry.
@@ -74,6 +77,8 @@ pub(crate) struct Database {
     /// The committed rows of `idempotency_keys`: for each client's key, the booking that it stands for.
     receipts: Vec<Option<CallId>>,
     bookings: Vec<[Option<Booking>; CALLS]>,
+    /// Whether each change up to now was a step of the spec.
+    pub lawful: bool,
 }
 
 impl Database {
@@ -88,7 +93,33 @@ impl Database {
             redis: Redis::default(),
             receipts: vec![None; clients],
             bookings: vec![[const { None }; CALLS]; clients],
+            lawful: true,
         }
+    }
+
+    /// The slot as the spec sees it, made from the rows; nothing if there is no such slot.
+    fn by_the_spec(&self) -> Option<spec::Slot<CallId>> {
+        let mut slot = spec::Slot::new(self.slot.capacity.into());
+        // Those that are over first: at one time or another each of them had its seat.
+        let (live, over): (Vec<_>, Vec<_>) = self.bookings().partition(|(_, row)| row.status.takes_seats());
+        for (booking, row) in over.into_iter().chain(live) {
+            slot.step(&Step::Take { booking, seats: 1 })?;
+            match row.status {
+                BookingStatus::Pending => {}
+                BookingStatus::Confirmed => {
+                    slot.step(&Step::Keep { booking })?;
+                }
+                BookingStatus::Cancelled | BookingStatus::Expired | BookingStatus::Failed => {
+                    slot.step(&Step::Give { booking })?;
+                }
+            }
+        }
+        Some(slot)
+    }
+
+    /// Holds a change that is about to be committed against the spec.
+    fn hold_against_the_spec(&mut self, step: &Step<CallId>) {
+        self.lawful &= self.by_the_spec().is_some_and(|slot| slot.allows(step) && slot.changes(step));
     }
 
     /// Takes the lock on the slot's row, or says that another transaction has it.
@@ -123,6 +154,7 @@ impl Database {
 
     /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this many seats left.
     pub fn commit(&mut self, call: CallId, available: i8) {
+        self.hold_against_the_spec(&Step::Take { booking: call, seats: 1 });
         self.receipts[usize::from(call.client)].get_or_insert(call);
         self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
             status: BookingStatus::Pending,
@@ -185,6 +217,11 @@ impl Database {
         if slot_is_locked {
             return Change::Waits;
         }
+        self.hold_against_the_spec(&match to {
+            BookingStatus::Confirmed => Step::Keep { booking },
+            _ => Step::Give { booking },
+        });
+        let row = self.booking_mut(booking).expect("it is there");
         row.record(to);
         self.slot.version += 1;
         if !to.takes_seats() {

@@ -12,6 +12,7 @@ use crate::{
 /// Every property that a strategy is judged by.
 pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
     vec![
+        Property::always("every change is a step of the spec", |_, world| changes_are_steps(world)),
         Property::always("never overbooked", |_, world| taken_at_most_capacity(world)),
         Property::always("never overbooked from what clients were told", |_, world| {
             promised_at_most_capacity(world)
@@ -27,6 +28,11 @@ pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
         Property::sometimes("hold expired", |_, world| hold_expired(world)),
         Property::sometimes("same key answered twice", |_, world| retry_was_told_the_receipt(world)),
     ]
+}
+
+/// Each change that was committed was possible by the checker's own spec, and changed what it says.
+fn changes_are_steps<S: Strategy>(world: &World<S>) -> bool {
+    world.database.lawful
 }
 
 /// I2: counted from the rows.

@@ -51,6 +51,7 @@ pub(crate) fn operations(witness: &Witness) -> Table {
 fn seats(operation: &Operation) -> String {
     match &operation.action {
         Action::Reserve { seats, .. } => seats.to_string(),
+        Action::Resize { capacity } => format!("to {capacity}"),
         Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => String::new(),
     }
 }
@@ -58,7 +59,7 @@ fn seats(operation: &Operation) -> String {
 /// The booking that an operation names or was given.
 pub(crate) fn booking(operation: &Operation) -> Option<&str> {
     match &operation.action {
-        Action::Reserve { .. } | Action::Read => operation.seen.booking.as_deref(),
+        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => operation.seen.booking.as_deref(),
         Action::Confirm { booking } | Action::Cancel { booking } => Some(booking),
     }
 }

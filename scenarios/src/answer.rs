@@ -105,7 +105,7 @@ impl Answer {
     fn success(status: u16, body: &[u8], expected: Expected) -> Self {
         let seen = match expected {
             Expected::Booking => serde_json::from_slice::<Booking>(body).map(|booking| Seen {
-                booking: Some(booking.id),
+                booking: Some(booking.id.into()),
                 version: booking.slot_version,
                 available: booking.available_seats,
                 hold_ms: booking.hold_ms,

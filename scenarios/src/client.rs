@@ -17,7 +17,7 @@ pub struct Site {
     /// Base URLs of the replicas; clients are spread over them by their number.
     pub targets: Vec<String>,
     /// The slots that can be booked.
-    pub slots: Vec<String>,
+    pub slots: Vec<Arc<str>>,
     /// Told apart from every other load on the same service: the first part of every idempotency key.
     pub run: String,
     /// How long clients wait, and how often they send.
@@ -113,7 +113,7 @@ impl Client {
     pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
         let key = self.next_key();
         let heard = self.reserving(slot, seats, &key).make(&self.site.patience).await;
-        self.note(self.process, slot, Action::Reserve { seats, key }, scheduled_ns, heard).await
+        self.note(self.process, slot, Action::Reserve { seats, key: key.into() }, scheduled_ns, heard).await
     }
 
     /// Asks for seats twice at once with one key, as an impatient click does. What the first of the two calls was told counts,
@@ -128,7 +128,7 @@ impl Client {
         // Two calls overlap, so they are of two processes.
         let (process, other) = (self.process, self.process + self.clients);
         self.process = other + self.clients;
-        let action = Action::Reserve { seats, key };
+        let action = Action::Reserve { seats, key: key.into() };
         let told = self.note(process, slot, action.clone(), scheduled_ns, first).await;
         let second = self.note(other, slot, action, scheduled_ns, second).await;
         let returned_ns = told.returned_ns.max(second.returned_ns);
@@ -155,7 +155,7 @@ impl Client {
     pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
         let request = self.http.post(format!("{}/v1/bookings/{}/confirm", self.target, held.booking));
         let call = Call { request, question: None, expected: Expected::Booking };
-        let action = Action::Confirm { booking: held.booking.clone() };
+        let action = Action::Confirm { booking: held.booking.as_str().into() };
         let heard = call.make(&self.site.patience).await;
         let told = self.note(self.process, held.slot, action, scheduled_ns, heard).await;
         if told.outcome == Outcome::Ok && !held.confirmed {
@@ -172,7 +172,7 @@ impl Client {
         }
         let request = self.http.delete(format!("{}/v1/bookings/{}", self.target, held.booking));
         let call = Call { request, question: None, expected: Expected::Booking };
-        let action = Action::Cancel { booking: held.booking.clone() };
+        let action = Action::Cancel { booking: held.booking.as_str().into() };
         let heard = call.make(&self.site.patience).await;
         self.note(self.process, held.slot, action, scheduled_ns, heard).await
     }
@@ -196,7 +196,7 @@ impl Client {
     ) -> Told {
         let reserved = match action {
             Action::Reserve { seats, .. } => Some(seats),
-            Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => None,
+            Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => None,
         };
         if answer.outcome == Outcome::SoldOut && reserved.is_none() {
             // Nobody asked for seats: whatever the service means, it is no claim about them.
@@ -206,7 +206,7 @@ impl Client {
         let held = |seats: u32| {
             answer.seen.booking.clone().map(|booking| Held {
                 slot,
-                booking,
+                booking: booking.into(),
                 seats,
                 since_ns: returned_ns,
                 hold_ms: answer.seen.hold_ms.unwrap_or_default(),
@@ -221,14 +221,14 @@ impl Client {
         let operation = Operation {
             client: self.number,
             process,
-            slot: self.site.slots[slot].clone(),
+            slot: Arc::clone(&self.site.slots[slot]),
             action,
             scheduled_ns,
             sent_ns,
             returned_ns,
             attempts,
             outcome,
-            reason: answer.reason,
+            reason: answer.reason.map(Into::into),
             seen: answer.seen,
         };
         self.recorder.record(operation).await;

@@ -212,7 +212,7 @@ fn site(order: &LoadOrder) -> Site {
     let plan = &order.plan;
     Site {
         targets: order.targets.clone(),
-        slots: order.slots.clone(),
+        slots: order.slots.iter().map(|slot| slot.as_str().into()).collect(),
         run: order.run.clone(),
         patience: Patience { timeout: plan.timeout.0, attempts: plan.attempts, resend: plan.resend.0 },
         board: Board::new(order.slots.len(), plan.capacity),

@@ -162,23 +162,15 @@ mod tests {
         Deserializer,
         interval_log::{IntervalLogIterator, LogEntry, Tag},
     };
-    use slotproof_vocabulary::{Action, Seen};
+    use slotproof_vocabulary::Action;
 
     use super::*;
 
     fn read(returned_ns: u64, outcome: Outcome) -> Operation {
         Operation {
-            client: 1,
-            process: 1,
-            slot: "s".to_owned(),
-            action: Action::Read,
             scheduled_ns: returned_ns - 3_000_000,
-            sent_ns: returned_ns - 1_000_000,
-            returned_ns,
-            attempts: 1,
             outcome,
-            reason: None,
-            seen: Seen::default(),
+            ..Operation::new(1, "s", Action::Read, returned_ns - 1_000_000, returned_ns)
         }
     }
 

@@ -236,7 +236,7 @@ fn write_all(
 /// What the newest answer about each slot said of its seats.
 #[derive(Debug, Default)]
 struct Newest {
-    slots: BTreeMap<String, (i64, i64)>,
+    slots: BTreeMap<Arc<str>, (i64, i64)>,
     sum: i64,
 }
 
@@ -271,21 +271,12 @@ mod tests {
 
     fn read(client: u64, n: u64) -> Operation {
         Operation {
-            client,
-            process: client,
-            slot: "s".to_owned(),
-            action: Action::Read,
-            scheduled_ns: n,
-            sent_ns: n,
-            returned_ns: n + 1,
-            attempts: 1,
-            outcome: Outcome::Ok,
-            reason: None,
             seen: Seen {
                 version: Some(i64::try_from(n).expect("small")),
                 available: Some(7),
                 ..Seen::default()
             },
+            ..Operation::new(client, "s", Action::Read, n, n + 1)
         }
     }
 

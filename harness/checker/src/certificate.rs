@@ -5,7 +5,7 @@
 //! one that was sent after it had returned. An order that passes is a linearization, whoever made it up: what was told and when
 //! was measured by the clients. Linear after the sort. Where it does not pass nothing is proved, and the next tier decides.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::{
     spec::{Change, Slot, Step},
@@ -68,14 +68,14 @@ pub fn check(story: &Story, capacity: i64) -> Certificate {
 }
 
 fn moves_seats(told: &Told) -> bool {
-    matches!(told.step, Step::Take { .. } | Step::Give { .. })
+    matches!(told.step, Step::Take { .. } | Step::Give { .. } | Step::Resize { .. })
 }
 
 /// Answers with a version. Of several that were told of one booking the decision lies between the first sending, answered or not, and the
 /// first return; the others may be receipts, as old as that.
 fn claims(story: &Story) -> Vec<Told> {
     let mut claims: Vec<Told> = Vec::new();
-    let mut made: HashMap<u32, usize> = HashMap::new();
+    let mut made: HashMap<u32, usize> = HashMap::default();
     for told in story.told.iter().filter(|told| told.sure && told.version.is_some()) {
         let Step::Take { booking, .. } = told.step else {
             claims.push(told.clone());
@@ -110,7 +110,7 @@ fn claims(story: &Story) -> Vec<Told> {
 fn out_of_time(claimed: &[Told], story: &Story) -> Option<usize> {
     let fresh = |told: &&Told| match told.step {
         Step::Keep { booking } | Step::Give { booking } => !story.contested.contains(&booking),
-        Step::Take { .. } | Step::Refuse { .. } | Step::Look { .. } => true,
+        Step::Take { .. } | Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => true,
     };
     let claimed: Vec<&Told> = claimed.iter().filter(fresh).collect();
     let mut latest_sent_ns = 0;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Verdict, Witness};
 
-use crate::{Case, tenure};
+use crate::{Case, slots};
 
 /// The operations that convict by the invariant of a finding, in the order of the history; `None` where no history does.
 pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
@@ -16,9 +16,10 @@ pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
         return None;
     }
     match finding.invariant {
-        Invariant::I1 => Some(of_bookings(case, &named(witness))),
+        Invariant::I1 => Some(of_bookings(case, witness)),
         Invariant::I8 | Invariant::I9 => Some(around(case, witness)),
-        Invariant::I5 | Invariant::I7 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
+        Invariant::I7 => Some(with_resizes(case, witness)),
+        Invariant::I5 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
         Invariant::I13 if case.audit.is_some() => None,
         Invariant::I13 => Some(with_bookings(case, witness)),
         Invariant::I2
@@ -43,23 +44,39 @@ fn named(witness: &Witness) -> BTreeSet<&str> {
 fn names(operation: &Operation) -> Vec<&str> {
     match &operation.action {
         Action::Reserve { key, .. } => {
-            [key.as_str()].into_iter().chain(operation.seen.booking.as_deref()).collect()
+            [&**key].into_iter().chain(operation.seen.booking.as_deref()).collect()
         }
         Action::Confirm { booking } | Action::Cancel { booking } => vec![booking],
-        Action::Read => Vec::new(),
+        Action::Read | Action::Resize { .. } => Vec::new(),
     }
 }
 
-fn of_bookings(case: &Case, named: &BTreeSet<&str>) -> Vec<Operation> {
-    let about = |operation: &&Operation| names(operation).iter().any(|name| named.contains(name));
+/// How many seats the slot had is part of whatever is said of it.
+fn resizes(operation: &Operation, witness: &Witness) -> bool {
+    matches!(operation.action, Action::Resize { .. }) && *operation.slot == *witness.slot
+}
+
+fn of_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
+    let named = named(witness);
+    let about = |operation: &&Operation| {
+        resizes(operation, witness) || names(operation).iter().any(|name| named.contains(name))
+    };
     case.history.operations.iter().filter(about).cloned().collect()
+}
+
+fn with_resizes(case: &Case, witness: &Witness) -> Vec<Operation> {
+    let shown = shown(witness);
+    let keeps = |operation: &&Operation| shown.contains(operation) || resizes(operation, witness);
+    case.history.operations.iter().filter(keeps).cloned().collect()
 }
 
 /// Answers, and everything that was told of the bookings that they are about: what was told later makes nothing possible that was not.
 fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let (named, shown) = (named(witness), shown(witness));
     let keeps = |operation: &&Operation| {
-        shown.contains(operation) || names(operation).iter().any(|name| named.contains(name))
+        shown.contains(operation)
+            || resizes(operation, witness)
+            || names(operation).iter().any(|name| named.contains(name))
     };
     case.history.operations.iter().filter(keeps).cloned().collect()
 }
@@ -67,9 +84,9 @@ fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
 /// An observation, and every booking of its slot that may have taken seats while it was made.
 fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     let observed = &witness.operations[0].operation;
-    let tenures = tenure::tenures(&case.history);
+    let slots = slots::of(case);
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    for tenure in tenures.iter().filter(|tenure| tenure.slot == observed.slot) {
+    for tenure in slots.iter().filter(|slot| *slot.name == *observed.slot).flat_map(|slot| &slot.tenures) {
         let possibly = tenure.possibly();
         if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
             named.insert(tenure.booking);
@@ -80,7 +97,10 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
             && operation.outcome == Outcome::Unknown
             && operation.slot == observed.slot
             && operation.sent_ns <= observed.returned_ns;
-        *operation == observed || unknown || names(operation).iter().any(|name| named.contains(name))
+        *operation == observed
+            || unknown
+            || resizes(operation, witness)
+            || names(operation).iter().any(|name| named.contains(name))
     };
     case.history.operations.iter().filter(keeps).cloned().collect()
 }

@@ -18,45 +18,40 @@ pub(crate) fn case(capacity: i64, operations: Vec<Operation>) -> Case {
 }
 
 fn operation(action: Action, sent_ns: u64, returned_ns: u64) -> Operation {
-    Operation {
-        client: 1,
-        process: 1,
-        slot: "s".to_owned(),
-        action,
-        scheduled_ns: sent_ns,
-        sent_ns,
-        returned_ns,
-        attempts: 1,
-        outcome: Outcome::Ok,
-        reason: None,
-        seen: Seen::default(),
-    }
+    Operation::new(1, "s", action, sent_ns, returned_ns)
 }
 
 pub(crate) fn reserve(booking: &str, seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {
     let mut reserve =
-        operation(Action::Reserve { seats, key: format!("key-{booking}") }, sent_ns, returned_ns);
-    reserve.seen.booking = Some(booking.to_owned());
+        operation(Action::Reserve { seats, key: format!("key-{booking}").into() }, sent_ns, returned_ns);
+    reserve.seen.booking = Some(booking.into());
     reserve
 }
 
 pub(crate) fn sold_out(seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {
     let key = format!("refused-{sent_ns}-{returned_ns}");
-    Operation { outcome: Outcome::SoldOut, ..operation(Action::Reserve { seats, key }, sent_ns, returned_ns) }
+    Operation {
+        outcome: Outcome::SoldOut,
+        ..operation(Action::Reserve { seats, key: key.into() }, sent_ns, returned_ns)
+    }
 }
 
 pub(crate) fn confirm(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
-    operation(Action::Confirm { booking: booking.to_owned() }, sent_ns, returned_ns)
+    operation(Action::Confirm { booking: booking.into() }, sent_ns, returned_ns)
 }
 
 pub(crate) fn cancel(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
-    operation(Action::Cancel { booking: booking.to_owned() }, sent_ns, returned_ns)
+    operation(Action::Cancel { booking: booking.into() }, sent_ns, returned_ns)
 }
 
 pub(crate) fn read(available: i64, sent_ns: u64, returned_ns: u64) -> Operation {
     let mut read = operation(Action::Read, sent_ns, returned_ns);
     read.seen.available = Some(available);
     read
+}
+
+pub(crate) fn resize(capacity: u32, sent_ns: u64, returned_ns: u64) -> Operation {
+    operation(Action::Resize { capacity }, sent_ns, returned_ns)
 }
 
 /// The same operation, and nobody knows whether it happened.

@@ -1,7 +1,8 @@
 //! Reading a history: one operation a line.
 
-use std::io::BufRead;
+use std::{io::BufRead, sync::Arc};
 
+use foldhash::HashSet;
 use slotproof_vocabulary::{Operation, verdict::WitnessOperation};
 
 /// The operations of a run, in the order of the file.
@@ -31,6 +32,7 @@ impl History {
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
         let mut line = Vec::new();
+        let mut slots = Slots::default();
         loop {
             line.clear();
             match source.read_until(b'\n', &mut line) {
@@ -41,9 +43,10 @@ impl History {
                         return Err(refused("it is not a JSON object".to_owned()));
                     }
                     // The parser saw one line only, and would call it the first.
-                    let operation = serde_json::from_slice(&line).map_err(|error| {
+                    let mut operation: Operation = serde_json::from_slice(&line).map_err(|error| {
                         refused(error.to_string().replace(" at line 1 column ", ", at column "))
                     })?;
+                    operation.slot = slots.shared(operation.slot);
                     history.operations.push(operation);
                 }
                 Ok(_) => return Ok(history.cut("the last line has no end")),
@@ -73,6 +76,20 @@ impl History {
             operation: self.operations[index].clone(),
         };
         shown.into_iter().map(show).collect()
+    }
+}
+
+/// The names of slots, each kept once.
+#[derive(Default)]
+struct Slots(HashSet<Arc<str>>);
+
+impl Slots {
+    fn shared(&mut self, name: Arc<str>) -> Arc<str> {
+        if let Some(kept) = self.0.get(&name) {
+            return Arc::clone(kept);
+        }
+        self.0.insert(Arc::clone(&name));
+        name
     }
 }
 

@@ -8,8 +8,11 @@ pub mod search;
 pub mod spec;
 pub mod story;
 
+mod free;
 mod resolution;
 mod tenure;
+
+pub mod slots;
 
 pub mod extrema;
 pub mod occupancy;

@@ -5,14 +5,9 @@
 //! and every cancel at its sending respects real time and is the lowest of all possible orders at every instant at once, and
 //! the other way round for the highest. So `L > capacity` at one instant is an overbooking in every possible order.
 
-use std::collections::BTreeMap;
+use slotproof_vocabulary::{Action, Operation, Outcome};
 
-use slotproof_vocabulary::{Action, Outcome};
-
-use crate::{
-    History,
-    tenure::{Interval, Tenure},
-};
+use crate::tenure::{Interval, Tenure};
 
 /// Seats over time, as steps: `seats[i]` holds from `at_ns[i]` until `at_ns[i + 1]`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +19,7 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// The sum of seats that are taken for a while each.
     pub(crate) fn of(intervals: impl Iterator<Item = (Interval, i64)>) -> Self {
         let mut changes: Vec<(u64, i64)> = Vec::new();
         for (interval, seats) in intervals {
@@ -38,10 +34,33 @@ impl Steps {
         let mut now = 0;
         for same in changes.chunk_by(|left, right| left.0 == right.0) {
             now += same.iter().map(|(_, change)| change).sum::<i64>();
-            steps.at_ns.push(same[0].0);
-            steps.seats.push(now);
+            steps.push(same[0].0, now);
         }
         steps
+    }
+
+    /// Adds a step behind the others.
+    pub(crate) fn push(&mut self, at_ns: u64, seats: i64) {
+        self.at_ns.push(at_ns);
+        self.seats.push(seats);
+    }
+
+    /// The difference at every instant. Before its first step a number is zero.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let mut difference = Self {
+            at_ns: Vec::with_capacity(self.at_ns.len() + other.at_ns.len()),
+            seats: Vec::with_capacity(self.at_ns.len() + other.at_ns.len()),
+        };
+        let (mut own, mut others) = (0, 0);
+        loop {
+            let next = [self.at_ns.get(own), other.at_ns.get(others)].into_iter().flatten().min();
+            let Some(at_ns) = next.copied() else { return difference };
+            own += usize::from(self.at_ns.get(own) == Some(&at_ns));
+            others += usize::from(other.at_ns.get(others) == Some(&at_ns));
+            let before =
+                |steps: &Self, place: usize| place.checked_sub(1).map_or(0, |place| steps.seats[place]);
+            difference.push(at_ns, before(self, own) - before(other, others));
+        }
     }
 
     /// The steps that are in force at some instant of [from, to], as a range of indexes; before the first step it is zero.
@@ -60,42 +79,28 @@ pub struct Occupancy {
     pub most: Steps,
 }
 
-/// The bounds of every slot that somebody reserved in.
-pub(crate) fn of<'a>(history: &'a History, tenures: &[Tenure<'a>]) -> BTreeMap<&'a str, Occupancy> {
-    let mut surely: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
-    let mut possibly: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
-    for tenure in tenures {
-        surely
-            .entry(tenure.slot)
-            .or_default()
-            .extend(tenure.surely().map(|interval| (interval, tenure.seats)));
-        possibly.entry(tenure.slot).or_default().push((tenure.possibly(), tenure.seats));
+impl Occupancy {
+    /// From the bookings of one slot, and its operations.
+    pub(crate) fn of<'a>(tenures: &[Tenure<'_>], operations: impl Iterator<Item = &'a Operation>) -> Self {
+        let surely = tenures.iter().filter_map(|tenure| Some((tenure.surely()?, tenure.seats)));
+        let possibly = tenures.iter().map(|tenure| (tenure.possibly(), tenure.seats));
+        let perhaps = operations.filter_map(|operation| match (&operation.action, operation.outcome) {
+            (Action::Reserve { seats, .. }, Outcome::Unknown) => {
+                Some((Interval { from_ns: operation.sent_ns, to_ns: u64::MAX }, i64::from(*seats)))
+            }
+            _ => None,
+        });
+        Self { least: Steps::of(surely), most: Steps::of(possibly.chain(perhaps)) }
     }
-    for operation in &history.operations {
-        if let (Action::Reserve { seats, .. }, Outcome::Unknown) = (&operation.action, operation.outcome) {
-            let forever = Interval { from_ns: operation.sent_ns, to_ns: u64::MAX };
-            possibly.entry(&operation.slot).or_default().push((forever, i64::from(*seats)));
-        }
-    }
-    let mut occupancies: BTreeMap<&str, Occupancy> = BTreeMap::new();
-    for (slot, intervals) in surely {
-        occupancies.entry(slot).or_default().least = Steps::of(intervals.into_iter());
-    }
-    for (slot, intervals) in possibly {
-        occupancies.entry(slot).or_default().most = Steps::of(intervals.into_iter());
-    }
-    occupancies
-}
-
-/// The bounds of every slot, for those who draw them.
-pub fn occupancies(history: &History) -> BTreeMap<&str, Occupancy> {
-    of(history, &crate::tenure::tenures(history))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{cancel, history, reserve, unknown};
+    use crate::{
+        fixture::{cancel, history, reserve, unknown},
+        slots::occupancies,
+    };
 
     #[test]
     fn the_truth_lies_between_least_and_most() {
@@ -104,6 +109,13 @@ mod tests {
         let occupancy = &occupancies(&history)["s"];
         assert_eq!(occupancy.least, Steps { at_ns: vec![20, 30], seats: vec![2, 0] });
         assert_eq!(occupancy.most, Steps { at_ns: vec![10, 35, 41], seats: vec![2, 3, 1] });
+    }
+
+    #[test]
+    fn a_difference_has_the_steps_of_both() {
+        let one = Steps { at_ns: vec![0, 10, 20], seats: vec![5, 7, 6] };
+        let other = Steps { at_ns: vec![5, 10], seats: vec![1, 2] };
+        assert_eq!(one.minus(&other), Steps { at_ns: vec![0, 5, 10, 20], seats: vec![5, 4, 5, 4] });
     }
 
     #[test]

@@ -29,16 +29,16 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
     let mut decided = false;
     for operation in history.operations.iter_mut().filter(|it| it.outcome == Outcome::Unknown) {
         let outcome = match &operation.action {
-            Action::Reserve { key, .. } if !keys.contains(key.as_str()) => Outcome::Rejected,
-            Action::Confirm { booking } if confirmed.contains(booking.as_str()) => Outcome::Ok,
-            Action::Confirm { booking } | Action::Cancel { booking } => match rows.get(booking.as_str()) {
+            Action::Reserve { key, .. } if !keys.contains(&**key) => Outcome::Rejected,
+            Action::Confirm { booking } if confirmed.contains(&**booking) => Outcome::Ok,
+            Action::Confirm { booking } | Action::Cancel { booking } => match rows.get(&**booking) {
                 Some(BookingStatus::Confirmed) if matches!(operation.action, Action::Confirm { .. }) => {
                     Outcome::Ok
                 }
                 Some(BookingStatus::Cancelled) | None => continue,
                 Some(_) => Outcome::Rejected,
             },
-            Action::Reserve { .. } | Action::Read => continue,
+            Action::Reserve { .. } | Action::Read | Action::Resize { .. } => continue,
         };
         operation.outcome = outcome;
         decided = true;

@@ -4,8 +4,8 @@
 //! keep it small. What changes nothing and is possible now is put next at once, without a choice: moving it forward hurts nobody.
 //! Among steps of one label (a booking of so many seats is made; a booking of so many seats is over) only the one that returns
 //! first is tried: if another one came first in some order, the two could change places. And a set of steps that was reached before is
-//! not looked at again; the slot's state depends on the set alone, so a 128-bit hash of it is remembered (Lowe, Testing for
-//! Linearizability, 2017, remembers the states).
+//! not looked at again; the slot's state depends on the set and on the number of seats alone, so a 128-bit hash of the two is remembered (Lowe,
+//! Testing for Linearizability, 2017, remembers the states).
 //!
 //! The exchange holds for a booking whose other steps are all sent after its reserve had returned, which is so where a client needs the
 //! answer to know its booking; other bookings have a label of their own.
@@ -13,7 +13,9 @@
 //! It costs exponential time where many unlike steps overlap. A budget of steps and of remembered sets ends it; then nothing is known. There is
 //! no limit of time, because a verdict must be the same when it is repeated.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::HashSet;
 
 use crate::{
     spec::{Change, Slot, Step},
@@ -105,7 +107,7 @@ impl<'a> Search<'a> {
                 .map(|(place, told)| (told.returned_ns, place))
                 .collect(),
             hash: 0,
-            seen: HashSet::new(),
+            seen: HashSet::default(),
         }
     }
 
@@ -125,7 +127,7 @@ impl<'a> Search<'a> {
             if self.due.is_empty() {
                 return Found::Explained;
             }
-            let fresh = self.seen.insert(self.hash);
+            let fresh = self.seen.insert(self.hash ^ seats_name(self.slot.capacity()));
             let left = if fresh { self.candidates() } else { Vec::new() };
             choices.push(Choice { done: std::mem::take(&mut done), left });
             // Back to the last place where something is left to try.
@@ -162,7 +164,7 @@ impl<'a> Search<'a> {
                     let told = &self.story.told[*place];
                     // A confirm only keeps a hold from running out, and one that was acknowledged had not.
                     let idle = !self.slot.changes(&told.step) || matches!(told.step, Step::Keep { .. });
-                    told.sure && idle && self.slot.allows(&told.step)
+                    told.sure && idle && !resizes(&told.step) && self.slot.allows(&told.step)
                 });
             let idle = idle.map(|(_, place)| *place);
             self.steps += looked;
@@ -180,7 +182,8 @@ impl<'a> Search<'a> {
         for (sent_ns, place) in self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns) {
             looked += 1;
             let told = &self.story.told[*place];
-            if !self.slot.changes(&told.step) || !self.slot.allows(&told.step) {
+            let idle = !self.slot.changes(&told.step) && !resizes(&told.step);
+            if idle || !self.slot.allows(&told.step) {
                 continue;
             }
             let first_by = if told.sure { told.returned_ns } else { *sent_ns };
@@ -215,6 +218,16 @@ impl<'a> Search<'a> {
         }
         self.hash ^= name(place);
     }
+}
+
+/// A number that is there already may be put back later by the same call: only what stays true once it is true may be moved forward.
+fn resizes(step: &Step<u32>) -> bool {
+    matches!(step, Step::Resize { .. })
+}
+
+/// A random-looking number for each number of seats: there are not so many steps as to have the same.
+fn seats_name(seats: i64) -> u128 {
+    name(usize::MAX - seats as usize)
 }
 
 /// A random-looking number for each step; the hash of a set is the exclusive or of its members' (Zobrist).
@@ -262,7 +275,7 @@ fn labels(story: &Story) -> Vec<Label> {
                 steps.first_give_sent_ns = earlier(steps.first_give_sent_ns, told.sent_ns);
                 steps.sure_gives += usize::from(told.sure);
             }
-            Step::Refuse { .. } | Step::Look { .. } => {}
+            Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => {}
         }
     }
     let label = |(place, told): (usize, &crate::story::Told)| match told.step {
@@ -286,7 +299,9 @@ fn labels(story: &Story) -> Vec<Label> {
                 Label::Own(place)
             }
         }
-        Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } => Label::Own(place),
+        Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => {
+            Label::Own(place)
+        }
     };
     story.told.iter().enumerate().map(label).collect()
 }

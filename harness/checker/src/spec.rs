@@ -1,9 +1,12 @@
 //! The spec: what a slot is when one thing happens after the other. The meaning of correct, and the only place that says it.
 //!
 //! A slot has `capacity` seats. A booking takes some of them if there are enough, keeps them when it is confirmed, and gives them
-//! back once: by a cancel, or because its hold ran out. Being refused and looking change nothing, and must be true.
+//! back once: by a cancel, or because its hold ran out. Being refused and looking change nothing, and must be true. The number of seats may
+//! change, but never to fewer than are taken.
 
-use std::{collections::HashMap, hash::Hash};
+use std::hash::Hash;
+
+use foldhash::HashMap;
 
 /// A slot between two steps. `B` names bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,11 @@ pub enum Step<B> {
         /// So many.
         available: i64,
     },
+    /// The slot gets another number of seats.
+    Resize {
+        /// So many.
+        capacity: i64,
+    },
 }
 
 /// How a step changed a slot, to take it back.
@@ -72,6 +80,8 @@ pub enum Change<B> {
     Kept(B),
     /// The booking was over; it had been confirmed or not.
     Ended(B, Confirmed),
+    /// The slot has another number of seats; it had so many.
+    Resized(i64),
 }
 
 /// Whether a booking had been confirmed.
@@ -86,7 +96,12 @@ pub enum Confirmed {
 impl<B: Copy + Eq + Hash> Slot<B> {
     /// An empty slot.
     pub fn new(capacity: i64) -> Self {
-        Self { capacity, taken: 0, bookings: HashMap::new() }
+        Self { capacity, taken: 0, bookings: HashMap::default() }
+    }
+
+    /// Seats, taken or not.
+    pub fn capacity(&self) -> i64 {
+        self.capacity
     }
 
     /// Seats left.
@@ -107,6 +122,7 @@ impl<B: Copy + Eq + Hash> Slot<B> {
             Step::Give { booking } => self.bookings.contains_key(booking),
             Step::Refuse { seats } => *seats > self.available(),
             Step::Look { available } => *available == self.available(),
+            Step::Resize { capacity } => self.taken <= *capacity,
         }
     }
 
@@ -118,6 +134,7 @@ impl<B: Copy + Eq + Hash> Slot<B> {
             Step::Give { booking } => {
                 matches!(self.life(booking), Some(Life::Pending | Life::Confirmed))
             }
+            Step::Resize { capacity } => *capacity != self.capacity,
             Step::Refuse { .. } | Step::Look { .. } => false,
         }
     }
@@ -149,6 +166,7 @@ impl<B: Copy + Eq + Hash> Slot<B> {
                 self.set_life(booking, Life::Over);
                 Change::Ended(booking, confirmed)
             }
+            Step::Resize { capacity } => Change::Resized(std::mem::replace(&mut self.capacity, capacity)),
             Step::Refuse { .. } | Step::Look { .. } => Change::None,
         })
     }
@@ -167,6 +185,7 @@ impl<B: Copy + Eq + Hash> Slot<B> {
                 let life = if confirmed == Confirmed::Yes { Life::Confirmed } else { Life::Pending };
                 self.set_life(booking, life);
             }
+            Change::Resized(capacity) => self.capacity = capacity,
         }
     }
 
@@ -203,12 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn seats_may_be_added_and_only_free_ones_taken_away() {
+        let mut slot = Slot::new(1);
+        slot.step(&Step::Take { booking: 'a', seats: 1 }).expect("there is one");
+        assert_eq!(slot.step(&Step::Resize { capacity: 0 }), None, "it is taken");
+        assert_eq!(slot.step(&Step::Resize { capacity: 3 }), Some(Change::Resized(1)));
+        assert_eq!((slot.available(), slot.capacity()), (2, 3));
+        assert_eq!(slot.step(&Step::Resize { capacity: 1 }), Some(Change::Resized(3)));
+    }
+
+    #[test]
     fn every_step_can_be_taken_back() {
         let steps = [
             Step::Take { booking: 1, seats: 2 },
             Step::Keep { booking: 1 },
             Step::Give { booking: 1 },
-            Step::Look { available: 3 },
+            Step::Resize { capacity: 5 },
+            Step::Look { available: 5 },
         ];
         let mut slot = Slot::new(3);
         let mut before = Vec::new();

@@ -1,10 +1,15 @@
 //! Stories: what clients were told about one slot, as steps of the spec with the intervals in which they happened.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
-use crate::{History, spec::Step};
+use crate::{
+    History,
+    slots::{self, Operations},
+    spec::Step,
+};
 
 /// A step, and when it happened.
 #[derive(Debug, Clone)]
@@ -81,15 +86,7 @@ impl<'a> Names<'a> {
 
 /// The story of every slot, one after the other: all of them at once would need the memory of the history again.
 pub fn each_story(history: &History) -> impl Iterator<Item = (&str, Story)> {
-    let mut by_slot: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, operation) in history.indexed() {
-        by_slot.entry(operation.slot.as_str()).or_default().push(index);
-    }
-    by_slot.into_iter().map(|(slot, indexes)| {
-        let operations: Vec<(usize, &Operation)> =
-            indexes.into_iter().map(|index| (index, &history.operations[index])).collect();
-        (slot, story(&operations))
-    })
+    slots::operations_by_slot(history).into_iter().map(|(slot, operations)| (slot, story(&operations)))
 }
 
 /// The story of every slot, by the slot.
@@ -97,14 +94,15 @@ pub fn stories(history: &History) -> BTreeMap<&str, Story> {
     each_story(history).collect()
 }
 
-fn story(operations: &[(usize, &Operation)]) -> Story {
+/// The story of one slot.
+pub(crate) fn story(operations: &Operations<'_>) -> Story {
     let mut names = Names::default();
-    for (_, operation) in operations {
+    for (_, operation) in operations.iter() {
         if let (Action::Reserve { key, .. }, Outcome::Unknown) = (&operation.action, operation.outcome) {
             names.unanswered.insert(key);
         }
     }
-    for (_, operation) in operations {
+    for (_, operation) in operations.iter() {
         if let (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
@@ -112,9 +110,9 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
         }
     }
     let mut story = Story { contested: contested(operations, &names), ..Story::default() };
-    for (index, operation) in operations {
+    for (index, operation) in operations.iter() {
         match step(operation, &mut names) {
-            Ok(Some(step)) => story.told.push(told(operation, *index, step)),
+            Ok(Some(step)) => story.told.push(told(operation, index, step)),
             Ok(None) => {}
             Err(reason) => {
                 story.untellable.get_or_insert(format!("line {}: {reason}", index + 1));
@@ -125,13 +123,13 @@ fn story(operations: &[(usize, &Operation)]) -> Story {
     story
 }
 
-fn contested(operations: &[(usize, &Operation)], names: &Names<'_>) -> HashSet<u32> {
-    let mut sent = HashSet::new();
+fn contested(operations: &Operations<'_>, names: &Names<'_>) -> HashSet<u32> {
+    let mut sent = HashSet::default();
     let changes = operations.iter().filter_map(|(_, operation)| match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => {
-            Some((operation.action.name(), booking.as_str()))
+            Some((operation.action.name(), &**booking))
         }
-        Action::Reserve { .. } | Action::Read => None,
+        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => None,
     });
     let again = changes.filter(|change| !sent.insert(*change));
     again.filter_map(|(_, booking)| names.by_id.get(booking).copied()).collect()
@@ -168,22 +166,28 @@ fn step<'a>(operation: &'a Operation, names: &mut Names<'a>) -> Result<Option<St
         (Action::Confirm { .. }, Outcome::Unknown) => None,
         (Action::Confirm { booking }, _) => Some(Step::Keep { booking: known(names, booking)? }),
         (Action::Cancel { booking }, Outcome::Unknown) => {
-            names.by_id.get(booking.as_str()).map(|booking| Step::Give { booking: *booking })
+            names.by_id.get(&**booking).map(|booking| Step::Give { booking: *booking })
         }
         (Action::Cancel { booking }, _) => Some(Step::Give { booking: known(names, booking)? }),
         (Action::Read, Outcome::Ok) => operation.seen.available.map(|available| Step::Look { available }),
         (Action::Read, _) => None,
+        (Action::Resize { capacity }, _) => Some(Step::Resize { capacity: (*capacity).into() }),
     })
 }
 
 /// Bookings that may have given their seats back without being asked: holds that were not confirmed, from when they can have run out at the
 /// earliest, and whatever was made by calls that nobody answered, of which nobody knows how long it is held. (Those that a cancel ended may have run
 /// out before it: a service may well say `ok` to a cancel of what is over.)
-fn expiries(operations: &[(usize, &Operation)], names: &Names<'_>) -> Vec<Told> {
+fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
+    let runs_out =
+        |operation: &Operation| operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown;
+    if !operations.iter().any(|(_, operation)| runs_out(operation)) {
+        return Vec::new();
+    }
     // A call that nobody answered may have made the booking that a later one by the same key was told of.
-    let mut first_sent: HashMap<&str, u64> = HashMap::new();
-    let mut answered: HashSet<&str> = HashSet::new();
-    for (_, operation) in operations {
+    let mut first_sent: HashMap<&str, u64> = HashMap::default();
+    let mut answered: HashSet<&str> = HashSet::default();
+    for (_, operation) in operations.iter() {
         if let Action::Reserve { key, .. } = &operation.action {
             let sent_ns = first_sent.entry(key).or_insert(operation.sent_ns);
             *sent_ns = operation.sent_ns.min(*sent_ns);
@@ -193,28 +197,28 @@ fn expiries(operations: &[(usize, &Operation)], names: &Names<'_>) -> Vec<Told> 
         }
     }
     let mut holds: BTreeMap<u32, Told> = BTreeMap::new();
-    for (index, operation) in operations {
+    for (index, operation) in operations.iter() {
         let Action::Reserve { key, .. } = &operation.action else { continue };
         let (booking, hold_ms) = match (operation.outcome, &operation.seen.booking, operation.seen.hold_ms) {
-            (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[id.as_str()], hold_ms),
-            (Outcome::Unknown, _, _) if !answered.contains(key.as_str()) => (names.by_key[key.as_str()], 0),
+            (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[&**id], hold_ms),
+            (Outcome::Unknown, _, _) if !answered.contains(&**key) => (names.by_key[&**key], 0),
             _ => continue,
         };
-        let over_ns = first_sent[key.as_str()].saturating_add(hold_ms.saturating_mul(1_000_000));
+        let over_ns = first_sent[&**key].saturating_add(hold_ms.saturating_mul(1_000_000));
         let expiry = Told {
             step: Step::Give { booking },
             sent_ns: over_ns,
             returned_ns: u64::MAX,
             sure: false,
-            index: *index,
+            index,
             version: None,
         };
         let hold = holds.entry(booking).or_insert(expiry);
         hold.sent_ns = hold.sent_ns.min(over_ns);
     }
-    for (_, operation) in operations {
+    for (_, operation) in operations.iter() {
         if let (Action::Confirm { booking }, Outcome::Ok) = (&operation.action, operation.outcome)
-            && let Some(booking) = names.by_id.get(booking.as_str())
+            && let Some(booking) = names.by_id.get(&**booking)
         {
             holds.remove(booking);
         }

@@ -7,11 +7,10 @@
 //!
 //! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and the possible one longer.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
-use crate::History;
+use crate::{History, slots::Operations};
 
 /// A half-open interval [from, to) of the history's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub(crate) struct Tenure<'a> {
     pub(crate) slot: &'a str,
     pub(crate) booking: &'a str,
     pub(crate) seats: i64,
-    /// Indexes of the reserves that were acknowledged with this booking, the earliest to return first.
-    pub(crate) reserves: Vec<usize>,
+    /// Of the reserves that were acknowledged with this booking, the one that returned first.
+    pub(crate) reserve: usize,
     /// The confirm that was acknowledged first.
     pub(crate) confirmed: Option<usize>,
     /// The cancel that was acknowledged first.
@@ -36,10 +35,10 @@ pub(crate) struct Tenure<'a> {
     pub(crate) maybe_cancelled: bool,
     reserve_sent_ns: u64,
     reserve_returned_ns: u64,
-    /// The earliest instant at which the hold can have run out.
-    hold_over_ns: Option<u64>,
-    cancel_sent_ns: Option<u64>,
-    cancel_returned_ns: Option<u64>,
+    /// The earliest instant at which the hold can have run out; like the next three, at the end of time if never.
+    hold_over_ns: u64,
+    cancel_sent_ns: u64,
+    cancel_returned_ns: u64,
     /// From here on the history is silent about its client, who may have sent a cancel that is missing; for ever if it is whole.
     silent_from_ns: u64,
 }
@@ -47,9 +46,8 @@ pub(crate) struct Tenure<'a> {
 impl Tenure<'_> {
     /// While the seats were surely taken; `None` when there is no such instant.
     pub(crate) fn surely(&self) -> Option<Interval> {
-        let over = if self.confirmed.is_some() { None } else { self.hold_over_ns };
-        let cancel_ns = self.cancel_sent_ns.unwrap_or(u64::MAX);
-        let to_ns = cancel_ns.min(over.unwrap_or(u64::MAX)).min(self.silent_from_ns);
+        let over_ns = if self.confirmed.is_some() { u64::MAX } else { self.hold_over_ns };
+        let to_ns = self.cancel_sent_ns.min(over_ns).min(self.silent_from_ns);
         let from_ns = self.reserve_returned_ns;
         (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
     }
@@ -57,69 +55,56 @@ impl Tenure<'_> {
     /// While the seats may have been taken.
     pub(crate) fn possibly(&self) -> Interval {
         // At the very instant of the cancel's return the seats may still have been taken.
-        let to_ns = self.cancel_returned_ns.map_or(u64::MAX, |returned_ns| returned_ns.saturating_add(1));
+        let to_ns = self.cancel_returned_ns.saturating_add(1);
         Interval { from_ns: self.reserve_sent_ns, to_ns }
     }
 }
 
-/// Every acknowledged booking, in the order in which the file first names them.
-pub(crate) fn tenures(history: &History) -> Vec<Tenure<'_>> {
-    let mut tenures: Vec<Tenure<'_>> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let first_sent = first_sent(history);
-    let last_returned = last_returned(history);
-    for (index, operation) in history.indexed() {
+/// Every booking that was acknowledged in one slot, in the order in which the file first names them; and the places of the operations that change a
+/// booking which was never acknowledged there.
+pub(crate) fn tenures<'a>(
+    operations: &Operations<'a>,
+    last_returned: &HashMap<u64, u64>,
+) -> (Vec<Tenure<'a>>, Vec<usize>) {
+    let mut tenures: Vec<Tenure<'a>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::default();
+    let first_sent = first_sent(operations);
+    for (index, operation) in operations.iter() {
         if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
             let place = *places.entry(booking).or_insert_with(|| {
-                tenures.push(Tenure::new(operation, booking, i64::from(*seats)));
+                tenures.push(Tenure::new(index, operation, booking, i64::from(*seats)));
                 tenures.len() - 1
             });
             let tenure = &mut tenures[place];
             if let Some(last) = last_returned.get(&operation.client) {
                 tenure.silent_from_ns = *last;
             }
-            tenure.reserves.push(index);
-            let sent_ns = first_sent[key.as_str()];
+            if operation.returned_ns < tenure.reserve_returned_ns {
+                (tenure.reserve, tenure.reserve_returned_ns) = (index, operation.returned_ns);
+            }
+            let sent_ns = first_sent[&**key];
             tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(sent_ns);
-            tenure.reserve_returned_ns = tenure.reserve_returned_ns.min(operation.returned_ns);
-            tenure.hold_over_ns = earliest(tenure.hold_over_ns, hold_over_ns(operation, sent_ns));
+            tenure.hold_over_ns = tenure.hold_over_ns.min(hold_over_ns(operation, sent_ns));
         }
     }
-    for tenure in &mut tenures {
-        tenure.reserves.sort_by_key(|index| (history.operations[*index].returned_ns, *index));
-    }
-    for (index, operation) in history.indexed() {
-        let booking = match &operation.action {
-            Action::Confirm { booking } | Action::Cancel { booking } => booking,
-            Action::Reserve { .. } | Action::Read => continue,
-        };
-        let Some(place) = places.get(booking.as_str()) else { continue };
-        let tenure = &mut tenures[*place];
-        match (&operation.action, operation.outcome) {
-            (Action::Confirm { .. }, Outcome::Ok) => tenure.confirmed = tenure.confirmed.or(Some(index)),
-            (Action::Cancel { .. }, Outcome::Ok) => {
-                tenure.cancelled = tenure.cancelled.or(Some(index));
-                tenure.maybe_cancelled = true;
-                tenure.cancel_sent_ns = earliest(tenure.cancel_sent_ns, Some(operation.sent_ns));
-                tenure.cancel_returned_ns = earliest(tenure.cancel_returned_ns, Some(operation.returned_ns));
+    let mut strays = Vec::new();
+    for (index, operation) in operations.iter() {
+        if let Action::Confirm { booking } | Action::Cancel { booking } = &operation.action {
+            match places.get(&**booking) {
+                Some(place) => tenures[*place].change(index, operation),
+                None => strays.push(index),
             }
-            (Action::Cancel { .. }, Outcome::Unknown) => {
-                tenure.maybe_cancelled = true;
-                tenure.cancel_sent_ns = earliest(tenure.cancel_sent_ns, Some(operation.sent_ns));
-            }
-            // A confirm that is unknown proves nothing; a refused one changed nothing.
-            _ => {}
         }
     }
-    tenures
+    (tenures, strays)
 }
 
 /// Where the end of a history is missing: when each client was heard of last. A client has one operation in flight at most, and a
 /// history holds a beginning of what each client did, so until then nothing of it is missing. Empty for a whole history.
-fn last_returned(history: &History) -> HashMap<u64, u64> {
-    let mut last = HashMap::new();
+pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
+    let mut last = HashMap::default();
     if history.cut_off.is_some() {
         for operation in &history.operations {
             let returned_ns = last.entry(operation.client).or_insert(0);
@@ -131,9 +116,9 @@ fn last_returned(history: &History) -> HashMap<u64, u64> {
 
 /// When each key was sent for the first time: a call whose outcome nobody knows may have made the booking that a later one was
 /// told of.
-fn first_sent(history: &History) -> HashMap<&str, u64> {
-    let mut first: HashMap<&str, u64> = HashMap::new();
-    for operation in &history.operations {
+fn first_sent<'a>(operations: &Operations<'a>) -> HashMap<&'a str, u64> {
+    let mut first: HashMap<&str, u64> = HashMap::default();
+    for (_, operation) in operations.iter() {
         if let Action::Reserve { key, .. } = &operation.action {
             let sent_ns = first.entry(key).or_insert(u64::MAX);
             *sent_ns = operation.sent_ns.min(*sent_ns);
@@ -143,35 +128,48 @@ fn first_sent(history: &History) -> HashMap<&str, u64> {
 }
 
 impl<'a> Tenure<'a> {
-    fn new(operation: &'a Operation, booking: &'a str, seats: i64) -> Self {
+    fn new(index: usize, reserve: &'a Operation, booking: &'a str, seats: i64) -> Self {
         Self {
-            slot: &operation.slot,
+            slot: &reserve.slot,
             booking,
             seats,
-            reserves: Vec::new(),
+            reserve: index,
             confirmed: None,
             cancelled: None,
             maybe_cancelled: false,
             reserve_sent_ns: u64::MAX,
             reserve_returned_ns: u64::MAX,
-            hold_over_ns: None,
-            cancel_sent_ns: None,
-            cancel_returned_ns: None,
+            hold_over_ns: u64::MAX,
+            cancel_sent_ns: u64::MAX,
+            cancel_returned_ns: u64::MAX,
             silent_from_ns: u64::MAX,
+        }
+    }
+
+    /// Takes note of a confirm or a cancel of this booking.
+    pub(crate) fn change(&mut self, index: usize, operation: &Operation) {
+        match (&operation.action, operation.outcome) {
+            (Action::Confirm { .. }, Outcome::Ok) => self.confirmed = self.confirmed.or(Some(index)),
+            (Action::Cancel { .. }, Outcome::Ok) => {
+                self.cancelled = self.cancelled.or(Some(index));
+                self.maybe_cancelled = true;
+                self.cancel_sent_ns = self.cancel_sent_ns.min(operation.sent_ns);
+                self.cancel_returned_ns = self.cancel_returned_ns.min(operation.returned_ns);
+            }
+            (Action::Cancel { .. }, Outcome::Unknown) => {
+                self.maybe_cancelled = true;
+                self.cancel_sent_ns = self.cancel_sent_ns.min(operation.sent_ns);
+            }
+            // A confirm that is unknown proves nothing; a refused one changed nothing.
+            _ => {}
         }
     }
 }
 
-/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this. `None`: it is no hold.
-fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> Option<u64> {
-    reserve.seen.hold_ms.map(|hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
-}
-
-fn earliest(left: Option<u64>, right: Option<u64>) -> Option<u64> {
-    match (left, right) {
-        (Some(left), Some(right)) => Some(left.min(right)),
-        (left, right) => left.or(right),
-    }
+/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this. What is no hold never does.
+fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
+    let hold_ms = reserve.seen.hold_ms;
+    hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
 }
 
 #[cfg(test)]
@@ -181,7 +179,8 @@ mod tests {
 
     fn one(operations: Vec<Operation>) -> (Option<(u64, u64)>, (u64, u64)) {
         let history = history(operations);
-        let tenures = tenures(&history);
+        let slots = crate::slots::operations_by_slot(&history);
+        let (tenures, _) = tenures(&slots[0].1, &HashMap::default());
         let tenure = &tenures[0];
         let pair = |interval: Interval| (interval.from_ns, interval.to_ns);
         (tenure.surely().map(pair), pair(tenure.possibly()))

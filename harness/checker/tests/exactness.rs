@@ -22,7 +22,8 @@ const CAPACITY_MAX: i64 = 4;
 
 /// A service that does everything right, except when it does not.
 fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
-    let capacity = rng.random_range(1..=CAPACITY_MAX);
+    let at_first = rng.random_range(1..=CAPACITY_MAX);
+    let mut capacity = at_first;
     let mut taken: BTreeMap<String, (i64, bool)> = BTreeMap::new();
     let mut operations = Vec::new();
     let mut held: Vec<(String, u64)> = Vec::new();
@@ -34,7 +35,17 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
         let mut earliest_ns = 0;
         let mut outcome = Outcome::Ok;
         let known = (!held.is_empty()).then(|| held[rng.random_range(0..held.len())].clone());
-        let action = match (rng.random_range(0..10), known) {
+        let action = match (rng.random_range(0..11), known) {
+            (10, _) => {
+                let wanted = rng.random_range(0..=4_u32);
+                if i64::from(wanted) < used {
+                    outcome = Outcome::Rejected;
+                } else {
+                    version += i64::from(capacity != i64::from(wanted));
+                    capacity = wanted.into();
+                }
+                Action::Resize { capacity: wanted }
+            }
             (0..=4, _) | (5..=7, None) => {
                 let seats = rng.random_range(1..=2_u32);
                 if used + i64::from(seats) <= capacity {
@@ -42,17 +53,17 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
                     taken.insert(booking.clone(), (seats.into(), false));
                     held.push((booking.clone(), 0));
                     version += 1;
-                    seen.booking = Some(booking);
+                    seen.booking = Some(booking.into());
                     seen.hold_ms = rng.random_bool(0.2).then_some(0);
                 } else {
                     outcome = Outcome::SoldOut;
                 }
-                Action::Reserve { seats, key: format!("k{number}") }
+                Action::Reserve { seats, key: format!("k{number}").into() }
             }
             (5 | 6, Some((booking, returned_ns))) => {
                 earliest_ns = returned_ns;
                 version += i64::from(taken.remove(&booking).is_some());
-                Action::Cancel { booking }
+                Action::Cancel { booking: booking.into() }
             }
             (7, Some((booking, returned_ns))) => {
                 earliest_ns = returned_ns;
@@ -63,7 +74,7 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
                     }
                     None => outcome = Outcome::Rejected,
                 }
-                Action::Confirm { booking }
+                Action::Confirm { booking: booking.into() }
             }
             _ => {
                 seen.available = Some(capacity - used);
@@ -77,17 +88,9 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
             held.last_mut().expect("it was just pushed").1 = returned_ns;
         }
         operations.push(Operation {
-            client: number,
-            process: number,
-            slot: "s".to_owned(),
-            action,
-            scheduled_ns: sent_ns,
-            sent_ns,
-            returned_ns,
-            attempts: 1,
             outcome,
-            reason: None,
             seen,
+            ..Operation::new(number, "s", action, sent_ns, returned_ns)
         });
     }
     // Most histories are told wrongly in a few places; that is not always noticed, nor always impossible.
@@ -103,16 +106,16 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
             (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
         }
     }
-    (History { operations, cut_off: None }, capacity)
+    (History { operations, cut_off: None }, at_first)
 }
 
 /// Whether somebody was told that a booking was confirmed or cancelled, or may have changed it.
 fn changed(operations: &[Operation], booking: &str) -> bool {
     operations.iter().any(|operation| match &operation.action {
         Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
-            of == booking && operation.outcome != Outcome::Rejected
+            **of == *booking && operation.outcome != Outcome::Rejected
         }
-        Action::Reserve { .. } | Action::Read => false,
+        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => false,
     })
 }
 
@@ -123,7 +126,8 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
         0 => operation.returned_ns = operation.sent_ns + rng.random_range(0..5),
         1 => {
             // A dependent call stays behind the answer that it needs.
-            let independent = matches!(operation.action, Action::Read | Action::Reserve { .. });
+            let independent =
+                matches!(operation.action, Action::Read | Action::Resize { .. } | Action::Reserve { .. });
             if independent && operation.seen.booking.is_none() {
                 let length = operation.returned_ns - operation.sent_ns;
                 operation.sent_ns = rng.random_range(0..150);
@@ -143,7 +147,7 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
         _ => {
             if let (Action::Reserve { .. }, Outcome::SoldOut) = (&operation.action, operation.outcome) {
                 operation.outcome = Outcome::Ok;
-                operation.seen.booking = Some(format!("forged{place}"));
+                operation.seen.booking = Some(format!("forged{place}").into());
             } else if let (Action::Reserve { .. }, None) = (&operation.action, operation.seen.hold_ms) {
                 let booking = operation.seen.booking.take();
                 operation.outcome = Outcome::SoldOut;
@@ -151,7 +155,7 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
                     Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
                         Some(of) == booking.as_ref()
                     }
-                    Action::Reserve { .. } | Action::Read => false,
+                    Action::Reserve { .. } | Action::Read | Action::Resize { .. } => false,
                 };
                 for other in operations.iter_mut().filter(|other| orphans(other)) {
                     other.outcome = Outcome::Rejected;
@@ -169,6 +173,7 @@ enum Event {
     Give(String),
     Full(i64),
     Look(i64),
+    Resize(i64),
 }
 
 #[derive(Debug, Clone)]
@@ -183,8 +188,8 @@ fn events(history: &History) -> Vec<Timed> {
     let mut events = Vec::new();
     let confirmed = |booking: &str| {
         history.operations.iter().any(|operation| match &operation.action {
-            Action::Confirm { booking: of } => of == booking && operation.outcome == Outcome::Ok,
-            Action::Cancel { .. } | Action::Reserve { .. } | Action::Read => false,
+            Action::Confirm { booking: of } => **of == *booking && operation.outcome == Outcome::Ok,
+            Action::Cancel { .. } | Action::Reserve { .. } | Action::Read | Action::Resize { .. } => false,
         })
     };
     let told = |booking: &str| {
@@ -196,7 +201,8 @@ fn events(history: &History) -> Vec<Timed> {
             (_, Outcome::Rejected | Outcome::Throttled) => continue,
             (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
             (Action::Reserve { seats, key }, _) => {
-                let booking = operation.seen.booking.clone().unwrap_or_else(|| format!("of {key}"));
+                let booking =
+                    operation.seen.booking.as_ref().map_or_else(|| format!("of {key}"), |id| id.to_string());
                 if let Some(hold_ms) = operation.seen.hold_ms
                     && !confirmed(&booking)
                 {
@@ -219,13 +225,14 @@ fn events(history: &History) -> Vec<Timed> {
                 Event::Take(booking, (*seats).into())
             }
             (Action::Confirm { .. }, Outcome::Unknown) => continue,
-            (Action::Confirm { booking }, _) => Event::Keep(booking.clone()),
+            (Action::Confirm { booking }, _) => Event::Keep(booking.to_string()),
             (Action::Cancel { booking }, Outcome::Unknown) if !told(booking) => continue,
-            (Action::Cancel { booking }, _) => Event::Give(booking.clone()),
+            (Action::Cancel { booking }, _) => Event::Give(booking.to_string()),
             (Action::Read, _) => match operation.seen.available {
                 Some(available) => Event::Look(available),
                 None => continue,
             },
+            (Action::Resize { capacity }, _) => Event::Resize((*capacity).into()),
         };
         let returned_ns = if sure { operation.returned_ns } else { u64::MAX };
         events.push(Timed { event, sent_ns: operation.sent_ns, returned_ns, sure });
@@ -233,28 +240,38 @@ fn events(history: &History) -> Vec<Timed> {
     events
 }
 
-/// Bookings with their seats, which are `None` when they are over.
-type State = BTreeMap<String, Option<i64>>;
+/// The number of seats, if it is not what it was at first, and bookings with theirs, which are `None` when they are over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct State {
+    resized: Option<i64>,
+    bookings: BTreeMap<String, Option<i64>>,
+}
 
-fn after(state: &State, event: &Event, capacity: i64) -> Option<State> {
-    let free = capacity - state.values().flatten().sum::<i64>();
+fn after(state: &State, event: &Event, at_first: i64) -> Option<State> {
+    let capacity = state.resized.unwrap_or(at_first);
+    let taken = state.bookings.values().flatten().sum::<i64>();
+    let free = capacity - taken;
     let mut next = state.clone();
     let possible = match event {
-        Event::Take(booking, seats) => match state.get(booking) {
+        Event::Take(booking, seats) => match state.bookings.get(booking) {
             None => {
-                next.insert(booking.clone(), Some(*seats));
+                next.bookings.insert(booking.clone(), Some(*seats));
                 *seats <= free
             }
             // No history here shows a receipt again.
             Some(_) => true,
         },
-        Event::Keep(booking) => matches!(state.get(booking), Some(Some(_))),
+        Event::Keep(booking) => matches!(state.bookings.get(booking), Some(Some(_))),
         Event::Give(booking) => {
-            next.insert(booking.clone(), None);
-            state.contains_key(booking)
+            next.bookings.insert(booking.clone(), None);
+            state.bookings.contains_key(booking)
         }
         Event::Full(seats) => *seats > free,
         Event::Look(available) => *available == free,
+        Event::Resize(wanted) => {
+            next.resized = Some(*wanted);
+            *wanted >= taken
+        }
     };
     possible.then_some(next)
 }
@@ -283,7 +300,7 @@ impl<const CAPACITY: i64> Model for Reservation<CAPACITY> {
     type Metadata = ();
 
     fn init() -> State {
-        State::new()
+        State::default()
     }
 
     fn step(state: &State, (event, sure): &(Event, bool)) -> (bool, State) {
@@ -324,7 +341,7 @@ fn four_checkers_agree_on_every_history() {
     for seed in 0..HISTORIES {
         let (history, capacity) = random(&mut ChaCha8Rng::seed_from_u64(seed));
         let events = events(&history);
-        let exhaustive = some_order(&events, 0, &State::new(), capacity);
+        let exhaustive = some_order(&events, 0, &State::default(), capacity);
         let context = || format!("seed {seed}, capacity {capacity}: {exhaustive}\n{history:#?}");
 
         let stories = stories(&history);

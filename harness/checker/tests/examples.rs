@@ -98,7 +98,7 @@ fn without(mut case: Case, left_out: impl Fn(&Operation) -> bool) -> Case {
     case
 }
 
-const MUTANTS: [Mutant; 10] = [
+const MUTANTS: [Mutant; 11] = [
     ("cancels are not seen", |case| {
         without(case, |operation| matches!(operation.action, Action::Cancel { .. }))
     }),
@@ -135,6 +135,9 @@ const MUTANTS: [Mutant; 10] = [
                 *seats = 1;
             }
         })
+    }),
+    ("the number of seats never changes", |case| {
+        without(case, |operation| matches!(operation.action, Action::Resize { .. }))
     }),
     ("holds do not run out", |case| each(case, |operation| operation.seen.hold_ms = None)),
 ];

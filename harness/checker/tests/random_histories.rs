@@ -22,8 +22,10 @@ struct Service {
     available: i64,
     bookings: Vec<BookingRow>,
     /// What each key was answered.
-    receipts: BTreeMap<String, Seen>,
+    receipts: BTreeMap<Box<str>, Seen>,
     audit: Vec<AuditRecord>,
+    /// How often its seats became more or fewer. The log has no records of that.
+    resized: i64,
 }
 
 impl Service {
@@ -34,11 +36,12 @@ impl Service {
             bookings: Vec::new(),
             receipts: BTreeMap::new(),
             audit: Vec::new(),
+            resized: 0,
         }
     }
 
     fn version(&self) -> i64 {
-        self.audit.len() as i64
+        self.audit.len() as i64 + self.resized
     }
 
     fn seen(&self) -> Seen {
@@ -72,11 +75,11 @@ impl Service {
                     slot: "s".to_owned(),
                     status: BookingStatus::Pending,
                     seats: i64::from(*seats),
-                    key: key.clone(),
+                    key: key.to_string(),
                     overdue_ms: Some(-1),
                 });
                 self.log(self.bookings.len() - 1, None);
-                let seen = Seen { booking: Some(booking), ..self.seen() };
+                let seen = Seen { booking: Some(booking.into()), ..self.seen() };
                 self.receipts.insert(key.clone(), seen.clone());
                 (Outcome::Ok, seen)
             }
@@ -94,7 +97,18 @@ impl Service {
                     Seen { pending: Some(pending), confirmed: Some(confirmed), capacity, ..self.seen() },
                 )
             }
+            Action::Resize { capacity } => self.resize((*capacity).into()),
         }
+    }
+
+    fn resize(&mut self, capacity: i64) -> (Outcome, Seen) {
+        let available = self.available + capacity - self.capacity;
+        if available < 0 {
+            return (Outcome::Rejected, Seen::default());
+        }
+        self.resized += i64::from(capacity != self.capacity);
+        (self.capacity, self.available) = (capacity, available);
+        (Outcome::Ok, self.seen())
     }
 
     fn change(&mut self, booking: &str, to: BookingStatus) -> (Outcome, Seen) {
@@ -118,8 +132,15 @@ impl Service {
     }
 }
 
+/// Whether somebody changes the number of seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resizes {
+    Some,
+    None,
+}
+
 /// A lawful run: operations happen in order at instants 1,000 apart, and their calls stretch a random way around them.
-fn lawful(rng: &mut ChaCha8Rng) -> Case {
+fn lawful(rng: &mut ChaCha8Rng, resizes: Resizes) -> Case {
     let capacity = rng.random_range(1..=4);
     let mut service = Service::new(capacity);
     let mut operations: Vec<Operation> = Vec::new();
@@ -138,14 +159,19 @@ fn lawful(rng: &mut ChaCha8Rng) -> Case {
                 // Now and then somebody sends an earlier request again.
                 let again = sent.choose(rng).filter(|_| rng.random_bool(0.2)).cloned();
                 let seats = rng.random_range(1..=2);
-                let fresh = Action::Reserve { seats, key: format!("k{number}") };
+                let fresh = Action::Reserve { seats, key: format!("k{number}").into() };
                 let (reserve, returned_ns) =
                     again.filter(|(_, returned_ns)| *returned_ns < at_ns).unwrap_or((fresh, 0));
                 (reserve, returned_ns + 1)
             }
+            (8, _) if resizes == Resizes::Some => (Action::Resize { capacity: rng.random_range(0..=5) }, 0),
             (_, None) | (9, _) => (Action::Read, 0),
-            (5..=6, Some((booking, returned_ns))) => (Action::Confirm { booking }, returned_ns + 1),
-            (_, Some((booking, returned_ns))) => (Action::Cancel { booking }, returned_ns + 1),
+            (5..=6, Some((booking, returned_ns))) => {
+                (Action::Confirm { booking: booking.into() }, returned_ns + 1)
+            }
+            (_, Some((booking, returned_ns))) => {
+                (Action::Cancel { booking: booking.into() }, returned_ns + 1)
+            }
         };
         let sent_ns = (at_ns - rng.random_range(0..4_000)).max(earliest_ns).min(at_ns);
         let returned_ns = at_ns + rng.random_range(0..4_000);
@@ -160,23 +186,15 @@ fn lawful(rng: &mut ChaCha8Rng) -> Case {
             (outcome, seen) = (Outcome::Unknown, Seen::default());
         }
         if let Some(booking) = &seen.booking {
-            held.push((booking.clone(), returned_ns));
+            held.push((booking.to_string(), returned_ns));
         }
         if matches!(action, Action::Reserve { .. }) && outcome != Outcome::SoldOut {
             sent.push((action.clone(), returned_ns));
         }
         operations.push(Operation {
-            client: number,
-            process: number,
-            slot: "s".to_owned(),
-            action,
-            scheduled_ns: sent_ns,
-            sent_ns,
-            returned_ns,
-            attempts: 1,
             outcome,
-            reason: None,
             seen,
+            ..Operation::new(number, "s", action, sent_ns, returned_ns)
         });
     }
     operations.shuffle(rng);
@@ -194,9 +212,11 @@ fn lawful(rng: &mut ChaCha8Rng) -> Case {
 #[test]
 fn what_really_happened_is_never_convicted() {
     for seed in 0..LAWFUL_HISTORIES {
-        let case = lawful(&mut ChaCha8Rng::seed_from_u64(seed));
+        let case = lawful(&mut ChaCha8Rng::seed_from_u64(seed), Resizes::None);
         // With its log and rows, and as a history of which nothing else is known.
-        for case in [Case { audit: None, end: None, ..case.clone() }, case] {
+        let alone = |case: &Case| Case { audit: None, end: None, ..case.clone() };
+        let resized = alone(&lawful(&mut ChaCha8Rng::seed_from_u64(seed), Resizes::Some));
+        for case in [alone(&case), case, resized] {
             let verdict = judge(&case);
             let convicted: Vec<_> =
                 verdict.findings.iter().filter(|finding| finding.verdict == Verdict::Violated).collect();
@@ -210,24 +230,14 @@ fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
     let mut operations = Vec::new();
     for number in 0..rng.random_range(1..=6_u64) {
         let (sent_ns, length) = (rng.random_range(0..40), rng.random_range(0..20));
-        let mut reserve = Operation {
-            client: number,
-            process: number,
-            slot: "s".to_owned(),
-            action: Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}") },
-            scheduled_ns: sent_ns,
-            sent_ns,
-            returned_ns: sent_ns + length,
-            attempts: 1,
-            outcome: Outcome::Ok,
-            reason: None,
-            seen: Seen { booking: Some(format!("b{number}")), ..Seen::default() },
-        };
+        let action = Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}").into() };
+        let mut reserve = Operation::new(number, "s", action, sent_ns, sent_ns + length);
+        reserve.seen.booking = Some(format!("b{number}").into());
         if rng.random_bool(0.6) {
             let sent_ns = reserve.returned_ns + rng.random_range(1..20);
             let outcome = if rng.random_bool(0.2) { Outcome::Unknown } else { Outcome::Ok };
             operations.push(Operation {
-                action: Action::Cancel { booking: format!("b{number}") },
+                action: Action::Cancel { booking: format!("b{number}").into() },
                 sent_ns,
                 returned_ns: sent_ns + rng.random_range(0..20),
                 outcome,
@@ -264,7 +274,7 @@ fn some_order_fits(case: &Case) -> bool {
             let change = match &operations[next].action {
                 Action::Reserve { seats, .. } => i64::from(*seats),
                 Action::Cancel { booking } => -seats_of(operations, booking, done),
-                Action::Confirm { .. } | Action::Read => 0,
+                Action::Confirm { .. } | Action::Read | Action::Resize { .. } => 0,
             };
             !overtakes
                 && taken + change <= capacity

@@ -204,13 +204,11 @@ fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats
         let op = match (&operation.action, operation.outcome) {
             (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
             (Action::Reserve { seats, .. }, _) => Event::Change(-i64::from(*seats)),
-            (Action::Cancel { booking }, _) => {
-                Event::Change(seats_of.get(booking.as_str()).copied().unwrap_or(0))
-            }
+            (Action::Cancel { booking }, _) => Event::Change(seats_of.get(&**booking).copied().unwrap_or(0)),
             (Action::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
-            (Action::Confirm { .. }, _) => continue,
+            (Action::Confirm { .. } | Action::Resize { .. }, _) => continue,
         };
-        slots.entry(operation.slot.as_str()).or_default().push(porcupine_rs::Operation {
+        slots.entry(&operation.slot).or_default().push(porcupine_rs::Operation {
             client_id: None,
             call_time: operation.sent_ns as i64,
             return_time: operation.returned_ns as i64,

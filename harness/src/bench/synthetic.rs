@@ -57,7 +57,7 @@ impl Synthetic {
                 Some((_, seats, booking)) if rng.random_bool(0.7) => {
                     state.taken -= i64::from(seats);
                     state.version += 1;
-                    Action::Cancel { booking }
+                    Action::Cancel { booking: booking.into() }
                 }
                 Some(holding) => {
                     held[client as usize] = Some(holding);
@@ -65,13 +65,14 @@ impl Synthetic {
                     Action::Read
                 }
                 None => {
-                    let (seats, key) = (rng.random_range(1..=3_u32), format!("bench-{client:x}-{number:x}"));
+                    let (seats, key) =
+                        (rng.random_range(1..=3_u32), format!("bench-{client:x}-{number:x}").into());
                     if state.taken + i64::from(seats) <= self.capacity {
                         state.taken += i64::from(seats);
                         state.version += 1;
                         let booking = format!("00000001-0142-8200-8000-{number:012x}");
                         held[client as usize] = Some((slot, seats, booking.clone()));
-                        seen.booking = Some(booking);
+                        seen.booking = Some(booking.into());
                     } else {
                         outcome = Outcome::SoldOut;
                     }
@@ -80,19 +81,9 @@ impl Synthetic {
             };
             seen.version = Some(state.version);
             seen.available = Some(self.capacity - state.taken);
-            let operation = Operation {
-                client,
-                process: client,
-                slot: format!("00000001-0142-8100-8000-{slot:012x}"),
-                action,
-                scheduled_ns: sent_ns,
-                sent_ns,
-                returned_ns,
-                attempts: 1,
-                outcome,
-                reason: None,
-                seen,
-            };
+            let name = format!("00000001-0142-8100-8000-{slot:012x}");
+            let operation =
+                Operation { outcome, seen, ..Operation::new(client, name, action, sent_ns, returned_ns) };
             serde_json::to_writer(&mut out, &operation)?;
             out.write_all(b"\n")?;
         }

@@ -203,11 +203,11 @@ fn the_same_seed_makes_the_same_visits_at_the_same_instants() {
                 .iter()
                 .find(|operation| operation.scheduled_ns == scheduled_ns)
                 .expect("it was made at its instant");
-            assert_eq!(visit.slot, format!("slot-{}", arrival["slot"]));
+            assert_eq!(*visit.slot, format!("slot-{}", arrival["slot"]));
             match &visit.action {
                 Action::Read => assert_eq!(arrival["visit"], "browse"),
                 Action::Reserve { seats, .. } => assert_eq!(arrival["seats"], *seats),
-                Action::Confirm { .. } | Action::Cancel { .. } => {
+                Action::Confirm { .. } | Action::Cancel { .. } | Action::Resize { .. } => {
                     panic!("no visit begins like this: {visit:?}")
                 }
             }

@@ -2,20 +2,22 @@
 //!
 //! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply are left out.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 /// One logical call of a client with its interval and its outcome.
 ///
 /// The three instants are nanoseconds of one monotonic clock of one machine; their zero means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "OperationLine<String>")]
+#[serde(try_from = "OperationLine<Box<str>>")]
 pub struct Operation {
     /// Who called. A client has at most one operation in flight.
     pub client: u64,
     /// The client's incarnation: after `unknown` the old one may still be in flight for ever, so it is retired.
     pub process: u64,
-    /// The slot, opaque.
-    pub slot: String,
+    /// The slot, opaque. Shared: a history has many operations and few slots.
+    pub slot: Arc<str>,
     /// What was asked for.
     pub action: Action,
     /// When the schedule wanted it sent. Latency that a user feels counts from here.
@@ -29,9 +31,34 @@ pub struct Operation {
     /// What the client knows afterwards.
     pub outcome: Outcome,
     /// Why, for `rejected` and `unknown`: the service's code, or what went wrong.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
     /// What the answer said.
     pub seen: Seen,
+}
+
+impl Operation {
+    /// An operation as the least that is known of one: sent once, as scheduled, by a client that never was unsure, and told nothing more.
+    pub fn new(
+        client: u64,
+        slot: impl Into<Arc<str>>,
+        action: Action,
+        sent_ns: u64,
+        returned_ns: u64,
+    ) -> Self {
+        Self {
+            client,
+            process: client,
+            slot: slot.into(),
+            action,
+            scheduled_ns: sent_ns,
+            sent_ns,
+            returned_ns,
+            attempts: 1,
+            outcome: Outcome::Ok,
+            reason: None,
+            seen: Seen::default(),
+        }
+    }
 }
 
 /// What an operation asks for.
@@ -42,20 +69,25 @@ pub enum Action {
         /// How many.
         seats: u32,
         /// The idempotency key: the same on every attempt, and on no other operation.
-        key: String,
+        key: Box<str>,
     },
     /// Make a pending booking a confirmed one.
     Confirm {
         /// Which.
-        booking: String,
+        booking: Box<str>,
     },
     /// Give the seats of a booking back.
     Cancel {
         /// Which.
-        booking: String,
+        booking: Box<str>,
     },
     /// Read the slot.
     Read,
+    /// Give the slot another number of seats. Fewer than are taken cannot be: then it must be refused.
+    Resize {
+        /// How many it is to have.
+        capacity: u32,
+    },
 }
 
 impl Action {
@@ -66,6 +98,7 @@ impl Action {
             Self::Confirm { .. } => "confirm",
             Self::Cancel { .. } => "cancel",
             Self::Read => "read",
+            Self::Resize { .. } => "resize",
         }
     }
 }
@@ -106,7 +139,7 @@ impl Outcome {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The booking that a reserve made.
-    pub booking: Option<String>,
+    pub booking: Option<Box<str>>,
     /// The slot's version.
     pub version: Option<i64>,
     /// Seats left.
@@ -159,13 +192,14 @@ struct OperationLine<Text> {
     hold_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum OpName {
     Reserve,
     Confirm,
     Cancel,
     Read,
+    Resize,
 }
 
 fn one() -> u32 {
@@ -183,6 +217,8 @@ enum LineError {
     Missing { op: &'static str, field: &'static str },
     #[error("`seats` must be at least 1")]
     NoSeats,
+    #[error("`capacity` is {0}, and no slot has so many seats")]
+    NoCapacity(i64),
     #[error("returned_ns {returned_ns} is before sent_ns {sent_ns}")]
     ReturnsBeforeSent { sent_ns: u64, returned_ns: u64 },
     #[error("only a reserve can be sold_out")]
@@ -191,10 +227,10 @@ enum LineError {
     Surplus { op: &'static str, field: &'static str },
 }
 
-impl TryFrom<OperationLine<String>> for Operation {
+impl TryFrom<OperationLine<Box<str>>> for Operation {
     type Error = LineError;
 
-    fn try_from(line: OperationLine<String>) -> Result<Self, LineError> {
+    fn try_from(line: OperationLine<Box<str>>) -> Result<Self, LineError> {
         let mut booking_seen = None;
         let action = match line.op {
             OpName::Reserve => {
@@ -215,10 +251,15 @@ impl TryFrom<OperationLine<String>> for Operation {
             OpName::Cancel => Action::Cancel {
                 booking: line.booking.ok_or(LineError::Missing { op: "cancel", field: "booking" })?,
             },
-            OpName::Read if line.booking.is_some() => {
-                return Err(LineError::Surplus { op: "read", field: "booking" });
+            OpName::Read | OpName::Resize if line.booking.is_some() => {
+                let op = if line.op == OpName::Read { "read" } else { "resize" };
+                return Err(LineError::Surplus { op, field: "booking" });
             }
             OpName::Read => Action::Read,
+            OpName::Resize => {
+                let capacity = line.capacity.ok_or(LineError::Missing { op: "resize", field: "capacity" })?;
+                Action::Resize { capacity: capacity.try_into().map_err(|_| LineError::NoCapacity(capacity))? }
+            }
         };
         if line.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
             return Err(LineError::SoldOutWithoutReserve);
@@ -232,7 +273,7 @@ impl TryFrom<OperationLine<String>> for Operation {
         Ok(Self {
             client: line.client,
             process: line.process.unwrap_or(line.client),
-            slot: line.slot,
+            slot: line.slot.into(),
             action,
             scheduled_ns: line.scheduled_ns.unwrap_or(line.sent_ns),
             sent_ns: line.sent_ns,
@@ -246,7 +287,8 @@ impl TryFrom<OperationLine<String>> for Operation {
                 available: line.available,
                 pending: line.pending,
                 confirmed: line.confirmed,
-                capacity: line.capacity,
+                // A resize names the capacity that it wants, and its answer none.
+                capacity: line.capacity.filter(|_| line.op != OpName::Resize),
                 hold_ms: line.hold_ms,
             },
         })
@@ -257,16 +299,17 @@ impl Serialize for Operation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (op, seats, key, booking) = match &self.action {
             Action::Reserve { seats, key } => {
-                (OpName::Reserve, Some(*seats), Some(key.as_str()), self.seen.booking.as_deref())
+                (OpName::Reserve, Some(*seats), Some(&**key), self.seen.booking.as_deref())
             }
-            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(booking.as_str())),
-            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(booking.as_str())),
+            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(&**booking)),
+            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(&**booking)),
             Action::Read => (OpName::Read, None, None, None),
+            Action::Resize { .. } => (OpName::Resize, None, None, None),
         };
         let line = OperationLine {
             client: self.client,
             process: Some(self.process),
-            slot: self.slot.as_str(),
+            slot: &*self.slot,
             op,
             seats,
             key,
@@ -281,7 +324,10 @@ impl Serialize for Operation {
             available: self.seen.available,
             pending: self.seen.pending,
             confirmed: self.seen.confirmed,
-            capacity: self.seen.capacity,
+            capacity: match self.action {
+                Action::Resize { capacity } => Some(capacity.into()),
+                _ => self.seen.capacity,
+            },
             hold_ms: self.seen.hold_ms,
         };
         line.serialize(serializer)
@@ -293,17 +339,10 @@ mod tests {
     use super::*;
 
     fn reserve() -> Operation {
+        let action = Action::Reserve { seats: 2, key: "k-1".into() };
         Operation {
-            client: 17,
             process: 2017,
-            slot: "monday-9".into(),
-            action: Action::Reserve { seats: 2, key: "k-1".into() },
             scheduled_ns: 1_000,
-            sent_ns: 1_100,
-            returned_ns: 9_000,
-            attempts: 1,
-            outcome: Outcome::Ok,
-            reason: None,
             seen: Seen {
                 booking: Some("b-1".into()),
                 version: Some(5),
@@ -311,6 +350,7 @@ mod tests {
                 hold_ms: Some(5_000),
                 ..Seen::default()
             },
+            ..Operation::new(17, "monday-9", action, 1_100, 9_000)
         }
     }
 
@@ -331,6 +371,14 @@ mod tests {
             .expect("complete");
         assert_eq!((read.process, read.scheduled_ns, read.attempts), (1, 1, 1));
         assert_eq!(read.action, Action::Cancel { booking: "b".into() });
+    }
+
+    #[test]
+    fn a_resize_names_its_capacity_and_reads_back() {
+        let json = r#"{"client":1,"slot":"s","op":"resize","capacity":7,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+        let resize = line(json).expect("complete");
+        assert_eq!((&resize.action, resize.seen.capacity), (&Action::Resize { capacity: 7 }, None));
+        assert_eq!(line(&serde_json::to_string(&resize).expect("serializes")), Ok(resize));
     }
 
     #[test]
@@ -359,6 +407,14 @@ mod tests {
             (
                 r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"sold_out"}"#,
                 "only a reserve",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"resize","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "`capacity`",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"resize","capacity":-1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "no slot has so many",
             ),
             (r#"{"client":1,"slot":"s","op":"steal","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#, "steal"),
             (

@@ -117,7 +117,7 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
     witness.operations = operations.into_iter().cycle().take(3_000).collect();
     for (index, found) in witness.operations.iter_mut().enumerate() {
         found.operation.client = index as u64;
-        found.operation.reason = Some("x".repeat(300));
+        found.operation.reason = Some("x".repeat(300).into());
     }
     report.verdict.findings = slotproof_vocabulary::Invariant::ALL
         .iter()

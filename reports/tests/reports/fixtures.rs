@@ -128,7 +128,7 @@ fn reserve(nth: u64) -> WitnessOperation {
             client: 100 + 7 * nth,
             process: 100 + 7 * nth,
             slot: "019a-monday-9".into(),
-            action: Action::Reserve { seats: 1, key: format!("k-{nth}") },
+            action: Action::Reserve { seats: 1, key: format!("k-{nth}").into() },
             scheduled_ns: sent_ns - 200_000,
             sent_ns,
             returned_ns: sent_ns + 9_000_000 + (nth % 7) * 2_300_000,
@@ -136,7 +136,7 @@ fn reserve(nth: u64) -> WitnessOperation {
             outcome: Outcome::Ok,
             reason: None,
             seen: Seen {
-                booking: Some(format!("b-{nth}")),
+                booking: Some(format!("b-{nth}").into()),
                 version: Some(nth.min(40) as i64 + 1),
                 ..Seen::default()
             },

@@ -7,46 +7,63 @@
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
 use super::{Count, Evidence, fewest_beyond, witness};
+use crate::slots::Slot;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I1);
-    let mut worst: Option<(i64, i64, &str)> = None;
-    for (slot, occupancy) in &evidence.occupancies {
-        let capacity = evidence.case.capacity_of(slot);
-        count.examined += occupancy.least.seats.len() as u64;
-        let beyond = occupancy.least.seats.iter().position(|seats| *seats > capacity);
-        let Some(first) = beyond else { continue };
-        let most = occupancy.least.seats.iter().copied().max().unwrap_or_default();
-        worst = worst.max(Some((most - capacity, most, slot)));
-        count.violation(|| show(evidence, slot, capacity, occupancy.least.at_ns[first]));
+    let mut worst = Worst::default();
+    for slot in &evidence.slots {
+        // Where nobody was told of a booking nothing was promised.
+        if slot.tenures.is_empty() {
+            continue;
+        }
+        let free = &slot.free.at_most;
+        count.examined += free.seats.len() as u64;
+        let Some(first) = free.seats.iter().position(|seats| *seats < 0) else { continue };
+        worst = worst.max(Worst::of(slot));
+        count.violation(|| show(evidence, slot, free.at_ns[first]));
     }
     Some(count.finding(
         |examined| format!("at none of {examined} instants were more seats surely promised than the slot has"),
-        |slots, _| match worst {
-            Some((_, most, slot)) => format!(
-                "{most} acknowledged seats were held at once in slot {slot} of {}; {slots} slot(s) were overbooked",
-                evidence.case.capacity_of(slot)
-            ),
-            None => format!("{slots} slot(s) were overbooked"),
+        |slots, _| {
+            let Worst { beyond, capacity, slot } = worst;
+            let held = capacity + beyond;
+            format!("{held} acknowledged seats were held at once in slot {slot} of {capacity}; {slots} slot(s) were overbooked")
         },
     ))
 }
 
-fn show(evidence: &Evidence<'_>, slot: &str, capacity: i64, instant_ns: u64) -> Witness {
-    let held = evidence.tenures.iter().filter(|tenure| {
-        tenure.slot == slot
-            && tenure
-                .surely()
-                .is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
+/// Where the most seats too many were promised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Worst<'a> {
+    beyond: i64,
+    capacity: i64,
+    slot: &'a str,
+}
+
+impl<'a> Worst<'a> {
+    fn of(slot: &Slot<'a>) -> Self {
+        let free = &slot.free.at_most;
+        let instants = free.at_ns.iter().zip(&free.seats).min_by_key(|(_, seats)| **seats);
+        let (at_ns, seats) = instants.expect("a bound begins at instant 0");
+        let (_, capacity) = slot.capacity.within(*at_ns, *at_ns);
+        Self { beyond: -seats, capacity, slot: slot.name }
+    }
+}
+
+fn show(evidence: &Evidence<'_>, slot: &Slot<'_>, instant_ns: u64) -> Witness {
+    let (_, capacity) = slot.capacity.within(instant_ns, instant_ns);
+    let held = slot.tenures.iter().filter(|tenure| {
+        tenure.surely().is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
     });
     let fewest = fewest_beyond(held.map(|tenure| (tenure.seats, tenure)).collect(), capacity);
     let seats: i64 = fewest.iter().map(|tenure| tenure.seats).sum();
-    let operations = fewest.iter().filter_map(|tenure| tenure.reserves.first().copied());
+    let operations = fewest.iter().map(|tenure| tenure.reserve);
     Witness {
         instant_ns: Some(instant_ns),
         operations: evidence.case.history.show(operations),
         ..witness(
-            slot,
+            slot.name,
             format!(
                 "these {} bookings of {seats} seats had all been acknowledged, and none had been given back or could have \
                  run out, at one instant; the slot has {capacity} seats",
@@ -58,15 +75,15 @@ fn show(evidence: &Evidence<'_>, slot: &str, capacity: i64, instant_ns: u64) -> 
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::Verdict;
+    use slotproof_vocabulary::{Operation, Verdict};
 
     use super::*;
     use crate::{
-        fixture::{cancel, case, confirm, ms, reserve, unknown},
+        fixture::{cancel, case, confirm, ms, reserve, resize, unknown},
         invariants::only,
     };
 
-    fn verdict(capacity: i64, operations: Vec<slotproof_vocabulary::Operation>) -> Verdict {
+    fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
         only(&case(capacity, operations), Invariant::I1).verdict
     }
 
@@ -147,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_history_that_breaks_off_convicts_only_by_what_nothing_missing_can_excuse() {
-        let by = |client, mut operation: slotproof_vocabulary::Operation| {
+        let by = |client, mut operation: Operation| {
             operation.client = client;
             operation
         };
@@ -174,6 +191,19 @@ mod tests {
         assert!(finding.summary.contains("breaks off"), "{}", finding.summary);
         let upheld = cut(vec![by(1, reserve("a", 1, 0, 10))]);
         assert_eq!(upheld.verdict, Verdict::Unknown, "nothing is upheld by half of a history");
+    }
+
+    #[test]
+    fn a_slot_that_was_given_more_seats_may_sell_them_once_that_was_asked_for() {
+        let sold = |from_ns| vec![reserve("a", 1, 0, 10), resize(2, 20, 30), reserve("b", 1, 12, from_ns)];
+        assert_eq!(verdict(1, sold(25)), Verdict::Upheld, "it may have been in force");
+        assert_eq!(verdict(1, sold(19)), Verdict::Violated, "nobody had asked for it yet");
+        let shrunk = |sent_ns| vec![reserve("a", 1, 0, 10), resize(1, 20, 30), reserve("b", 1, sent_ns, 40)];
+        assert_eq!(verdict(2, shrunk(31)), Verdict::Violated, "one seat was left, and it was taken");
+        let refused = resize(2, 20, 30);
+        let refused = Operation { outcome: slotproof_vocabulary::Outcome::Rejected, ..refused };
+        let sold = vec![reserve("a", 1, 0, 10), refused, reserve("b", 1, 32, 40)];
+        assert_eq!(verdict(1, sold), Verdict::Violated, "it was refused");
     }
 
     #[test]

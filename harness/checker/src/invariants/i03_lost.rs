@@ -34,12 +34,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         Some(format!("its {never} was acknowledged, and the log has none"))
     };
     let mut count = Count::new(Invariant::I3);
-    for tenure in &evidence.tenures {
+    for tenure in evidence.tenures() {
         count.examine();
         let row = rows.get(tenure.booking).copied();
         let Some(loss) = loss(tenure, row).or_else(|| unlogged(tenure)) else { continue };
         count.violation(|| {
-            let operations = [tenure.reserves.first().copied(), tenure.confirmed, tenure.cancelled];
+            let operations = [Some(tenure.reserve), tenure.confirmed, tenure.cancelled];
             Witness {
                 operations: evidence.case.history.show(operations.into_iter().flatten()),
                 rows: row.cloned().into_iter().collect(),

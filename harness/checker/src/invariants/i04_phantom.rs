@@ -46,7 +46,7 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(row: &BookingRow, sent: impl F
         return Some(format!("no reserve with its key {} was ever sent", row.key));
     }
     let fits = |operation: &Operation| {
-        operation.slot == row.slot
+        *operation.slot == *row.slot
             && matches!(&operation.action, Action::Reserve { seats, .. } if i64::from(*seats) == row.seats)
     };
     let may_have_made_it = |operation: &Operation| match operation.outcome {
@@ -99,7 +99,7 @@ mod tests {
         refused.action = reserve("a", 1, 0, 10).action;
         assert_eq!(verdict(vec![refused], rows()), Verdict::Violated, "a definite no with a booking");
         let mut elsewhere = reserve("a", 1, 0, 10);
-        elsewhere.slot = "t".to_owned();
+        elsewhere.slot = "t".into();
         assert_eq!(verdict(vec![elsewhere], rows()), Verdict::Violated);
     }
 

@@ -2,15 +2,14 @@
 //!
 //! Every acknowledgement of one key names one booking, and no two rows have one key.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I5);
-    let mut told: HashMap<&str, usize> = HashMap::new();
+    let mut told: HashMap<&str, usize> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) else {
             continue;
@@ -33,7 +32,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
         }
     }
-    let mut rows: HashMap<&str, &BookingRow> = HashMap::new();
+    let mut rows: HashMap<&str, &BookingRow> = HashMap::default();
     for row in evidence.case.end.iter().flat_map(|end| &end.bookings) {
         count.examine();
         if let Some(first) = rows.insert(&row.key, row) {

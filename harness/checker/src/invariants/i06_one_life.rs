@@ -37,7 +37,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// A confirm that was sent after a cancel had been acknowledged cannot be acknowledged.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
-    for tenure in &evidence.tenures {
+    for tenure in evidence.tenures() {
         let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else { continue };
         count.examine();
         if operations[confirmed].sent_ns > operations[cancelled].returned_ns {

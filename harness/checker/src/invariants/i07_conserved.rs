@@ -3,7 +3,7 @@
 //! A strategy can lose an update without promising a seat twice: then the counter and the bookings disagree, and only this
 //! invariant sees it.
 
-use slotproof_vocabulary::{Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
 use std::collections::BTreeMap;
 
@@ -31,28 +31,37 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 
 /// Every number in every answer must be one that the slot can have, and where all are there they must add up.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
-    for (index, operation) in evidence.case.history.indexed() {
+    for (slot, (index, operation)) in
+        evidence.slots.iter().flat_map(|slot| slot.operations.iter().map(move |told| (slot, told)))
+    {
         let seen = &operation.seen;
         let parts = [seen.available, seen.pending, seen.confirmed];
         if operation.outcome == Outcome::Unknown || (parts == [None; 3] && seen.capacity.is_none()) {
             continue;
         }
         count.examine();
-        let capacity = evidence.case.capacity_of(&operation.slot);
-        let possible = parts.iter().flatten().all(|seats| (0..=capacity).contains(seats))
-            && seen.capacity.is_none_or(|said| said == capacity);
+        // A receipt is as old as the first call by its key.
+        let receipt = matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
+        let from_ns = if receipt { 0 } else { operation.sent_ns };
+        let (fewest, most) = slot.capacity.within(from_ns, operation.returned_ns);
+        let possible = parts.iter().flatten().all(|seats| (0..=most).contains(seats))
+            && seen.capacity.is_none_or(|said| (fewest..=most).contains(&said));
         let adds_up = match parts {
-            [Some(available), Some(pending), Some(confirmed)] => available + pending + confirmed == capacity,
+            [Some(available), Some(pending), Some(confirmed)] => {
+                let sum = available + pending + confirmed;
+                seen.capacity.map_or((fewest..=most).contains(&sum), |said| said == sum)
+            }
             _ => true,
         };
         if !possible || !adds_up {
             let said = |seats: Option<i64>| seats.map_or("?".to_owned(), |seats| seats.to_string());
+            let has = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
                 ..witness(
-                    &operation.slot,
+                    slot.name,
                     format!(
-                        "one answer saw {} available + {} pending + {} confirmed seats, and a capacity of {}; the slot has {capacity}",
+                        "one answer saw {} available + {} pending + {} confirmed seats, and a capacity of {}; the slot has {has}",
                         said(seen.available),
                         said(seen.pending),
                         said(seen.confirmed),

@@ -7,29 +7,28 @@
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
-use crate::{extrema::Maxima, occupancy::Steps};
+use crate::free::Windows;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I8);
-    let none = Steps::default();
-    let mut slots = std::collections::BTreeMap::new();
-    for (index, operation) in evidence.case.history.indexed() {
-        let (Action::Reserve { seats, .. }, Outcome::SoldOut) = (&operation.action, operation.outcome) else {
-            continue;
+    for slot in &evidence.slots {
+        let refused = |operation: &Operation| match (&operation.action, operation.outcome) {
+            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some(i64::from(*seats)),
+            _ => None,
         };
-        count.examine();
-        let slot = operation.slot.as_str();
-        let (most, maxima) = slots.entry(slot).or_insert_with(|| {
-            let steps = evidence.occupancies.get(slot).map_or(&none, |occupancy| &occupancy.most);
-            (steps, Maxima::of(steps.seats.clone()))
-        });
-        let within = most.within(operation.sent_ns, operation.returned_ns);
-        let taken = maxima.max(within.start, within.end).unwrap_or(0);
-        let capacity = evidence.case.capacity_of(slot);
-        let contradicts_itself =
-            operation.seen.available.is_some_and(|available| available >= i64::from(*seats));
-        if contradicts_itself || taken + i64::from(*seats) <= capacity {
-            count.violation(|| show(evidence, index, operation, capacity - taken));
+        let mut refusals =
+            slot.operations.iter().filter_map(|told| Some((told, refused(told.1)?))).peekable();
+        if refusals.peek().is_none() {
+            continue;
+        }
+        let free = Windows::smallest(&slot.free.at_least);
+        for ((index, operation), seats) in refusals {
+            count.examine();
+            let left = free.within(operation.sent_ns, operation.returned_ns);
+            let contradicts_itself = operation.seen.available.is_some_and(|available| available >= seats);
+            if contradicts_itself || left >= seats {
+                count.violation(|| show(evidence, index, operation, left));
+            }
         }
     }
     // Where nobody was refused there is nothing to judge; whether the run was worth judging is I15's business.

@@ -4,66 +4,43 @@
 //! A read of `available` seats is impossible for certain if capacity - available lies outside [least, most] at every instant of
 //! the call. Neighbouring steps overlap or touch, so the union over the call is one interval, and its ends decide. Sound.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
-use super::{Count, Evidence, i10_session::repeated_keys, witness};
-use crate::{extrema::Maxima, occupancy::Steps, tenure::Interval};
-
-use std::collections::BTreeMap;
-
-/// Bounds of one slot, ready to be asked for a window.
-struct Bounds<'a> {
-    most: &'a Steps,
-    most_maxima: Maxima,
-    /// See [`least_between`].
-    least: Steps,
-    /// Maxima of the negated least: its minima.
-    least_minima: Maxima,
-}
+use super::{Count, Evidence, witness};
+use crate::{
+    free::Windows,
+    occupancy::Steps,
+    slots::Slot,
+    tenure::{Interval, Tenure},
+};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I9);
-    let mut slots = BTreeMap::new();
-    let repeated = repeated_keys(evidence);
-    let mut surely: BTreeMap<&str, Vec<(Interval, i64)>> = BTreeMap::new();
-    for tenure in &evidence.tenures {
-        surely
-            .entry(tenure.slot)
-            .or_default()
-            .extend(tenure.surely().map(|interval| (interval, tenure.seats)));
-    }
-    for (index, operation) in evidence.case.history.indexed() {
-        let Some(available) = operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)
-        else {
-            continue;
+    for slot in &evidence.slots {
+        let says = |(index, operation): (usize, &Operation)| {
+            let available = operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)?;
+            Some((index, operation.sent_ns, operation.returned_ns, available))
         };
-        if matches!(&operation.action, Action::Reserve { key, .. } if repeated.contains(key.as_str())) {
+        let receipt = |operation: &Operation| matches!(&operation.action, Action::Reserve { key, .. } if slot.repeated_keys.contains(&**key));
+        let answers = slot.operations.iter().filter(|(_, operation)| !receipt(operation)).filter_map(says);
+        let mut answers = answers.peekable();
+        if answers.peek().is_none() {
             continue;
         }
-        count.examine();
-        let slot = operation.slot.as_str();
-        let capacity = evidence.case.capacity_of(slot);
-        let taken = capacity - available;
-        let (fewest, most) = match evidence.occupancies.get(slot) {
-            None => (0, 0),
-            Some(occupancy) => {
-                let bounds = slots.entry(slot).or_insert_with(|| {
-                    let least = surely.remove(slot).map(least_between).unwrap_or_default();
-                    Bounds {
-                        most: &occupancy.most,
-                        most_maxima: Maxima::of(occupancy.most.seats.clone()),
-                        least_minima: Maxima::of(least.seats.iter().map(|seats| -seats).collect()),
-                        least,
-                    }
+        let at_most = at_most_between(slot);
+        let (fewest, most) = (Windows::smallest(&slot.free.at_least), Windows::largest(&at_most));
+        for (index, sent_ns, returned_ns, available) in answers {
+            count.examine();
+            let (fewest, most) = (fewest.within(sent_ns, returned_ns), most.within(sent_ns, returned_ns));
+            if !(fewest..=most).contains(&available) {
+                count.violation(|| Witness {
+                    operations: evidence.case.history.show([index]),
+                    ..witness(
+                        slot.name,
+                        format!("this answer says that {available} seats are left; during its call it was {} to {most}", fewest.max(0)),
+                    )
                 });
-                bounds.within(operation.sent_ns, operation.returned_ns)
             }
-        };
-        if !(fewest..=most).contains(&taken) {
-            count.violation(|| Witness {
-                operations: evidence.case.history.show([index]),
-                ..witness(slot, format!("this answer says that {taken} seats are taken; during its call it was {fewest} to {most}"))
-            });
         }
     }
     if count.examined == 0 {
@@ -79,28 +56,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// The least that was taken, where what returns and what is sent at one instant may have happened in either order: a booking counts only
+/// The most that was free, where what returns and what is sent at one instant may have happened in either order: a booking counts only
 /// from the instant after its return. (For I1 that would be too little: there the two are counted together.)
-fn least_between(surely: Vec<(Interval, i64)>) -> Steps {
-    let later = |(interval, seats): (Interval, i64)| {
+fn at_most_between(slot: &Slot<'_>) -> Steps {
+    let later = |tenure: &Tenure<'_>| {
+        let interval = tenure.surely()?;
         let from_ns = interval.from_ns.saturating_add(1);
-        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, seats))
+        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, tenure.seats))
     };
-    Steps::of(surely.into_iter().filter_map(later))
-}
-
-impl Bounds<'_> {
-    /// The least and the most seats that can have been taken at some instant of [from, to].
-    fn within(&self, from_ns: u64, to_ns: u64) -> (i64, i64) {
-        let most = self.most.within(from_ns, to_ns);
-        let most = self.most_maxima.max(most.start, most.end).unwrap_or(0);
-        let steps = self.least.within(from_ns, to_ns);
-        // Before the first step nothing is surely taken.
-        let before_first = self.least.at_ns.first().is_none_or(|first| from_ns < *first);
-        let least =
-            if before_first { 0 } else { -self.least_minima.max(steps.start, steps.end).unwrap_or(0) };
-        (least, most)
-    }
+    slot.capacity.most.minus(&Steps::of(slot.tenures.iter().filter_map(later)))
 }
 
 #[cfg(test)]

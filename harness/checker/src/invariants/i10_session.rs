@@ -4,50 +4,33 @@
 //! another one of the same client had returned must not carry an older version of that slot. An acknowledgement of a key that
 //! was acknowledged before repeats its receipt, old version included, and says nothing about now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
-use super::{Count, Evidence, i13_audit::repeated_changes, witness};
+use super::{Count, Evidence, witness};
+use crate::slots::Slot;
 
-/// What one client saw of one slot: the places of its answers, and the versions in them.
-type Session<'a> = ((u64, &'a str), Vec<(usize, i64)>);
+/// An answer with the version in it.
+type Versioned<'a> = (usize, &'a Operation, i64);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    // In the order in which they begin, so that the first violation is the same each time.
-    let mut sessions: Vec<Session<'_>> = Vec::new();
-    let mut places: HashMap<(u64, &str), usize> = HashMap::new();
-    let repeated = repeated_changes(&evidence.case.history.operations);
-    for (index, version) in versions(evidence) {
-        let operation = &evidence.case.history.operations[index];
-        // What may repeat an older acknowledgement says nothing of now.
-        if let Action::Confirm { booking } | Action::Cancel { booking } = &operation.action
-            && repeated.contains(&(operation.action.name(), booking.as_str()))
-        {
-            continue;
-        }
-        let whose = (operation.client, operation.slot.as_str());
-        let place = *places.entry(whose).or_insert_with(|| {
-            sessions.push((whose, Vec::new()));
-            sessions.len() - 1
-        });
-        sessions[place].1.push((index, version));
-    }
     let mut count = Count::new(Invariant::I10);
-    let operations = &evidence.case.history.operations;
-    for ((client, slot), mut session) in sessions {
-        session.sort_by_key(|(index, _)| operations[*index].sent_ns);
-        for pair in session.windows(2) {
-            let ((before, seen), (after, sees)) = (pair[0], pair[1]);
-            count.examine();
-            if sees < seen && operations[after].sent_ns > operations[before].returned_ns {
-                count.violation(|| Witness {
-                    operations: evidence.case.history.show([before, after]),
-                    ..witness(
-                        slot,
-                        format!("client {client} had seen version {seen}, and then saw version {sees}"),
-                    )
-                });
+    for slot in &evidence.slots {
+        for (client, mut session) in sessions(slot) {
+            session.sort_by_key(|(_, operation, _)| operation.sent_ns);
+            for pair in session.windows(2) {
+                let ((before, earlier, seen), (after, later, sees)) = (pair[0], pair[1]);
+                count.examine();
+                if sees < seen && later.sent_ns > earlier.returned_ns {
+                    count.violation(|| Witness {
+                        operations: evidence.case.history.show([before, after]),
+                        ..witness(
+                            slot.name,
+                            format!("client {client} had seen version {seen}, and then saw version {sees}"),
+                        )
+                    });
+                }
             }
         }
     }
@@ -60,29 +43,34 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// Answers that say which version of their slot was true during the call, by index.
-///
-/// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first of them: it is left out.
-pub(super) fn versions<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = (usize, i64)> + 'a {
-    let repeated = repeated_keys(evidence);
-    evidence.case.history.indexed().filter_map(move |(index, operation)| {
-        let receipt = match (&operation.action, operation.outcome) {
-            (_, Outcome::Unknown) => return None,
-            (Action::Reserve { key, .. }, Outcome::Ok) => repeated.contains(key.as_str()),
-            _ => false,
-        };
-        operation.seen.version.filter(|_| !receipt).map(|version| (index, version))
-    })
+/// What each client saw of a slot.
+fn sessions<'a>(slot: &Slot<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
+    // What may repeat an older acknowledgement says nothing of now.
+    let fresh = |operation: &Operation| match &operation.action {
+        Action::Confirm { booking } | Action::Cancel { booking } => {
+            !slot.repeated_changes.contains(&(operation.action.name(), &**booking))
+        }
+        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => true,
+    };
+    let mut sessions: BTreeMap<u64, Vec<Versioned<'a>>> = BTreeMap::new();
+    for versioned in versions(slot).filter(|(_, operation, _)| fresh(operation)) {
+        sessions.entry(versioned.1.client).or_default().push(versioned);
+    }
+    sessions
 }
 
-/// Keys that were sent more than once: an acknowledgement of one may be a receipt.
-pub(super) fn repeated_keys<'a>(evidence: &'a Evidence<'_>) -> HashSet<&'a str> {
-    let mut sent: HashSet<&str> = HashSet::new();
-    let keys = evidence.case.history.operations.iter().filter_map(|operation| match &operation.action {
-        Action::Reserve { key, .. } => Some(key.as_str()),
-        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => None,
-    });
-    keys.filter(|key| !sent.insert(key)).collect()
+/// Answers that say which version of their slot was true during the call.
+///
+/// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first of them: it is left out.
+pub(super) fn versions<'a>(slot: &Slot<'a>) -> impl Iterator<Item = Versioned<'a>> {
+    slot.operations.iter().filter_map(move |(index, operation)| {
+        let receipt = match (&operation.action, operation.outcome) {
+            (_, Outcome::Unknown) => return None,
+            (Action::Reserve { key, .. }, Outcome::Ok) => slot.repeated_keys.contains(&**key),
+            _ => false,
+        };
+        operation.seen.version.filter(|_| !receipt).map(|version| (index, operation, version))
+    })
 }
 
 #[cfg(test)]

@@ -30,33 +30,33 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let taken = rows_by_slot(evidence);
     let (mut answered, mut unanswered) = (0, 0);
-    for (index, operation) in evidence.case.history.indexed() {
-        let probing = Some(operation.client) == evidence.case.prober;
-        let Action::Reserve { seats, .. } = operation.action else { continue };
-        if !probing {
-            continue;
-        }
-        if operation.outcome == Outcome::Unknown || operation.reason.as_deref() == Some(NOT_CONNECTED) {
-            unanswered += 1;
-            continue;
-        }
-        count.examine();
-        answered += 1;
-        let used: i64 = taken.get(operation.slot.as_str()).into_iter().flatten().map(|row| row.seats).sum();
-        // A cancel that nobody answered may have had its effect after the probe: what it gave back may not have been free.
-        let late = evidence.tenures.iter().filter(|tenure| tenure.slot == operation.slot);
-        let late = late
-            .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none())
-            .map(|tenure| tenure.seats);
-        let free = evidence.case.capacity_of(&operation.slot) - used - late.sum::<i64>();
-        if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
-            count.violation(|| Witness {
-                operations: evidence.case.history.show([index]),
-                ..witness(
-                    &operation.slot,
-                    format!("{free} seats were free after the run had settled, and this could not buy one"),
-                )
-            });
+    for slot in &evidence.slots {
+        let probes = slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
+        for (index, operation) in probes {
+            let Action::Reserve { seats, .. } = operation.action else { continue };
+            if operation.outcome == Outcome::Unknown || operation.reason.as_deref() == Some(NOT_CONNECTED) {
+                unanswered += 1;
+                continue;
+            }
+            count.examine();
+            answered += 1;
+            let used: i64 = taken.get(slot.name).into_iter().flatten().map(|row| row.seats).sum();
+            // A cancel that nobody answered may have had its effect after the probe: what it gave back may not have been free.
+            let late =
+                slot.tenures.iter().filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none());
+            let late: i64 = late.map(|tenure| tenure.seats).sum();
+            let free = slot.capacity.least_at_the_end() - used - late;
+            if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
+                count.violation(|| Witness {
+                    operations: evidence.case.history.show([index]),
+                    ..witness(
+                        slot.name,
+                        format!(
+                            "{free} seats were free after the run had settled, and this could not buy one"
+                        ),
+                    )
+                });
+            }
         }
     }
     let finding = count.finding(
@@ -125,7 +125,7 @@ mod tests {
         let cancelled = || vec![row("a", BookingStatus::Cancelled, 1)];
         assert_eq!(verdict(vec![unknown(reserve("b", 1, 0, 10))], cancelled()), Verdict::Unknown);
         let mut nobody_there = sold_out(1, 0, 10);
-        (nobody_there.outcome, nobody_there.reason) = (Outcome::Rejected, Some(NOT_CONNECTED.to_owned()));
+        (nobody_there.outcome, nobody_there.reason) = (Outcome::Rejected, Some(NOT_CONNECTED.into()));
         assert_eq!(verdict(vec![nobody_there], cancelled()), Verdict::Unknown);
     }
 

@@ -1,14 +1,13 @@
 //! I12: no booking id is given to two keys.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I12);
-    let mut owners: HashMap<&str, (&str, usize)> = HashMap::new();
+    let mut owners: HashMap<&str, (&str, usize)> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
@@ -19,7 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             count.examined += 1;
             (key, index)
         });
-        if owner != key {
+        if *owner != **key {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([first, index]),
                 ..witness(

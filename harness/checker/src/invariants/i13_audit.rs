@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashSet;
 use slotproof_vocabulary::{
     Action, AuditRecord, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
 };
@@ -50,7 +51,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>, count: &mut Count) {
     let Some(end) = &evidence.case.end else { return };
     let mut expected: BTreeSet<&str> = slots.keys().copied().collect();
-    expected.extend(evidence.case.history.operations.iter().map(|operation| operation.slot.as_str()));
+    expected.extend(evidence.slots.iter().map(|slot| slot.name));
     for slot in expected {
         count.examine();
         let rows = end.slots.iter().filter(|row| row.slot == slot).count();
@@ -111,16 +112,14 @@ fn check_answers<'a>(
     count: &mut Count,
 ) {
     let operations = &evidence.case.history.operations;
-    let repeated = repeated_changes(operations);
-    let mut stories: BTreeMap<&str, Vec<Placed>> = BTreeMap::new();
-    for (index, version) in versions(evidence) {
-        let slot = operations[index].slot.as_str();
-        let record = record_of(slots, slot, version);
-        let saw = record.is_none_or(|record| !wrote(&operations[index], record, &repeated));
-        stories.entry(slot).or_default().push(Placed { index, version, saw });
-    }
-    for (slot, mut story) in stories {
-        let capacity = evidence.case.capacity_of(slot);
+    for told in &evidence.slots {
+        let (slot, capacity) = (told.name, evidence.case.capacity_of(told.name));
+        let placed = |(index, operation, version): (usize, &Operation, i64)| {
+            let record = record_of(slots, slot, version);
+            let saw = record.is_none_or(|record| !wrote(operation, record, &told.repeated_changes));
+            Placed { index, version, saw }
+        };
+        let mut story: Vec<Placed> = versions(told).map(placed).collect();
         story.sort_by_key(|placed| (placed.version, placed.saw, operations[placed.index].returned_ns));
         // The answer that was sent last among those of earlier versions, and among those up to now.
         let (mut before, mut so_far): (Option<usize>, Option<usize>) = (None, None);
@@ -181,7 +180,7 @@ fn record_of<'a>(
 
 /// Whether an operation surely made a record, and did not only see the version that somebody else had written. A booking
 /// that was confirmed or cancelled more than once may owe it to any of those calls: then none of them counts as its author.
-fn wrote(operation: &Operation, record: &AuditRecord, repeated: &BTreeSet<(&str, &str)>) -> bool {
+fn wrote(operation: &Operation, record: &AuditRecord, repeated: &HashSet<(&str, &str)>) -> bool {
     if operation.outcome != Outcome::Ok {
         return false;
     }
@@ -191,29 +190,17 @@ fn wrote(operation: &Operation, record: &AuditRecord, repeated: &BTreeSet<(&str,
             operation.seen.booking.as_deref() == Some(record.booking.as_str()) && record.from.is_none()
         }
         Action::Confirm { booking } => {
-            *booking == record.booking
+            **booking == *record.booking
                 && record.to == BookingStatus::Confirmed
                 && !repeated.contains(&(name, booking))
         }
         Action::Cancel { booking } => {
-            *booking == record.booking
+            **booking == *record.booking
                 && record.to == BookingStatus::Cancelled
                 && !repeated.contains(&(name, booking))
         }
-        Action::Read => false,
+        Action::Read | Action::Resize { .. } => false,
     }
-}
-
-/// Bookings for which more than one confirm, or more than one cancel, was sent.
-pub(super) fn repeated_changes(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
-    let mut sent: BTreeSet<(&str, &str)> = BTreeSet::new();
-    let changes = operations.iter().filter_map(|operation| match &operation.action {
-        Action::Confirm { booking } | Action::Cancel { booking } => {
-            Some((operation.action.name(), booking.as_str()))
-        }
-        Action::Reserve { .. } | Action::Read => None,
-    });
-    changes.filter(|change| !sent.insert(*change)).collect()
 }
 
 #[cfg(test)]

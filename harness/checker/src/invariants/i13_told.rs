@@ -14,8 +14,9 @@ use super::{Evidence, witness};
 use crate::{
     certificate::{self, Certificate},
     search::{Budget, Found, search, search_counted},
+    slots::Slot,
     spec::Step,
-    story::{Story, Told, each_story},
+    story::{Story, Told, story},
 };
 
 /// Steps for all slots together; each may use as many as are left, and no more than [`Budget::DEFAULT`].
@@ -42,19 +43,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let mut tally = Tally::default();
     let mut left = STEPS;
-    for (slot, story) in each_story(&evidence.case.history) {
+    for slot in &evidence.slots {
+        let story = story(&slot.operations);
         if story.told.is_empty() && story.untellable.is_none() {
             continue;
         }
-        let capacity = evidence.case.capacity_of(slot);
-        let overbooked = evidence
-            .occupancies
-            .get(slot)
-            .is_some_and(|occupancy| occupancy.least.seats.iter().any(|seats| *seats > capacity));
-        if overbooked {
-            tally.undecided.push(format!("slot {slot} is overbooked, and needs no search"));
+        let name = slot.name;
+        let capacity = evidence.case.capacity_of(name);
+        if slot.free.at_most.seats.iter().any(|seats| *seats < 0) {
+            tally.undecided.push(format!("slot {name} is overbooked, and needs no search"));
         } else if let Some(reason) = &story.untellable {
-            tally.undecided.push(format!("slot {slot}: {reason}"));
+            tally.undecided.push(format!("slot {name}: {reason}"));
         } else {
             match certificate::check(&story, capacity) {
                 Certificate::Proved => tally.claimed += 1,
@@ -62,7 +61,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     tally.contradictory += 1;
                     tally.witness.get_or_insert_with(|| contradiction(evidence, slot, index));
                 }
-                Certificate::Incomplete => look_for_an_order(evidence, slot, &story, &mut left, &mut tally),
+                Certificate::Incomplete => look_for_an_order(evidence, name, &story, &mut left, &mut tally),
             }
         }
     }
@@ -121,23 +120,21 @@ fn finding(tally: Tally) -> Finding {
 }
 
 /// The answer at which the order of the versions breaks, and the one with an earlier version that was sent last.
-fn contradiction(evidence: &Evidence<'_>, slot: &str, index: usize) -> Witness {
-    let operations = &evidence.case.history.operations;
-    let version = operations[index].seen.version;
-    let earlier = (0..operations.len())
-        .filter(|other| {
-            operations[*other].slot == slot
-                && operations[*other].outcome != Outcome::Unknown
-                && *other != index
+fn contradiction(evidence: &Evidence<'_>, slot: &Slot<'_>, index: usize) -> Witness {
+    let version = evidence.case.history.operations[index].seen.version;
+    let earlier = slot
+        .operations
+        .iter()
+        .filter(|(other, operation)| {
+            let versioned = operation.seen.version.is_some() && operation.seen.version <= version;
+            versioned && operation.outcome != Outcome::Unknown && *other != index
         })
-        .filter(|other| {
-            operations[*other].seen.version.is_some() && operations[*other].seen.version <= version
-        })
-        .max_by_key(|other| operations[*other].sent_ns);
+        .max_by_key(|(_, operation)| operation.sent_ns)
+        .map(|(other, _)| other);
     Witness {
         operations: evidence.case.history.show([index].into_iter().chain(earlier)),
         ..witness(
-            slot,
+            slot.name,
             "versions only rise, and each is written once: the versions of these answers say otherwise, in real time or in what they changed",
         )
     }
@@ -184,7 +181,7 @@ fn beginning(story: &Story, until_ns: u64) -> Vec<Told> {
     let sent = story.told.iter().filter(|told| told.sent_ns <= until_ns);
     let cut = sent.filter_map(|told| match told.step {
         _ if told.returned_ns <= until_ns || !told.sure => Some(told.clone()),
-        Step::Take { .. } | Step::Give { .. } => {
+        Step::Take { .. } | Step::Give { .. } | Step::Resize { .. } => {
             Some(Told { sure: false, returned_ns: u64::MAX, version: None, ..told.clone() })
         }
         Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } => None,

@@ -3,13 +3,14 @@
 //! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run must have reached depends on
 //! its scenario; what it did not reach makes it unknown, never upheld and never violated.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use slotproof_vocabulary::{
     Action, BookingStatus, Expectation, Finding, Invariant, Operation, Outcome, Verdict,
 };
 
 use super::Evidence;
+use crate::slots::Slot;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let expected = &evidence.case.expectations;
@@ -88,56 +89,51 @@ fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<Str
 
 /// What clients did in one slot, without the prober: it comes when all is over.
 struct Happened<'a> {
-    slot: &'a str,
-    operations: Vec<&'a Operation>,
+    slot: &'a Slot<'a>,
+    prober: Option<u64>,
 }
 
 impl Happened<'_> {
+    fn operations(&self) -> impl Iterator<Item = &Operation> {
+        let operations = self.slot.operations.iter().map(|(_, operation)| operation);
+        operations.filter(|operation| Some(operation.client) != self.prober)
+    }
+
     fn first_sold_out_ns(&self) -> Option<u64> {
-        let told = self.operations.iter().filter(|operation| operation.outcome == Outcome::SoldOut);
+        let told = self.operations().filter(|operation| operation.outcome == Outcome::SoldOut);
         told.map(|operation| operation.returned_ns).min()
     }
 
     /// By the log where there is one, else by what clients were told.
-    fn full(&self, evidence: &Evidence<'_>) -> bool {
-        let capacity = evidence.case.capacity_of(self.slot);
-        let occupancy = evidence.occupancies.get(self.slot);
-        let log = evidence.case.audit.iter().flatten();
-        log.into_iter().any(|record| record.slot == self.slot && record.available == 0)
-            || occupancy.is_some_and(|occupancy| occupancy.least.seats.iter().any(|seats| *seats >= capacity))
+    fn full(&self, logged_full: &BTreeSet<&str>) -> bool {
+        logged_full.contains(self.slot.name) || self.slot.free.none_at_some_instant()
     }
 
     /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned, and got its seats.
     fn resold(&self) -> bool {
-        let ok = |operation: &&&Operation| operation.outcome == Outcome::Ok;
-        let cancels =
-            self.operations.iter().filter(ok).filter(|it| matches!(it.action, Action::Cancel { .. }));
+        let ok = || self.operations().filter(|operation| operation.outcome == Outcome::Ok);
+        let cancels = ok().filter(|it| matches!(it.action, Action::Cancel { .. }));
         let (Some(sold_out_ns), Some(cancel_ns)) =
             (self.first_sold_out_ns(), cancels.map(|cancel| cancel.returned_ns).min())
         else {
             return false;
         };
-        let mut reserves =
-            self.operations.iter().filter(ok).filter(|it| matches!(it.action, Action::Reserve { .. }));
+        let mut reserves = ok().filter(|it| matches!(it.action, Action::Reserve { .. }));
         reserves.any(|reserve| reserve.sent_ns > sold_out_ns.max(cancel_ns))
     }
 }
 
 /// The slots in which somebody was refused, and which were full: a refusal of five seats where there is one says nothing of danger.
-fn in_danger<'a>(evidence: &'a Evidence<'_>) -> Vec<Happened<'a>> {
-    let mut slots: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for operation in &evidence.case.history.operations {
-        if Some(operation.client) != evidence.case.prober {
-            slots.entry(operation.slot.as_str()).or_default().push(operation);
-        }
-    }
-    let happened = slots.into_iter().map(|(slot, operations)| Happened { slot, operations });
-    happened.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(evidence)).collect()
+fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<Happened<'a>> {
+    let log = evidence.case.audit.iter().flatten();
+    let logged_full = log.filter(|record| record.available == 0).map(|record| record.slot.as_str()).collect();
+    let happened = evidence.slots.iter().map(|slot| Happened { slot, prober: evidence.case.prober });
+    happened.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(&logged_full)).collect()
 }
 
 /// By the log: a booking expired, and later another one was made in the same slot. Without a log nobody sees a hold run out.
 fn reclaim(evidence: &Evidence<'_>) -> bool {
-    let mut expired = std::collections::BTreeSet::new();
+    let mut expired = BTreeSet::new();
     evidence.case.audit.iter().flatten().any(|record| {
         if record.to == BookingStatus::Expired {
             expired.insert(record.slot.as_str());

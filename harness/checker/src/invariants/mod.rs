@@ -19,29 +19,28 @@ mod i13_told;
 mod i14_announced;
 mod i15_worth;
 
-use std::collections::BTreeMap;
-
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{
-    Case, Origin,
-    occupancy::{self, Occupancy},
-    resolution,
-    tenure::{self, Tenure},
+    Case, Origin, resolution,
+    slots::{self, Slot},
+    tenure::Tenure,
 };
 
 /// A case, and what several invariants derive from it.
 struct Evidence<'a> {
     case: &'a Case,
-    tenures: Vec<Tenure<'a>>,
-    occupancies: BTreeMap<&'a str, Occupancy>,
+    /// In the order of names.
+    slots: Vec<Slot<'a>>,
 }
 
 impl<'a> Evidence<'a> {
     fn of(case: &'a Case) -> Self {
-        let tenures = tenure::tenures(&case.history);
-        let occupancies = occupancy::of(&case.history, &tenures);
-        Self { case, tenures, occupancies }
+        Self { case, slots: slots::of(case) }
+    }
+
+    fn tenures(&self) -> impl Iterator<Item = &Tenure<'a>> {
+        self.slots.iter().flat_map(|slot| &slot.tenures)
     }
 }
 
