@@ -4,13 +4,17 @@ use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
 
 use crate::{
     RunReport, judgement, quantity,
-    run_report::FsyncCalibration,
+    run_report::{EnvironmentBlock, FsyncCalibration},
     table::{Table, numbers, words},
 };
 
 /// Where the run ran; a figure without this means nothing.
 pub(crate) fn environment(report: &RunReport) -> Table {
-    let environment = &report.environment;
+    environment_of(&report.environment, &report.slotproof_version, &report.started_at)
+}
+
+/// The same, of whatever has an environment.
+pub(crate) fn environment_of(environment: &EnvironmentBlock, version: &str, started_at: &str) -> Table {
     let mut table = Table::new(&[words("environment"), words("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("kind", environment.kind.clone());
@@ -20,8 +24,8 @@ pub(crate) fn environment(report: &RunReport) -> Table {
     line("service processes", environment.replicas.to_string());
     line("durable 8 KiB write", fsync(environment.fsync.as_ref()));
     line("durable commit", durable_commit(environment.durable_commit.as_ref()));
-    line("slotproof", report.slotproof_version.clone());
-    line("started", report.started_at.clone());
+    line("slotproof", version.to_owned());
+    line("started", started_at.to_owned());
     table
 }
 
@@ -51,8 +55,7 @@ fn distribution(calibration: &FsyncCalibration, what: &str) -> String {
 }
 
 /// The environment in one line.
-pub(crate) fn environment_line(report: &RunReport) -> String {
-    let environment = &report.environment;
+pub(crate) fn environment_line(environment: &EnvironmentBlock) -> String {
     let servers: String =
         environment.servers.iter().map(|server| format!(", {} {}", server.name, server.version)).collect();
     format!(

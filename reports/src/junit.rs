@@ -31,7 +31,7 @@ fn properties(report: &RunReport) -> [(&'static str, String); 6] {
         ("verdict", report.verdict.verdict.name().to_owned()),
         ("seed", report.plan.seed.to_string()),
         ("fsync_p50", fsync.unwrap_or_else(|| "not measured".to_owned())),
-        ("environment", circumstances::environment_line(report)),
+        ("environment", circumstances::environment_line(&report.environment)),
         ("repeat_command", report.repeat_command.clone()),
     ]
 }

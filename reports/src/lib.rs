@@ -3,11 +3,16 @@
 pub mod run_report;
 mod schema;
 
+pub mod comparison;
+pub mod estimate;
+
 mod format;
 mod html;
 mod json;
 mod junit;
 mod markdown;
+
+mod document;
 
 mod circumstances;
 mod evidence;
@@ -18,6 +23,7 @@ pub mod plots;
 pub mod quantity;
 mod table;
 
+pub use document::Document;
 pub use format::{Format, RenderError, render};
 pub use run_report::RunReport;
 pub use schema::ReadError;

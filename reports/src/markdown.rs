@@ -14,7 +14,7 @@ const CELL_CHARACTERS_MAX: usize = 200;
 /// Rows of a witness.
 const WITNESS_ROWS_MAX: usize = 20;
 /// Rows of any other table.
-const ROWS_MAX: usize = 40;
+pub(crate) const ROWS_MAX: usize = 40;
 /// Witnesses that are shown: the first ones, which are the first.
 const WITNESSES_MAX: usize = 3;
 
@@ -28,7 +28,7 @@ pub(crate) fn render(report: &RunReport) -> String {
 }
 
 /// The sections in their order of weight, as many as fit.
-fn assemble(sections: &[String]) -> String {
+pub(crate) fn assemble(sections: &[String]) -> String {
     let mut text = String::new();
     let mut left_out = 0;
     for section in sections.iter().filter(|section| !section.is_empty()) {
@@ -130,7 +130,7 @@ fn servers(report: &RunReport) -> String {
         .collect()
 }
 
-fn table(table: &Table, rows_max: usize) -> String {
+pub(crate) fn table(table: &Table, rows_max: usize) -> String {
     let titles: Vec<_> = table.columns.iter().map(|column| column.title.as_ref()).collect();
     let rules: Vec<_> = table.columns.iter().map(|column| rule(column.align)).collect();
     let mut text = format!("| {} |\n| {} |\n", titles.join(" | "), rules.join(" | "));
@@ -153,10 +153,15 @@ fn rule(align: Align) -> &'static str {
 }
 
 /// Text that stays text: on one line, not too long, with everything escaped that Markdown or HTML would read.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
+    cell_of(text, CELL_CHARACTERS_MAX)
+}
+
+/// The same, with another length.
+pub(crate) fn cell_of(text: &str, characters_max: usize) -> String {
     let mut escaped = String::new();
     for (index, character) in text.chars().enumerate() {
-        if index == CELL_CHARACTERS_MAX {
+        if index == characters_max {
             escaped.push('…');
             break;
         }
@@ -173,12 +178,12 @@ fn cell(text: &str) -> String {
 }
 
 /// A name in a code span, which its own backticks cannot leave.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!("`{}`", text.replace(|character: char| character == '`' || character.is_control(), " "))
 }
 
 /// A command in a fence, which its own backticks cannot close.
-fn fenced(text: &str) -> String {
+pub(crate) fn fenced(text: &str) -> String {
     let mut fence = String::from("```");
     while text.contains(&fence) {
         fence.push('`');

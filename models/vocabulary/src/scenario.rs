@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{mix::Mix, span::Span};
 
 /// A load shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScenarioKind {
     /// Everyone wants the one slot at the one instant, and keeps trying.

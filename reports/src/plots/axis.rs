@@ -43,6 +43,11 @@ impl Axis {
         Self::linear(title.to_owned(), from, to, number)
     }
 
+    /// The same axis by another name.
+    pub(super) fn titled(self, title: &str) -> Self {
+        Self { title: title.to_owned(), ..self }
+    }
+
     /// Rows by their number, 0 on top, each with its label.
     pub(super) fn rows(labels: &[String]) -> Self {
         let ticks = labels.iter().enumerate().map(|(row, label)| (row as f64, label.clone())).collect();

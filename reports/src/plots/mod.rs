@@ -10,7 +10,9 @@ mod thinning;
 
 mod figure;
 
+pub mod contention;
 pub mod cpu;
+pub mod intervals;
 pub mod latency_over_time;
 pub mod latency_percentiles;
 pub mod seats_left;

@@ -1,0 +1,104 @@
+//! One metric of several strategies, as medians with their intervals.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame},
+    ink::{Dash, Ink, Marker, Stroke},
+    legend::Key,
+};
+use crate::{
+    comparison::{Cell, Metric},
+    estimate::Estimate,
+    table::{Table, numbers, words},
+};
+
+/// The interval of a strategy.
+const INTERVAL: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 6);
+/// The interval of one that is disqualified.
+const DISQUALIFIED: Stroke = Stroke::new(Ink::Vermillion, Dash::Dashed, 6);
+
+fn drawn<'a>(metric: Metric, cells: &[&'a Cell]) -> Vec<(&'a Cell, Estimate)> {
+    cells.iter().filter_map(|cell| Some((*cell, *cell.estimates.get(&metric)?))).collect()
+}
+
+/// Draws a row for each strategy.
+///
+/// # Errors
+/// There is nothing to draw where the metric was not measured.
+pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
+    let drawn = drawn(metric, cells);
+    if drawn.is_empty() {
+        return Err(PlotError::NoData("it was not measured"));
+    }
+    let labels: Vec<String> = drawn.iter().map(|(cell, _)| cell.strategy.to_string()).collect();
+    let highest = drawn.iter().map(|(_, estimate)| estimate.high).fold(0.0, f64::max);
+    let x = match metric {
+        Metric::ResponseUsP50 | Metric::ResponseUsP99 | Metric::ResponseUsP999 => {
+            let lowest = drawn.iter().map(|(_, estimate)| estimate.low).fold(f64::INFINITY, f64::min);
+            Axis::latency_us(lowest, highest).titled(metric.title())
+        }
+        _ => Axis::numbers(metric.title(), 0.0, highest * 1.05),
+    };
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 270,
+        label: format!("{} by strategy", metric.title()),
+        x,
+        y: Axis::rows(&labels),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (row, (cell, estimate)) in drawn.iter().enumerate() {
+            let row = row as f64;
+            let stroke = if cell.convicted_by.is_empty() { INTERVAL } else { DISQUALIFIED };
+            canvas.line(&[(estimate.low, row), (estimate.high, row)], stroke)?;
+            let marker = if cell.convicted_by.is_empty() { Marker::Dot } else { Marker::Cross };
+            canvas.mark(&[(estimate.median, row)], stroke.ink, marker)?;
+        }
+        Ok(())
+    })
+}
+
+/// The plot with its data.
+pub(crate) fn figure(id: &str, metric: Metric, cells: &[&Cell]) -> Figure {
+    let mut data = Table::new(&[
+        words("strategy"),
+        words("verdict"),
+        numbers("median"),
+        numbers("low"),
+        numbers("high"),
+    ]);
+    let drawn = drawn(metric, cells);
+    for (cell, estimate) in &drawn {
+        let number = |value: f64| format!("{value:.3}");
+        data.push(vec![
+            cell.strategy.to_string(),
+            cell.verdict.name().to_owned(),
+            number(estimate.median),
+            number(estimate.low),
+            number(estimate.high),
+        ]);
+    }
+    let mut legend = vec![Key::marked("median and 95 % interval", INTERVAL, Marker::Dot)];
+    if drawn.iter().any(|(cell, _)| !cell.convicted_by.is_empty()) {
+        legend.push(Key::marked("disqualified", DISQUALIFIED, Marker::Cross));
+    }
+    Figure {
+        id: format!("{id}-{metric:?}").to_lowercase(),
+        title: match metric {
+            Metric::Goodput => "Confirmed bookings per second".to_owned(),
+            Metric::ResponseUsP99 => "99 % of reserves were answered within".to_owned(),
+            other => other.title().to_owned(),
+        },
+        caption: match metric {
+            Metric::Goodput => "Further right is better. Where two intervals overlap, the rounds do not tell which strategy is faster.",
+            _ => "Further left is better; the scale is logarithmic. Response counts from the instant at which the client wanted to send.",
+        }
+        .to_owned(),
+        legend,
+        data,
+        left_out: None,
+        svg: draw(metric, cells),
+    }
+    .limited()
+}
