@@ -4,12 +4,15 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, dead_letters, doctor, load, measured, model, report, run, selftest, serve, up},
+    commands::{
+        bench, check, compare, dead_letters, doctor, gate, load, measured, model, report, run, selftest,
+        serve, up,
+    },
     environment::guard,
     exit_code::{self, Code},
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 violated, 2 unknown, 64 wrong usage, 69 environment not available, \
+const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 violated, 2 unknown, 3 only an objective was missed, 64 wrong usage, 69 environment not available, \
                           70 internal error, 130 interrupted.";
 
 /// Load testing and correctness verification for booking services.
@@ -29,6 +32,10 @@ enum Command {
     Up(up::Args),
     /// Start the stack, load it, judge what happened, and report.
     Run(Box<run::Args>),
+    /// Strategies side by side: verdict, bookings per second, latency, conflicts, fairness, CPU, with intervals.
+    Compare(Box<compare::Args>),
+    /// What CI runs before a merge: checks, invariants that must be upheld, objectives, and a base to be no slower than.
+    Gate(Box<gate::Args>),
     /// Judge a run again from its directory alone, or a history of any other system.
     Check(check::Args),
     /// Draw the reports of a run again, from its run.json alone.
@@ -63,6 +70,8 @@ impl Cli {
         match self.command {
             Command::Up(args) => up::exec(args),
             Command::Run(args) => run::exec(&args),
+            Command::Compare(args) => compare::exec(&args),
+            Command::Gate(args) => gate::exec(&args),
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),

@@ -16,6 +16,8 @@ pub(crate) const UPHELD: Code = Code(0);
 pub(crate) const VIOLATED: Code = Code(1);
 /// The evidence does not decide.
 pub(crate) const UNKNOWN: Code = Code(2);
+/// An objective was missed, and nothing else.
+pub(crate) const MISSED: Code = Code(3);
 /// The command line, a plan or an input file is wrong (`EX_USAGE` of sysexits.h).
 pub(crate) const USAGE: Code = Code(64);
 /// The environment cannot be had (`EX_UNAVAILABLE`).

@@ -10,12 +10,17 @@ mod exit_code;
 
 mod bench;
 mod collection;
+mod compare;
+mod costs;
 mod faults;
+mod gate;
 mod judging;
 mod replicas;
 mod run_directory;
 mod sampling;
 mod selftest;
+mod series;
+mod statistics;
 mod summary;
 mod terminal;
 mod trial;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use slotproof_reports::run_report::EnvironmentBlock;
+use slotproof_reports::{Document, run_report::EnvironmentBlock};
 use slotproof_vocabulary::{AuditRecord, LoadTotals, Plan};
 
 use crate::exit_code::UsageError;
@@ -141,6 +141,12 @@ impl RunDirectory {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
         self.write(name, &text)
+    }
+
+    /// Writes `report.html` and `report.md`.
+    pub(crate) fn write_document(&self, document: &Document) -> Result<()> {
+        self.write("report.html", &document.html()?)?;
+        self.write("report.md", document.markdown().as_bytes())
     }
 
     /// # Errors

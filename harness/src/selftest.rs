@@ -16,14 +16,12 @@ use slotproof_checker::Case;
 use slotproof_vocabulary::{
     Finding, Invariant, Plan, PlanWords, ShownBy, Span, StrategyKind, Verdict, VerdictReport,
 };
-use sqlx::{Connection, PgConnection};
 
 use crate::{
-    environment::{self, Environment, EnvironmentSpec, guard::Guard},
-    judging,
+    environment::{EnvironmentSpec, guard::Guard},
     run_directory::RunDirectory,
-    terminal::Voice,
-    trial::{self, TrialSpec},
+    series::Series,
+    trial::TrialSpec,
 };
 
 /// Clients of each load: enough to meet at the one slot, few enough for two seconds to be worth something.
@@ -124,18 +122,18 @@ pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunD
     let begun = Instant::now();
     let run = RunDirectory::create_named(&spec.runs, "selftest", time::OffsetDateTime::now_utc())?;
     note!("selftest {}", run.path().display());
-    let mut environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
+    let mut series = Series::begin(run.clone(), &EnvironmentSpec::Native, guard).await?;
     let mut rows = Vec::new();
     for strategy in &spec.strategies {
         let mut trials = Vec::new();
         for seed in &spec.seeds {
-            trials.push(one(*strategy, *seed, &mut environment, &run, guard).await?);
+            trials.push(one(*strategy, *seed, &mut series).await?);
         }
         let row = row(*strategy, trials);
         note!("  {:<20} {} ({} s)", strategy.name(), row.said(), begun.elapsed().as_secs());
         rows.push(row);
     }
-    environment.stop().await;
+    series.end().await;
     let report = SelftestReport {
         schema_version: 1,
         clients: CLIENTS,
@@ -150,30 +148,8 @@ pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunD
     Ok((run, report))
 }
 
-/// Empties the tables: what a broken service left behind must not trouble the next one. Numbers of doctors go on, so that no message that is
-/// still in the broker is about somebody else's slot.
-async fn forget(environment: &Environment) -> Result<()> {
-    let mut database = PgConnection::connect(&environment.endpoints.postgres_url).await?;
-    sqlx::raw_sql(
-        "
-        truncate outbox, booking_audit, idempotency_keys, bookings, slot_seats, appointment_slots, doctors,
-            applied_events, notifications, analytics
-        ",
-    )
-    .execute(&mut database)
-    .await?;
-    database.close().await?;
-    Ok(())
-}
-
 /// A run of its own, in a directory of its own; all of them share the servers and one database, where each has a doctor of its own.
-async fn one(
-    strategy: StrategyKind,
-    seed: u64,
-    environment: &mut Environment,
-    parent: &RunDirectory,
-    guard: &Guard,
-) -> Result<Trial> {
+async fn one(strategy: StrategyKind, seed: u64, series: &mut Series<'_>) -> Result<Trial> {
     let words = PlanWords {
         strategy: Some(strategy),
         clients: Some(CLIENTS),
@@ -191,21 +167,13 @@ async fn one(
         connections: 16,
         lock_ttl: Duration::from_secs(5),
         faults: Vec::new(),
-        runs: parent.path().to_owned(),
+        runs: series.parent.path().to_owned(),
         repeat_command: format!(
             "slotproof run --strategy {strategy} --clients {CLIENTS} --capacity {CAPACITY} --duration {DURATION} --hold {HOLD} --seed {seed}"
         ),
     };
-    let now = time::OffsetDateTime::now_utc();
-    let run = RunDirectory::create(parent.path(), &spec.plan, now)?;
-    run.write_json("plan.json", &spec.plan)?;
-    let circumstances = trial::circumstances(environment, spec.replicas, spec.repeat_command.clone(), now)?;
-    run.write_json("environment.json", &circumstances)?;
-    trial::load_and_collect(&spec, environment, &run, guard, Voice::Silent).await?;
-    forget(environment).await?;
-    let (_, case) = judging::case(&run)?;
-    let verdict = judging::judge(&run, &case)?;
-    Ok(trial_of(seed, &case, &verdict))
+    let tried = series.trial(&spec).await?;
+    Ok(trial_of(seed, &tried.case, &tried.report.verdict))
 }
 
 fn trial_of(seed: u64, case: &Case, verdict: &VerdictReport) -> Trial {

@@ -47,6 +47,7 @@ pub(crate) fn summarise(
         timeline: timeline(&operations, begun_ns),
         seats: seats(case, begun_ns),
         resources: resources(&run.read_samples()?, begun_ns),
+        costs: run.read_json_if_there("costs.json")?,
     })
 }
 

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     collection::{self, Past, Place},
+    costs::CostWatch,
     environment::{
         self, Environment, EnvironmentSpec,
         guard::Guard,
@@ -101,6 +102,7 @@ pub(crate) async fn load_and_collect(
     guard: &Guard,
     voice: Voice,
 ) -> Result<()> {
+    let mut costs = CostWatch::begin(&environment.endpoints.postgres_url).await;
     let step = voice.step(format!("start {} replicas of the service", spec.replicas));
     let service = ServiceSpec {
         strategy: spec.strategy,
@@ -116,7 +118,9 @@ pub(crate) async fn load_and_collect(
     step.done(spec.strategy.name());
 
     let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
+    costs.load_begins();
     let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, voice).await?;
+    costs.load_ended(&replicas.targets()).await;
 
     let step = voice.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
@@ -130,6 +134,9 @@ pub(crate) async fn load_and_collect(
     collection::collect(&place, &spec.plan, loaded, run).await?;
     step.done("");
     replicas.stop().await;
+    if let Some(costs) = costs.end().await {
+        run.write_json("costs.json", &costs)?;
+    }
     Ok(())
 }
 

@@ -76,6 +76,13 @@ impl Section {
         Self { id: id.into(), title: title.into(), ..Self::default() }
     }
 
+    pub(crate) fn says_something(&self) -> bool {
+        !(self.paragraphs.is_empty()
+            && self.items.is_empty()
+            && self.tables.is_empty()
+            && self.figures.is_empty())
+    }
+
     pub(crate) fn say(mut self, paragraph: impl Into<String>) -> Self {
         self.paragraphs.push(paragraph.into());
         self

@@ -36,7 +36,7 @@ fn properties(report: &RunReport) -> [(&'static str, String); 6] {
     ]
 }
 
-fn test_case(suite_name: &str, invariant: Invariant, finding: Option<&Finding>) -> TestCase {
+pub(crate) fn test_case(suite_name: &str, invariant: Invariant, finding: Option<&Finding>) -> TestCase {
     let name = format!("{invariant} {}", invariant.claim());
     let mut case = TestCase::new(name, finding.map_or_else(TestCaseStatus::skipped, status));
     case.set_classname(suite_name);

@@ -3,8 +3,10 @@
 pub mod run_report;
 mod schema;
 
+pub mod capacity;
 pub mod comparison;
 pub mod estimate;
+pub mod gate;
 
 mod format;
 mod html;

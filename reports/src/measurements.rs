@@ -95,6 +95,15 @@ pub(crate) fn totals(report: &RunReport) -> Table {
         );
         line("visits that waited for a client at most", quantity::count(arrivals.waiting_max));
     }
+    if let Some(costs) = report.costs {
+        line("tries of a reserve beyond the first", quantity::count(costs.retries));
+        line("transactions rolled back", quantity::count(costs.rollbacks));
+        let per_sync = costs.commits as f64 / costs.wal_syncs.max(1) as f64;
+        line("transactions for each flush of the log", quantity::rate(per_sync));
+        if let Some(waiters) = costs.lock_waiters {
+            line("connections waiting for a lock, on average", quantity::rate(waiters));
+        }
+    }
     line("first sent to last returned", quantity::duration_ms(totals.elapsed_ms));
     for outcome in outcomes(totals.outcomes.keys().map(String::as_str)) {
         line(&format!("outcome {outcome}"), quantity::count(totals.outcomes[outcome]));

@@ -37,6 +37,9 @@ pub struct RunReport {
     pub seats: Vec<SeatsSeries>,
     /// CPU and memory of each group of processes.
     pub resources: Vec<Resource>,
+    /// What the database counted, where it lets itself be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub costs: Option<Costs>,
 }
 
 impl RunReport {
@@ -193,4 +196,19 @@ pub struct Resource {
     pub memory_bytes_max: u64,
     /// (second of the load, CPU milliseconds used in it).
     pub cpu_ms_by_second: Vec<(u32, u64)>,
+}
+
+/// What a load cost the database beside time, from before the service started until it had stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Tries of reserves beyond the first, inside the processes that answer requests.
+    pub retries: u64,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transactions rolled back.
+    pub rollbacks: u64,
+    /// Flushes of the write-ahead log.
+    pub wal_syncs: u64,
+    /// Connections that waited for a lock under load, on average; absent where nobody could look.
+    pub lock_waiters: Option<f64>,
 }

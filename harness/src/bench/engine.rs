@@ -18,6 +18,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use serde::Serialize;
+use slotproof_reports::estimate::Estimate;
 use slotproof_scenarios::{Durations, Event, LoadOrder};
 use slotproof_vocabulary::{Mix, Outcome, Plan, PlanWords, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
@@ -25,10 +26,7 @@ use tokio::{
     process::Command,
 };
 
-use super::{
-    statistics::{Estimate, estimate},
-    trivial_server::COUNT_PATH,
-};
+use super::trivial_server::COUNT_PATH;
 use crate::{
     environment::{
         guard::{self, Guard},
@@ -36,6 +34,7 @@ use crate::{
     },
     run_directory::RunDirectory,
     sampling,
+    statistics::estimate,
 };
 
 /// Any path will do; ours asks for a slot.

@@ -9,5 +9,4 @@ pub(crate) mod trivial_server;
 pub(crate) mod pgbench;
 pub(crate) mod report;
 pub(crate) mod reserves;
-pub(crate) mod statistics;
 pub(crate) mod strategies;

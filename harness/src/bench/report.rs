@@ -6,8 +6,10 @@ use serde::Serialize;
 use slotproof_reports::run_report::FsyncCalibration;
 use slotproof_vocabulary::StrategyKind;
 
-use super::statistics::{Estimate, estimate};
+use slotproof_reports::estimate::Estimate;
+
 use crate::run_directory::Circumstances;
+use crate::statistics::estimate;
 
 /// Database connections of each service process.
 pub(crate) const CONNECTIONS: u32 = 16;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use slotproof_reports::run_report::FsyncCalibration;
+use slotproof_reports::{estimate::Estimate, run_report::FsyncCalibration};
 use slotproof_vocabulary::{DoctorId, Month, SlotId, StrategyKind};
 use sqlx::{Connection, PgConnection, Row};
 
@@ -21,13 +21,14 @@ use super::{
     pgbench,
     report::{BASE, BenchReport, CONNECTIONS, Ceiling, CellReport, Layout, Measurement},
     reserves::{self, Order},
-    statistics::{Estimate, estimate},
 };
 use crate::{
     environment::{self, Environment, EnvironmentSpec, guard::Guard},
     replicas::{Replicas, ServiceSpec},
     run_directory::{Circumstances, RunDirectory},
-    sampling, trial,
+    sampling,
+    statistics::estimate,
+    trial,
 };
 
 /// Seats of the hot slot, and of all others together: more than any cell can sell.

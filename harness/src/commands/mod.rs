@@ -2,8 +2,10 @@
 
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
+pub(crate) mod gate;
 pub(crate) mod load;
 pub(crate) mod measured;
 pub(crate) mod model;

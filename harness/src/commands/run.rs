@@ -209,8 +209,16 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
     })
 }
 
-/// The words of the plan are its flags, so its own JSON says them.
 fn repeat_command(plan: &Plan, args: &Args) -> String {
+    let mut command = format!("{} {}", command_of(plan), args.stack.repeat());
+    for fault in &args.faults {
+        command.push_str(&format!(" --fault {fault}"));
+    }
+    command
+}
+
+/// The command that runs a plan. The words of the plan are its flags, so its own JSON says them.
+pub(crate) fn command_of(plan: &Plan) -> String {
     let words = serde_json::to_value(plan).expect("a plan is words and numbers");
     let mut words: Vec<_> = words.as_object().expect("a plan has named words").iter().collect();
     words.sort_by_key(|(word, _)| !matches!(word.as_str(), "scenario" | "strategy"));
@@ -225,10 +233,6 @@ fn repeat_command(plan: &Plan, args: &Args) -> String {
             number => number.to_string(),
         };
         command.push_str(&format!(" --{} {value}", word.replace('_', "-")));
-    }
-    command.push_str(&format!(" {}", args.stack.repeat()));
-    for fault in &args.faults {
-        command.push_str(&format!(" --fault {fault}"));
     }
     command
 }

@@ -13,10 +13,12 @@ mod figure;
 pub mod contention;
 pub mod cpu;
 pub mod intervals;
+pub mod knee;
 pub mod latency_over_time;
 pub mod latency_percentiles;
 pub mod seats_left;
 pub mod throughput;
+pub mod usl;
 pub mod witness_timeline;
 
 pub(crate) use figure::Figure;

@@ -198,6 +198,7 @@ fn measured(strategy: StrategyKind) -> RunReport {
         ],
         timeline: (0..SECONDS).map(second).collect(),
         seats: vec![SeatsSeries { slot: "019a-monday-9".into(), capacity: CAPACITY, points: seats(0) }],
+        costs: None,
         resources: vec![
             resource("load", 620, 92 << 20),
             resource("service", 480, 41 << 20),

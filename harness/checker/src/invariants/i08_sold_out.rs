@@ -7,27 +7,15 @@
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
-use crate::free::Windows;
+use crate::{free::Windows, slots::Slot};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::I8);
     for slot in &evidence.slots {
-        let refused = |operation: &Operation| match (&operation.action, operation.outcome) {
-            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some(i64::from(*seats)),
-            _ => None,
-        };
-        let mut refusals =
-            slot.operations.iter().filter_map(|told| Some((told, refused(told.1)?))).peekable();
-        if refusals.peek().is_none() {
-            continue;
-        }
-        let free = Windows::smallest(&slot.free.at_least);
-        for ((index, operation), seats) in refusals {
+        for refusal in refusals(slot) {
             count.examine();
-            let left = free.within(operation.sent_ns, operation.returned_ns);
-            let contradicts_itself = operation.seen.available.is_some_and(|available| available >= seats);
-            if contradicts_itself || left >= seats {
-                count.violation(|| show(evidence, index, operation, left));
+            if refusal.wrong() {
+                count.violation(|| show(evidence, refusal.index, refusal.operation, refusal.left));
             }
         }
     }
@@ -41,6 +29,42 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             format!("{violations} of {examined} sold_out answers were given while enough seats were free")
         },
     ))
+}
+
+/// A `sold_out`.
+pub(crate) struct Refusal<'a> {
+    index: usize,
+    pub(crate) operation: &'a Operation,
+    /// Seats that were wanted.
+    pub(crate) seats: i64,
+    /// Seats that must have been free at every instant of the call.
+    left: i64,
+}
+
+impl Refusal<'_> {
+    pub(crate) fn wrong(&self) -> bool {
+        let contradicts_itself =
+            self.operation.seen.available.is_some_and(|available| available >= self.seats);
+        contradicts_itself || self.left >= self.seats
+    }
+}
+
+/// Everybody in a slot who was told `sold_out`.
+pub(crate) fn refusals<'a>(slot: &Slot<'a>) -> Vec<Refusal<'a>> {
+    let refused = |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
+        (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some((index, operation, i64::from(*seats))),
+        _ => None,
+    };
+    let mut refused = slot.operations.iter().filter_map(refused).peekable();
+    if refused.peek().is_none() {
+        return Vec::new();
+    }
+    let free = Windows::smallest(&slot.free.at_least);
+    let refusal = |(index, operation, seats): (usize, &'a Operation, i64)| {
+        let left = free.within(operation.sent_ns, operation.returned_ns);
+        Refusal { index, operation, seats, left }
+    };
+    refused.map(refusal).collect()
 }
 
 fn show(evidence: &Evidence<'_>, index: usize, operation: &Operation, free: i64) -> Witness {

@@ -75,6 +75,17 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     }
 }
 
+/// Seats times seconds of calls that were told `sold_out` while what they wanted was free.
+pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
+    let slots = slots::of(case);
+    let refusals = slots.iter().flat_map(i08_sold_out::refusals).filter(i08_sold_out::Refusal::wrong);
+    let seat_ns = refusals.map(|refusal| {
+        let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
+        refusal.seats as f64 * lasted_ns as f64
+    });
+    seat_ns.sum::<f64>() / 1e9
+}
+
 /// What shows only when the rows have decided what clients do not know.
 fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
     let evidence = Evidence::of(resolved);

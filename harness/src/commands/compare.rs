@@ -1,0 +1,138 @@
+//! `slotproof compare`: strategies side by side.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use slotproof_vocabulary::{ScenarioKind, Span, StrategyKind};
+
+use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use crate::{
+    compare::{self, CompareSpec},
+    environment::guard::Guard,
+    exit_code::{self, Code, UsageError},
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof compare --quick
+      every safe strategy on one hot slot, with 50 and with 250 clients, in under five minutes
+
+  slotproof compare --strategies pessimistic,conditional,grouped --scenarios flash_sale,hot_and_cold --clients 100,400 --rounds 5
+      three of them in four settings
+
+  slotproof compare --quick --strategies conditional,unprotected
+      a negative control beside a safe strategy: it is disqualified, and never ranked
+
+Exit codes: 0 every strategy that claims to be safe was upheld, 1 one of them was violated, 2 one of them was not decided.";
+
+/// Arguments of `slotproof compare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Fewer settings and shorter loads: in under five minutes.
+    #[arg(long)]
+    quick: bool,
+
+    /// Which strategies and negative controls [default: every safe strategy]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    strategies: Vec<StrategyKind>,
+
+    /// Which load shapes [default: flash_sale,hot_and_cold; with --quick flash_sale]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    scenarios: Vec<ScenarioKind>,
+
+    /// How many concurrent clients, a setting each [default: 50,200,600; with --quick 50,250]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    clients: Vec<u32>,
+
+    /// How often each cell is measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// How long each load begins new operations for [default: 4s; with --quick 1500ms]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Span>,
+
+    /// Load before the measured time of each cell: judged, and left out of the figures [default: 1s; with --quick 250ms]
+    #[arg(long, value_name = "TIME")]
+    warm_up: Option<Span>,
+
+    /// Of the order of cells, and of every load.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Where the directory of the comparison is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+
+    /// Print comparison.json on standard output, instead of the report's path.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+pub(crate) fn exec(args: &Args) -> Result<Code> {
+    init_tracing();
+    let spec = spec(args)?;
+    let (run, comparison) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(compare::compare(&spec, &guard)).await
+    })?;
+    note!("\n{}", comparison.document().markdown());
+    if args.json {
+        out!("{}", serde_json::to_string_pretty(&comparison)?);
+    } else {
+        out!("{}", run.file("report.html").display());
+    }
+    Ok(exit_code::of_verdict(comparison.verdict()))
+}
+
+fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
+    let quick = |quick_ms, full_ms| Span::of_ms(if args.quick { quick_ms } else { full_ms });
+    let clients: &[u32] = if args.quick { &[50, 250] } else { &[50, 200, 600] };
+    let or =
+        |given: &[u32], default: &[u32]| if given.is_empty() { default.to_vec() } else { given.to_vec() };
+    let scenarios = match (args.scenarios.as_slice(), args.quick) {
+        ([], true) => vec![ScenarioKind::FlashSale],
+        ([], false) => vec![ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
+        (given, _) => given.to_vec(),
+    };
+    let mut spec = CompareSpec {
+        strategies: match args.strategies.as_slice() {
+            [] => StrategyKind::SAFE.to_vec(),
+            given => given.to_vec(),
+        },
+        scenarios,
+        clients: or(&args.clients, clients),
+        rounds: args.rounds,
+        warm_up: args.warm_up.unwrap_or(quick(250, 1_000)),
+        duration: args.duration.unwrap_or(quick(1_500, 4_000)),
+        seed: args.seed,
+        environment: args.stack.spec()?,
+        replicas: args.stack.replicas,
+        connections: args.stack.connections,
+        lock_ttl: args.stack.lock_ttl.0,
+        runs: args.runs.clone(),
+        repeat_command: String::new(),
+    };
+    spec.repeat_command = repeat_command(&spec, args);
+    Ok(spec)
+}
+
+fn repeat_command(spec: &CompareSpec, args: &Args) -> String {
+    fn list<T: ToString>(values: &[T]) -> String {
+        values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+    format!(
+        "slotproof compare --strategies {} --scenarios {} --clients {} --rounds {} --warm-up {} --duration {} --seed {} {}",
+        list(&spec.strategies),
+        list(&spec.scenarios),
+        list(&spec.clients),
+        spec.rounds,
+        spec.warm_up,
+        spec.duration,
+        spec.seed,
+        args.stack.repeat()
+    )
+}

@@ -1,0 +1,131 @@
+//! `slotproof gate`: what CI runs before a merge.
+
+use std::{env, fs, io::Write, path::PathBuf};
+
+use anyhow::Result;
+use slotproof_reports::gate::Gate;
+use slotproof_vocabulary::StrategyKind;
+
+use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use crate::{
+    environment::guard::Guard,
+    exit_code::{Code, UsageError},
+    gate::{self, GateSpec, config::GateConfig, performance::Baseline},
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof gate --config ci/gate.toml
+      every check of the file; exit 0 if all that it requires was upheld
+
+  slotproof gate --config ci/gate.toml --strategy unprotected
+      is the gate awake? a negative control instead of the file's strategies: exit 1, and junit.xml has the witness
+
+  slotproof gate --config ci/gate.toml --baseline target/base/slotproof
+      and is this build slower than another one? both in turns, on this machine
+
+  slotproof gate --config ci/gate.toml --record
+      measure, so that a later gate on this machine can be given this one's directory as --baseline
+
+Exit codes: 0 passed, 1 violated, 2 unknown (too little was at stake, or the budget was spent), 3 only an objective was missed.
+On GitHub Actions it prints annotations, and adds its summary to the step's.";
+
+/// GitHub takes so much of a step's summary.
+const SUMMARY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Arguments of `slotproof gate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What is required; docs: ci/README.md
+    #[arg(long, default_value = "ci/gate.toml", value_name = "FILE")]
+    config: PathBuf,
+
+    /// These strategies or negative controls, instead of those of each check.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    strategy: Vec<StrategyKind>,
+
+    /// Compare performance with another build of slotproof, or with the directory of an earlier gate of this machine.
+    #[arg(long, value_name = "PROGRAM|DIRECTORY", conflicts_with = "record")]
+    baseline: Option<PathBuf>,
+
+    /// Measure performance, to be a baseline later.
+    #[arg(long)]
+    record: bool,
+
+    /// Where the directory of the gate is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+
+    /// Print gate.json on standard output, instead of the report's path.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+pub(crate) fn exec(args: &Args) -> Result<Code> {
+    init_tracing();
+    let spec = spec(args)?;
+    let (run, gate) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(gate::gate(&spec, &guard)).await
+    })?;
+    note!("\n{}", gate.document().markdown());
+    tell_github(&gate)?;
+    if args.json {
+        out!("{}", serde_json::to_string_pretty(&gate)?);
+    } else {
+        out!("{}", run.file("report.html").display());
+    }
+    Ok(gate::code(&gate))
+}
+
+fn spec(args: &Args) -> Result<GateSpec, UsageError> {
+    let config = GateConfig::read(&args.config, &args.strategy)?;
+    let baseline = match (&args.baseline, args.record) {
+        (Some(path), _) => Some(Baseline::read(path)?),
+        (None, true) => Some(Baseline::Record),
+        (None, false) => None,
+    };
+    if baseline.is_some() && config.performance.is_none() {
+        let reason =
+            format!("{} has no [performance], so there is nothing to measure", args.config.display());
+        return Err(UsageError(reason));
+    }
+    let mut repeat_command = format!("slotproof gate --config {}", args.config.display());
+    if !args.strategy.is_empty() {
+        let names: Vec<_> = args.strategy.iter().map(|strategy| strategy.name()).collect();
+        repeat_command.push_str(&format!(" --strategy {}", names.join(",")));
+    }
+    repeat_command.push_str(&format!(" {}", args.stack.repeat()));
+    Ok(GateSpec {
+        config,
+        baseline,
+        environment: args.stack.spec()?,
+        replicas: args.stack.replicas,
+        connections: args.stack.connections,
+        lock_ttl: args.stack.lock_ttl.0,
+        runs: args.runs.clone(),
+        repeat_command,
+    })
+}
+
+/// Annotations on standard output, where a step's commands are read, and the summary in the file that the step is given for it.
+fn tell_github(gate: &Gate) -> Result<()> {
+    if env::var_os("GITHUB_ACTIONS").is_some() {
+        for line in gate.annotations() {
+            out!("{line}");
+        }
+    }
+    if let Some(path) = env::var_os("GITHUB_STEP_SUMMARY") {
+        let text = gate.document().markdown();
+        anyhow::ensure!(
+            text.len() <= SUMMARY_BYTES_MAX,
+            "a comment's worth of text is less than a summary's"
+        );
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}

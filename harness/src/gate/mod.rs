@@ -1,0 +1,183 @@
+//! The gate: what CI runs before a merge. Correctness is hard: nothing is tried again, and a race that is seen once fails. Performance is soft: only an
+//! interval that lies beyond the tolerance counts, and only against a base that was measured on this machine by this plan.
+
+pub(crate) mod config;
+pub(crate) mod performance;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use slotproof_checker::{Case, evidence_file};
+use slotproof_reports::{
+    RunReport,
+    gate::{Check, Gate, Objective, Outcome, Ran},
+    quantity,
+};
+use slotproof_vocabulary::Outcome as Told;
+
+use self::{
+    config::{CheckConfig, GateConfig, Objectives},
+    performance::Baseline,
+};
+use crate::{
+    commands::run::command_of,
+    environment::{EnvironmentSpec, guard::Guard},
+    exit_code::{self, Code},
+    run_directory::RunDirectory,
+    series::{Series, Tried},
+    trial::TrialSpec,
+};
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub(crate) struct GateSpec {
+    pub(crate) config: GateConfig,
+    pub(crate) baseline: Option<Baseline>,
+    pub(crate) environment: EnvironmentSpec,
+    pub(crate) replicas: u32,
+    pub(crate) connections: u32,
+    pub(crate) lock_ttl: Duration,
+    pub(crate) runs: PathBuf,
+    pub(crate) repeat_command: String,
+}
+
+/// Runs every check; writes `gate.json`, `report.html`, `report.md`, `junit.xml`, `badge.json`, and a file of operations for each conviction.
+///
+/// # Errors
+/// What kept a check from being run.
+pub(crate) async fn gate(spec: &GateSpec, guard: &Guard) -> Result<(RunDirectory, Gate)> {
+    let begun = Instant::now();
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create_named(&spec.runs, "gate", now)?;
+    note!("gate {}", run.path().display());
+    let mut series = Series::begin(run.clone(), &spec.environment, guard).await?;
+    let mut checks = Vec::new();
+    for config in &spec.config.checks {
+        let ran = if begun.elapsed() < spec.config.budget.0 {
+            Some(check(spec, config, &mut series).await?)
+        } else {
+            None
+        };
+        let check = Check {
+            name: config.name.clone(),
+            strategy: config.strategy,
+            required: config.require.clone(),
+            ran,
+        };
+        note!("  {} with {}: {:?}", check.name, check.strategy, check.outcome());
+        checks.push(check);
+    }
+    let circumstances = series.circumstances(spec.replicas, &spec.repeat_command, now)?;
+    series.end().await;
+    let performance = match (&spec.config.performance, &spec.baseline) {
+        (Some(config), Some(baseline)) => {
+            Some(performance::measure(config, baseline, spec, &run, &circumstances.environment).await?)
+        }
+        _ => None,
+    };
+    let gate = Gate {
+        schema_version: Gate::SCHEMA_VERSION,
+        name: run.name(),
+        started_at: circumstances.started_at,
+        slotproof_version: circumstances.slotproof_version,
+        repeat_command: circumstances.repeat_command,
+        environment: circumstances.environment,
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        budget_ms: spec.config.budget.ms(),
+        checks,
+        performance,
+    };
+    run.write_json("gate.json", &gate)?;
+    run.write_document(&gate.document())?;
+    run.write("junit.xml", &gate.junit()?)?;
+    run.write("badge.json", gate.badge().as_bytes())?;
+    Ok((run, gate))
+}
+
+pub(crate) fn code(gate: &Gate) -> Code {
+    match gate.outcome() {
+        Outcome::Passed => exit_code::UPHELD,
+        Outcome::Missed => exit_code::MISSED,
+        Outcome::Unknown => exit_code::UNKNOWN,
+        Outcome::Violated => exit_code::VIOLATED,
+    }
+}
+
+async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<Ran> {
+    let trial = TrialSpec {
+        repeat_command: command_of(&config.plan),
+        plan: config.plan.clone(),
+        strategy: config.strategy,
+        environment: spec.environment.clone(),
+        replicas: spec.replicas,
+        connections: spec.connections,
+        lock_ttl: spec.lock_ttl,
+        faults: Vec::new(),
+        runs: spec.runs.clone(),
+    };
+    let Tried { case, report } = series.trial(&trial).await?;
+    let evidence = write_evidence(&case, &report, &series.parent)?;
+    Ok(Ran {
+        run: report.run.clone(),
+        seed: report.plan.seed,
+        repeat_command: report.repeat_command.clone(),
+        objectives: objectives(config.objectives, &report),
+        verdict: report.verdict,
+        evidence,
+    })
+}
+
+/// Each file convicts alone, by `slotproof check FILE --capacity SEATS`.
+fn write_evidence(case: &Case, report: &RunReport, parent: &RunDirectory) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for finding in &report.verdict.findings {
+        let Some(operations) = evidence_file::operations(case, finding) else { continue };
+        let mut text = Vec::new();
+        for operation in &operations {
+            serde_json::to_writer(&mut text, operation)?;
+            text.push(b'\n');
+        }
+        let name = format!("{}-{}.jsonl", report.run, finding.invariant);
+        parent.write(&name, &text)?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn objectives(wanted: Objectives, report: &RunReport) -> Vec<Objective> {
+    let totals = &report.totals;
+    let reserve = report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
+    let p99 = wanted.p99.map(|limit| {
+        // Nobody was answered: then nobody was answered in time.
+        let measured_us = reserve.map_or(u64::MAX, |reserve| reserve.response.us_p99);
+        Objective {
+            name: "response p99 of reserves".to_owned(),
+            limit: quantity::duration_ms(limit.ms()),
+            measured: quantity::duration_us(measured_us),
+            met: measured_us <= limit.ms().saturating_mul(1_000),
+        }
+    });
+    let errors = wanted.errors.map(|limit| {
+        let unknown = totals.outcomes.get(Told::Unknown.name()).copied().unwrap_or(0);
+        let share = unknown as f64 / totals.operations.max(1) as f64;
+        Objective {
+            name: "operations without an answer".to_owned(),
+            limit: format!("{:.2} %", limit * 100.0),
+            measured: format!("{:.2} %", share * 100.0),
+            met: share <= limit,
+        }
+    });
+    let goodput = wanted.goodput.map(|limit| {
+        let per_s = totals.confirmed as f64 * 1e3 / totals.elapsed_ms.max(1) as f64;
+        Objective {
+            name: "confirmed bookings per second".to_owned(),
+            limit: quantity::rate(limit.per_s()),
+            measured: quantity::rate(per_s),
+            met: per_s >= limit.per_s(),
+        }
+    });
+    [p99, errors, goodput].into_iter().flatten().collect()
+}

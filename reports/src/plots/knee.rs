@@ -1,0 +1,115 @@
+//! The knee: latency over the rate that was asked for.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame, Side},
+    ink::{Dash, Ink, Marker, Stroke},
+    legend::Key,
+};
+use crate::{
+    capacity::{Capacity, Held, Probe},
+    table::{Table, numbers, words},
+};
+
+const P99: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
+const P50: Stroke = Stroke::new(Ink::Green, Dash::Dashed, 5);
+const OBJECTIVE: Stroke = Stroke::new(Ink::Vermillion, Dash::Dotted, 4);
+
+/// The rates in rising order.
+fn rising(capacity: &Capacity) -> Vec<&Probe> {
+    let mut probes: Vec<&Probe> = capacity.probes.iter().collect();
+    probes.sort_by(|left, right| left.asked_per_s.total_cmp(&right.asked_per_s));
+    probes
+}
+
+/// Draws response latency over the rate asked for, and the objective.
+///
+/// # Errors
+/// There is nothing to draw when no rate was tried.
+pub(crate) fn draw(capacity: &Capacity) -> Result<Svg, PlotError> {
+    let probes = rising(capacity);
+    if probes.is_empty() {
+        return Err(PlotError::NoData("no rate was tried"));
+    }
+    let line = |of: fn(&Probe) -> u64| -> Vec<(f64, f64)> {
+        probes.iter().map(|probe| (probe.asked_per_s, of(probe) as f64)).collect()
+    };
+    let (p50, p99) = (line(|probe| probe.response_us_p50), line(|probe| probe.response_us_p99));
+    let limit_us = capacity.objective.p99_ms as f64 * 1e3;
+    let heights = || p50.iter().chain(&p99).map(|(_, us)| *us).chain([limit_us]);
+    let asked_max = probes.iter().map(|probe| probe.asked_per_s).fold(1.0, f64::max);
+    let frame = Frame {
+        size: Frame::WIDE,
+        left: 132,
+        label: "Response latency over visits per second".to_owned(),
+        x: Axis::numbers("visits per second, asked", 0.0, asked_max * 1.04),
+        y: Axis::latency_us(heights().fold(f64::INFINITY, f64::min), heights().fold(0.0, f64::max)),
+    };
+    canvas::draw(&frame, |canvas| {
+        canvas.level(limit_us, OBJECTIVE)?;
+        canvas.say("objective", (asked_max, limit_us), Side::Right, 18)?;
+        canvas.series(&p50, P50)?;
+        canvas.series(&p99, P99)?;
+        for probe in &probes {
+            let at = [(probe.asked_per_s, probe.response_us_p99 as f64)];
+            let (ink, marker) = look(&probe.held);
+            canvas.mark(&at, ink, marker)?;
+        }
+        Ok(())
+    })
+}
+
+fn look(held: &Held) -> (Ink, Marker) {
+    match held {
+        Held::Holds => (Ink::Blue, Marker::Dot),
+        Held::Fails(_) => (Ink::Vermillion, Marker::Cross),
+        Held::Generator(_) => (Ink::Orange, Marker::Triangle),
+    }
+}
+
+/// The plot with its data.
+pub(crate) fn figure(capacity: &Capacity) -> Figure {
+    let mut data = Table::new(&[
+        numbers("asked_per_s"),
+        numbers("response_us_p50"),
+        numbers("response_us_p99"),
+        words("outcome"),
+    ]);
+    for probe in rising(capacity) {
+        data.push(vec![
+            format!("{:.2}", probe.asked_per_s),
+            probe.response_us_p50.to_string(),
+            probe.response_us_p99.to_string(),
+            match &probe.held {
+                Held::Holds => "holds",
+                Held::Fails(_) => "fails",
+                Held::Generator(_) => "generator",
+            }
+            .to_owned(),
+        ]);
+    }
+    let marked = |label: &str, (ink, marker): (Ink, Marker)| {
+        Key::marked(label, Stroke::new(ink, Dash::Solid, 5), marker)
+    };
+    let mut legend = vec![marked("p99, held", look(&Held::Holds))];
+    let any = |wanted: fn(&Held) -> bool| capacity.probes.iter().any(|probe| wanted(&probe.held));
+    if any(|held| matches!(held, Held::Fails(_))) {
+        legend.push(marked("p99, not held", look(&Held::Fails(String::new()))));
+    }
+    if any(|held| matches!(held, Held::Generator(_))) {
+        legend.push(marked("p99, the generator was late", look(&Held::Generator(String::new()))));
+    }
+    legend.push(Key::line("p50", P50));
+    Figure {
+        id: "knee".to_owned(),
+        title: "The knee".to_owned(),
+        caption: "Each point is a load of its own. Left of the knee more visits cost nothing; right of it they queue, and the line rises without end."
+            .to_owned(),
+        legend,
+        data,
+        left_out: None,
+        svg: draw(capacity),
+    }
+    .limited()
+}

@@ -1,0 +1,97 @@
+//! Throughput over something that grows, with the fitted law and the claims that speak of as much.
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame, Side},
+    ink::{Dash, Ink, Marker, Stroke},
+    legend::Key,
+};
+use crate::{
+    capacity::{JudgedClaim, Scaling},
+    table::{Table, numbers},
+};
+
+const FIT: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
+const MEASURED: Stroke = Stroke::new(Ink::Green, Dash::Solid, 5);
+const CLAIM: Stroke = Stroke::new(Ink::Purple, Dash::Dashed, 4);
+/// A claim that speaks of more than this many times what was measured is left to the table: its line would flatten all others.
+const DRAWN_UP_TO: f64 = 3.0;
+
+/// Draws points, law and claims.
+///
+/// # Errors
+/// There is nothing to draw without points.
+pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, PlotError> {
+    let points: Vec<(f64, f64)> = scaling
+        .points
+        .iter()
+        .flat_map(|(n, rounds)| rounds.iter().map(|per_s| (f64::from(*n), *per_s)))
+        .collect();
+    if points.is_empty() {
+        return Err(PlotError::NoData("it was not measured"));
+    }
+    let n_max = points.iter().map(|(n, _)| *n).fold(1.0, f64::max);
+    let measured_max = points.iter().map(|(_, per_s)| *per_s).fold(0.0, f64::max);
+    let drawn = drawn(claims, measured_max);
+    let highest = drawn.iter().map(|(_, per_s)| *per_s).fold(measured_max, f64::max);
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 132,
+        label: format!("Operations per second over {}", scaling.over),
+        x: Axis::numbers(&scaling.over, 0.0, n_max * 1.05),
+        y: Axis::numbers("operations per second", 0.0, highest * 1.1),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (name, per_s) in &drawn {
+            canvas.level(*per_s, CLAIM)?;
+            canvas.say(name, (n_max * 0.02, *per_s), Side::Left, 18)?;
+        }
+        if let Some(usl) = &scaling.usl {
+            let steps = 60;
+            let line: Vec<(f64, f64)> = (0..=steps)
+                .map(|step| 1.0 + (n_max - 1.0) * f64::from(step) / f64::from(steps))
+                .map(|n| (n, usl.at(n)))
+                .collect();
+            canvas.line(&line, FIT)?;
+        }
+        canvas.mark(&points, MEASURED.ink, Marker::Ring)
+    })
+}
+
+fn drawn(claims: &[JudgedClaim], measured_max: f64) -> Vec<(String, f64)> {
+    let each = claims.iter().filter_map(|claim| Some((claim.id.clone(), claim.operations_per_s?)));
+    each.filter(|(_, per_s)| *per_s <= measured_max * DRAWN_UP_TO).collect()
+}
+
+/// The plot with its data.
+pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedClaim]) -> Figure {
+    let mut data =
+        Table::new(&[numbers(scaling.over.clone()), numbers("operations_per_s"), numbers("fitted")]);
+    for (n, rounds) in &scaling.points {
+        for per_s in rounds {
+            let fitted = scaling.usl.map_or(String::new(), |usl| format!("{:.1}", usl.at(f64::from(*n))));
+            data.push(vec![n.to_string(), format!("{per_s:.1}"), fitted]);
+        }
+    }
+    let mut legend = vec![Key::marked("measured", MEASURED, Marker::Ring)];
+    if scaling.usl.is_some() {
+        legend.push(Key::line("fitted law", FIT));
+    }
+    let measured_max = scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);
+    if !drawn(claims, measured_max).is_empty() {
+        legend.push(Key::line("claimed", CLAIM));
+    }
+    Figure {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        caption: "Each ring is a load of its own. Where the line bends, calls wait for each other (contention); where it falls, they cost each other \
+                  time (coherence)."
+            .to_owned(),
+        legend,
+        data,
+        left_out: None,
+        svg: draw(scaling, claims),
+    }
+    .limited()
+}
