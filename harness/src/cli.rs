@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, check, compare, dead_letters, doctor, gate, load, measured, model, report, run, selftest,
-        serve, up,
+        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, report, run,
+        selftest, serve, up,
     },
     environment::guard,
     exit_code::{self, Code},
@@ -34,6 +34,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Strategies side by side: verdict, bookings per second, latency, conflicts, fairness, CPU, with intervals.
     Compare(Box<compare::Args>),
+    /// The highest rate that keeps an objective, what saturates there, and a verdict on each line of somebody's estimates.
+    Capacity(Box<capacity::Args>),
     /// What CI runs before a merge: checks, invariants that must be upheld, objectives, and a base to be no slower than.
     Gate(Box<gate::Args>),
     /// Judge a run again from its directory alone, or a history of any other system.
@@ -72,6 +74,7 @@ impl Cli {
             Command::Run(args) => run::exec(&args),
             Command::Compare(args) => compare::exec(&args),
             Command::Gate(args) => gate::exec(&args),
+            Command::Capacity(args) => capacity::exec(&args),
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),

@@ -15,13 +15,15 @@ struct Counters {
     commits: i64,
     rollbacks: i64,
     wal_syncs: i64,
+    bytes: i64,
 }
 
 impl Counters {
     async fn read(database: &mut PgConnection) -> sqlx::Result<Self> {
         let row = sqlx::query(
             "
-            select xact_commit as commits, xact_rollback as rollbacks, (select wal_sync from pg_stat_wal) as wal_syncs
+            select xact_commit as commits, xact_rollback as rollbacks, (select wal_sync from pg_stat_wal) as wal_syncs,
+                pg_database_size(current_database()) as bytes
             from pg_stat_database where datname = current_database()
             ",
         )
@@ -31,6 +33,7 @@ impl Counters {
             commits: row.try_get("commits")?,
             rollbacks: row.try_get("rollbacks")?,
             wal_syncs: row.try_get("wal_syncs")?,
+            bytes: row.try_get("bytes")?,
         })
     }
 }
@@ -95,6 +98,7 @@ impl CostWatch {
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
             lock_waiters: self.lock_waiters,
+            database_bytes: since(after.bytes, before.bytes),
         })
     }
 }

@@ -9,6 +9,7 @@ mod environment;
 mod exit_code;
 
 mod bench;
+mod capacity;
 mod collection;
 mod compare;
 mod costs;

@@ -211,4 +211,7 @@ pub struct Costs {
     pub wal_syncs: u64,
     /// Connections that waited for a lock under load, on average; absent where nobody could look.
     pub lock_waiters: Option<f64>,
+    /// By how much the database has grown; absent where it shrank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_bytes: Option<u64>,
 }

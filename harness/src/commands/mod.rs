@@ -1,6 +1,7 @@
 //! The commands: each file holds the arguments of one and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod capacity;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod dead_letters;

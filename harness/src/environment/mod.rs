@@ -89,6 +89,11 @@ enum Held {
 }
 
 impl Environment {
+    /// Whether its servers may be killed: those that it started as processes.
+    pub(crate) fn takes_faults(&self) -> bool {
+        matches!(self.held, Held::Processes { .. })
+    }
+
     /// Kills a server and starts it again on its data and port.
     ///
     /// # Errors

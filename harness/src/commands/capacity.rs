@@ -1,0 +1,109 @@
+//! `slotproof capacity`: how much it takes, and what that says of somebody's estimates.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use slotproof_vocabulary::{Rate, Span};
+
+use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use crate::{
+    capacity::{self, CapacitySpec, Effort, claims::Claims},
+    environment::guard::Guard,
+    exit_code::{self, Code, UsageError},
+};
+
+const EXAMPLES: &str = "Examples:
+  slotproof capacity --claims ci/claims/system-design.toml --quick
+      every line of the estimates gets a verdict: supported, refuted, or not measurable here
+
+  slotproof capacity --claims our-estimates.toml --start 500/s
+      the whole search, with longer windows; docs of the file: ci/README.md
+
+Exit codes: 0 nothing was violated at any rate, whatever became of the claims; 1 something was.";
+
+/// Arguments of `slotproof capacity`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The estimates, and the load and the objective by which they are judged.
+    #[arg(long, value_name = "FILE")]
+    claims: PathBuf,
+
+    /// Shorter windows and fewer sizes.
+    #[arg(long)]
+    quick: bool,
+
+    /// The rate of visits with which the search begins.
+    #[arg(long, default_value = "100/s", value_name = "RATE")]
+    start: Rate,
+
+    /// Where the directory of the search is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
+
+    /// Print capacity.json on standard output, instead of the report's path.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+pub(crate) fn exec(args: &Args) -> Result<Code> {
+    init_tracing();
+    let spec = spec(args)?;
+    let (run, capacity) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(capacity::capacity(&spec, &guard)).await
+    })?;
+    note!("\n{}", capacity.document().markdown());
+    if args.json {
+        out!("{}", serde_json::to_string_pretty(&capacity)?);
+    } else {
+        out!("{}", run.file("report.html").display());
+    }
+    Ok(if capacity.violated() { exit_code::VIOLATED } else { exit_code::UPHELD })
+}
+
+fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
+    let claims = Claims::read(&args.claims)?;
+    if args.start.per_s() < 1.0 {
+        return Err(UsageError("--start must be 1/s or more".to_owned()));
+    }
+    let effort = if args.quick {
+        Effort {
+            warm_up: Span::of_ms(1_000),
+            window: Span::of_ms(3_000),
+            precision: 1.25,
+            clients: vec![1, 4, 16, 48],
+            replicas: vec![1, 2, 3, 4],
+            rounds: 2,
+        }
+    } else {
+        Effort {
+            warm_up: Span::of_ms(2_000),
+            window: Span::of_ms(8_000),
+            precision: 1.1,
+            clients: vec![1, 2, 4, 8, 16, 32, 64],
+            replicas: vec![1, 2, 3, 4],
+            rounds: 3,
+        }
+    };
+    let quick = if args.quick { " --quick" } else { "" };
+    Ok(CapacitySpec {
+        claims,
+        effort,
+        start: args.start,
+        environment: args.stack.spec()?,
+        replicas: args.stack.replicas,
+        connections: args.stack.connections,
+        lock_ttl: args.stack.lock_ttl.0,
+        runs: args.runs.clone(),
+        repeat_command: format!(
+            "slotproof capacity --claims {}{quick} --start {} {}",
+            args.claims.display(),
+            args.start,
+            args.stack.repeat()
+        ),
+    })
+}
