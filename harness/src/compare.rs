@@ -51,6 +51,10 @@ pub(crate) struct CompareSpec {
 /// Holds run out soon: a trial has settled only when all of them have.
 const HOLD: Span = Span::of_ms(600);
 
+/// Slots of a load that is spread, and the seats of each: the hot ones sell out within a second.
+const SLOTS: u32 = 30;
+const SEATS: u32 = 25;
+
 /// A strategy in a setting, and what its rounds gave.
 struct Visited {
     strategy: StrategyKind,
@@ -135,12 +139,19 @@ fn all_cells(spec: &CompareSpec) -> Vec<Visited> {
 }
 
 fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
+    let (slots, capacity, think) = match cell.scenario {
+        // Fewer seats than clients, or nobody is ever refused.
+        ScenarioKind::FlashSale => (None, Some((cell.clients / 2).max(1)), None),
+        // Nobody thinks: else the clients' pace would be measured, and not the service's.
+        _ => (Some(SLOTS), Some(SEATS), Some(Span::of_ms(0))),
+    };
     let plan = Plan::try_from(PlanWords {
         scenario: Some(cell.scenario),
         strategy: Some(cell.strategy),
         clients: Some(cell.clients),
-        // Fewer seats than clients, or nobody is ever refused.
-        capacity: (cell.scenario == ScenarioKind::FlashSale).then_some((cell.clients / 2).max(1)),
+        slots,
+        capacity,
+        think,
         warm_up: Some(spec.warm_up),
         duration: Some(spec.duration),
         hold: Some(HOLD),
@@ -179,6 +190,11 @@ impl Visited {
             convicted_by: verdicts()
                 .flat_map(|report| &report.findings)
                 .filter(|finding| finding.verdict == Verdict::Violated)
+                .map(|finding| finding.invariant)
+                .collect(),
+            unknown_by: verdicts()
+                .flat_map(|report| &report.findings)
+                .filter(|finding| finding.verdict == Verdict::Unknown)
                 .map(|finding| finding.invariant)
                 .collect(),
             reason: deciding

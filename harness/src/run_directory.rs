@@ -131,10 +131,7 @@ impl RunDirectory {
 
     /// Writes a file whole or not at all.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, part) = (self.file(name), self.file(&format!("{name}.part")));
-        fs::write(&part, bytes)
-            .and_then(|()| fs::rename(&part, &path))
-            .with_context(|| format!("write {}", path.display()))
+        write_whole(&self.file(name), bytes)
     }
 
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
@@ -210,4 +207,13 @@ impl RunDirectory {
         };
         file.lines().enumerate().map(parse).collect::<Result<Vec<T>>>().map(Some)
     }
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    fs::write(&part, bytes)
+        .and_then(|()| fs::rename(&part, path))
+        .with_context(|| format!("write {}", path.display()))
 }

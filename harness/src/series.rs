@@ -42,7 +42,8 @@ impl<'a> Series<'a> {
         Ok(Self { environment, parent, guard })
     }
 
-    /// Loads the service of one trial, judges what happened, and empties the tables: what a broken service left behind must not trouble the next one.
+    /// Loads the service of one trial, and judges what happened. The tables of servers of our own are emptied then: what a broken service left behind must not
+    /// trouble the next one. Those of others are not ours to empty; there each trial has a doctor of its own all the same.
     ///
     /// # Errors
     /// What kept the trial from being made.
@@ -52,7 +53,9 @@ impl<'a> Series<'a> {
         run.write_json("plan.json", &spec.plan)?;
         run.write_json("environment.json", &self.circumstances(spec.replicas, &spec.repeat_command, now)?)?;
         trial::load_and_collect(spec, &mut self.environment, &run, self.guard, Voice::Silent).await?;
-        self.forget().await?;
+        if self.environment.is_ours() {
+            self.forget().await?;
+        }
         let (plan, case) = judging::case(&run)?;
         let verdict = judging::judge(&run, &case)?;
         let report = summary::summarise(&run, plan, &case, verdict)?;

@@ -146,10 +146,14 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
         .map(|second| {
             let operations = seconds.get(&second).unwrap_or(&nothing);
             let mut durations = Durations::default();
+            let mut buckets: BTreeMap<u8, u64> = BTreeMap::new();
             for operation in operations {
                 durations.record(operation);
+                let response_us = operation.returned_ns.saturating_sub(operation.scheduled_ns) / 1_000;
+                *buckets.entry(Second::bucket(response_us)).or_default() += 1;
             }
             Second {
+                response_buckets: buckets.into_iter().collect(),
                 second: u32::try_from(second).unwrap_or(u32::MAX),
                 outcomes: by_outcome(operations.iter().copied()),
                 response_us_p50: durations.response.value_at_quantile(0.5),

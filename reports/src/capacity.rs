@@ -267,6 +267,7 @@ impl Capacity {
         };
         let sections = vec![
             self.claims_section(),
+            self.working_section(),
             self.search_section(),
             self.scaling_section(),
             Section::new("environment", "Environment").table(
@@ -290,7 +291,7 @@ impl Capacity {
             name: self.name.clone(),
             started_at: self.started_at.clone(),
             repeat_command: self.repeat_command.clone(),
-            sections,
+            sections: sections.into_iter().filter(Section::says_something).collect(),
             made_by: format!(
                 "Made by slotproof {} from capacity.json alone, schema version {}.",
                 self.slotproof_version, self.schema_version
@@ -300,8 +301,6 @@ impl Capacity {
 
     fn claims_section(&self) -> Section {
         let mut table = Table::new(&[words("claim"), words("verdict"), words("because"), words("source")]);
-        let mut section = Section::new("claims", "The estimates, line by line");
-        let mut working = Vec::new();
         for claim in &self.claims {
             table.push(vec![
                 claim.says.clone(),
@@ -309,13 +308,16 @@ impl Capacity {
                 claim.because.clone(),
                 claim.source.clone().unwrap_or_default(),
             ]);
-            working.extend(claim.working.iter().map(|step| format!("{}: {step}", claim.id)));
         }
-        section = section.table("", table);
-        if !working.is_empty() {
-            section = section.say("The working, and what it rests on:").list(working);
-        }
-        section
+        Section::new("claims", "The estimates, line by line").table("", table)
+    }
+
+    fn working_section(&self) -> Section {
+        let steps = self
+            .claims
+            .iter()
+            .flat_map(|claim| claim.working.iter().map(|step| format!("{}: {step}", claim.id)));
+        Section::new("working", "The working, and what it rests on").list(steps)
     }
 
     fn search_section(&self) -> Section {
@@ -354,7 +356,7 @@ impl Capacity {
         }
         Section::new("search", "The search")
             .say(format!("A rate is held if {}.", self.objective_text()))
-            .say("The load is open: visits arrive on schedule, however slow the service becomes. Rates grow by half or double until one fails; then the \
+            .say("The load is open: visits arrive on schedule, however slow the service becomes. Rates are doubled until one fails; then the \
                   bracket is halved; then the highest rate that was held must be held again, for longer.")
             .list(self.bracket.saturated.iter().cloned())
             .figure(plots::knee::figure(self))

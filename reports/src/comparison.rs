@@ -57,6 +57,8 @@ pub struct Cell {
     pub verdict: Verdict,
     /// Invariants that convicted it in any round.
     pub convicted_by: BTreeSet<Invariant>,
+    /// Invariants that were not decided in some round. I15 alone means that nothing was at stake in this setting.
+    pub unknown_by: BTreeSet<Invariant>,
     /// What the deciding finding says, unless all was upheld.
     pub reason: Option<String>,
     /// Medians over the rounds; a metric that was not measured is absent.
@@ -180,8 +182,8 @@ impl Comparison {
 
     /// The worst verdict among strategies that claim to be safe.
     pub fn verdict(&self) -> Verdict {
-        let safe = self.cells.iter().filter(|cell| !cell.strategy.is_negative_control());
-        safe.map(|cell| cell.verdict).max().unwrap_or(Verdict::Unknown)
+        let safe = self.strategies().into_iter().filter(|strategy| !strategy.is_negative_control());
+        safe.map(|strategy| self.verdict_of(strategy)).max().unwrap_or(Verdict::Unknown)
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -201,12 +203,20 @@ impl Comparison {
         strategies
     }
 
+    /// Over all settings. Where nothing was at stake a run proves nothing, and takes nothing from what others prove.
     fn verdict_of(&self, strategy: StrategyKind) -> Verdict {
-        let cells = self.cells.iter().filter(|cell| cell.strategy == strategy);
-        cells.map(|cell| cell.verdict).max().unwrap_or(Verdict::Unknown)
+        let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
+        let undecided = |cell: &Cell| cell.unknown_by.iter().any(|invariant| *invariant != Invariant::I15);
+        if cells().any(|cell| cell.verdict == Verdict::Violated) {
+            Verdict::Violated
+        } else if cells().any(undecided) || !cells().any(|cell| cell.verdict == Verdict::Upheld) {
+            Verdict::Unknown
+        } else {
+            Verdict::Upheld
+        }
     }
 
-    /// Strategies whose every run was upheld.
+    /// Strategies that nothing speaks against, and that were upheld where something was at stake.
     fn ranked(&self) -> Vec<StrategyKind> {
         let upheld = |strategy: &StrategyKind| self.verdict_of(*strategy) == Verdict::Upheld;
         self.strategies().into_iter().filter(upheld).collect()
@@ -255,10 +265,10 @@ impl Comparison {
             self.standing(*left).cmp(&self.standing(*right)).then(mean(*left).total_cmp(&mean(*right)))
         });
         let Some(best) = best else {
-            return ("No strategy was upheld in every run, so none is recommended.".to_owned(), Vec::new());
+            return ("No strategy was upheld, so none is recommended.".to_owned(), Vec::new());
         };
         let text = format!(
-            "Take {best}: of the {} whose every run was upheld it confirmed the most bookings per second, or was not significantly behind, in {} of {}.",
+            "Take {best}: of the {} that were upheld it confirmed the most bookings per second, or was not significantly behind, in {} of {}.",
             quantity::counted(self.ranked().len() as u64, "strategy").replace("strategys", "strategies"),
             self.standing(best),
             quantity::counted(settings.len() as u64, "setting"),
@@ -336,11 +346,14 @@ impl Comparison {
         for setting in self.settings() {
             sections.push(self.setting_section(setting));
         }
-        sections.push(
-            Section::new("contention", "As clients grow")
-                .figure(plots::contention::figure(self, Metric::Goodput))
-                .figure(plots::contention::figure(self, Metric::ResponseUsP99)),
-        );
+        let clients: BTreeSet<u32> = self.cells.iter().map(|cell| cell.clients).collect();
+        if clients.len() > 1 {
+            sections.push(
+                Section::new("contention", "As clients grow")
+                    .figure(plots::contention::figure(self, Metric::Goodput))
+                    .figure(plots::contention::figure(self, Metric::ResponseUsP99)),
+            );
+        }
         sections.push(self.detection_section());
         sections.push(Section::new("environment", "Environment").table(
             "",
@@ -404,7 +417,7 @@ impl Comparison {
         for cell in &cells {
             let against = match (self.verdict_of(cell.strategy), order.first()) {
                 (Verdict::Violated, _) => "disqualified".to_owned(),
-                (Verdict::Unknown, _) => "not ranked: not every run was decided".to_owned(),
+                (Verdict::Unknown, _) => "not ranked: not decided".to_owned(),
                 (Verdict::Upheld, Some((first, _))) if *first == cell.strategy => "first".to_owned(),
                 (Verdict::Upheld, Some((_, best))) => match cell.estimates.get(&Metric::Goodput) {
                     Some(own) if own.overlaps(best) => "no significant difference".to_owned(),
@@ -443,7 +456,16 @@ impl Comparison {
                 strategy.to_string(),
                 verdict.name().to_owned(),
                 by.join(" "),
-                reason.unwrap_or_else(|| "every invariant that was judged held in every run".to_owned()),
+                reason.unwrap_or_else(|| {
+                    let idle = cells().filter(|cell| cell.verdict == Verdict::Unknown).count();
+                    match idle {
+                        0 => "every invariant that was judged held in every run".to_owned(),
+                        some => format!(
+                            "every invariant held; in {some} of {} settings nothing was at stake",
+                            cells().count()
+                        ),
+                    }
+                }),
             ]);
         }
         Section::new("verdicts", "Verdicts")

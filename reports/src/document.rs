@@ -121,8 +121,14 @@ impl Page<'_> {
             "unknown" | "not measurable here" | "no significant difference" | "the generator ended it" => {
                 "unknown verdict"
             }
+            cell if Self::link(cell) => "link",
             _ => column.class(),
         }
+    }
+
+    /// The directory that a link leads to.
+    fn link_text(cell: &str) -> &str {
+        cell.trim_end_matches("/report.html")
     }
 
     fn link(cell: &str) -> bool {

@@ -13,6 +13,9 @@ use crate::{
     table::{Table, numbers, words},
 };
 
+/// Rows of a witness's table.
+const WITNESS_ROWS_MAX: usize = 30;
+
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
@@ -219,11 +222,17 @@ impl Check {
             Some(missed) => {
                 format!("{} is {}, and {} is the limit", missed.name, missed.measured, missed.limit)
             }
-            None => format!(
-                "{} invariants upheld over {} operations",
-                self.required.len(),
-                quantity::count(ran.verdict.operations)
-            ),
+            None => {
+                let not_judged: Vec<String> =
+                    ran.verdict.not_judged.iter().map(ToString::to_string).collect();
+                let left = if not_judged.is_empty() {
+                    String::new()
+                } else {
+                    format!("; not judged here: {}", not_judged.join(" "))
+                };
+                let operations = quantity::count(ran.verdict.operations);
+                format!("{} invariants upheld over {operations} operations{left}", self.required.len())
+            }
         }
     }
 }
@@ -453,8 +462,13 @@ fn witness_sections(check: &Check) -> Vec<Section> {
                 ("Audit records", crate::evidence::records(witness)),
                 ("Final rows", crate::evidence::rows(witness)),
             ] {
-                table.rows.truncate(30);
+                let left_out = table.rows.len().saturating_sub(WITNESS_ROWS_MAX);
+                table.rows.truncate(WITNESS_ROWS_MAX);
                 section = section.table(title, table);
+                if left_out > 0 {
+                    section =
+                        section.say(format!("{left_out} more {} are in gate.json.", title.to_lowercase()));
+                }
             }
             section = section.say(format!("Repeat it with seed {}: {}", ran.seed, ran.repeat_command));
             let files: Vec<&String> = ran

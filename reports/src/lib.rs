@@ -7,6 +7,7 @@ pub mod capacity;
 pub mod comparison;
 pub mod estimate;
 pub mod gate;
+pub mod index;
 
 mod format;
 mod html;

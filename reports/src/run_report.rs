@@ -171,6 +171,24 @@ pub struct Second {
     pub service_us_p50: u64,
     /// Service latency, 99th percentile.
     pub service_us_p99: u64,
+    /// Response latency as a histogram: (bucket, operations), a bucket being [`Second::bucket`] of the microseconds. Empty in older reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_buckets: Vec<(u8, u64)>,
+}
+
+impl Second {
+    /// Buckets of a decade: steps of a factor of 1.58.
+    const PER_DECADE: f64 = 5.0;
+
+    /// The bucket of a duration.
+    pub fn bucket(us: u64) -> u8 {
+        (Self::PER_DECADE * (us.max(1) as f64).log10()) as u8
+    }
+
+    /// Where a bucket begins, in microseconds.
+    pub fn bucket_from_us(bucket: u8) -> f64 {
+        10_f64.powf(f64::from(bucket) / Self::PER_DECADE)
+    }
 }
 
 /// Seats of one slot over time, from what clients were told.

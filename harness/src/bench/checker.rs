@@ -223,8 +223,8 @@ impl CheckerReport {
     /// The table as people read it, in Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
-            "# What judging costs\n\nLawful histories of {CAPACITY} seats a slot, half of the clients in flight at any time; each row is one process, one run, on {} CPUs of \
-             which it uses one. Tier A is the certificate by the versions in the answers; all is everything that a history alone is judged by, tier A included. \
+            "# What judging costs\n\nLawful histories of {CAPACITY} seats a slot, half of the clients in flight at any time; each row is one process, one run, on {} CPUs. \
+             Reading and tier A use one of them; all uses as many as there are, from 200,000 operations on. Tier A is the certificate by the versions in the answers; all is everything that a history alone is judged by, tier A included. \
              porcupine-rs has {} s for a file.\n\n\
              | operations | clients | slots | file MB | read s | tier A s | all s | verdict | largest memory MB | porcupine-rs |\n\
              |--:|--:|--:|--:|--:|--:|--:|---|--:|---|\n",

@@ -172,6 +172,16 @@ impl Claims {
         Ok(claims)
     }
 
+    /// Every strategy that is measured.
+    pub(crate) fn strategies(&self) -> Vec<StrategyKind> {
+        let of_claims = self.claims.iter().flat_map(|claim| match claim.kind {
+            ClaimKind::Better { strategy, than, .. } => vec![strategy, than],
+            ClaimKind::Contention { strategy, .. } | ClaimKind::Retries { strategy, .. } => vec![strategy],
+            _ => Vec::new(),
+        });
+        std::iter::once(self.strategy).chain(of_claims).collect()
+    }
+
     /// The load at a rate of visits.
     ///
     /// # Errors

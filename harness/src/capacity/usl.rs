@@ -121,12 +121,11 @@ fn eliminate(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
         if rows[column][column].abs() < 1e-300 {
             return None;
         }
-        for row in 0..size {
-            if row != column {
-                let factor = rows[row][column] / rows[column][column];
-                for cell in column..=size {
-                    rows[row][cell] -= factor * rows[column][cell];
-                }
+        let pivot_row = rows[column].clone();
+        for row in rows.iter_mut().enumerate().filter(|(place, _)| *place != column).map(|(_, row)| row) {
+            let factor = row[column] / pivot_row[column];
+            for (cell, above) in row.iter_mut().zip(&pivot_row) {
+                *cell -= factor * above;
             }
         }
     }

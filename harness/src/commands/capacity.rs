@@ -33,6 +33,14 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
 
+    /// The measured time of each probe; a confirmation takes twice as long [default: 8s; with --quick 3s]
+    #[arg(long, value_name = "TIME")]
+    window: Option<Span>,
+
+    /// Rounds of the scaling, and of strategies that claims compare [default: 3; with --quick 2]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+
     /// The rate of visits with which the search begins.
     #[arg(long, default_value = "100/s", value_name = "RATE")]
     start: Rate,
@@ -67,15 +75,16 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 
 fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
     let claims = Claims::read(&args.claims)?;
+    args.stack.can_serve(claims.strategies())?;
     if args.start.per_s() < 1.0 {
         return Err(UsageError("--start must be 1/s or more".to_owned()));
     }
-    let effort = if args.quick {
+    let mut effort = if args.quick {
         Effort {
             warm_up: Span::of_ms(1_000),
             window: Span::of_ms(3_000),
             precision: 1.25,
-            clients: vec![1, 4, 16, 48],
+            clients: vec![16, 64, 192, 384],
             replicas: vec![1, 2, 3, 4],
             rounds: 2,
         }
@@ -84,12 +93,25 @@ fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
             warm_up: Span::of_ms(2_000),
             window: Span::of_ms(8_000),
             precision: 1.1,
-            clients: vec![1, 2, 4, 8, 16, 32, 64],
+            clients: vec![16, 32, 64, 128, 256, 512],
             replicas: vec![1, 2, 3, 4],
             rounds: 3,
         }
     };
+    if args.window.is_some_and(|window| window.ms() < 100) {
+        return Err(UsageError("--window must be 100ms or more".to_owned()));
+    }
+    effort.window = args.window.unwrap_or(effort.window);
+    effort.rounds = args.rounds.unwrap_or(effort.rounds);
     let quick = if args.quick { " --quick" } else { "" };
+    let repeat_command = format!(
+        "slotproof capacity --claims {}{quick} --window {} --rounds {} --start {} {}",
+        args.claims.display(),
+        effort.window,
+        effort.rounds,
+        args.start,
+        args.stack.repeat()
+    );
     Ok(CapacitySpec {
         claims,
         effort,
@@ -99,11 +121,6 @@ fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
         connections: args.stack.connections,
         lock_ttl: args.stack.lock_ttl.0,
         runs: args.runs.clone(),
-        repeat_command: format!(
-            "slotproof capacity --claims {}{quick} --start {} {}",
-            args.claims.display(),
-            args.start,
-            args.stack.repeat()
-        ),
+        repeat_command,
     })
 }

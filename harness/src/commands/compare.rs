@@ -14,7 +14,7 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof compare --quick
-      every safe strategy on one hot slot, with 50 and with 250 clients, in under five minutes
+      every safe strategy on hot and cold slots, with 50 and with 250 clients, in under five minutes
 
   slotproof compare --strategies pessimistic,conditional,grouped --scenarios flash_sale,hot_and_cold --clients 100,400 --rounds 5
       three of them in four settings
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     strategies: Vec<StrategyKind>,
 
-    /// Which load shapes [default: flash_sale,hot_and_cold; with --quick flash_sale]
+    /// Which load shapes [default: flash_sale,hot_and_cold; with --quick hot_and_cold]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     scenarios: Vec<ScenarioKind>,
 
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 
-    /// How long each load begins new operations for [default: 4s; with --quick 1500ms]
+    /// How long each load begins new operations for [default: 4s; with --quick 1200ms]
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
 
@@ -94,7 +94,7 @@ fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
     let or =
         |given: &[u32], default: &[u32]| if given.is_empty() { default.to_vec() } else { given.to_vec() };
     let scenarios = match (args.scenarios.as_slice(), args.quick) {
-        ([], true) => vec![ScenarioKind::FlashSale],
+        ([], true) => vec![ScenarioKind::HotAndCold],
         ([], false) => vec![ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
         (given, _) => given.to_vec(),
     };
@@ -107,7 +107,7 @@ fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
         clients: or(&args.clients, clients),
         rounds: args.rounds,
         warm_up: args.warm_up.unwrap_or(quick(250, 1_000)),
-        duration: args.duration.unwrap_or(quick(1_500, 4_000)),
+        duration: args.duration.unwrap_or(quick(1_200, 4_000)),
         seed: args.seed,
         environment: args.stack.spec()?,
         replicas: args.stack.replicas,
@@ -116,6 +116,7 @@ fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
         runs: args.runs.clone(),
         repeat_command: String::new(),
     };
+    args.stack.can_serve(spec.strategies.iter().copied())?;
     spec.repeat_command = repeat_command(&spec, args);
     Ok(spec)
 }

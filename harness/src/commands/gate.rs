@@ -83,6 +83,7 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 
 fn spec(args: &Args) -> Result<GateSpec, UsageError> {
     let config = GateConfig::read(&args.config, &args.strategy)?;
+    args.stack.can_serve(config.checks.iter().map(|check| check.strategy))?;
     let baseline = match (&args.baseline, args.record) {
         (Some(path), _) => Some(Baseline::read(path)?),
         (None, true) => Some(Baseline::Record),
@@ -106,6 +107,7 @@ fn spec(args: &Args) -> Result<GateSpec, UsageError> {
         replicas: args.stack.replicas,
         connections: args.stack.connections,
         lock_ttl: args.stack.lock_ttl.0,
+        stack: args.stack.repeat().split_whitespace().map(str::to_owned).collect(),
         runs: args.runs.clone(),
         repeat_command,
     })

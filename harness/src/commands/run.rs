@@ -171,6 +171,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
                 .to_owned(),
         ));
     };
+    args.stack.can_serve([strategy])?;
     let lasts = plan.warm_up.0 + plan.duration().0;
     if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
         return Err(UsageError(format!(

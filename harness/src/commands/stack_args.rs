@@ -1,7 +1,7 @@
 //! Where the stack comes from: the arguments that `run` and `up` share.
 
 use clap::ValueEnum;
-use slotproof_vocabulary::Span;
+use slotproof_vocabulary::{Span, StrategyKind};
 
 use crate::{
     environment::{EnvironmentSpec, External, Images, Remote},
@@ -94,6 +94,32 @@ impl StackArgs {
                 Err(UsageError("--environment external needs --postgres-url".to_owned()))
             }
         }
+    }
+
+    /// Whether every one of some strategies has the servers that it needs: said before anything is begun, and not in the middle of a series.
+    ///
+    /// # Errors
+    /// An external environment without Redis or RabbitMQ, and a strategy that cannot do without.
+    pub(crate) fn can_serve(
+        &self,
+        strategies: impl IntoIterator<Item = StrategyKind>,
+    ) -> Result<(), UsageError> {
+        if self.environment != EnvironmentKind::External {
+            return Ok(());
+        }
+        for strategy in strategies {
+            let missing = if strategy.needs_redis() && self.redis_url.is_none() {
+                "--redis-url"
+            } else if strategy.needs_rabbitmq() && self.amqp_url.is_none() {
+                "--amqp-url"
+            } else {
+                continue;
+            };
+            return Err(UsageError(format!(
+                "{strategy} cannot be served by --environment external without {missing}"
+            )));
+        }
+        Ok(())
     }
 
     /// The arguments that repeat this, without passwords.

@@ -89,6 +89,11 @@ enum Held {
 }
 
 impl Environment {
+    /// Whether its servers were started for this, and end with it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.kind != "external"
+    }
+
     /// Whether its servers may be killed: those that it started as processes.
     pub(crate) fn takes_faults(&self) -> bool {
         matches!(self.held, Held::Processes { .. })

@@ -16,7 +16,7 @@ use slotproof_reports::{
     gate::{Check, Gate, Objective, Outcome, Ran},
     quantity,
 };
-use slotproof_vocabulary::Outcome as Told;
+use slotproof_vocabulary::{Invariant, Outcome as Told};
 
 use self::{
     config::{CheckConfig, GateConfig, Objectives},
@@ -40,6 +40,8 @@ pub(crate) struct GateSpec {
     pub(crate) replicas: u32,
     pub(crate) connections: u32,
     pub(crate) lock_ttl: Duration,
+    /// The arguments that say where the stack comes from, for runs in processes of their own.
+    pub(crate) stack: Vec<String>,
     pub(crate) runs: PathBuf,
     pub(crate) repeat_command: String,
 }
@@ -64,7 +66,7 @@ pub(crate) async fn gate(spec: &GateSpec, guard: &Guard) -> Result<(RunDirectory
         let check = Check {
             name: config.name.clone(),
             strategy: config.strategy,
-            required: config.require.clone(),
+            required: required(config.require.as_deref(), ran.as_ref()),
             ran,
         };
         note!("  {} with {}: {:?}", check.name, check.strategy, check.outcome());
@@ -95,6 +97,15 @@ pub(crate) async fn gate(spec: &GateSpec, guard: &Guard) -> Result<(RunDirectory
     run.write("junit.xml", &gate.junit()?)?;
     run.write("badge.json", gate.badge().as_bytes())?;
     Ok((run, gate))
+}
+
+/// What is named; else all that the run was judged by, which is nothing less than what `slotproof run` decides by.
+fn required(named: Option<&[Invariant]>, ran: Option<&Ran>) -> Vec<Invariant> {
+    let judged = |invariant: &Invariant| ran.is_none_or(|ran| !ran.verdict.not_judged.contains(invariant));
+    match named {
+        Some(named) => named.to_vec(),
+        None => Invariant::ALL.iter().copied().filter(judged).collect(),
+    }
 }
 
 pub(crate) fn code(gate: &Gate) -> Code {

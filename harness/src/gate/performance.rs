@@ -200,7 +200,7 @@ async fn one(program: &Path, plan: &Plan, spec: &GateSpec, run: &RunDirectory) -
         .arg(run.file("performance-plan.json"))
         .arg("--runs")
         .arg(run.path())
-        .args(["--replicas", &spec.replicas.to_string(), "--connections", &spec.connections.to_string()])
+        .args(&spec.stack)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())

@@ -7,6 +7,7 @@ mod engine;
 mod http;
 mod lifecycle;
 mod native;
+mod outcomes;
 mod queue;
 mod runs;
 mod stack;

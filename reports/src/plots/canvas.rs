@@ -181,6 +181,18 @@ impl<'a, 'b> Canvas<'a, 'b> {
         self.root.draw(&Rectangle::new(corners, ink.fill(opacity))).map_err(refused)
     }
 
+    /// A filled cell from one corner to the other.
+    pub(super) fn cell(
+        &mut self,
+        (left, right): (f64, f64),
+        (low, high): (f64, f64),
+        ink: Ink,
+        opacity: f64,
+    ) -> Result<(), PlotError> {
+        let (from, to) = (self.pixel((left, high)), self.pixel((right, low)));
+        self.root.draw(&Rectangle::new([from, to], ink.fill(opacity))).map_err(refused)
+    }
+
     /// A line over the whole height.
     pub(super) fn upright(&mut self, at: f64, stroke: Stroke) -> Result<(), PlotError> {
         let (x, (bottom, top)) = (self.frame.x.place(at), self.frame.y.ends());

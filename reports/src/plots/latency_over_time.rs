@@ -1,4 +1,4 @@
-//! When it was slow: latency by second.
+//! When it was slow: latency by second, as a heat map of all responses with the medians and the slowest hundredths over it.
 
 use super::{
     Figure, PlotError, Svg,
@@ -51,7 +51,8 @@ const LINES: [Line; 4] = [
 /// There is nothing to draw when no operation returned.
 pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     let lines: Vec<_> = LINES.iter().map(|line| points(report, line)).collect();
-    let heights = lines.iter().flatten().map(|(_, us)| *us);
+    let cells = heat(report);
+    let heights = lines.iter().flatten().map(|(_, us)| *us).chain(cells.iter().map(|cell| cell.from_us));
     if heights.clone().next().is_none() {
         return Err(PlotError::NoData("no operation returned"));
     }
@@ -64,11 +65,47 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         y: Axis::latency_us(heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max)),
     };
     canvas::draw(&frame, |canvas| {
+        for cell in &cells {
+            let opacity = 0.06 + 0.5 * cell.share;
+            canvas.cell(cell.seconds, (cell.from_us, cell.to_us), Ink::Muted, opacity)?;
+        }
         for (points, line) in lines.iter().zip(&LINES) {
             canvas.series(points, line.stroke)?;
         }
         Ok(())
     })
+}
+
+/// A stretch of time and a range of latency, and how many responses fell there.
+struct Cell {
+    seconds: (f64, f64),
+    from_us: f64,
+    to_us: f64,
+    /// Of the fullest cell of its stretch.
+    share: f64,
+}
+
+/// The heat map, in no more stretches than can be told apart.
+fn heat(report: &RunReport) -> Vec<Cell> {
+    const STRETCHES_MAX: usize = 120;
+    let stretch = report.timeline.len().div_ceil(STRETCHES_MAX).max(1);
+    let mut cells = Vec::new();
+    for seconds in report.timeline.chunks(stretch) {
+        let mut counts = std::collections::BTreeMap::<u8, u64>::new();
+        for (bucket, count) in seconds.iter().flat_map(|second| &second.response_buckets) {
+            *counts.entry(*bucket).or_default() += count;
+        }
+        let most = counts.values().copied().max().unwrap_or(1).max(1) as f64;
+        let from = seconds.first().map_or(0.0, |second| f64::from(second.second));
+        let to = seconds.last().map_or(1.0, |second| f64::from(second.second));
+        cells.extend(counts.into_iter().filter(|(_, count)| *count > 0).map(|(bucket, count)| Cell {
+            seconds: (from - 0.5, to + 0.5),
+            from_us: Second::bucket_from_us(bucket),
+            to_us: Second::bucket_from_us(bucket.saturating_add(1)),
+            share: count as f64 / most,
+        }));
+    }
+    cells
 }
 
 /// The plot with its data.
@@ -89,7 +126,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "latency-over-time".to_owned(),
         title: "Latency over time".to_owned(),
-        caption: "A flat band is a service in its stride; a p99 that climbs away from its p50 is a queue that grows. Seconds in \
+        caption: "The darker a field, the more responses of that second took so long. A flat band is a service in its stride; a p99 that climbs away from its p50 is a queue that grows. Seconds in \
                   which nothing returned are left out."
             .to_owned(),
         legend: LINES.iter().rev().map(|line| Key::line(line.name, line.stroke)).collect(),

@@ -283,6 +283,7 @@ fn second(second: u32) -> Second {
         response_us_p50: (2_600 + wave * 40) * stall,
         response_us_p99: (14_000 + wave * 700) * stall * 2,
         service_us_p50: (1_750 + wave * 30) * stall,
+        response_buckets: vec![(16, 30), (17, 9), (20, 1)],
         service_us_p99: (9_100 + wave * 500) * stall,
     }
 }

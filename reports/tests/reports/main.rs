@@ -3,4 +3,5 @@
 mod extremes;
 mod fixtures;
 mod hostile_text;
+mod pages;
 mod rendering;
