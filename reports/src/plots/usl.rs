@@ -43,9 +43,11 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
         y: Axis::numbers("operations per second", 0.0, highest * 1.1),
     };
     canvas::draw(&frame, |canvas| {
-        for (name, per_s) in &drawn {
+        for (place, (name, per_s)) in drawn.iter().enumerate() {
             canvas.level(*per_s, CLAIM)?;
-            canvas.say(name, (n_max * 0.02, *per_s), Side::Left, 18)?;
+            // Lines may lie close; their names are written side by side then.
+            let across = 0.02 + 0.34 * (place % 3) as f64;
+            canvas.say(name, (n_max * across, *per_s), Side::Left, 18)?;
         }
         if let Some(usl) = &scaling.usl {
             let steps = 60;
