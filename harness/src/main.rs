@@ -15,6 +15,7 @@ mod compare;
 mod costs;
 mod faults;
 mod gate;
+mod input;
 mod judging;
 mod replicas;
 mod run_directory;

@@ -30,7 +30,7 @@ impl Entry {
             name: document.name.clone(),
             kind,
             started_at: document.started_at.clone(),
-            about: format!("{}: {}", document.title, document.subtitle),
+            about: document.title.clone(),
             outcome: document.word.clone(),
             headline: document.headline.clone(),
         }

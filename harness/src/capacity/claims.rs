@@ -7,7 +7,7 @@ use slotproof_reports::capacity::Objective;
 use slotproof_vocabulary::{Plan, PlanWords, Rate, ScenarioKind, Span, StrategyKind};
 use toml::Spanned;
 
-use crate::exit_code::UsageError;
+use crate::{exit_code::UsageError, input::line_of};
 
 /// Estimates, and the load by which they are judged.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ impl Claims {
 
     fn parse(text: &str) -> Result<Self, String> {
         let words: Words = toml::from_str(text).map_err(|error| error.to_string())?;
-        let at = |span: Range<usize>| format!("line {}", text[..span.start].lines().count().max(1));
+        let at = |span: Range<usize>| format!("line {}", line_of(text, span.start));
         if words.claim.is_empty() {
             return Err("it has no [[claim]]; add one, or use --rate to search without claims".to_owned());
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use slotproof_vocabulary::{Invariant, Plan, PlanWords, Rate, Span, StrategyKind};
 use toml::Spanned;
 
-use crate::exit_code::UsageError;
+use crate::{exit_code::UsageError, input::line_of};
 
 /// What a merge is held against.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ impl GateConfig {
 }
 
 fn place(text: &str, span: &Range<usize>) -> String {
-    format!("line {}", text[..span.start].lines().count().max(1))
+    format!("line {}", line_of(text, span.start))
 }
 
 fn check(words: CheckWords, instead: &[StrategyKind]) -> Result<Vec<CheckConfig>, String> {
