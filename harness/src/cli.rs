@@ -32,15 +32,15 @@ enum Command {
     Up(up::Args),
     /// Start the stack, load it, judge what happened, and report.
     Run(Box<run::Args>),
-    /// Strategies side by side: verdict, bookings per second, latency, conflicts, fairness, CPU, with intervals.
+    /// Put strategies side by side: verdicts, and figures with intervals.
     Compare(Box<compare::Args>),
-    /// The highest rate that keeps an objective, what saturates there, and a verdict on each line of somebody's estimates.
+    /// Search the highest rate that holds, and judge capacity estimates by it.
     Capacity(Box<capacity::Args>),
-    /// What CI runs before a merge: checks, invariants that must be upheld, objectives, and a base to be no slower than.
+    /// Hold a merge against what is required of it, as CI does.
     Gate(Box<gate::Args>),
     /// Judge a run again from its directory alone, or a history of any other system.
     Check(check::Args),
-    /// Draw the reports of a run again, from its run.json alone.
+    /// Draw reports again from their JSON alone, or the index of a folder.
     Report(report::Args),
     /// Run the reference service.
     Serve(serve::Args),

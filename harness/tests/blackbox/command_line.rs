@@ -96,10 +96,12 @@ fn a_plan_is_printed_whole_and_read_again() {
 fn what_is_not_a_run_is_64() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("plain");
-    for command in ["check", "report"] {
-        refused(&[command, path], 64, "is not a run");
-        refused(&[command, "no-such-directory"], 64, "is not a run");
+    for given in [path, "no-such-directory"] {
+        refused(&["check", given], 64, "is not a run");
+        refused(&["report", "--from-history", given], 64, "is not a run");
     }
+    refused(&["report", path], 64, "holds no reports");
+    refused(&["report", "no-such-directory"], 64, "cannot be read");
 }
 
 #[test]
