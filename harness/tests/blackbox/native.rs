@@ -148,7 +148,7 @@ fn the_selftest_tells_a_safe_strategy_from_broken_ones_and_from_those_that_need_
         .args([
             "selftest",
             "--strategies",
-            "off_by_one,conditional,redis_lock_unfenced",
+            "off_by_one,conditional,commit_not_durable",
             "--seeds",
             "1",
             "--json",
@@ -172,7 +172,7 @@ fn the_selftest_tells_a_safe_strategy_from_broken_ones_and_from_those_that_need_
     let expected = [
         row("off_by_one", Some("load"), "violated"),
         row("conditional", None, "upheld"),
-        row("redis_lock_unfenced", Some("a pause"), "upheld"),
+        row("commit_not_durable", Some("a crash"), "upheld"),
     ];
     assert_eq!(rows, expected, "{said}");
 }
