@@ -470,6 +470,7 @@ impl Comparison {
         }
         Section::new("verdicts", "Verdicts")
             .say("The worst of all runs of a strategy. Each run has its own directory beside this file, with its history, and can be judged again.")
+            .figure(plots::detection_matrix::figure(self, &self.strategies()))
             .table("", table)
     }
 }

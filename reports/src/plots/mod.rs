@@ -12,6 +12,7 @@ mod figure;
 
 pub mod contention;
 pub mod cpu;
+pub mod detection_matrix;
 pub mod intervals;
 pub mod knee;
 pub mod latency_over_time;

@@ -1,0 +1,87 @@
+//! The detection matrix: which invariants convicted which strategy.
+
+use slotproof_vocabulary::{Invariant, StrategyKind};
+
+use super::{
+    Figure, PlotError, Svg,
+    axis::Axis,
+    canvas::{self, Frame},
+    ink::{Dash, Ink, Marker, Stroke},
+    legend::Key,
+};
+use crate::{
+    comparison::Comparison,
+    table::{Table, words},
+};
+
+const CONVICTED: (Ink, Marker) = (Ink::Vermillion, Marker::Square);
+const UNDECIDED: (Ink, Marker) = (Ink::Orange, Marker::Triangle);
+const SILENT: (Ink, Marker) = (Ink::Muted, Marker::Ring);
+
+/// What an invariant said of a strategy over all settings.
+fn said(
+    comparison: &Comparison,
+    strategy: StrategyKind,
+    invariant: Invariant,
+) -> (&'static str, (Ink, Marker)) {
+    let cells = || comparison.cells.iter().filter(move |cell| cell.strategy == strategy);
+    if cells().any(|cell| cell.convicted_by.contains(&invariant)) {
+        ("convicted", CONVICTED)
+    } else if cells().any(|cell| cell.unknown_by.contains(&invariant)) {
+        ("not decided everywhere", UNDECIDED)
+    } else {
+        ("not convicted", SILENT)
+    }
+}
+
+/// Draws a row for each strategy and a column for each invariant.
+///
+/// # Errors
+/// There is nothing to draw without strategies.
+pub(crate) fn draw(comparison: &Comparison, strategies: &[StrategyKind]) -> Result<Svg, PlotError> {
+    if strategies.is_empty() {
+        return Err(PlotError::NoData("no strategy was compared"));
+    }
+    let labels: Vec<String> = strategies.iter().map(ToString::to_string).collect();
+    let last = Invariant::ALL.len() as f64;
+    let frame = Frame {
+        size: Frame::REGULAR,
+        left: 270,
+        label: "Which invariants convicted which strategy".to_owned(),
+        x: Axis::numbers("invariant I1 to I15", 0.0, last + 0.6),
+        y: Axis::rows(&labels),
+    };
+    canvas::draw(&frame, |canvas| {
+        for (row, strategy) in strategies.iter().enumerate() {
+            for (place, invariant) in Invariant::ALL.iter().enumerate() {
+                let (_, (ink, marker)) = said(comparison, *strategy, *invariant);
+                canvas.mark(&[(place as f64 + 1.0, row as f64)], ink, marker)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The plot with its data.
+pub(crate) fn figure(comparison: &Comparison, strategies: &[StrategyKind]) -> Figure {
+    let mut data = Table::new(&[words("strategy"), words("invariant"), words("said")]);
+    for strategy in strategies {
+        for invariant in Invariant::ALL {
+            let (text, _) = said(comparison, *strategy, *invariant);
+            data.push(vec![strategy.to_string(), invariant.to_string(), text.to_owned()]);
+        }
+    }
+    let key = |label: &str, (ink, marker): (Ink, Marker)| {
+        Key::marked(label, Stroke::new(ink, Dash::Solid, 0), marker)
+    };
+    Figure {
+        id: "detection-matrix".to_owned(),
+        title: "Detection matrix".to_owned(),
+        caption: "A filled square is a conviction in at least one run. A triangle in the last column, I15, is a setting in which nothing was at stake.".to_owned(),
+        legend: vec![key("convicted", CONVICTED), key("not decided everywhere", UNDECIDED), key("not convicted", SILENT)],
+        data,
+        left_out: None,
+        svg: draw(comparison, strategies),
+    }
+    .limited()
+}
