@@ -10,7 +10,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -24,15 +24,15 @@ pub(crate) enum Advisory {
 }
 
 impl Strategy for Advisory {
-    const BEGIN: Self = Self::Lock;
+    const BEGINNINGS: &'static [Self] = &[Self::Lock];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Lock => "begins, and takes the lock of the slot's name",
-            Self::Read => "reads the slot's seats",
-            Self::Write => "writes the booking and takes the seat",
-            Self::Commit => "commits",
-            Self::RollBack => "rolls back, having found no seat",
+            Self::Lock => Point::new("lock", "begins, and takes the lock of the slot's name"),
+            Self::Read => Point::new("read", "reads the slot's seats"),
+            Self::Write => Point::new("write", "writes the booking and takes the seat"),
+            Self::Commit => Point::new("commit", "commits"),
+            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
         }
     }
 
@@ -66,7 +66,6 @@ fn write(call: CallId, database: &mut Database) -> Next<Advisory> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
-        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(Advisory::Commit)

@@ -8,7 +8,7 @@ use crate::{
     exploration::{Limits, Size, explore_strategy},
     pessimistic::Pessimistic,
     redis_lock::RedisLock,
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// `pessimistic` that reads the seats without `for no key update`.
@@ -16,9 +16,9 @@ use crate::{
 struct WithoutLock(Pessimistic);
 
 impl Strategy for WithoutLock {
-    const BEGIN: Self = Self(Pessimistic::BEGIN);
+    const BEGINNINGS: &'static [Self] = &[Self(Pessimistic::Lock)];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         self.0.point()
     }
 
@@ -32,6 +32,8 @@ impl Strategy for WithoutLock {
             Next::Goes(at) => Next::Goes(Self(at)),
             Next::Took => Next::Took,
             Next::Nothing => Next::Nothing,
+            Next::Answered(answer) => Next::Answered(answer),
+            Next::Ended => Next::Ended,
         }
     }
 }
@@ -41,9 +43,9 @@ impl Strategy for WithoutLock {
 struct FencedWritesOnly(RedisLock);
 
 impl Strategy for FencedWritesOnly {
-    const BEGIN: Self = Self(RedisLock::BEGIN);
+    const BEGINNINGS: &'static [Self] = &[Self(RedisLock::Acquire)];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         self.0.point()
     }
 
@@ -57,6 +59,8 @@ impl Strategy for FencedWritesOnly {
             Next::Goes(at) => Next::Goes(Self(at)),
             Next::Took => Next::Took,
             Next::Nothing => Next::Nothing,
+            Next::Answered(answer) => Next::Answered(answer),
+            Next::Ended => Next::Ended,
         }
     }
 }
@@ -68,10 +72,10 @@ macro_rules! one_step {
         struct $name;
 
         impl Strategy for $name {
-            const BEGIN: Self = Self;
+            const BEGINNINGS: &'static [Self] = &[Self];
 
-            fn point(self) -> &'static str {
-                stringify!($name)
+            fn point(self) -> Point {
+                Point::new(stringify!($name), stringify!($name))
             }
 
             fn step(self, call: CallId, database: &mut Database) -> Next<Self> {

@@ -3,19 +3,16 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
-
-/// Tries of a call before its client is told `retry_later`. The service allows more; two tries take every branch.
-const TRIES_MAX: u8 = 2;
 
 /// Where a call is. `tried` counts the tries that wrote nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Call<S> {
     /// In a try of the strategy, before this step.
     Trying { at: S, tried: u8 },
-    /// After a try that wrote nothing, before it looks how things stand.
-    Wondering { tried: u8 },
+    /// After a try that wrote nothing, before it looks how things stand. The next try begins at `again`.
+    Wondering { again: S, tried: u8 },
 }
 
 /// What a step of a call leads to.
@@ -24,25 +21,53 @@ pub(crate) enum Progress<S> {
     Waits,
     Goes(Call<S>),
     Answers(Answer),
+    /// The work is done, and nobody waits for an answer to it.
+    Ends,
 }
 
 /// What `reserve` answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
     Ok { booking: CallId },
-    SoldOut { version: u8 },
+    SoldOut { version: u32 },
     RetryLater,
 }
 
 impl<S: Strategy> Call<S> {
-    pub const BEGIN: Self = Self::Trying { at: S::BEGIN, tried: 0 };
+    /// A call that takes this path, before its first step.
+    pub fn begin(path: u8) -> Self {
+        Self::Trying { at: S::BEGINNINGS[usize::from(path)], tried: 0 }
+    }
 
-    /// The step that comes next, as a sentence whose subject is the call.
-    pub fn point(self) -> &'static str {
+    /// Whether it has yet to take its first step: a crash would be as if it had never been sent.
+    pub fn is_at_its_beginning(self) -> bool {
+        matches!(self, Self::Trying { at, tried: 0 } if S::BEGINNINGS.contains(&at))
+    }
+
+    /// The step that comes next.
+    pub fn point(self) -> Point {
         match self {
             Self::Trying { at, .. } => at.point(),
-            Self::Wondering { .. } => "reads its receipt and the slot in one snapshot",
+            Self::Wondering { .. } => Point::new("look", "reads its receipt and the slot in one snapshot"),
         }
+    }
+
+    /// The process that works on it, if others share it.
+    pub fn process(self) -> Option<u8> {
+        match self {
+            Self::Trying { at, .. } => at.process(),
+            Self::Wondering { again, .. } => again.process(),
+        }
+    }
+
+    /// Where it goes on when whoever works on it crashes; `None` if it is lost.
+    pub fn after_crash(self) -> Option<Self> {
+        match self {
+            Self::Trying { at, .. } => at,
+            Self::Wondering { again, .. } => again,
+        }
+        .after_crash()
+        .map(|at| Self::Trying { at, tried: 0 })
     }
 
     /// Takes that step.
@@ -52,25 +77,29 @@ impl<S: Strategy> Call<S> {
                 Next::Waits => Progress::Waits,
                 Next::Goes(at) => Progress::Goes(Self::Trying { at, tried }),
                 Next::Took => Progress::Answers(Answer::Ok { booking: call }),
-                Next::Nothing => Progress::Goes(Self::Wondering { tried: tried + 1 }),
+                Next::Nothing => Progress::Goes(Self::Wondering { again: at.again(), tried: tried + 1 }),
+                Next::Answered(answer) => Progress::Answers(answer),
+                Next::Ended => Progress::Ends,
             },
-            Self::Wondering { tried } => look(tried, call, database),
+            Self::Wondering { again, tried } => look(again, tried, call, database),
         }
     }
 }
 
-/// One statement for both: in two, a booking could slip in between and be answered with `sold_out`.
-fn look<S: Strategy>(tried: u8, call: CallId, database: &Database) -> Progress<S> {
+/// One statement for both: in two, a booking could slip in between and be answered with `sold_out`. A transaction that failed is rolled
+/// back when its connection is used again, which is here.
+fn look<S: Strategy>(again: S, tried: u8, call: CallId, database: &mut Database) -> Progress<S> {
+    database.rollback(call);
     if let Some(booking) = database.receipt(call.client) {
-        return Progress::Answers(Answer::Ok { booking });
+        return Progress::Answers(Answer::Ok { booking: S::told_by_receipt(call, booking) });
     }
-    if database.slot.available < 1 {
+    if database.slot.available < S::SEATS {
         return Progress::Answers(Answer::SoldOut { version: database.slot.version });
     }
-    // A seat is there and the try did not get it: it lost a race.
+    // Seats are there and the try did not get them: it lost a race.
     match tried {
-        TRIES_MAX.. => Progress::Answers(Answer::RetryLater),
-        _ => Progress::Goes(Call::Trying { at: S::BEGIN, tried }),
+        tried if tried >= S::TRIES => again.out_of_tries(database),
+        _ => Progress::Goes(Call::Trying { at: again, tried }),
     }
 }
 
@@ -84,7 +113,7 @@ mod tests {
         conditional::Conditional,
         exploration::{Limits, Size},
         optimistic::Optimistic,
-        search::search,
+        search::search_shortest,
         world::{Phase, World},
     };
 
@@ -99,7 +128,7 @@ mod tests {
         let (timer, _guard) = Timer::start(Limits::default().time);
         let budget = Budget::new(Limits::default().states, &timer);
         let reached = Property::sometimes("retry_later", |_, world| told(world));
-        search::<S>(size, budget, vec![reached]).paths.contains_key("retry_later")
+        search_shortest::<S>(size, budget, vec![reached]).paths.contains_key("retry_later")
     }
 
     #[test]

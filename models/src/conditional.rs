@@ -10,7 +10,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -20,11 +20,11 @@ pub(crate) enum Conditional {
 }
 
 impl Strategy for Conditional {
-    const BEGIN: Self = Self::Write;
+    const BEGINNINGS: &'static [Self] = &[Self::Write];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Write => "writes the booking if a seat is free",
+            Self::Write => Point::new("write", "writes the booking if a seat is free"),
         }
     }
 

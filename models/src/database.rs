@@ -11,6 +11,8 @@
 use slotproof_checker::spec::{self, Step};
 use slotproof_vocabulary::BookingStatus;
 
+use crate::call::Answer;
+
 /// Calls that one client may make with its key: the first one and one retry.
 pub(crate) const CALLS: usize = 2;
 
@@ -24,11 +26,11 @@ pub(crate) struct CallId {
 /// The row of the slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
-    pub capacity: i8,
-    pub available: i8,
-    pub version: u8,
+    pub capacity: i32,
+    pub available: i32,
+    pub version: u32,
     /// The highest fencing token that has written.
-    pub fence: u8,
+    pub fence: u32,
 }
 
 /// A row of `slot_seats`.
@@ -42,7 +44,7 @@ struct Seat {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Redis {
     pub owner: Option<CallId>,
-    pub tokens: u8,
+    pub tokens: u32,
 }
 
 /// A row of `bookings`, with a count of its rows in `booking_audit` by the status that they record.
@@ -66,27 +68,63 @@ pub(crate) enum Change {
     Refused,
 }
 
-/// The committed rows and the locks.
+/// What a request was decided to, as its receipt tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Decision {
+    Booked(CallId),
+    /// Too few seats, in a version of the slot in which that was true, or not.
+    Refused {
+        honest: bool,
+    },
+}
+
+/// The committed rows and the locks, and what else calls share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Database {
     pub slot: Slot,
+    /// Seats of each booking.
+    seats_each: i32,
     slot_locked_by: Option<CallId>,
     advisory_locked_by: Option<CallId>,
     seats: Vec<Seat>,
     pub redis: Redis,
-    /// The committed rows of `idempotency_keys`: for each client's key, the booking that it stands for.
-    receipts: Vec<Option<CallId>>,
+    /// The committed rows of `idempotency_keys`: for each client's key, what it stands for.
+    receipts: Vec<Option<Decision>>,
     bookings: Vec<[Option<Booking>; CALLS]>,
     /// Whether each change up to now was a step of the spec.
     pub lawful: bool,
+    /// Changes that are not in the log.
+    pub unlogged: u8,
+    /// Bookings that were announced: a bit for each call, client by client.
+    pub announced: u8,
+    /// What a cache of the service says that the slot's version is.
+    cached: Option<u32>,
+    /// Whether each read was of the slot as it was.
+    pub reads_current: bool,
+    /// What is on disk, where that is less than what is committed.
+    on_disk: Option<Box<Database>>,
+    pub lanes: [Lane; PROCESSES],
+}
+
+/// Processes that the calls of one slot can come to, where that makes a difference.
+pub(crate) const PROCESSES: usize = 2;
+
+/// The requests for the slot that have gathered in a process, and those that are being decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Lane {
+    pub waiting: Vec<CallId>,
+    pub batch: Vec<CallId>,
+    /// What the batch was decided to, for those who have not heard it.
+    pub decided: Vec<(CallId, Answer)>,
 }
 
 impl Database {
-    pub fn new(clients: u8, capacity: u8) -> Self {
-        let capacity = i8::try_from(capacity).expect("a size has few seats");
+    pub fn new(clients: u8, capacity: u8, seats_each: i32) -> Self {
+        let capacity = i32::from(capacity);
         let clients = usize::from(clients);
         Self {
             slot: Slot { capacity, available: capacity, version: 0, fence: 0 },
+            seats_each,
             slot_locked_by: None,
             advisory_locked_by: None,
             seats: (0..capacity).map(|_| Seat::default()).collect(),
@@ -94,6 +132,12 @@ impl Database {
             receipts: vec![None; clients],
             bookings: vec![[const { None }; CALLS]; clients],
             lawful: true,
+            unlogged: 0,
+            announced: 0,
+            cached: None,
+            reads_current: true,
+            on_disk: None,
+            lanes: Default::default(),
         }
     }
 
@@ -103,7 +147,7 @@ impl Database {
         // Those that are over first: at one time or another each of them had its seat.
         let (live, over): (Vec<_>, Vec<_>) = self.bookings().partition(|(_, row)| row.status.takes_seats());
         for (booking, row) in over.into_iter().chain(live) {
-            slot.step(&Step::Take { booking, seats: 1 })?;
+            slot.step(&Step::Take { booking, seats: self.seats_each.into() })?;
             match row.status {
                 BookingStatus::Pending => {}
                 BookingStatus::Confirmed => {
@@ -148,14 +192,35 @@ impl Database {
     }
 
     /// What a client's key stands for. An insert of a key that has a receipt violates the unique constraint.
-    pub fn receipt(&self, client: u8) -> Option<CallId> {
+    pub fn decision(&self, client: u8) -> Option<Decision> {
         self.receipts[usize::from(client)]
     }
 
+    /// The booking that a client's key stands for.
+    pub fn receipt(&self, client: u8) -> Option<CallId> {
+        match self.decision(client)? {
+            Decision::Booked(booking) => Some(booking),
+            Decision::Refused { .. } => None,
+        }
+    }
+
     /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this many seats left.
-    pub fn commit(&mut self, call: CallId, available: i8) {
-        self.hold_against_the_spec(&Step::Take { booking: call, seats: 1 });
-        self.receipts[usize::from(call.client)].get_or_insert(call);
+    pub fn commit(&mut self, call: CallId, available: i32) {
+        self.insert_booking(call);
+        self.leave_receipt(call);
+        self.slot.available = available;
+        self.slot.version += 1;
+        self.rollback(call);
+    }
+
+    /// The receipt that says that a call has booked; nothing if its key has one already.
+    pub fn leave_receipt(&mut self, call: CallId) {
+        self.receipts[usize::from(call.client)].get_or_insert(Decision::Booked(call));
+    }
+
+    /// A pending booking and nothing beside it.
+    pub fn insert_booking(&mut self, call: CallId) {
+        self.hold_against_the_spec(&Step::Take { booking: call, seats: self.seats_each.into() });
         self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
             status: BookingStatus::Pending,
             overdue: false,
@@ -163,9 +228,6 @@ impl Database {
             cancelled: 0,
             expired: 0,
         });
-        self.slot.available = available;
-        self.slot.version += 1;
-        self.rollback(call);
     }
 
     /// Ends a transaction: lets go of the slot's row, and what was not committed never was.
@@ -175,6 +237,91 @@ impl Database {
         for seat in &mut self.seats {
             seat.locked_by.take_if(|holder| *holder == call);
         }
+    }
+
+    /// The same with other numbers for the clients: `numbers[old]` is the new one.
+    pub fn renumbered(&self, numbers: &[u8]) -> Self {
+        let mut next = self.clone();
+        let rename = |call: &mut CallId| call.client = numbers[usize::from(call.client)];
+        let holders = [&mut next.slot_locked_by, &mut next.advisory_locked_by, &mut next.redis.owner];
+        holders.into_iter().flatten().for_each(rename);
+        for seat in &mut next.seats {
+            [&mut seat.taken_by, &mut seat.locked_by].into_iter().flatten().for_each(rename);
+        }
+        next.announced = 0;
+        for mut call in self.announced_calls() {
+            rename(&mut call);
+            next.announce(call);
+        }
+        for lane in &mut next.lanes {
+            lane.waiting.iter_mut().chain(&mut lane.batch).for_each(rename);
+            for (call, answer) in &mut lane.decided {
+                rename(call);
+                if let Answer::Ok { booking } = answer {
+                    rename(booking);
+                }
+            }
+        }
+        for (old, number) in numbers.iter().enumerate() {
+            let mut receipt = self.receipts[old];
+            if let Some(Decision::Booked(booking)) = &mut receipt {
+                rename(booking);
+            }
+            next.receipts[usize::from(*number)] = receipt;
+            next.bookings[usize::from(*number)] = self.bookings[old].clone();
+        }
+        next.on_disk = self.on_disk.as_ref().map(|on_disk| Box::new(on_disk.renumbered(numbers)));
+        next
+    }
+
+    /// Whether no transaction holds anything.
+    pub fn holds_no_lock(&self) -> bool {
+        self.slot_locked_by.is_none()
+            && self.advisory_locked_by.is_none()
+            && self.seats.iter().all(|seat| seat.locked_by.is_none())
+    }
+
+    /// Tells the world that a call has booked.
+    pub fn announce(&mut self, call: CallId) {
+        self.announced |= 1 << bit(call);
+    }
+
+    /// The calls whose booking was announced.
+    pub fn announced_calls(&self) -> impl Iterator<Item = CallId> {
+        let announced = self.announced;
+        let clients = u8::try_from(self.bookings.len()).expect("few clients");
+        let calls = (0..clients).flat_map(|client| (0..CALLS as u8).map(move |call| CallId { client, call }));
+        calls.filter(move |call| announced & (1 << bit(*call)) != 0)
+    }
+
+    /// Answers a read of the slot from a cache that nothing invalidates; `None` if that is nothing new.
+    pub fn read_by_cache(&mut self) -> Option<()> {
+        let before = (self.cached, self.reads_current);
+        let cached = *self.cached.get_or_insert(self.slot.version);
+        self.reads_current &= cached == self.slot.version;
+        (before != (self.cached, self.reads_current)).then_some(())
+    }
+
+    /// Remembers what was on disk before a change that did not wait for it.
+    pub fn keep_on_disk(&mut self, before: Self) {
+        if self.slot.version != before.slot.version {
+            self.on_disk.get_or_insert_with(|| Box::new(before));
+        }
+    }
+
+    /// Everything that is committed gets to the disk; `None` if it is there.
+    pub fn flush(&mut self) -> Option<()> {
+        self.on_disk.take().map(|_| ())
+    }
+
+    /// Comes back after a crash, with what is on disk and without locks.
+    pub fn recover(&mut self) {
+        if let Some(on_disk) = self.on_disk.take() {
+            *self = *on_disk;
+        }
+        self.slot_locked_by = None;
+        self.advisory_locked_by = None;
+        self.seats.iter_mut().for_each(|seat| seat.locked_by = None);
     }
 
     /// `pending` to `confirmed`, unless the hold's time has run out.
@@ -225,7 +372,7 @@ impl Database {
         row.record(to);
         self.slot.version += 1;
         if !to.takes_seats() {
-            self.slot.available += 1;
+            self.slot.available += self.seats_each;
             for seat in &mut self.seats {
                 seat.taken_by.take_if(|taker| *taker == booking);
             }
@@ -254,13 +401,13 @@ impl Database {
     }
 
     /// Seats taken, counted from the bookings.
-    pub fn taken(&self) -> i8 {
-        self.bookings().map(|(_, row)| i8::from(row.status.takes_seats())).sum()
+    pub fn taken(&self) -> i32 {
+        self.bookings().map(|(_, row)| if row.status.takes_seats() { self.seats_each } else { 0 }).sum()
     }
 
-    /// Whether no seat is free, counted from the bookings.
+    /// Whether too few seats are free for one more booking, counted from the bookings.
     pub fn is_full(&self) -> bool {
-        self.taken() >= self.slot.capacity
+        self.taken() + self.seats_each > self.slot.capacity
     }
 }
 
@@ -282,6 +429,11 @@ impl Booking {
             BookingStatus::Pending | BookingStatus::Failed => {}
         }
     }
+}
+
+/// Where a call stands in a set of calls.
+fn bit(call: CallId) -> usize {
+    usize::from(call.client) * CALLS + usize::from(call.call)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Exploring a model, and saying what was found.
 //!
-//! One search sees every state and finds which properties fail. stateright keeps the last path that it found to a
-//! failure, not the first, so each property that fails is searched for once more alone: that search ends at its first
-//! failure and, with one thread and breadth first, no shorter path exists.
+//! One search sees every state, up to the numbers of the clients, and finds which properties fail. Each property that fails is
+//! searched for once more alone: that search ends at its first failure and, with one thread and breadth first, no shorter path exists.
+//! (Together they could not be: stateright keeps the last path that it found to a failure, not the first.)
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     redis_lock::RedisLock,
     redis_lock_token::RedisLockToken,
     redis_lock_unfenced::RedisLockUnfenced,
-    search::search,
+    search::{search_all, search_shortest},
     seat_rows::SeatRows,
     sentences::sentences,
     serializable::Serializable,
@@ -91,9 +91,9 @@ pub struct PropertyResult {
 pub struct Exploration {
     /// Each property, the `always` ones first.
     pub properties: Vec<PropertyResult>,
-    /// Different states that were seen.
+    /// Different states that were seen, up to the numbers of the clients.
     pub unique_states: usize,
-    /// Steps from the beginning to the state farthest from it.
+    /// Steps of the longest path that was followed without repeating a state.
     pub depth: usize,
     /// Whether every state that can be reached was seen.
     pub complete: bool,
@@ -140,14 +140,15 @@ pub fn judged_by() -> Vec<(&'static str, Expectation)> {
 /// Explores one model: a search through every state, and one more for each property that fails in it.
 pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Exploration {
     let (timer, _guard) = Timer::start(limits.time);
-    let search = |judged_by| search::<S>(size, Budget::new(limits.states, &timer), judged_by);
+    let budget = || Budget::new(limits.states, &timer);
 
-    let mut everything = search(with_one_that_holds(properties()));
+    let mut everything = search_all::<S>(size, budget(), with_one_that_holds(properties()));
     let properties = properties::<S>().into_iter().map(|property| {
         let found = everything.paths.remove(property.name);
         let verdict = verdict(expectation(&property), found.is_some(), everything.complete);
         let counterexample = found.filter(|_| verdict == Verdict::Violated).map(|found| {
-            let shortest = search(vec![property.clone()]).paths.remove(property.name);
+            let shortest =
+                search_shortest::<S>(size, budget(), vec![property.clone()]).paths.remove(property.name);
             sentences(shortest.unwrap_or(found))
         });
         PropertyResult { name: property.name, expectation: expectation(&property), verdict, counterexample }

@@ -11,23 +11,23 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LostUpdate {
     Read,
-    Write { seen_available: i8 },
+    Write { seen_available: i32 },
 }
 
 impl Strategy for LostUpdate {
-    const BEGIN: Self = Self::Read;
+    const BEGINNINGS: &'static [Self] = &[Self::Read];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Read => "reads the slot's seats",
-            Self::Write { .. } => "writes the booking, and one seat less than it read",
+            Self::Read => Point::new("read", "reads the slot's seats"),
+            Self::Write { .. } => Point::new("write", "writes the booking, and one seat less than it read"),
         }
     }
 
@@ -47,7 +47,7 @@ fn read(database: &Database) -> Next<LostUpdate> {
 }
 
 /// One statement. If it had to wait for the row's lock, it overwrites what the holder wrote.
-fn write(seen_available: i8, call: CallId, database: &mut Database) -> Next<LostUpdate> {
+fn write(seen_available: i32, call: CallId, database: &mut Database) -> Next<LostUpdate> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }

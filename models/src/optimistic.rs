@@ -10,23 +10,23 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Optimistic {
     Read,
-    Write { seen_version: u8 },
+    Write { seen_version: u32 },
 }
 
 impl Strategy for Optimistic {
-    const BEGIN: Self = Self::Read;
+    const BEGINNINGS: &'static [Self] = &[Self::Read];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Read => "reads the slot's version and seats",
-            Self::Write { .. } => "writes the booking if the version is unchanged",
+            Self::Read => Point::new("read", "reads the slot's version and seats"),
+            Self::Write { .. } => Point::new("write", "writes the booking if the version is unchanged"),
         }
     }
 
@@ -46,7 +46,7 @@ fn read(database: &Database) -> Next<Optimistic> {
 }
 
 /// One statement. Its `where` decides before it asks for the row's lock, and once more if it had to wait for it.
-fn write(seen_version: u8, call: CallId, database: &mut Database) -> Next<Optimistic> {
+fn write(seen_version: u32, call: CallId, database: &mut Database) -> Next<Optimistic> {
     if database.slot.version != seen_version || database.slot.available < 1 {
         return Next::Nothing;
     }

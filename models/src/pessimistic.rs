@@ -10,7 +10,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -23,14 +23,14 @@ pub(crate) enum Pessimistic {
 }
 
 impl Strategy for Pessimistic {
-    const BEGIN: Self = Self::Lock;
+    const BEGINNINGS: &'static [Self] = &[Self::Lock];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Lock => "begins, locks the slot and reads its seats",
-            Self::Write => "writes the booking and takes the seat",
-            Self::Commit => "commits",
-            Self::RollBack => "rolls back, having found no seat",
+            Self::Lock => Point::new("lock", "begins, locks the slot and reads its seats"),
+            Self::Write => Point::new("write", "writes the booking and takes the seat"),
+            Self::Commit => Point::new("commit", "commits"),
+            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
         }
     }
 
@@ -61,7 +61,6 @@ fn write(call: CallId, database: &mut Database) -> Next<Pessimistic> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
-        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(Pessimistic::Commit)

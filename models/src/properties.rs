@@ -6,7 +6,7 @@ use crate::{
     call::Progress,
     protocol::Protocol,
     strategy::Strategy,
-    world::{Phase, World},
+    world::{Client, Phase, World},
 };
 
 /// Every property that a strategy is judged by.
@@ -22,6 +22,10 @@ pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
         Property::always("one life per booking", |_, world| bookings_live_once(world)),
         Property::always("seats conserved", |_, world| seats_are_conserved(world)),
         Property::always("sold_out honest", |_, world| sold_out_was_true(world)),
+        Property::always("every change in the log", |_, world| log_is_complete(world)),
+        Property::always("nothing announced that did not happen", |_, world| announced_is_committed(world)),
+        Property::always("reads current", |_, world| reads_were_current(world)),
+        Property::always("nothing leaks when all is quiet", |_, world| quiet_holds_nothing(world)),
         Property::always("never deadlocked", |_, world| some_call_can_go_on(world)),
         Property::sometimes("sold out reached", |_, world| somebody_was_told_sold_out(world)),
         Property::sometimes("seat resold", |_, world| seat_was_resold(world)),
@@ -48,7 +52,7 @@ fn promised_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
         Phase::Confirmed { .. } => true,
         _ => false,
     });
-    promised.count() <= usize::from(world.database.slot.capacity.unsigned_abs())
+    S::SEATS * i32::try_from(promised.count()).expect("few clients") <= world.database.slot.capacity
 }
 
 /// I3: what a client was told `ok` about exists, and only its own cancel or the end of its time has ended it.
@@ -84,6 +88,31 @@ fn sold_out_was_true<S: Strategy>(world: &World<S>) -> bool {
     world.clients.iter().all(|client| client.phase != Phase::SoldOut { honest: false })
 }
 
+/// I13: the log has a record of each change.
+fn log_is_complete<S: Strategy>(world: &World<S>) -> bool {
+    world.database.unlogged == 0
+}
+
+/// I14: what was announced is committed.
+fn announced_is_committed<S: Strategy>(world: &World<S>) -> bool {
+    world.database.announced_calls().all(|call| world.database.booking(call).is_some())
+}
+
+/// I9: each read was of the slot as it was.
+fn reads_were_current<S: Strategy>(world: &World<S>) -> bool {
+    world.database.reads_current
+}
+
+/// Liveness, said of the states in which nothing is in flight: no lock has outlived its holder, and nobody waits for an answer that
+/// will not come.
+fn quiet_holds_nothing<S: Strategy>(world: &World<S>) -> bool {
+    let waits_in_vain = |(client, state): (u8, &Client<S>)| {
+        matches!(state.phase, Phase::Waiting { .. }) && world.database.decision(client).is_none()
+    };
+    world.calls().next().is_some()
+        || (world.database.holds_no_lock() && !(0..).zip(&world.clients).any(waits_in_vain))
+}
+
 /// Of the calls in flight, one does not wait for the others.
 fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
     // A lock in Redis that nobody frees expires by itself.
@@ -97,8 +126,7 @@ fn some_call_can_go_on<S: Strategy>(world: &World<S>) -> bool {
 
 /// The slot is full, and there was a booking before those that fill it.
 fn seat_was_resold<S: Strategy>(world: &World<S>) -> bool {
-    world.database.taken() == world.database.slot.capacity
-        && world.database.bookings().any(|(_, row)| !row.status.takes_seats())
+    world.database.is_full() && world.database.bookings().any(|(_, row)| !row.status.takes_seats())
 }
 
 fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {

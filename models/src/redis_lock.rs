@@ -11,27 +11,31 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RedisLock {
     Acquire,
-    Read { token: u8 },
-    Write { token: u8, seen_fence: u8 },
+    Read { token: u32 },
+    Write { token: u32, seen_fence: u32 },
     Release { took: bool },
 }
 
 impl Strategy for RedisLock {
-    const BEGIN: Self = Self::Acquire;
+    const BEGINNINGS: &'static [Self] = &[Self::Acquire];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Acquire => "takes the lock in Redis, with a fencing token",
-            Self::Read { .. } => "reads the slot's seats and the highest token that has written",
-            Self::Write { .. } => "writes the booking, if nobody has written under another token since",
-            Self::Release { .. } => "frees the lock, if it still holds it",
+            Self::Acquire => Point::new("acquire", "takes the lock in Redis, with a fencing token"),
+            Self::Read { .. } => {
+                Point::new("read", "reads the slot's seats and the highest token that has written")
+            }
+            Self::Write { .. } => {
+                Point::new("write", "writes the booking, if nobody has written under another token since")
+            }
+            Self::Release { .. } => Point::new("release", "frees the lock, if it still holds it"),
         }
     }
 
@@ -54,14 +58,14 @@ fn acquire(call: CallId, database: &mut Database) -> Next<RedisLock> {
     Next::Goes(RedisLock::Read { token: database.redis.tokens })
 }
 
-fn read(token: u8, database: &Database) -> Next<RedisLock> {
+fn read(token: u32, database: &Database) -> Next<RedisLock> {
     match database.slot.available {
         1.. => Next::Goes(RedisLock::Write { token, seen_fence: database.slot.fence }),
         _ => Next::Goes(RedisLock::Release { took: false }),
     }
 }
 
-fn write(token: u8, seen_fence: u8, call: CallId, database: &mut Database) -> Next<RedisLock> {
+fn write(token: u32, seen_fence: u32, call: CallId, database: &mut Database) -> Next<RedisLock> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }

@@ -11,7 +11,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -24,14 +24,14 @@ pub(crate) enum RedisLockToken {
 }
 
 impl Strategy for RedisLockToken {
-    const BEGIN: Self = Self::Acquire;
+    const BEGINNINGS: &'static [Self] = &[Self::Acquire];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Acquire => "takes the lock in Redis",
-            Self::Read => "reads the slot's seats",
-            Self::Write => "writes the booking, because a seat was free when it looked",
-            Self::Release { .. } => "frees the lock, if it still holds it",
+            Self::Acquire => Point::new("acquire", "takes the lock in Redis"),
+            Self::Read => Point::new("read", "reads the slot's seats"),
+            Self::Write => Point::new("write", "writes the booking, because a seat was free when it looked"),
+            Self::Release { .. } => Point::new("release", "frees the lock, if it still holds it"),
         }
     }
 

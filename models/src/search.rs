@@ -1,8 +1,8 @@
-//! One breadth-first search of stateright.
+//! Searches of stateright.
 
 use std::{collections::HashMap, sync::Arc};
 
-use stateright::{Checker, Model, Path, Property};
+use stateright::{Checker, CheckerBuilder, Model, Path, Property};
 
 use crate::{
     budget::Budget, exploration::Size, protocol::Protocol, step::Step, strategy::Strategy, world::World,
@@ -17,14 +17,32 @@ pub(crate) struct Found<S> {
     pub complete: bool,
 }
 
-/// Searches with one thread: with two, breadth first is only roughly so, and a counterexample not the shortest.
-pub(crate) fn search<S: Strategy>(
+/// Searches every state, one of each orbit: depth first, for only that search of stateright honours symmetry.
+pub(crate) fn search_all<S: Strategy>(
     size: Size,
     budget: Budget,
     judged_by: Vec<Property<Protocol<S>>>,
 ) -> Found<S> {
+    search(size, budget, judged_by, |checker| checker.symmetry().spawn_dfs().join())
+}
+
+/// Searches for a shortest path, without symmetry and with one thread: with two, breadth first is only roughly so.
+pub(crate) fn search_shortest<S: Strategy>(
+    size: Size,
+    budget: Budget,
+    judged_by: Vec<Property<Protocol<S>>>,
+) -> Found<S> {
+    search(size, budget, judged_by, |checker| checker.spawn_bfs().join())
+}
+
+fn search<S: Strategy, C: Checker<Protocol<S>>>(
+    size: Size,
+    budget: Budget,
+    judged_by: Vec<Property<Protocol<S>>>,
+    spawn: impl FnOnce(CheckerBuilder<Protocol<S>>) -> C,
+) -> Found<S> {
     let budget = Arc::new(budget);
-    let checker = Protocol::new(size, Arc::clone(&budget), judged_by).checker().threads(1).spawn_bfs().join();
+    let checker = spawn(Protocol::new(size, Arc::clone(&budget), judged_by).checker().threads(1));
     budget.lift();
     Found {
         paths: checker.discoveries(),

@@ -10,7 +10,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -23,14 +23,16 @@ pub(crate) enum SeatRows {
 }
 
 impl Strategy for SeatRows {
-    const BEGIN: Self = Self::Pick;
+    const BEGINNINGS: &'static [Self] = &[Self::Pick];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Pick => "begins, and locks a free seat, passing over those that are locked",
-            Self::Write => "writes the booking and takes the seat",
-            Self::Commit => "commits",
-            Self::RollBack => "rolls back, having found no seat to lock",
+            Self::Pick => {
+                Point::new("pick", "begins, and locks a free seat, passing over those that are locked")
+            }
+            Self::Write => Point::new("write", "writes the booking and takes the seat"),
+            Self::Commit => Point::new("commit", "commits"),
+            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat to lock"),
         }
     }
 
@@ -56,7 +58,6 @@ fn write(call: CallId, database: &mut Database) -> Next<SeatRows> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
-        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(SeatRows::Commit)

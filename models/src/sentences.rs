@@ -50,7 +50,7 @@ fn learnt(was: Phase, now: Phase) -> Option<&'static str> {
         Phase::Idle | Phase::Waiting { .. } => None,
         Phase::Holding { .. } => Some("is told ok"),
         Phase::Confirmed { .. } => Some("is told that it is confirmed"),
-        Phase::Cancelled => Some("is told that it is cancelled"),
+        Phase::Cancelled { .. } => Some("is told that it is cancelled"),
         Phase::HoldExpired => Some("is told that its hold has expired"),
         Phase::SoldOut { .. } => Some("is told sold_out"),
         Phase::RetryLater => Some("is told retry_later"),

@@ -10,27 +10,29 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Serializable {
     Read,
-    Write { snapshot_version: u8 },
+    Write { snapshot_version: u32 },
     Commit,
     RollBack,
 }
 
 impl Strategy for Serializable {
-    const BEGIN: Self = Self::Read;
+    const BEGINNINGS: &'static [Self] = &[Self::Read];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Read => "begins, and reads the slot's seats in its snapshot",
-            Self::Write { .. } => "writes the booking and takes the seat, if the row is as in its snapshot",
-            Self::Commit => "commits",
-            Self::RollBack => "rolls back, having found no seat",
+            Self::Read => Point::new("read", "begins, and reads the slot's seats in its snapshot"),
+            Self::Write { .. } => {
+                Point::new("write", "writes the booking and takes the seat, if the row is as in its snapshot")
+            }
+            Self::Commit => Point::new("commit", "commits"),
+            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
         }
     }
 
@@ -52,12 +54,16 @@ fn read(database: &Database) -> Next<Serializable> {
 }
 
 /// Waits for whoever holds the row, and fails with 40001 if that one changed it.
-fn write(snapshot_version: u8, call: CallId, database: &mut Database) -> Next<Serializable> {
+fn write(snapshot_version: u32, call: CallId, database: &mut Database) -> Next<Serializable> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.slot.version != snapshot_version || database.receipt(call.client).is_some() {
+    if database.slot.version != snapshot_version {
+        // It failed before it had the row.
         database.rollback(call);
+        return Next::Nothing;
+    }
+    if database.receipt(call.client).is_some() {
         return Next::Nothing;
     }
     Next::Goes(Serializable::Commit)

@@ -11,7 +11,7 @@
 
 use crate::{
     database::{CallId, Database},
-    strategy::{Next, Strategy},
+    strategy::{Next, Point, Strategy},
 };
 
 /// The steps of one try.
@@ -22,12 +22,12 @@ pub(crate) enum Unprotected {
 }
 
 impl Strategy for Unprotected {
-    const BEGIN: Self = Self::Read;
+    const BEGINNINGS: &'static [Self] = &[Self::Read];
 
-    fn point(self) -> &'static str {
+    fn point(self) -> Point {
         match self {
-            Self::Read => "reads the slot's seats",
-            Self::Write => "writes the booking, because a seat was free when it looked",
+            Self::Read => Point::new("read", "reads the slot's seats"),
+            Self::Write => Point::new("write", "writes the booking, because a seat was free when it looked"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     call::{Answer, Call},
-    database::{CALLS, CallId, Database},
+    database::{CALLS, CallId, Database, Decision},
     exploration::Size,
     strategy::Strategy,
 };
@@ -13,14 +13,14 @@ pub(crate) enum Phase {
     /// It has sent nothing.
     Idle,
     /// It waits for the answer to this call. `full_at` is the last version of the slot in which no seat was free,
-    /// if there was one since the call began.
-    Waiting { call: u8, full_at: Option<u8> },
+    /// if there was one since the call began; `path`, which of the strategy's paths the request takes.
+    Waiting { call: u8, full_at: Option<u32>, path: u8 },
     /// Told `ok` by this call. The booking may have been written by an earlier one.
     Holding { booking: CallId, told_by: u8 },
     /// Told that its booking is confirmed.
     Confirmed { booking: CallId },
     /// Told that its booking is cancelled.
-    Cancelled,
+    Cancelled { booking: CallId },
     /// Told that its hold has expired.
     HoldExpired,
     /// Told `sold_out`, with a version of the slot in which no seat was free at some instant of the call, or not.
@@ -51,7 +51,7 @@ impl<S: Strategy> World<S> {
     pub fn new(size: Size) -> Self {
         let client = Client { phase: Phase::Idle, calls: [None; CALLS] };
         Self {
-            database: Database::new(size.clients, size.capacity),
+            database: Database::new(size.clients, size.capacity, S::SEATS),
             clients: vec![client; usize::from(size.clients)],
             losses_left: size.losses_max(),
         }
@@ -73,17 +73,28 @@ impl<S: Strategy> World<S> {
     }
 
     /// A client sends `reserve` with its key.
-    pub fn send(&mut self, id: CallId) {
+    pub fn send(&mut self, id: CallId, path: u8) {
         let client = self.client_mut(id.client);
-        client.phase = Phase::Waiting { call: id.call, full_at: None };
-        client.calls[usize::from(id.call)] = Some(Call::BEGIN);
+        client.phase = Phase::Waiting { call: id.call, full_at: None, path };
+        client.calls[usize::from(id.call)] = Some(Call::begin(path));
     }
 
-    /// The service answers a call. Only a client that still waits for this call hears it.
+    /// The service answers a call.
     pub fn answer(&mut self, id: CallId, answer: Answer) {
+        self.end(id);
+        self.tell(id, answer);
+    }
+
+    /// The service has done with a call.
+    pub fn end(&mut self, id: CallId) {
+        self.client_mut(id.client).calls[usize::from(id.call)] = None;
+        S::leave(id, &mut self.database);
+    }
+
+    /// Only a client that still waits for this call hears its answer.
+    fn tell(&mut self, id: CallId, answer: Answer) {
         let client = self.client_mut(id.client);
-        client.calls[usize::from(id.call)] = None;
-        let Phase::Waiting { call, full_at } = client.phase else { return };
+        let Phase::Waiting { call, full_at, .. } = client.phase else { return };
         if call == id.call {
             client.phase = match answer {
                 Answer::Ok { booking } => Phase::Holding { booking, told_by: call },
@@ -93,21 +104,57 @@ impl<S: Strategy> World<S> {
         }
     }
 
+    /// A client that was told 202 asks for its receipt; `None`: there is none yet.
+    pub fn poll(&mut self, client: u8) -> Option<()> {
+        let Phase::Waiting { call, .. } = self.client_mut(client).phase else { return None };
+        self.client_mut(client).phase = match self.database.decision(client)? {
+            Decision::Booked(booking) => Phase::Holding { booking, told_by: call },
+            Decision::Refused { honest } => Phase::SoldOut { honest },
+        };
+        Some(())
+    }
+
     /// Whether one more answer may be lost.
     pub fn may_lose(&self) -> bool {
         self.losses_left != Some(0)
     }
 
-    /// The service loses a call: its transaction rolls back, and who waits for it sees the connection break.
+    /// Whoever works on a call crashes: its transaction rolls back, and who waits for it sees the connection break. Calls of
+    /// the same process are lost with it.
     pub fn crash(&mut self, id: CallId) {
-        self.database.rollback(id);
-        let client = self.client_mut(id.client);
-        client.calls[usize::from(id.call)] = None;
-        let somebody_waits = matches!(client.phase, Phase::Waiting { call, .. } if call == id.call);
         self.count_loss();
-        if somebody_waits {
+        let process = self.call(id).and_then(Call::process);
+        let lost: Vec<CallId> = self
+            .calls()
+            .filter(|(other, at)| *other == id || (process.is_some() && at.process() == process))
+            .map(|(other, _)| other)
+            .collect();
+        lost.into_iter().for_each(|call| self.lose(call));
+    }
+
+    /// PostgreSQL crashes: what is not on disk never was, and every call is lost.
+    pub fn crash_database(&mut self) {
+        self.count_loss();
+        let calls: Vec<CallId> = self.calls().map(|(call, _)| call).collect();
+        calls.into_iter().for_each(|call| self.lose(call));
+        self.database.recover();
+    }
+
+    fn lose(&mut self, id: CallId) {
+        self.database.rollback(id);
+        let goes_on = self.call(id).and_then(Call::after_crash);
+        if goes_on.is_some() {
+            self.client_mut(id.client).calls[usize::from(id.call)] = goes_on;
+            return;
+        }
+        self.end(id);
+        if matches!(self.client_mut(id.client).phase, Phase::Waiting { call, .. } if call == id.call) {
             self.retry(id);
         }
+    }
+
+    fn call(&self, id: CallId) -> Option<Call<S>> {
+        self.clients[usize::from(id.client)].calls[usize::from(id.call)]
     }
 
     /// A client waits no longer for a call, which goes on without it.
@@ -124,8 +171,9 @@ impl<S: Strategy> World<S> {
 
     /// A client that has no answer to a call tries again with its key, if it has a retry left.
     fn retry(&mut self, id: CallId) {
+        let Phase::Waiting { path, .. } = self.client_mut(id.client).phase else { return };
         if usize::from(id.call) + 1 < CALLS {
-            self.send(CallId { call: id.call + 1, ..id });
+            self.send(CallId { call: id.call + 1, ..id }, path);
         } else {
             self.client_mut(id.client).phase = Phase::Unknown;
         }
