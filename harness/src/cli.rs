@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, report, run,
-        selftest, serve, up,
+        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, replay, report,
+        run, selftest, serve, up,
     },
     environment::guard,
     exit_code::{self, Code},
@@ -46,6 +46,8 @@ enum Command {
     Serve(serve::Args),
     /// Explore the models of the strategies: every interleaving of a few clients.
     Model(model::Args),
+    /// Lead the service through a way of its model, on a real database.
+    Replay(replay::Args),
     /// Convict every negative control, and no strategy that claims to be safe.
     Selftest(selftest::Args),
     /// Measure, in rounds and as ratios.
@@ -79,6 +81,7 @@ impl Cli {
             Command::Report(args) => report::exec(args),
             Command::Serve(args) => serve::exec(args),
             Command::Model(args) => model::exec(args),
+            Command::Replay(args) => replay::exec(args),
             Command::Selftest(args) => selftest::exec(args),
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),

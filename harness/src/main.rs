@@ -17,6 +17,7 @@ mod faults;
 mod gate;
 mod input;
 mod judging;
+mod replay;
 mod replicas;
 mod run_directory;
 mod sampling;

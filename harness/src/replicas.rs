@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use rustix::process::Signal;
+use serde::Deserialize;
 use slotproof_vocabulary::StrategyKind;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -39,6 +40,18 @@ pub(crate) struct ServiceSpec {
     pub(crate) lock_ttl: Duration,
     /// Whether committed changes are announced.
     pub(crate) announces: bool,
+    /// Whether requests can be held at their pause points.
+    pub(crate) directed: Directed,
+}
+
+/// Whether a director is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directed {
+    No,
+    /// Yes, and a request makes so many tries.
+    Yes {
+        tries: u32,
+    },
 }
 
 /// Processes that decide what the queue holds, beside those that answer requests.
@@ -53,6 +66,8 @@ pub(crate) struct Replicas {
     /// Empty for a strategy without a queue.
     workers: Vec<Process>,
     addresses: Vec<SocketAddr>,
+    /// Where a director connects to each.
+    directors: Vec<SocketAddr>,
 }
 
 /// Why the service does not run.
@@ -74,16 +89,18 @@ impl Replicas {
         run: &RunDirectory,
         guard: &Guard,
     ) -> Result<Self, ReplicaError> {
-        let mut replicas = Self { processes: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
+        let mut replicas =
+            Self { processes: Vec::new(), workers: Vec::new(), addresses: Vec::new(), directors: Vec::new() };
         for number in 0..spec.replicas {
             let role = Role {
                 log: format!("{strategy}-{number}", strategy = spec.strategy),
                 port: spec.port.filter(|_| number == 0),
                 workers: 0,
             };
-            let (process, address) = start_one(spec, role, run, guard).await?;
+            let (process, listening) = start_one(spec, role, run, guard).await?;
             replicas.processes.push(process);
-            replicas.addresses.push(address);
+            replicas.addresses.push(listening.listening);
+            replicas.directors.extend(listening.director);
         }
         let workers = if spec.strategy.needs_rabbitmq() { WORKER_PROCESSES } else { 0 };
         for number in 0..workers {
@@ -104,6 +121,11 @@ impl Replicas {
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where a director connects to each of those that answer requests.
+    pub(crate) fn directors(&self) -> &[SocketAddr] {
+        &self.directors
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
@@ -135,7 +157,7 @@ async fn start_one(
     role: Role,
     run: &RunDirectory,
     guard: &Guard,
-) -> Result<(Process, SocketAddr), ReplicaError> {
+) -> Result<(Process, Listening), ReplicaError> {
     let mut command = Command::new(std::env::current_exe().map_err(ReplicaError::NoProgram)?);
     command
         .arg("serve")
@@ -147,6 +169,9 @@ async fn start_one(
         .args(["--lock-ttl", &format!("{}ms", spec.lock_ttl.as_millis())])
         // Not arguments: those can be read by everybody.
         .env("SLOTPROOF_DATABASE_URL", &spec.endpoints.postgres_url);
+    if let Directed::Yes { tries } = spec.directed {
+        command.args(["--director", "127.0.0.1:0", "--tries", &tries.to_string()]);
+    }
     if !spec.announces {
         command.arg("--no-announcements");
     }
@@ -173,17 +198,17 @@ async fn start_one(
         let mut lines = BufReader::new(stdout).lines();
         // Read to the end: a service must never write into a closed pipe.
         while let Ok(Some(line)) = lines.next_line().await {
-            if let Some(address) = listening(&line) {
-                said.send_replace(Some(address));
+            if let Ok(listening) = serde_json::from_str::<Listening>(&line) {
+                said.send_replace(Some(listening));
             }
         }
     });
-    let address: SocketAddr = process
+    let listening = process
         .wait_ready(READY_WITHIN, || async {
             (*heard.borrow()).ok_or("it has not said where it listens".to_owned())
         })
         .await?;
-    let ready = format!("http://{address}/readyz");
+    let ready = format!("http://{}/readyz", listening.listening);
     process
         .wait_ready(READY_WITHIN, || async {
             let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
@@ -194,10 +219,12 @@ async fn start_one(
             }
         })
         .await?;
-    Ok((process, address))
+    Ok((process, listening))
 }
 
-/// The address in the one line that `serve` prints when it listens.
-fn listening(line: &str) -> Option<SocketAddr> {
-    serde_json::from_str::<serde_json::Value>(line).ok()?.get("listening")?.as_str()?.parse().ok()
+/// The one line that `serve` prints when it listens.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Listening {
+    listening: SocketAddr,
+    director: Option<SocketAddr>,
 }

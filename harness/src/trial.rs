@@ -28,7 +28,7 @@ use crate::{
     },
     faults::{self, Fault},
     judging,
-    replicas::{Replicas, ServiceSpec},
+    replicas::{Directed, Replicas, ServiceSpec},
     run_directory::{Circumstances, RunDirectory},
     sampling::Sampler,
     summary,
@@ -113,6 +113,7 @@ pub(crate) async fn load_and_collect(
         port: None,
         lock_ttl: spec.lock_ttl,
         announces: true,
+        directed: Directed::No,
     };
     let replicas = Replicas::start(&service, run, guard).await?;
     step.done(spec.strategy.name());

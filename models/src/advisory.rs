@@ -66,6 +66,7 @@ fn write(call: CallId, database: &mut Database) -> Next<Advisory> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
+        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(Advisory::Commit)

@@ -86,10 +86,8 @@ impl<S: Strategy> Call<S> {
     }
 }
 
-/// One statement for both: in two, a booking could slip in between and be answered with `sold_out`. A transaction that failed is rolled
-/// back when its connection is used again, which is here.
-fn look<S: Strategy>(again: S, tried: u8, call: CallId, database: &mut Database) -> Progress<S> {
-    database.rollback(call);
+/// One statement for both: in two, a booking could slip in between and be answered with `sold_out`.
+fn look<S: Strategy>(again: S, tried: u8, call: CallId, database: &Database) -> Progress<S> {
     if let Some(booking) = database.receipt(call.client) {
         return Progress::Answers(Answer::Ok { booking: S::told_by_receipt(call, booking) });
     }

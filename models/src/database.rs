@@ -8,6 +8,7 @@
 //!
 //! What a slot may do at all is not said here: each change is held against the checker's own spec when it is committed.
 
+use serde::{Deserialize, Serialize};
 use slotproof_checker::spec::{self, Step};
 use slotproof_vocabulary::BookingStatus;
 
@@ -16,11 +17,32 @@ use crate::call::Answer;
 /// Calls that one client may make with its key: the first one and one retry.
 pub(crate) const CALLS: usize = 2;
 
-/// One call of one client, both counted from zero. A booking is named after the call that wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CallId {
+/// One call of one client, both counted from zero; in files from one, as `client.call`. A booking is named after the call that wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CallId {
+    /// The client.
     pub client: u8,
+    /// 0 for its first call, 1 for its retry.
     pub call: u8,
+}
+
+impl From<CallId> for String {
+    fn from(call: CallId) -> Self {
+        format!("{}.{}", call.client + 1, call.call + 1)
+    }
+}
+
+impl TryFrom<String> for CallId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let from_one = |text: &str| text.parse::<u8>().ok()?.checked_sub(1);
+        text.split_once('.')
+            .and_then(|(client, call)| Some(Self { client: from_one(client)?, call: from_one(call)? }))
+            .filter(|call| usize::from(call.call) < CALLS)
+            .ok_or_else(|| format!("{text:?} is no call; the retry of client 1 is \"1.2\""))
+    }
 }
 
 /// The row of the slot.
@@ -170,6 +192,14 @@ impl Database {
     pub fn lock_slot(&mut self, call: CallId) -> bool {
         let locked = *self.slot_locked_by.get_or_insert(call);
         locked == call
+    }
+
+    pub fn slot_locked_by(&self) -> Option<CallId> {
+        self.slot_locked_by
+    }
+
+    pub fn name_locked_by(&self) -> Option<CallId> {
+        self.advisory_locked_by
     }
 
     /// Takes the advisory lock of the slot's name, or says that another transaction has it.

@@ -10,23 +10,15 @@ use slotproof_vocabulary::{StrategyKind, Verdict};
 use stateright::Property;
 
 use crate::{
-    advisory::Advisory,
     budget::{Budget, Timer},
-    conditional::Conditional,
-    lost_update::LostUpdate,
-    optimistic::Optimistic,
+    modelled::{Ask, ask},
     pessimistic::Pessimistic,
     properties::properties,
     protocol::Protocol,
-    redis_lock::RedisLock,
-    redis_lock_token::RedisLockToken,
-    redis_lock_unfenced::RedisLockUnfenced,
+    schedule::{Schedule, Scheduled},
     search::{search_all, search_shortest},
-    seat_rows::SeatRows,
-    sentences::sentences,
-    serializable::Serializable,
+    sentences::told,
     strategy::Strategy,
-    unprotected::Unprotected,
 };
 
 /// How large the modelled world is.
@@ -39,13 +31,27 @@ pub struct Size {
 }
 
 impl Size {
-    /// Answers that may be lost, by a crash or by a client that waits no longer. `None`: any of them.
+    /// More clients make too many states to see them all.
+    pub const CLIENTS_MAX: u8 = 4;
+    /// More seats than clients are never fought for.
+    pub const SEATS_MAX: u8 = 4;
+
+    /// Answers that may be lost, unless somebody says otherwise.
     ///
     /// A loss sets a second call of the client running, often beside its first one. With three clients that may all lose
     /// answers there are millions of states, so that with more than two clients only one answer is lost.
-    pub fn losses_max(self) -> Option<u8> {
-        (self.clients > 2).then_some(1)
+    pub fn losses(self) -> Losses {
+        if self.clients > 2 { Losses::AtMost(1) } else { Losses::Any }
     }
+}
+
+/// How many answers may be lost in one history, by a crash or by a client that waits no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Losses {
+    /// Each of them.
+    Any,
+    /// So many.
+    AtMost(u8),
 }
 
 /// Where an exploration stops. A property that is undecided by then is `unknown`.
@@ -82,8 +88,8 @@ pub struct PropertyResult {
     pub expectation: Expectation,
     /// Whether it did.
     pub verdict: Verdict,
-    /// A shortest way to break an `always` property, one numbered sentence per step.
-    pub counterexample: Option<Vec<String>>,
+    /// A shortest way to break an `always` property.
+    pub counterexample: Option<Vec<Scheduled>>,
 }
 
 /// What an exploration found.
@@ -116,20 +122,27 @@ pub const MODELLED: [StrategyKind; 11] = [
 
 /// Explores the model of a strategy; `None` if it has none.
 pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Option<Exploration> {
-    Some(match kind {
-        StrategyKind::Pessimistic => explore_strategy::<Pessimistic>(size, limits),
-        StrategyKind::Serializable => explore_strategy::<Serializable>(size, limits),
-        StrategyKind::Optimistic => explore_strategy::<Optimistic>(size, limits),
-        StrategyKind::Conditional => explore_strategy::<Conditional>(size, limits),
-        StrategyKind::Advisory => explore_strategy::<Advisory>(size, limits),
-        StrategyKind::RedisLock => explore_strategy::<RedisLock>(size, limits),
-        StrategyKind::SeatRows => explore_strategy::<SeatRows>(size, limits),
-        StrategyKind::RedisLockUnfenced => explore_strategy::<RedisLockUnfenced>(size, limits),
-        StrategyKind::RedisLockToken => explore_strategy::<RedisLockToken>(size, limits),
-        StrategyKind::Unprotected => explore_strategy::<Unprotected>(size, limits),
-        StrategyKind::LostUpdate => explore_strategy::<LostUpdate>(size, limits),
-        _ => return None,
-    })
+    struct Explore(Size, Limits);
+    impl Ask for Explore {
+        type Answer = Exploration;
+
+        fn of<S: Strategy>(self) -> Exploration {
+            explore_strategy::<S>(self.0, self.1)
+        }
+    }
+    ask(kind, Explore(size, limits))
+}
+
+impl Exploration {
+    /// A counterexample as a schedule: of the property that matters most, of those that are violated.
+    pub fn counterexample(&self, kind: StrategyKind, size: Size) -> Option<Schedule> {
+        let violated = |property: &PropertyResult| {
+            let steps = property.counterexample.clone()?;
+            Some(Schedule::new(kind, size, Some(property.name), steps))
+        };
+        let overbooked = self.properties.iter().find(|property| property.name == "never overbooked");
+        overbooked.and_then(violated).or_else(|| self.properties.iter().find_map(violated))
+    }
 }
 
 /// The properties that every strategy is judged by: only the verdicts differ.
@@ -149,7 +162,7 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
         let counterexample = found.filter(|_| verdict == Verdict::Violated).map(|found| {
             let shortest =
                 search_shortest::<S>(size, budget(), vec![property.clone()]).paths.remove(property.name);
-            sentences(shortest.unwrap_or(found))
+            told(shortest.unwrap_or(found))
         });
         PropertyResult { name: property.name, expectation: expectation(&property), verdict, counterexample }
     });

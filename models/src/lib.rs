@@ -23,15 +23,25 @@ mod properties;
 mod protocol;
 
 mod budget;
+mod cover;
 mod exploration;
+mod modelled;
+mod schedule;
 mod search;
 mod sentences;
 mod symmetry;
+mod walk;
 
 #[cfg(test)]
 mod broken;
 
-pub use exploration::{Expectation, Exploration, Limits, MODELLED, PropertyResult, Size, explore, judged_by};
+pub use cover::{Cover, Edges, Leg, cover};
+pub use database::CallId;
+pub use exploration::{
+    Expectation, Exploration, Limits, Losses, MODELLED, PropertyResult, Size, explore, judged_by,
+};
+pub use schedule::{BadSchedule, Happening, Schedule, Scheduled};
+pub use walk::{Receipt, Taken, Told, View, Walk, begin};
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +68,10 @@ mod tests {
 
     fn check_story(kind: StrategyKind, property: &str, expected: &[&str]) {
         let found = explore(kind, SMALL, Limits::default()).expect("it is modelled");
-        assert_eq!(result(&found, property).counterexample.as_deref().expect("it is violated"), expected);
+        let steps = result(&found, property).counterexample.as_deref().expect("it is violated");
+        let told: Vec<String> =
+            (1..).zip(steps).map(|(number, step)| format!("{number}. {}", step.text)).collect();
+        assert_eq!(told, expected);
     }
 
     #[test]

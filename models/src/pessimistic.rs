@@ -61,6 +61,7 @@ fn write(call: CallId, database: &mut Database) -> Next<Pessimistic> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
+        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(Pessimistic::Commit)

@@ -58,6 +58,7 @@ fn write(call: CallId, database: &mut Database) -> Next<SeatRows> {
         return Next::Waits;
     }
     if database.receipt(call.client).is_some() {
+        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(SeatRows::Commit)

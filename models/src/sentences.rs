@@ -1,27 +1,28 @@
-//! A path as numbered sentences that a person can follow.
+//! A path as sentences that a person can follow.
 
 use stateright::Path;
 
 use crate::{
+    schedule::Scheduled,
     step::Step,
     strategy::Strategy,
     world::{Phase, World},
 };
 
-/// One sentence for each step, with what it made visible.
-pub(crate) fn sentences<S: Strategy>(path: Path<World<S>, Step<S>>) -> Vec<String> {
+/// The steps of a path, each with a sentence that says what it made visible.
+pub(crate) fn told<S: Strategy>(path: Path<World<S>, Step<S>>) -> Vec<Scheduled> {
     let steps = path.into_vec();
     let pairs = steps.iter().zip(steps.iter().skip(1));
     pairs
-        .zip(1..)
-        .filter_map(|(((before, step), (after, _)), number)| {
-            step.map(|step| format!("{number}. {step}{}", consequences(before, after)))
+        .filter_map(|((before, step), (after, _))| {
+            let step = (*step)?;
+            Some(Scheduled { what: step.into(), text: format!("{step}{}", consequences(before, after)) })
         })
         .collect()
 }
 
 /// What clients learn from a step, and what it does to the seats.
-fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> String {
+pub(crate) fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> String {
     let mut all = Vec::new();
     for ((client, now), was) in (1..).zip(&after.clients).zip(&before.clients) {
         if was.phase != now.phase {

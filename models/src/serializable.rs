@@ -53,17 +53,17 @@ fn read(database: &Database) -> Next<Serializable> {
     }
 }
 
-/// Waits for whoever holds the row, and fails with 40001 if that one changed it.
+/// Fails with 40001 if the row has changed since the snapshot; waits for whoever holds it, and fails if that one changes it.
 fn write(snapshot_version: u32, call: CallId, database: &mut Database) -> Next<Serializable> {
+    // Whoever holds the row now: it is not the row of the snapshot any more.
+    if database.slot.version != snapshot_version {
+        return Next::Nothing;
+    }
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.slot.version != snapshot_version {
-        // It failed before it had the row.
-        database.rollback(call);
-        return Next::Nothing;
-    }
     if database.receipt(call.client).is_some() {
+        database.rollback(call);
         return Next::Nothing;
     }
     Next::Goes(Serializable::Commit)

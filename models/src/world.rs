@@ -3,7 +3,7 @@
 use crate::{
     call::{Answer, Call},
     database::{CALLS, CallId, Database, Decision},
-    exploration::Size,
+    exploration::{Losses, Size},
     strategy::Strategy,
 };
 
@@ -49,11 +49,18 @@ pub(crate) struct World<S> {
 
 impl<S: Strategy> World<S> {
     pub fn new(size: Size) -> Self {
+        Self::with_losses(size, size.losses())
+    }
+
+    pub fn with_losses(size: Size, losses: Losses) -> Self {
         let client = Client { phase: Phase::Idle, calls: [None; CALLS] };
         Self {
             database: Database::new(size.clients, size.capacity, S::SEATS),
             clients: vec![client; usize::from(size.clients)],
-            losses_left: size.losses_max(),
+            losses_left: match losses {
+                Losses::Any => None,
+                Losses::AtMost(most) => Some(most),
+            },
         }
     }
 

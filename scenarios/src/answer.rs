@@ -8,16 +8,21 @@ const NOT_CONNECTED: &str = "not_connected";
 
 /// What the client knows after one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) outcome: Outcome,
-    pub(crate) reason: Option<String>,
-    pub(crate) seen: Seen,
+pub struct Answer {
+    /// What happened, as far as the client can tell.
+    pub outcome: Outcome,
+    /// Why, for `rejected` and `unknown`.
+    pub reason: Option<String>,
+    /// What the answer said.
+    pub seen: Seen,
 }
 
 /// What kind of body a success has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expected {
+pub enum Expected {
+    /// A booking.
     Booking,
+    /// A slot.
     Slot,
 }
 
@@ -48,7 +53,7 @@ struct Problem {
 
 impl Answer {
     /// An answer arrived whole.
-    pub(crate) fn of(status: u16, body: &[u8], expected: Expected) -> Self {
+    pub fn of(status: u16, body: &[u8], expected: Expected) -> Self {
         match status {
             200..=299 => Self::success(status, body, expected),
             400..=499 => Self::refusal(status, body),
@@ -80,7 +85,8 @@ impl Answer {
         Self::unknown(if error.is_timeout() { "timeout" } else { "connection_lost" })
     }
 
-    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
+    /// Nobody knows, for this reason.
+    pub fn unknown(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Unknown, reason: Some(reason.into()), seen: Seen::default() }
     }
 
@@ -94,7 +100,7 @@ impl Answer {
     }
 
     /// The answer to an operation of which an earlier attempt may have happened.
-    pub(crate) fn doubted(self, doubtful: bool) -> Self {
+    pub fn doubted(self, doubtful: bool) -> Self {
         if !doubtful || matches!(self.outcome, Outcome::Ok | Outcome::Unknown) {
             return self;
         }

@@ -28,6 +28,7 @@ pub mod recorder;
 
 mod plain_goose;
 
+pub use answer::{Answer, Expected};
 pub use board::Board;
 pub use call::Patience;
 pub use client::{Client, Site};

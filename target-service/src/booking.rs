@@ -11,12 +11,10 @@ use time::{Date, OffsetDateTime};
 use crate::{
     http::IdempotencyKey,
     metrics,
+    pausing::about_to,
     strategies::{Reserve, Strategy},
 };
 
-/// Tries before a client is told `retry_later`. On a hot slot an optimistic try fails more often than not (84 % were seen);
-/// with 20 tries the chance to lose them all at that rate is 3 %.
-const TRIES_MAX: u32 = 20;
 /// The pause before the second try is at most this; it doubles from try to try.
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
 /// No pause is longer: a waiting client is not served by waiting longer than a transaction takes.
@@ -113,12 +111,14 @@ pub(crate) struct Tries<S> {
     pub(crate) kind: StrategyKind,
     pub(crate) page: S,
     pub(crate) pool: PgPool,
+    /// Tries before a client is told `retry_later`.
+    pub(crate) tries: u32,
 }
 
 #[async_trait]
 impl<S: Reserve> Strategy for Tries<S> {
     async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
-        retrying(self.kind, TRIES_MAX, || async {
+        retrying(self.kind, self.tries, || async {
             let mut connection = self.pool.acquire().await?;
             once(&self.page, &mut connection, want).await
         })
@@ -150,10 +150,19 @@ pub(crate) async fn once(
     connection: &mut PgConnection,
     want: &Want,
 ) -> Result<Option<Reserved>, ReserveError> {
-    match page.reserve(connection, want).await.or_else(nothing_written)? {
+    match attempt(page, connection, want).await? {
         Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
         None => look(connection, want).await,
     }
+}
+
+/// One try of a page. `None`: nothing was written.
+pub(crate) async fn attempt(
+    page: &impl Reserve,
+    connection: &mut PgConnection,
+    want: &Want,
+) -> Result<Option<Taken>, sqlx::Error> {
+    page.reserve(connection, want).await.or_else(nothing_written)
 }
 
 /// The answer that a fresh snapshot gives; `None` if seats are there and no receipt is.
@@ -161,6 +170,7 @@ pub(crate) async fn look(
     connection: &mut PgConnection,
     want: &Want,
 ) -> Result<Option<Reserved>, ReserveError> {
+    about_to("look").await;
     Ok(match standing(connection, want).await? {
         None => Some(Reserved::NoSlot),
         Some(Standing { receipt: Some(receipt), .. }) => Some(replay(want, receipt)?),
@@ -261,7 +271,7 @@ pub(crate) fn pause_before(tried: u32) -> Duration {
 }
 
 /// Turns errors by which PostgreSQL promises that the transaction was rolled back into "nothing was written".
-fn nothing_written(error: sqlx::Error) -> Result<Option<Taken>, sqlx::Error> {
+pub(crate) fn nothing_written(error: sqlx::Error) -> Result<Option<Taken>, sqlx::Error> {
     if lost_race(&error) { Ok(None) } else { Err(error) }
 }
 

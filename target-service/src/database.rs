@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::StartError;
+use crate::{StartError, pausing};
 
 /// How long a request waits for a connection before it is answered with `unavailable`. Longer than any client's patience
 /// would only keep answers that nobody reads.
@@ -24,14 +24,19 @@ pub(crate) async fn open(
     setting: Option<(&str, &str)>,
 ) -> Result<PgPool, StartError> {
     let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
-    let pool = PgPoolOptions::new()
+    let mut pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The ping before each use costs a round trip; a dead connection shows itself by an error, which is `unknown` anyway.
-        .test_before_acquire(false)
-        .connect_with(options.options(setting))
-        .await
-        .map_err(StartError::Connect)?;
+        .test_before_acquire(false);
+    if pausing::is_directed() {
+        // A connection has the name of the call that uses it, and of nobody once it is given back.
+        pool = pool
+            .after_connect(|connection, _| Box::pin(pausing::name(connection)))
+            .before_acquire(|connection, _| Box::pin(pausing::name_and_keep(connection)))
+            .after_release(|connection, _| Box::pin(pausing::name_and_keep(connection)));
+    }
+    let pool = pool.connect_with(options.options(setting)).await.map_err(StartError::Connect)?;
     refuse_foreign(&pool).await?;
     sqlx::migrate!().run(&pool).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {

@@ -11,6 +11,7 @@ pub mod strategies;
 pub mod queue;
 
 mod lifecycle;
+pub mod pausing;
 mod slots;
 mod sweeper;
 

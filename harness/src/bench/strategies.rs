@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     environment::{self, Environment, EnvironmentSpec, guard::Guard},
-    replicas::{Replicas, ServiceSpec},
+    replicas::{Directed, Replicas, ServiceSpec},
     run_directory::{Circumstances, RunDirectory},
     sampling,
     statistics::estimate,
@@ -116,6 +116,7 @@ async fn start(
         port: None,
         lock_ttl: Duration::from_secs(5),
         announces: false,
+        directed: Directed::No,
     };
     Ok(Replicas::start(&service, run, guard).await?)
 }

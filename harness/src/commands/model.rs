@@ -1,6 +1,10 @@
 //! `slotproof model`: explore the models of the strategies, every interleaving of a few clients.
 
-use std::time::Instant;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::Result;
 use slotproof_models::{Expectation, Exploration, Limits, MODELLED, Size, explore};
@@ -33,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     capacity: u8,
 
+    /// Write the shortest counterexample as a schedule, for `slotproof replay`.
+    #[arg(long, value_name = "FILE", requires = "strategy")]
+    write: Option<PathBuf>,
+
     /// States after which an exploration stops, undecided.
     #[arg(long, default_value_t = Limits::default().states)]
     states: usize,
@@ -51,6 +59,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let begun = Instant::now();
         let explored = explore(kind, size, limits).ok_or_else(|| no_model(kind))?;
         print(kind, &explored, begun);
+        if let Some(path) = &args.write {
+            write_schedule(path, kind, size, &explored)?;
+        }
         return Ok(exit_code::of_verdict(verdict(&explored)));
     }
     let mut worst = Verdict::Upheld;
@@ -76,6 +87,19 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         };
     }
     Ok(exit_code::of_verdict(worst))
+}
+
+fn write_schedule(
+    path: &Path,
+    kind: StrategyKind,
+    size: Size,
+    explored: &Exploration,
+) -> Result<(), UsageError> {
+    let schedule = explored.counterexample(kind, size).ok_or_else(|| {
+        UsageError(format!("--write: {kind} has no counterexample: nothing of it is violated"))
+    })?;
+    fs::write(path, schedule.to_json())
+        .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))
 }
 
 fn no_model(kind: StrategyKind) -> UsageError {
@@ -105,11 +129,11 @@ fn print(kind: StrategyKind, explored: &Exploration, begun: Instant) {
     let first = explored
         .properties
         .iter()
-        .find_map(|property| property.counterexample.as_ref().map(|sentences| (property.name, sentences)));
-    if let Some((name, sentences)) = first {
+        .find_map(|property| property.counterexample.as_ref().map(|steps| (property.name, steps)));
+    if let Some((name, steps)) = first {
         out!("\nshortest way to break `{name}`:");
-        for sentence in sentences {
-            out!("  {sentence}");
+        for (number, step) in (1..).zip(steps) {
+            out!("  {number}. {}", step.text);
         }
     }
     out!(

@@ -71,6 +71,14 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_POLICY", value_name = "FILE")]
     policy: Option<PathBuf>,
 
+    /// Tries before a client is told retry_later.
+    #[arg(long, env = "SLOTPROOF_TRIES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    tries: u32,
+
+    /// Let a director in at this loopback address, who holds requests at their pause points; see `slotproof replay`.
+    #[arg(long, value_name = "ADDRESS")]
+    director: Option<SocketAddr>,
+
     /// List the strategies and the negative controls.
     #[arg(long)]
     list: bool,
@@ -113,12 +121,15 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         announcements: if args.no_announcements { Announcements::Left } else { Announcements::Made },
         lock_ttl: args.lock_ttl.0,
         policy,
+        tries: args.tries,
+        director: args.director,
     };
     allow_open_files();
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
         let application = Application::build(config).await?;
-        out!("{}", serde_json::json!({"listening": application.address()}));
+        let director = application.director_address();
+        out!("{}", serde_json::json!({"listening": application.address(), "director": director}));
         application.run_until(async move { stop.told().await }).await?;
         Ok(exit_code::UPHELD)
     })

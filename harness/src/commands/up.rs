@@ -9,7 +9,7 @@ use super::{Stop, init_tracing, interruptible, runtime, stack_args::StackArgs};
 use crate::{
     environment::{self, guard::Guard},
     exit_code::{self, Code},
-    replicas::{Replicas, ServiceSpec},
+    replicas::{Directed, Replicas, ServiceSpec},
     run_directory::RunDirectory,
     terminal::Voice,
 };
@@ -69,6 +69,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
                 port: args.port,
                 lock_ttl: args.stack.lock_ttl.0,
                 announces: true,
+                directed: Directed::No,
             };
             let replicas = Replicas::start(&service, &directory, &guard).await?;
             Ok((environment, replicas))

@@ -23,6 +23,7 @@ use crate::{
     booking::{Reserved, Want},
     lifecycle,
     lifecycle::Changed,
+    pausing,
 };
 
 /// More seats than this are not booked in one go; see the constraint `bookings_seats_range`.
@@ -104,7 +105,9 @@ pub(super) async fn outcome(
 
 fn want(state: &State, slot: SlotId, seats: i32, key: IdempotencyKey, urgent: bool) -> Want {
     let booking = BookingId::new(slot, rand::rng().random());
-    Want { slot, seats, key, booking, hold_ms: state.hold_ms, urgent }
+    pausing::wants(booking);
+    let hold_ms = pausing::hold_ms().unwrap_or(state.hold_ms);
+    Want { slot, seats, key, booking, hold_ms, urgent }
 }
 
 fn reserved(want: &Want, answer: Reserved) -> Result<Response, Refusal> {

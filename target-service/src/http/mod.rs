@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{bookings::Bookings, queue::Publisher, slots::SeatRows};
+use crate::{bookings::Bookings, pausing, queue::Publisher, slots::SeatRows};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -57,13 +57,17 @@ pub(crate) async fn serve(
 }
 
 fn router(state: State) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .merge(bookings::router())
         .merge(slots::router())
         .merge(doctors::router())
         .merge(operation::router())
         .fallback(problem::no_such_path)
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .method_not_allowed_fallback(problem::method_not_allowed);
+    if pausing::is_directed() {
+        router = router.layer(middleware::from_fn(pausing::hold));
+    }
+    router
         .layer(middleware::from_fn(operation::observe))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)

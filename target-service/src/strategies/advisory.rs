@@ -17,7 +17,10 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct Advisory;
 
@@ -28,6 +31,7 @@ impl Reserve for Advisory {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("lock").await;
         let mut transaction = connection.begin().await?;
 
         sqlx::query!(
@@ -36,6 +40,7 @@ impl Reserve for Advisory {
         )
         .execute(&mut *transaction)
         .await?;
+        about_to("read").await;
         let read = sqlx::query!(
             "
             select available_seats from appointment_slots
@@ -48,10 +53,12 @@ impl Reserve for Advisory {
         .fetch_optional(&mut *transaction)
         .await?;
         if read.is_none_or(|slot| slot.available_seats < want.seats) {
+            about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
 
+        about_to("write").await;
         let taken = sqlx::query_as!(
             Taken,
             r#"
@@ -89,6 +96,7 @@ impl Reserve for Advisory {
         )
         .fetch_one(&mut *transaction)
         .await?;
+        about_to("commit").await;
         transaction.commit().await?;
         Ok(Some(taken))
     }

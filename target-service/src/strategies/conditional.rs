@@ -17,7 +17,10 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct Conditional;
 
@@ -28,6 +31,7 @@ impl Reserve for Conditional {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("write").await;
         sqlx::query_as!(
             Taken,
             r#"

@@ -37,13 +37,19 @@ use crate::{
 const BATCH_MAX: usize = 256;
 /// Requests that wait in one lane, some tenths of a second of work; more are told `retry_later`.
 const WAITING_MAX: usize = 4_096;
-/// Times that a request that is alone is tried again after losing a race against another process.
-const TRIES_MAX: u32 = 20;
 
 type Answer = Result<Reserved, ReserveError>;
 
-pub(crate) struct Grouped {
+/// What a lane needs to decide.
+#[derive(Clone)]
+struct Means {
     pool: PgPool,
+    /// Times that a request that is alone is tried, should it lose races against other processes.
+    tries: u32,
+}
+
+pub(crate) struct Grouped {
+    means: Means,
     lanes: Lanes,
 }
 
@@ -56,8 +62,8 @@ struct Waiting {
 }
 
 impl Grouped {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, lanes: Lanes::default() }
+    pub(crate) fn new(pool: PgPool, tries: u32) -> Self {
+        Self { means: Means { pool, tries }, lanes: Lanes::default() }
     }
 
     /// `false`: the lane is full.
@@ -72,7 +78,7 @@ impl Grouped {
             }
             None => {
                 lanes.insert(slot, VecDeque::from([waiting]));
-                tokio::spawn(drive(self.pool.clone(), Lane { lanes: Arc::clone(&self.lanes), slot }));
+                tokio::spawn(drive(self.means.clone(), Lane { lanes: Arc::clone(&self.lanes), slot }));
                 true
             }
         }
@@ -117,17 +123,17 @@ impl Drop for Lane {
     }
 }
 
-async fn drive(pool: PgPool, lane: Lane) {
+async fn drive(means: Means, lane: Lane) {
     loop {
         let batch = lane.take();
         if batch.is_empty() {
             return;
         }
         let (firsts, duplicates) = first_of_each_key(batch);
-        decide(&pool, firsts).await;
+        decide(&means, firsts).await;
         // Each finds the receipt of the first one, or tries for itself if that got no seats.
         for duplicate in duplicates {
-            decide(&pool, vec![duplicate]).await;
+            decide(&means, vec![duplicate]).await;
         }
     }
 }
@@ -138,16 +144,16 @@ fn first_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
 }
 
 /// Answers every request of a batch.
-fn decide(pool: &PgPool, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         if batch.len() == 1 {
             if let Some(waiting) = batch.pop() {
-                let _ = waiting.answer.send(alone(pool, &waiting.want).await);
+                let _ = waiting.answer.send(alone(means, &waiting.want).await);
             }
             return;
         }
         let wants: Vec<&Want> = batch.iter().map(|waiting| &waiting.want).collect();
-        let mut connection = match pool.acquire().await {
+        let mut connection = match means.pool.acquire().await {
             Ok(connection) => connection,
             Err(error) => return refuse(batch, &error),
         };
@@ -168,7 +174,7 @@ fn decide(pool: &PgPool, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
                 drop(connection);
                 tracing::warn!(%error, requests = batch.len(), "a batch has an unknown outcome");
                 for waiting in batch {
-                    let answer = resolve(pool, &waiting.want, &error).await;
+                    let answer = resolve(&means.pool, &waiting.want, &error).await;
                     let _ = waiting.answer.send(answer);
                 }
             }
@@ -176,17 +182,17 @@ fn decide(pool: &PgPool, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
                 drop(connection);
                 tracing::warn!(%error, requests = batch.len(), "a batch was refused; halving it");
                 let second = batch.split_off(batch.len() / 2);
-                decide(pool, batch).await;
-                decide(pool, second).await;
+                decide(means, batch).await;
+                decide(means, second).await;
             }
         }
     })
 }
 
 /// A request that shares with nobody is decided by the one statement of `conditional`: one round trip for five.
-async fn alone(pool: &PgPool, want: &Want) -> Answer {
-    retrying(StrategyKind::Grouped, TRIES_MAX, || async {
-        let mut connection = pool.acquire().await?;
+async fn alone(means: &Means, want: &Want) -> Answer {
+    retrying(StrategyKind::Grouped, means.tries, || async {
+        let mut connection = means.pool.acquire().await?;
         once(&Conditional, &mut connection, want).await
     })
     .await

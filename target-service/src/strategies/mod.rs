@@ -64,58 +64,61 @@ pub(crate) struct Means {
     pub(crate) publisher: Publisher,
     pub(crate) lock_ttl: Duration,
     pub(crate) policy: hybrid::Policy,
+    /// Tries before a client is told `retry_later`.
+    pub(crate) tries: u32,
 }
 
 /// The one place where a strategy is chosen; everything after it is ignorant of the choice. `None`: it needs a Redis.
 pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy>> {
-    let Means { pool, redis, publisher, lock_ttl, policy } = means;
+    let Means { pool, redis, publisher, lock_ttl, policy, tries } = means;
     Some(match kind {
-        StrategyKind::Pessimistic => tries(kind, pool, pessimistic::Pessimistic),
-        StrategyKind::Serializable => tries(kind, pool, serializable::Serializable),
-        StrategyKind::Optimistic => tries(kind, pool, optimistic::Optimistic),
-        StrategyKind::Conditional => tries(kind, pool, conditional::Conditional),
-        StrategyKind::Advisory => tries(kind, pool, advisory::Advisory),
-        StrategyKind::SeatRows => tries(kind, pool, seat_rows::SeatRows),
-        StrategyKind::RedisLock => Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl)),
+        StrategyKind::Pessimistic => tried(kind, pool, tries, pessimistic::Pessimistic),
+        StrategyKind::Serializable => tried(kind, pool, tries, serializable::Serializable),
+        StrategyKind::Optimistic => tried(kind, pool, tries, optimistic::Optimistic),
+        StrategyKind::Conditional => tried(kind, pool, tries, conditional::Conditional),
+        StrategyKind::Advisory => tried(kind, pool, tries, advisory::Advisory),
+        StrategyKind::SeatRows => tried(kind, pool, tries, seat_rows::SeatRows),
+        StrategyKind::RedisLock => Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl, tries)),
         StrategyKind::Queue => Arc::new(queue::Queue { publisher }),
         StrategyKind::Hybrid if policy.multi_region && redis.is_none() => return None,
         StrategyKind::Hybrid => Arc::new(hybrid::Hybrid {
             policy,
-            high_value: Tries { kind, page: pessimistic::Pessimistic, pool: pool.clone() },
+            high_value: Tries { kind, page: pessimistic::Pessimistic, pool: pool.clone(), tries },
             queue: queue::Queue { publisher },
-            other_regions: redis.map(|redis| redis_lock::RedisLock::new(pool.clone(), redis, lock_ttl)),
+            other_regions: redis
+                .map(|redis| redis_lock::RedisLock::new(pool.clone(), redis, lock_ttl, tries)),
             pool,
         }),
-        StrategyKind::Grouped => Arc::new(grouped::Grouped::new(pool)),
+        StrategyKind::Grouped => Arc::new(grouped::Grouped::new(pool, tries)),
 
-        StrategyKind::Unprotected => tries(kind, pool, unprotected::Unprotected),
-        StrategyKind::LostUpdate => tries(kind, pool, lost_update::LostUpdate),
-        StrategyKind::LockedBookings => tries(kind, pool, mutants::LockedBookings),
-        StrategyKind::WriteSkew => tries(kind, pool, mutants::WriteSkew),
-        StrategyKind::OffByOne => tries(kind, pool, mutants::OffByOne),
-        StrategyKind::OneSeatCheck => tries(kind, pool, mutants::OneSeatCheck),
-        StrategyKind::ReceiptApart => tries(kind, pool, mutants::ReceiptApart),
-        StrategyKind::AuditApart => tries(kind, pool, mutants::AuditApart),
-        StrategyKind::AnnounceApart => tries(kind, pool, mutants::AnnounceApart { publisher }),
+        StrategyKind::Unprotected => tried(kind, pool, tries, unprotected::Unprotected),
+        StrategyKind::LostUpdate => tried(kind, pool, tries, lost_update::LostUpdate),
+        StrategyKind::LockedBookings => tried(kind, pool, tries, mutants::LockedBookings),
+        StrategyKind::WriteSkew => tried(kind, pool, tries, mutants::WriteSkew),
+        StrategyKind::OffByOne => tried(kind, pool, tries, mutants::OffByOne),
+        StrategyKind::OneSeatCheck => tried(kind, pool, tries, mutants::OneSeatCheck),
+        StrategyKind::ReceiptApart => tried(kind, pool, tries, mutants::ReceiptApart),
+        StrategyKind::AuditApart => tried(kind, pool, tries, mutants::AuditApart),
+        StrategyKind::AnnounceApart => tried(kind, pool, tries, mutants::AnnounceApart { publisher }),
         StrategyKind::RaceIsSoldOut => Arc::new(mutants::RaceIsSoldOut { pool }),
         StrategyKind::ReplayNewId => {
-            Arc::new(mutants::ReplayNewId(Tries { kind, page: conditional::Conditional, pool }))
+            Arc::new(mutants::ReplayNewId(Tries { kind, page: conditional::Conditional, pool, tries }))
         }
         StrategyKind::RedisLockUnfenced => {
-            Arc::new(redis_lock_unfenced::RedisLockUnfenced { pool, redis: redis?, ttl: lock_ttl })
+            Arc::new(redis_lock_unfenced::RedisLockUnfenced { pool, redis: redis?, ttl: lock_ttl, tries })
         }
         StrategyKind::RedisLockToken => {
-            Arc::new(redis_lock_token::RedisLockToken { pool, redis: redis?, ttl: lock_ttl })
+            Arc::new(redis_lock_token::RedisLockToken { pool, redis: redis?, ttl: lock_ttl, tries })
         }
         // These break what comes after a reserve (see `bookings.rs`) or lies below it (see `application.rs`).
         StrategyKind::CommitNotDurable
         | StrategyKind::CancelTwice
         | StrategyKind::CancelLeaks
         | StrategyKind::LateConfirm
-        | StrategyKind::StaleCache => tries(kind, pool, conditional::Conditional),
+        | StrategyKind::StaleCache => tried(kind, pool, tries, conditional::Conditional),
     })
 }
 
-fn tries(kind: StrategyKind, pool: PgPool, page: impl Reserve + 'static) -> Arc<dyn Strategy> {
-    Arc::new(Tries { kind, page, pool })
+fn tried(kind: StrategyKind, pool: PgPool, tries: u32, page: impl Reserve + 'static) -> Arc<dyn Strategy> {
+    Arc::new(Tries { kind, page, pool, tries })
 }

@@ -16,7 +16,10 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct Optimistic;
 
@@ -27,6 +30,7 @@ impl Reserve for Optimistic {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("read").await;
         let read = sqlx::query!(
             "
             select version, available_seats from appointment_slots
@@ -42,6 +46,7 @@ impl Reserve for Optimistic {
             return Ok(None);
         };
 
+        about_to("write").await;
         sqlx::query_as!(
             Taken,
             r#"

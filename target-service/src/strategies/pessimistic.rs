@@ -17,7 +17,10 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct Pessimistic;
 
@@ -28,6 +31,7 @@ impl Reserve for Pessimistic {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("lock").await;
         let mut transaction = connection.begin().await?;
 
         let locked = sqlx::query!(
@@ -43,10 +47,12 @@ impl Reserve for Pessimistic {
         .fetch_optional(&mut *transaction)
         .await?;
         if locked.is_none_or(|slot| slot.available_seats < want.seats) {
+            about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
 
+        about_to("write").await;
         let taken = sqlx::query_as!(
             Taken,
             r#"
@@ -84,6 +90,7 @@ impl Reserve for Pessimistic {
         )
         .fetch_one(&mut *transaction)
         .await?;
+        about_to("commit").await;
         transaction.commit().await?;
         Ok(Some(taken))
     }

@@ -35,14 +35,15 @@ use sqlx::{PgConnection, PgPool};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::Strategy;
-use crate::booking::{ReserveError, Reserved, Taken, Want, booked, look, pause_before, retrying};
+use crate::{
+    booking::{ReserveError, Reserved, Taken, Want, booked, look, nothing_written, pause_before, retrying},
+    pausing::about_to,
+};
 
 /// Requests of a process for one slot wait at one of these gates; slots that share one only lose time.
 const GATES: usize = 1_024;
 /// How long a request waits for the lock before it is told `retry_later`; shorter than a client's patience.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Times that a write is tried anew after its lock was lost or its token was refused.
-const TRIES_MAX: u32 = 20;
 /// How long Redis may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -61,6 +62,8 @@ pub(crate) struct RedisLock {
     redis: ConnectionManager,
     /// How long a lock lives that nobody frees.
     ttl: Duration,
+    /// Times that a write is tried, should its lock be lost or its token refused.
+    tries: u32,
     gates: Vec<Mutex<()>>,
     scripts: Scripts,
 }
@@ -124,13 +127,13 @@ pub(crate) fn connect(url: &str) -> redis::RedisResult<ConnectionManager> {
 }
 
 impl RedisLock {
-    pub(crate) fn new(pool: PgPool, redis: ConnectionManager, ttl: Duration) -> Self {
+    pub(crate) fn new(pool: PgPool, redis: ConnectionManager, ttl: Duration, tries: u32) -> Self {
         let scripts = Scripts {
             acquire: Script::new(ACQUIRE),
             release: Arc::new(Script::new(RELEASE)),
             lift: Script::new(LIFT),
         };
-        Self { pool, redis, ttl, gates: (0..GATES).map(|_| Mutex::new(())).collect(), scripts }
+        Self { pool, redis, ttl, tries, gates: (0..GATES).map(|_| Mutex::new(())).collect(), scripts }
     }
 
     fn gate(&self, slot: SlotId) -> &Mutex<()> {
@@ -168,9 +171,14 @@ impl RedisLock {
         lifted.map(|_| ()).map_err(unavailable)
     }
 
-    /// Reads, decides and writes under the lock. `None`: the lock was lost, or the token was refused.
-    async fn decide(&self, want: &Want, held: &Held) -> Result<Option<Reserved>, ReserveError> {
-        let mut connection = self.pool.acquire().await?;
+    /// Reads, decides and writes under the lock. `None`: nothing was written.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+        held: &Held,
+    ) -> Result<Option<Taken>, ReserveError> {
+        about_to("read").await;
         let read = sqlx::query!(
             "
             select available_seats, fence from appointment_slots
@@ -182,19 +190,13 @@ impl RedisLock {
         )
         .fetch_optional(&mut *connection)
         .await?;
-        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else {
-            return look(&mut connection, want).await;
-        };
+        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else { return Ok(None) };
         if read.fence >= held.fence {
             self.lift(want.slot, read.fence).await?;
             return Ok(None);
         }
-        match write(&mut connection, want, read.fence, held.fence).await {
-            Ok(Some(taken)) => Ok(Some(Reserved::Booked(booked(want, taken)))),
-            Ok(None) => Ok(None),
-            Err(error) if crate::booking::lost_race(&error) => look(&mut connection, want).await,
-            Err(error) => Err(error.into()),
-        }
+        about_to("write").await;
+        Ok(write(connection, want, read.fence, held.fence).await.or_else(nothing_written)?)
     }
 }
 
@@ -205,9 +207,10 @@ impl Strategy for RedisLock {
         let Ok(_turn) = tokio::time::timeout_at(deadline, self.gate(want.slot).lock()).await else {
             return Ok(Reserved::RetryLater);
         };
-        retrying(StrategyKind::RedisLock, TRIES_MAX, || async {
+        retrying(StrategyKind::RedisLock, self.tries, || async {
             let mut polled = 0;
             let held = loop {
+                about_to("acquire").await;
                 if let Some(held) = self.acquire(want.slot).await? {
                     break held;
                 }
@@ -217,9 +220,14 @@ impl Strategy for RedisLock {
                 polled += 1;
                 tokio::time::sleep(pause_before(polled)).await;
             };
-            let decided = self.decide(want, &held).await;
+            let mut connection = self.pool.acquire().await?;
+            let decided = self.decide(&mut connection, want, &held).await;
+            about_to("release").await;
             held.free().await;
-            decided
+            match decided? {
+                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
+                None => look(&mut connection, want).await,
+            }
         })
         .await
     }

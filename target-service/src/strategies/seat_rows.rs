@@ -18,7 +18,10 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct SeatRows;
 
@@ -29,6 +32,7 @@ impl Reserve for SeatRows {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("pick").await;
         let mut transaction = connection.begin().await?;
 
         let seats = sqlx::query_scalar!(
@@ -46,10 +50,12 @@ impl Reserve for SeatRows {
         .fetch_all(&mut *transaction)
         .await?;
         if seats.len() < want.seats.unsigned_abs() as usize {
+            about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
 
+        about_to("write").await;
         let taken = sqlx::query_as!(
             Taken,
             r#"
@@ -91,6 +97,7 @@ impl Reserve for SeatRows {
         )
         .fetch_one(&mut *transaction)
         .await?;
+        about_to("commit").await;
         transaction.commit().await?;
         Ok(Some(taken))
     }

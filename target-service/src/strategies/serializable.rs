@@ -18,7 +18,10 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
 use super::Reserve;
-use crate::booking::{Taken, Want};
+use crate::{
+    booking::{Taken, Want},
+    pausing::about_to,
+};
 
 pub(crate) struct Serializable;
 
@@ -29,6 +32,7 @@ impl Reserve for Serializable {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("read").await;
         let mut transaction = connection.begin_with("begin isolation level serializable").await?;
 
         let read = sqlx::query!(
@@ -43,10 +47,12 @@ impl Reserve for Serializable {
         .fetch_optional(&mut *transaction)
         .await?;
         if read.is_none_or(|slot| slot.available_seats < want.seats) {
+            about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
 
+        about_to("write").await;
         let taken = sqlx::query_as!(
             Taken,
             r#"
@@ -84,6 +90,7 @@ impl Reserve for Serializable {
         )
         .fetch_one(&mut *transaction)
         .await?;
+        about_to("commit").await;
         transaction.commit().await?;
         Ok(Some(taken))
     }

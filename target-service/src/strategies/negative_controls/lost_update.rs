@@ -17,6 +17,7 @@ use sqlx::PgConnection;
 
 use crate::{
     booking::{Taken, Want},
+    pausing::about_to,
     strategies::Reserve,
 };
 
@@ -29,6 +30,7 @@ impl Reserve for LostUpdate {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("read").await;
         let read = sqlx::query!(
             "
             select available_seats from appointment_slots
@@ -44,6 +46,7 @@ impl Reserve for LostUpdate {
             return Ok(None);
         };
 
+        about_to("write").await;
         sqlx::query_as!(
             Taken,
             r#"

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     booking::{ReserveError, Reserved, Taken, Want, once, retrying},
     lifecycle::{self, Changed},
+    pausing::about_to,
     queue::Publisher,
     slots,
     strategies::{Reserve, Strategy, optimistic::Optimistic},
@@ -105,6 +106,7 @@ impl Reserve for LockedBookings {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("lock").await;
         let mut transaction = connection.begin().await?;
         let locked: Vec<i32> = sqlx::query_scalar(
             "
@@ -120,10 +122,13 @@ impl Reserve for LockedBookings {
         .fetch_all(&mut *transaction)
         .await?;
         if capacity(&mut transaction, want).await? - locked.iter().sum::<i32>() < want.seats {
+            about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
+        about_to("write").await;
         let taken = write(&mut transaction, WRITE_ALWAYS, want).await?;
+        about_to("commit").await;
         transaction.commit().await?;
         Ok(taken)
     }
@@ -152,6 +157,7 @@ impl Reserve for WriteSkew {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("read").await;
         let mut transaction = connection.begin_with("begin isolation level repeatable read").await?;
         let taken: i64 = sqlx::query_scalar(
             "
@@ -168,6 +174,7 @@ impl Reserve for WriteSkew {
             transaction.rollback().await?;
             return Ok(None);
         }
+        about_to("insert").await;
         sqlx::query(
             "
             insert into bookings (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
@@ -186,6 +193,7 @@ impl Reserve for WriteSkew {
         transaction.commit().await?;
         const COUNT_IT: &str =
             concat!(part!(slot where "true"), part!(receipt), part!(audit), part!(event), part!(taken));
+        about_to("count").await;
         write(connection, COUNT_IT, want).await
     }
 }
@@ -208,6 +216,7 @@ impl Reserve for OffByOne {
             part!(event),
             part!(taken)
         );
+        about_to("write").await;
         write(connection, SQL, want).await
     }
 }
@@ -231,6 +240,7 @@ impl Reserve for OneSeatCheck {
             part!(event),
             part!(taken)
         );
+        about_to("write").await;
         write(connection, SQL, want).await
     }
 }
@@ -257,7 +267,9 @@ impl Reserve for ReceiptApart {
             part!(event),
             part!(taken)
         );
+        about_to("write").await;
         let Some(taken) = write(connection, BOOK, want).await? else { return Ok(None) };
+        about_to("receipt").await;
         sqlx::query(
             "
             insert into idempotency_keys
@@ -301,7 +313,9 @@ impl Reserve for AuditApart {
             part!(event),
             part!(taken)
         );
+        about_to("write").await;
         let Some(taken) = write(connection, BOOK, want).await? else { return Ok(None) };
+        about_to("audit").await;
         sqlx::query(
             "
             insert into booking_audit
@@ -343,6 +357,7 @@ impl Reserve for AnnounceApart {
             part!(audit),
             part!(taken)
         );
+        about_to("read").await;
         let read: Option<(i64, i32)> = sqlx::query_as(
             "
             select version, available_seats from appointment_slots
@@ -357,9 +372,11 @@ impl Reserve for AnnounceApart {
         let Some((version, _)) = read.filter(|(_, available)| *available >= want.seats) else {
             return Ok(None);
         };
+        about_to("announce").await;
         if let Err(error) = self.publisher.announce_too_early(want, version + 1).await {
             tracing::warn!(%error, "failed to announce a booking");
         }
+        about_to("write").await;
         write(connection, BOOK, want).await
     }
 }

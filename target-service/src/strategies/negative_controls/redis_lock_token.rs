@@ -20,12 +20,13 @@ use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 
 use crate::{
-    booking::{ReserveError, Reserved, Want, once, retrying},
+    booking::{ReserveError, Reserved, Want, attempt, booked, look, pause_before, retrying},
+    pausing::about_to,
     strategies::{Strategy, negative_controls::unprotected::Unprotected},
 };
 
 /// Polls for the lock before a client is told `retry_later`.
-const TRIES_MAX: u32 = 100;
+const POLLS_MAX: u32 = 100;
 const RELEASE: &str = "
     if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
     return 0";
@@ -34,6 +35,7 @@ pub(crate) struct RedisLockToken {
     pub(crate) pool: PgPool,
     pub(crate) redis: ConnectionManager,
     pub(crate) ttl: Duration,
+    pub(crate) tries: u32,
 }
 
 #[async_trait]
@@ -42,21 +44,34 @@ impl Strategy for RedisLockToken {
         let lock = format!("lock:slot:{}", want.slot);
         let owner = format!("{:032x}", rand::rng().random::<u128>());
         let release = Script::new(RELEASE);
-        retrying(StrategyKind::RedisLockToken, TRIES_MAX, || async {
+        retrying(StrategyKind::RedisLockToken, self.tries, || async {
             let mut redis = self.redis.clone();
-            let set: Option<String> = redis::cmd("SET")
-                .arg(&[&lock, &owner, "NX", "PX"])
-                .arg(self.ttl.as_millis() as u64)
-                .query_async(&mut redis)
-                .await
-                .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
-            if set.is_none() {
-                return Ok(None);
+            let mut polled = 0;
+            loop {
+                about_to("acquire").await;
+                let set: Option<String> = redis::cmd("SET")
+                    .arg(&[&lock, &owner, "NX", "PX"])
+                    .arg(self.ttl.as_millis() as u64)
+                    .query_async(&mut redis)
+                    .await
+                    .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
+                if set.is_some() {
+                    break;
+                }
+                if polled == POLLS_MAX {
+                    return Ok(Some(Reserved::RetryLater));
+                }
+                polled += 1;
+                tokio::time::sleep(pause_before(polled)).await;
             }
             let mut connection = self.pool.acquire().await?;
-            let decided = once(&Unprotected, &mut connection, want).await;
+            let decided = attempt(&Unprotected, &mut connection, want).await;
+            about_to("release").await;
             let _: redis::RedisResult<i64> = release.key(&lock).arg(&owner).invoke_async(&mut redis).await;
-            decided
+            match decided? {
+                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
+                None => look(&mut connection, want).await,
+            }
         })
         .await
     }

@@ -20,38 +20,53 @@ use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 
 use crate::{
-    booking::{ReserveError, Reserved, Want, once, retrying},
+    booking::{ReserveError, Reserved, Want, attempt, booked, look, pause_before, retrying},
+    pausing::about_to,
     strategies::{Strategy, negative_controls::unprotected::Unprotected},
 };
 
 /// Polls for the lock before a client is told `retry_later`.
-const TRIES_MAX: u32 = 100;
+const POLLS_MAX: u32 = 100;
 
 pub(crate) struct RedisLockUnfenced {
     pub(crate) pool: PgPool,
     pub(crate) redis: ConnectionManager,
     pub(crate) ttl: Duration,
+    pub(crate) tries: u32,
 }
 
 #[async_trait]
 impl Strategy for RedisLockUnfenced {
     async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
         let lock = format!("lock:slot:{}", want.slot);
-        retrying(StrategyKind::RedisLockUnfenced, TRIES_MAX, || async {
+        retrying(StrategyKind::RedisLockUnfenced, self.tries, || async {
             let mut redis = self.redis.clone();
-            let set: Option<String> = redis::cmd("SET")
-                .arg(&[&lock, "locked", "NX", "PX"])
-                .arg(self.ttl.as_millis() as u64)
-                .query_async(&mut redis)
-                .await
-                .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
-            if set.is_none() {
-                return Ok(None);
+            let mut polled = 0;
+            loop {
+                about_to("acquire").await;
+                let set: Option<String> = redis::cmd("SET")
+                    .arg(&[&lock, "locked", "NX", "PX"])
+                    .arg(self.ttl.as_millis() as u64)
+                    .query_async(&mut redis)
+                    .await
+                    .map_err(|error| ReserveError::Unavailable(error.to_string()))?;
+                if set.is_some() {
+                    break;
+                }
+                if polled == POLLS_MAX {
+                    return Ok(Some(Reserved::RetryLater));
+                }
+                polled += 1;
+                tokio::time::sleep(pause_before(polled)).await;
             }
             let mut connection = self.pool.acquire().await?;
-            let decided = once(&Unprotected, &mut connection, want).await;
+            let decided = attempt(&Unprotected, &mut connection, want).await;
+            about_to("release").await;
             let _: redis::RedisResult<i64> = redis::cmd("DEL").arg(&lock).query_async(&mut redis).await;
-            decided
+            match decided? {
+                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
+                None => look(&mut connection, want).await,
+            }
         })
         .await
     }

@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 
 use crate::{
     booking::{Taken, Want},
+    pausing::about_to,
     strategies::Reserve,
 };
 
@@ -30,6 +31,7 @@ impl Reserve for Unprotected {
         connection: &mut PgConnection,
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
+        about_to("read").await;
         let read = sqlx::query!(
             "
             select available_seats from appointment_slots
@@ -45,6 +47,7 @@ impl Reserve for Unprotected {
             return Ok(None);
         }
 
+        about_to("write").await;
         sqlx::query_as!(
             Taken,
             r#"

@@ -1,0 +1,241 @@
+//! Replaying a way through a model on the running service, against a real database.
+//!
+//! The director holds each request at its pause points and lets them go in the schedule's order. A step that the database blocks is
+//! recognised by `pg_blocking_pids`. After each step what can be seen is held against the model of the strategy that is replayed, and the
+//! whole ends in the ordinary checker.
+
+mod channel;
+pub(crate) mod coverage;
+mod director;
+mod observation;
+mod report;
+mod stage;
+
+pub(crate) use report::{Line, ReplayReport};
+pub(crate) use stage::Stage;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use slotproof_models::{Happening, Schedule, begin};
+use slotproof_scenarios::recorder::{Outputs, Writer};
+use slotproof_vocabulary::{
+    LoadTotals, Operation, Plan, PlanWords, ScenarioKind, SlotId, Span, StrategyKind, Verdict, VerdictReport,
+};
+
+use crate::{
+    collection::{self, Past, Place},
+    environment::{self, Environment, EnvironmentSpec, guard::Guard},
+    exit_code::UsageError,
+    run_directory::RunDirectory,
+    trial,
+};
+use director::{Came, Director, Stepped};
+
+/// After a schedule has ended, the calls that are still under way take so many steps at most.
+const AFTERMATH_MAX: usize = 200;
+
+/// What is replayed, on what, and how often.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplaySpec {
+    pub(crate) schedule: Schedule,
+    pub(crate) strategy: StrategyKind,
+    pub(crate) times: u32,
+    pub(crate) environment: EnvironmentSpec,
+    pub(crate) runs: PathBuf,
+    pub(crate) repeat_command: String,
+}
+
+/// A replay that was judged.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) run: RunDirectory,
+    pub(crate) report: ReplayReport,
+    pub(crate) verdict: VerdictReport,
+}
+
+/// Starts servers and service, plays the schedule as often as was asked for, each time on a fresh slot, and judges each time.
+///
+/// # Errors
+/// What kept it from being played; a strategy that has no model.
+pub(crate) async fn replay(spec: &ReplaySpec, guard: &Guard) -> Result<Vec<Played>> {
+    can_be_replayed(spec.strategy)?;
+    let now = time::OffsetDateTime::now_utc();
+    let name = format!("replay-{}-on-{}", spec.schedule.strategy, spec.strategy);
+    let parent = RunDirectory::create_named(&spec.runs, &name, now)?;
+    note!("run {}", parent.path().display());
+    let environment = environment::provision(&spec.environment, parent.path(), guard).await?;
+    let stage = Stage::set(spec.strategy, &environment, &parent, guard).await?;
+    let mut played = Vec::new();
+    for time in 0..spec.times {
+        let run = match spec.times {
+            1 => parent.clone(),
+            _ => RunDirectory::create_named(parent.path(), &format!("{}", time + 1), now)?,
+        };
+        played.push(play(spec, &stage, &environment, run).await?);
+    }
+    stage.strike().await;
+    environment.stop().await;
+    Ok(played)
+}
+
+/// # Errors
+/// A strategy whose requests no director can hold, or that has no model to compare with.
+pub(crate) fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> {
+    let reason = match strategy {
+        StrategyKind::Queue | StrategyKind::Hybrid | StrategyKind::Grouped => {
+            "what decides its requests is no request that a director could hold: workers and lanes have no pause points"
+        }
+        StrategyKind::CommitNotDurable => {
+            "it shows when the database is killed: use run --fault crash-postgres@3s"
+        }
+        StrategyKind::AnnounceApart => {
+            "it shows in what consumers apply, and a directed service announces nothing"
+        }
+        StrategyKind::StaleCache => {
+            "it shows in reads, and reads of the slot are not among the steps that are replayed"
+        }
+        _ => return Ok(()),
+    };
+    Err(UsageError(format!("{strategy} cannot be replayed: {reason}")))
+}
+
+/// Leads the service of each strategy along every edge of its model, one strategy after the other on the same servers.
+///
+/// # Errors
+/// What kept it from being done.
+pub(crate) async fn cover_all(
+    strategies: &[StrategyKind],
+    extent: coverage::Extent,
+    runs: &std::path::Path,
+    guard: &Guard,
+    tell: impl Fn(&coverage::Coverage),
+) -> Result<Vec<coverage::Coverage>> {
+    for strategy in strategies {
+        can_be_replayed(*strategy)?;
+    }
+    let run = RunDirectory::create_named(runs, "replay-every-edge", time::OffsetDateTime::now_utc())?;
+    note!("run {}", run.path().display());
+    let environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
+    let mut all = Vec::new();
+    for strategy in strategies {
+        let coverage = coverage::cover_strategy(*strategy, extent, &environment, &run, guard).await?;
+        tell(&coverage);
+        all.push(coverage);
+    }
+    environment.stop().await;
+    run.write_json("coverage.json", &all)?;
+    Ok(all)
+}
+
+/// Plays a schedule once, on a fresh slot.
+async fn play(
+    spec: &ReplaySpec,
+    stage: &Stage,
+    environment: &Environment,
+    run: RunDirectory,
+) -> Result<Played> {
+    let now = time::OffsetDateTime::now_utc();
+    let plan = plan(spec)?;
+    run.write_json("plan.json", &plan)?;
+    run.write("schedule.json", spec.schedule.to_json().as_bytes())?;
+    run.write_json(
+        "environment.json",
+        &trial::circumstances(environment, 1, spec.repeat_command.clone(), now)?,
+    )?;
+
+    let (lines, slot, history) = perform(spec, stage).await?;
+    let report = ReplayReport::new(spec, lines);
+    run.write_json("replay.json", &report)?;
+
+    let loaded = record(&run, history).await?;
+    let place = Place {
+        database_url: &environment.endpoints.postgres_url,
+        announces: false,
+        past: Past::Quiet,
+        targets: stage.targets(),
+        slots: &[slot.to_string()],
+    };
+    collection::collect(&place, &plan, loaded, &run).await?;
+    let judged = trial::judge_and_report(&run)?;
+    Ok(Played { run, report, verdict: judged.verdict })
+}
+
+/// The steps of the schedule, and then those that are left until every call is over.
+async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId, Vec<Operation>)> {
+    let size = spec.schedule.size();
+    let walk = begin(spec.strategy, size)
+        .ok_or_else(|| UsageError(format!("{} has no model to compare with", spec.strategy)))?;
+    let slot = stage.slot(size.capacity).await?;
+    let steps: Vec<Happening> = spec.schedule.steps.iter().map(|step| step.what.clone()).collect();
+    let scene = format!("scene-{}", slot.as_uuid().simple());
+    let mut director = Director::new(stage, scene, slot, walk, &steps);
+    let mut lines = Vec::new();
+    for (number, scheduled) in (1..).zip(&spec.schedule.steps) {
+        let stepped = director
+            .step(&scheduled.what)
+            .await
+            .with_context(|| format!("step {number}: {}", scheduled.text))?;
+        lines.push(Line::of(Some(number), &scheduled.text, stepped));
+    }
+    let mut left = AFTERMATH_MAX;
+    let mut in_vain = 0;
+    while let Some(what) = director.under_way().get(in_vain).cloned() {
+        let stepped = director.step(&what).await?;
+        // Whoever asks for a lock in Redis is not blocked; it asks again.
+        in_vain = if matches!(stepped.came, Came::Done { .. }) { 0 } else { in_vain + 1 };
+        if matches!(stepped.came, Came::Done { .. }) || !stepped.differences.is_empty() {
+            lines.push(Line::of(None, "", stepped));
+        }
+        if in_vain > 0 && director.under_way().len() == in_vain {
+            let expired = director.step(&Happening::LockExpires).await?;
+            if expired.came == Came::Skipped {
+                break;
+            }
+            in_vain = 0;
+            lines.push(Line::of(None, "", expired));
+        }
+        left -= 1;
+        anyhow::ensure!(left > 0, "the calls do not end");
+    }
+    let (slot, history) = director.end().await?;
+    Ok((lines, slot, history))
+}
+
+/// The plan that the checker is told of: what the schedule's world is.
+fn plan(spec: &ReplaySpec) -> Result<Plan> {
+    let words = PlanWords {
+        scenario: Some(ScenarioKind::FlashSale),
+        strategy: Some(spec.strategy),
+        clients: Some(spec.schedule.clients.into()),
+        capacity: Some(spec.schedule.capacity.into()),
+        hold: Some(Span::of_ms(1_000)),
+        ..PlanWords::default()
+    };
+    Plan::try_from(words).context("a plan for the replay")
+}
+
+/// Writes the history as a load would have.
+async fn record(run: &RunDirectory, history: Vec<Operation>) -> Result<LoadTotals> {
+    let measured_from_ns = history.iter().map(|operation| operation.sent_ns).min().unwrap_or_default();
+    let (writer, recorder) = Writer::create(Outputs { history: Some(run.history()), latency: None })?;
+    for operation in history {
+        recorder.record(operation).await;
+    }
+    drop(recorder);
+    Ok(LoadTotals { operations: writer.finish().await?, measured_from_ns, arrivals: None })
+}
+
+/// The worst of what was found: a violation, or a model that says something else than the service does.
+pub(crate) fn worst(played: &[Played]) -> Verdict {
+    let verdict = |played: &Played| match (played.verdict.verdict, played.report.agrees()) {
+        (Verdict::Violated, _) => Verdict::Violated,
+        (_, false) => Verdict::Unknown,
+        (verdict, true) => verdict,
+    };
+    let all: Vec<Verdict> = played.iter().map(verdict).collect();
+    [Verdict::Violated, Verdict::Unknown]
+        .into_iter()
+        .find(|worst| all.contains(worst))
+        .unwrap_or(Verdict::Upheld)
+}
