@@ -13,6 +13,7 @@ mod capacity;
 mod collection;
 mod compare;
 mod costs;
+mod diagram;
 mod faults;
 mod gate;
 mod input;

@@ -65,7 +65,7 @@ fn write(call: CallId, database: &mut Database) -> Next<Advisory> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.receipt(call.client).is_some() {
+    if database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Nothing;
     }

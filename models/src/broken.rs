@@ -27,14 +27,7 @@ impl Strategy for WithoutLock {
         if self.0 == Pessimistic::Lock {
             database.rollback(call);
         }
-        match next {
-            Next::Waits => Next::Waits,
-            Next::Goes(at) => Next::Goes(Self(at)),
-            Next::Took => Next::Took,
-            Next::Nothing => Next::Nothing,
-            Next::Answered(answer) => Next::Answered(answer),
-            Next::Ended => Next::Ended,
-        }
+        next.map(Self)
     }
 }
 
@@ -54,14 +47,7 @@ impl Strategy for FencedWritesOnly {
             RedisLock::Write { token, .. } => RedisLock::Write { token, seen_fence: database.slot.fence },
             at => at,
         };
-        match at.step(call, database) {
-            Next::Waits => Next::Waits,
-            Next::Goes(at) => Next::Goes(Self(at)),
-            Next::Took => Next::Took,
-            Next::Nothing => Next::Nothing,
-            Next::Answered(answer) => Next::Answered(answer),
-            Next::Ended => Next::Ended,
-        }
+        at.step(call, database).map(Self)
     }
 }
 

@@ -2,7 +2,7 @@
 //! The service has it in `booking.rs`.
 
 use crate::{
-    database::{CallId, Database},
+    database::{CallId, Database, Decision},
     strategy::{Next, Point, Strategy},
 };
 
@@ -25,11 +25,34 @@ pub(crate) enum Progress<S> {
     Ends,
 }
 
+impl<S> Progress<S> {
+    /// The same for a strategy that wraps this one.
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Progress<T> {
+        match self {
+            Self::Waits => Progress::Waits,
+            Self::Goes(Call::Trying { at, tried }) => Progress::Goes(Call::Trying { at: wrap(at), tried }),
+            Self::Goes(Call::Wondering { again, tried }) => {
+                Progress::Goes(Call::Wondering { again: wrap(again), tried })
+            }
+            Self::Answers(answer) => Progress::Answers(answer),
+            Self::Ends => Progress::Ends,
+        }
+    }
+}
+
 /// What `reserve` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
-    Ok { booking: CallId },
-    SoldOut { version: u32 },
+    Ok {
+        booking: CallId,
+    },
+    SoldOut {
+        version: u32,
+    },
+    /// The `sold_out` of an earlier call again, by its receipt.
+    Refused {
+        honest: bool,
+    },
     RetryLater,
 }
 
@@ -88,8 +111,12 @@ impl<S: Strategy> Call<S> {
 
 /// One statement for both: in two, a booking could slip in between and be answered with `sold_out`.
 fn look<S: Strategy>(again: S, tried: u8, call: CallId, database: &Database) -> Progress<S> {
-    if let Some(booking) = database.receipt(call.client) {
-        return Progress::Answers(Answer::Ok { booking: S::told_by_receipt(call, booking) });
+    match database.decision(call.client) {
+        Some(Decision::Booked(booking)) => {
+            return Progress::Answers(Answer::Ok { booking: S::told_by_receipt(call, booking) });
+        }
+        Some(Decision::Refused { honest }) => return Progress::Answers(Answer::Refused { honest }),
+        None => {}
     }
     if database.slot.available < S::SEATS {
         return Progress::Answers(Answer::SoldOut { version: database.slot.version });

@@ -55,8 +55,8 @@ pub struct Edges {
     pub waits: usize,
 }
 
-/// Ways that take every edge; `None`: the strategy has no model. A graph with more states than `states_max` is covered as far as they go.
-pub fn cover(kind: StrategyKind, size: Size, losses: Losses, states_max: usize) -> Option<Cover> {
+/// Ways that take every edge. A graph with more states than `states_max` is covered as far as they go.
+pub fn cover(kind: StrategyKind, size: Size, losses: Losses, states_max: usize) -> Cover {
     struct CoverAll(Size, Losses, usize);
     impl Ask for CoverAll {
         type Answer = Cover;

@@ -109,6 +109,8 @@ pub(crate) struct Database {
     slot_locked_by: Option<CallId>,
     advisory_locked_by: Option<CallId>,
     seats: Vec<Seat>,
+    /// Rows of bookings that a transaction has locked, each with its holder.
+    locked_bookings: Vec<(CallId, CallId)>,
     pub redis: Redis,
     /// The committed rows of `idempotency_keys`: for each client's key, what it stands for.
     receipts: Vec<Option<Decision>>,
@@ -150,6 +152,7 @@ impl Database {
             slot_locked_by: None,
             advisory_locked_by: None,
             seats: (0..capacity).map(|_| Seat::default()).collect(),
+            locked_bookings: Vec::new(),
             redis: Redis::default(),
             receipts: vec![None; clients],
             bookings: vec![[const { None }; CALLS]; clients],
@@ -208,6 +211,22 @@ impl Database {
         locked == call
     }
 
+    /// Locks the rows of the live bookings, or says that another transaction has one of them.
+    pub fn lock_bookings(&mut self, call: CallId) -> bool {
+        let live: Vec<CallId> =
+            self.bookings().filter(|(_, row)| row.status.takes_seats()).map(|(booking, _)| booking).collect();
+        let free = !live.iter().any(|booking| self.is_locked(*booking));
+        if free {
+            self.locked_bookings.extend(live.into_iter().map(|booking| (booking, call)));
+            self.locked_bookings.sort_unstable();
+        }
+        free
+    }
+
+    fn is_locked(&self, booking: CallId) -> bool {
+        self.locked_bookings.iter().any(|(locked, _)| *locked == booking)
+    }
+
     /// Locks a free seat that nobody has locked, passing over the others; `false` if there is none.
     pub fn lock_a_free_seat(&mut self, call: CallId) -> bool {
         let free = self.seats.iter_mut().find(|seat| seat.taken_by.is_none() && seat.locked_by.is_none());
@@ -221,17 +240,14 @@ impl Database {
         }
     }
 
-    /// What a client's key stands for. An insert of a key that has a receipt violates the unique constraint.
+    /// What a client's key stands for.
     pub fn decision(&self, client: u8) -> Option<Decision> {
         self.receipts[usize::from(client)]
     }
 
-    /// The booking that a client's key stands for.
-    pub fn receipt(&self, client: u8) -> Option<CallId> {
-        match self.decision(client)? {
-            Decision::Booked(booking) => Some(booking),
-            Decision::Refused { .. } => None,
-        }
+    /// Whether an insert of this client's key would violate the unique constraint.
+    pub fn has_receipt(&self, client: u8) -> bool {
+        self.decision(client).is_some()
     }
 
     /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this many seats left.
@@ -246,6 +262,11 @@ impl Database {
     /// The receipt that says that a call has booked; nothing if its key has one already.
     pub fn leave_receipt(&mut self, call: CallId) {
         self.receipts[usize::from(call.client)].get_or_insert(Decision::Booked(call));
+    }
+
+    /// The receipt that says that a request was refused; nothing if its key has one already.
+    pub fn leave_refusal(&mut self, call: CallId, honest: bool) {
+        self.receipts[usize::from(call.client)].get_or_insert(Decision::Refused { honest });
     }
 
     /// A pending booking and nothing beside it.
@@ -267,6 +288,7 @@ impl Database {
         for seat in &mut self.seats {
             seat.locked_by.take_if(|holder| *holder == call);
         }
+        self.locked_bookings.retain(|(_, holder)| *holder != call);
     }
 
     /// The same with other numbers for the clients: `numbers[old]` is the new one.
@@ -278,6 +300,8 @@ impl Database {
         for seat in &mut next.seats {
             [&mut seat.taken_by, &mut seat.locked_by].into_iter().flatten().for_each(rename);
         }
+        next.locked_bookings.iter_mut().flat_map(|(booking, holder)| [booking, holder]).for_each(rename);
+        next.locked_bookings.sort_unstable();
         next.announced = 0;
         for mut call in self.announced_calls() {
             rename(&mut call);
@@ -309,6 +333,7 @@ impl Database {
         self.slot_locked_by.is_none()
             && self.advisory_locked_by.is_none()
             && self.seats.iter().all(|seat| seat.locked_by.is_none())
+            && self.locked_bookings.is_empty()
     }
 
     /// Tells the world that a call has booked.
@@ -352,6 +377,7 @@ impl Database {
         self.slot_locked_by = None;
         self.advisory_locked_by = None;
         self.seats.iter_mut().for_each(|seat| seat.locked_by = None);
+        self.locked_bookings.clear();
     }
 
     /// `pending` to `confirmed`, unless the hold's time has run out.
@@ -364,6 +390,23 @@ impl Database {
     /// `pending` or `confirmed` to `cancelled`.
     pub fn cancel(&mut self, booking: CallId) -> Change {
         self.change(booking, BookingStatus::Cancelled, |row| row.status.takes_seats())
+    }
+
+    /// To `cancelled`, also if it is that already: its seats are given back again. Twice at most, or there were no end of states.
+    pub fn cancel_again(&mut self, booking: CallId) -> Change {
+        let capacity = self.slot.capacity;
+        let change = self.change(booking, BookingStatus::Cancelled, |row| {
+            row.status.takes_seats() || (row.status == BookingStatus::Cancelled && row.cancelled < 2)
+        });
+        self.slot.available = self.slot.available.min(capacity);
+        change
+    }
+
+    /// `pending` or `expired` to `confirmed`, whatever the time.
+    pub fn confirm_whatever(&mut self, booking: CallId) -> Change {
+        self.change(booking, BookingStatus::Confirmed, |row| {
+            matches!(row.status, BookingStatus::Pending | BookingStatus::Expired)
+        })
     }
 
     /// `pending` to `expired`, once the hold's time has run out.
@@ -386,12 +429,12 @@ impl Database {
 
     /// One statement: compare and set the status, write the audit row, and give the seat back if the booking ends.
     fn change(&mut self, booking: CallId, to: BookingStatus, possible: impl Fn(&Booking) -> bool) -> Change {
-        let slot_is_locked = self.slot_locked_by.is_some();
+        let is_locked = self.slot_locked_by.is_some() || self.is_locked(booking);
         let Some(row) = self.booking_mut(booking) else { return Change::Refused };
         if !possible(row) {
             return Change::Refused;
         }
-        if slot_is_locked {
+        if is_locked {
             return Change::Waits;
         }
         self.hold_against_the_spec(&match to {

@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use slotproof_vocabulary::{StrategyKind, Verdict};
-use stateright::Property;
+use stateright::{Model, Property};
 
 use crate::{
     budget::{Budget, Timer},
     modelled::{Ask, ask},
-    pessimistic::Pessimistic,
     properties::properties,
     protocol::Protocol,
     schedule::{Schedule, Scheduled},
@@ -105,23 +104,8 @@ pub struct Exploration {
     pub complete: bool,
 }
 
-/// The strategies that have a model.
-pub const MODELLED: [StrategyKind; 11] = [
-    StrategyKind::Pessimistic,
-    StrategyKind::Serializable,
-    StrategyKind::Optimistic,
-    StrategyKind::Conditional,
-    StrategyKind::Advisory,
-    StrategyKind::RedisLock,
-    StrategyKind::SeatRows,
-    StrategyKind::Unprotected,
-    StrategyKind::LostUpdate,
-    StrategyKind::RedisLockUnfenced,
-    StrategyKind::RedisLockToken,
-];
-
-/// Explores the model of a strategy; `None` if it has none.
-pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Option<Exploration> {
+/// Explores the model of a strategy.
+pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Exploration {
     struct Explore(Size, Limits);
     impl Ask for Explore {
         type Answer = Exploration;
@@ -145,9 +129,22 @@ impl Exploration {
     }
 }
 
-/// The properties that every strategy is judged by: only the verdicts differ.
-pub fn judged_by() -> Vec<(&'static str, Expectation)> {
-    properties::<Pessimistic>().iter().map(|property| (property.name, expectation(property))).collect()
+/// Serves stateright's explorer at a port of loopback, until the process ends.
+pub fn browse(kind: StrategyKind, size: Size, port: u16) {
+    struct Browse(Size, u16);
+    impl Ask for Browse {
+        type Answer = ();
+
+        fn of<S: Strategy>(self) {
+            let (timer, _guard) = Timer::start(Limits::default().time);
+            let budget = Budget::new(Limits::default().states, &timer);
+            // Whoever walks by hand is never stopped.
+            budget.lift();
+            let model = Protocol::<S>::new(self.0, budget.into(), properties());
+            model.checker().serve((std::net::Ipv4Addr::LOCALHOST, self.1));
+        }
+    }
+    ask(kind, Browse(size, port));
 }
 
 /// Explores one model: a search through every state, and one more for each property that fails in it.

@@ -53,7 +53,7 @@ fn write(seen_version: u32, call: CallId, database: &mut Database) -> Next<Optim
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.receipt(call.client).is_some() {
+    if database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Nothing;
     }

@@ -60,7 +60,7 @@ fn write(call: CallId, database: &mut Database) -> Next<Pessimistic> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.receipt(call.client).is_some() {
+    if database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Nothing;
     }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Every property that a strategy is judged by.
 pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
-    vec![
+    let mut properties = vec![
         Property::always("every change is a step of the spec", |_, world| changes_are_steps(world)),
         Property::always("never overbooked", |_, world| taken_at_most_capacity(world)),
         Property::always("never overbooked from what clients were told", |_, world| {
@@ -31,7 +31,12 @@ pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
         Property::sometimes("seat resold", |_, world| seat_was_resold(world)),
         Property::sometimes("hold expired", |_, world| hold_expired(world)),
         Property::sometimes("same key answered twice", |_, world| retry_was_told_the_receipt(world)),
-    ]
+    ];
+    if S::POLLS {
+        properties
+            .push(Property::sometimes("redelivery happened", |_, world| some_message_came_again(world)));
+    }
+    properties
 }
 
 /// Each change that was committed was possible by the checker's own spec, and changed what it says.
@@ -135,6 +140,11 @@ fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {
 
 fn hold_expired<S: Strategy>(world: &World<S>) -> bool {
     world.database.bookings().any(|(_, row)| row.expired > 0)
+}
+
+/// A message was delivered, and its worker crashed before it acknowledged it.
+fn some_message_came_again<S: Strategy>(world: &World<S>) -> bool {
+    world.calls().any(|(_, at)| at.after_crash() == Some(at))
 }
 
 /// The answer to the first call was lost, and the retry was told of the booking which that call had written.

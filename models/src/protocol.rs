@@ -40,6 +40,11 @@ impl<S: Strategy> Model for Protocol<S> {
         Some(next)
     }
 
+    /// As the explorer shows it.
+    fn format_action(&self, step: &Step<S>) -> String {
+        step.to_string()
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
         self.judged_by.clone()
     }

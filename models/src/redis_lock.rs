@@ -70,7 +70,7 @@ fn write(token: u32, seen_fence: u32, call: CallId, database: &mut Database) -> 
         return Next::Waits;
     }
     let stale = database.slot.fence != seen_fence || database.slot.fence >= token;
-    if stale || database.receipt(call.client).is_some() {
+    if stale || database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Goes(RedisLock::Release { took: false });
     }

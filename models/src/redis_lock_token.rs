@@ -64,7 +64,7 @@ fn write(call: CallId, database: &mut Database) -> Next<RedisLockToken> {
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.receipt(call.client).is_some() {
+    if database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Goes(RedisLockToken::Release { took: false });
     }

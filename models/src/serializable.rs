@@ -62,7 +62,7 @@ fn write(snapshot_version: u32, call: CallId, database: &mut Database) -> Next<S
     if !database.lock_slot(call) {
         return Next::Waits;
     }
-    if database.receipt(call.client).is_some() {
+    if database.has_receipt(call.client) {
         database.rollback(call);
         return Next::Nothing;
     }

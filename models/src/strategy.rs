@@ -101,3 +101,17 @@ pub(crate) enum Next<S> {
     /// The work is done, and nobody waits for an answer to it.
     Ended,
 }
+
+impl<S> Next<S> {
+    /// The same for a strategy that wraps this one.
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Next<T> {
+        match self {
+            Self::Waits => Next::Waits,
+            Self::Goes(at) => Next::Goes(wrap(at)),
+            Self::Took => Next::Took,
+            Self::Nothing => Next::Nothing,
+            Self::Answered(answer) => Next::Answered(answer),
+            Self::Ended => Next::Ended,
+        }
+    }
+}

@@ -104,8 +104,8 @@ pub enum Told {
     HoldExpired,
 }
 
-/// The beginning of a walk; `None`: the strategy has no model.
-pub fn begin(kind: StrategyKind, size: Size) -> Option<Box<dyn Walk>> {
+/// The beginning of a walk.
+pub fn begin(kind: StrategyKind, size: Size) -> Box<dyn Walk> {
     struct Begin(Size);
     impl Ask for Begin {
         type Answer = Box<dyn Walk>;

@@ -106,6 +106,7 @@ impl<S: Strategy> World<S> {
             client.phase = match answer {
                 Answer::Ok { booking } => Phase::Holding { booking, told_by: call },
                 Answer::SoldOut { version } => Phase::SoldOut { honest: full_at == Some(version) },
+                Answer::Refused { honest } => Phase::SoldOut { honest },
                 Answer::RetryLater => Phase::RetryLater,
             };
         }

@@ -22,6 +22,7 @@ mod evidence;
 mod judgement;
 mod measurements;
 pub mod plots;
+pub mod sequence;
 
 pub mod quantity;
 mod table;

@@ -7,11 +7,14 @@ use std::{
 };
 
 use anyhow::Result;
-use slotproof_models::{Expectation, Exploration, Limits, MODELLED, Size, explore};
+use slotproof_models::{Expectation, Exploration, Limits, Schedule, Size, browse as browse_model, explore};
 use slotproof_vocabulary::{Span, StrategyKind, Verdict};
 
 use super::init_tracing;
-use crate::exit_code::{self, Code, UsageError};
+use crate::{
+    diagram,
+    exit_code::{self, Code, UsageError},
+};
 
 const EXAMPLES: &str = "Examples:
   slotproof model
@@ -20,13 +23,19 @@ const EXAMPLES: &str = "Examples:
   slotproof model redis_lock_unfenced
       how the lock expires under its holder, step by step: exit 1
 
+  slotproof model unprotected --write unprotected.json --diagram unprotected.svg
+      its shortest counterexample as a schedule for `slotproof replay`, and as a sequence diagram
+
+  slotproof model pessimistic --explore
+      walk through the model by hand, in a browser
+
   slotproof model conditional --clients 3 --capacity 2";
 
 /// Arguments of `slotproof model`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The strategy or negative control [default: all that have a model]
+    /// The strategy or negative control [default: all]
     strategy: Option<StrategyKind>,
 
     /// Clients, each of which reserves one seat and may retry once.
@@ -40,6 +49,14 @@ pub(crate) struct Args {
     /// Write the shortest counterexample as a schedule, for `slotproof replay`.
     #[arg(long, value_name = "FILE", requires = "strategy")]
     write: Option<PathBuf>,
+
+    /// Draw the shortest counterexample as a sequence diagram.
+    #[arg(long, value_name = "FILE.svg", requires = "strategy")]
+    diagram: Option<PathBuf>,
+
+    /// Walk through the model by hand, in a browser: stateright's explorer, at this port of loopback, until Ctrl-C.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "3000", requires = "strategy")]
+    explore: Option<u16>,
 
     /// States after which an exploration stops, undecided.
     #[arg(long, default_value_t = Limits::default().states)]
@@ -56,18 +73,24 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     let size = Size { clients: args.clients, capacity: args.capacity };
     let limits = Limits { states: args.states, time: args.time.0 };
     if let Some(kind) = args.strategy {
+        if let Some(port) = args.explore {
+            return browse(kind, size, port);
+        }
         let begun = Instant::now();
-        let explored = explore(kind, size, limits).ok_or_else(|| no_model(kind))?;
+        let explored = explore(kind, size, limits);
         print(kind, &explored, begun);
         if let Some(path) = &args.write {
-            write_schedule(path, kind, size, &explored)?;
+            write(path, "--write", schedule(kind, size, &explored)?.to_json())?;
+        }
+        if let Some(path) = &args.diagram {
+            write(path, "--diagram", diagram::of_schedule(&schedule(kind, size, &explored)?).svg()?)?;
         }
         return Ok(exit_code::of_verdict(verdict(&explored)));
     }
     let mut worst = Verdict::Upheld;
-    for kind in MODELLED {
+    for kind in StrategyKind::all() {
         let begun = Instant::now();
-        let Some(explored) = explore(kind, size, limits) else { continue };
+        let explored = explore(kind, size, limits);
         let found = verdict(&explored);
         let expected = if kind.is_negative_control() { Verdict::Violated } else { Verdict::Upheld };
         out!(
@@ -89,22 +112,25 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     Ok(exit_code::of_verdict(worst))
 }
 
-fn write_schedule(
-    path: &Path,
-    kind: StrategyKind,
-    size: Size,
-    explored: &Exploration,
-) -> Result<(), UsageError> {
-    let schedule = explored.counterexample(kind, size).ok_or_else(|| {
-        UsageError(format!("--write: {kind} has no counterexample: nothing of it is violated"))
-    })?;
-    fs::write(path, schedule.to_json())
-        .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))
+/// The counterexample as a schedule.
+fn schedule(kind: StrategyKind, size: Size, explored: &Exploration) -> Result<Schedule, UsageError> {
+    explored
+        .counterexample(kind, size)
+        .ok_or_else(|| UsageError(format!("{kind} has no counterexample: nothing of it is violated")))
 }
 
-fn no_model(kind: StrategyKind) -> UsageError {
-    let names: Vec<&str> = MODELLED.iter().map(|kind| kind.name()).collect();
-    UsageError(format!("{kind} has no model yet; these have one: {}", names.join(", ")))
+fn write(path: &Path, flag: &str, text: String) -> Result<(), UsageError> {
+    fs::write(path, text).map_err(|error| UsageError(format!("{flag} {}: {error}", path.display())))
+}
+
+/// Serves the explorer until the process is ended.
+fn browse(kind: StrategyKind, size: Size, port: u16) -> Result<Code> {
+    // A port that is taken would otherwise be a panic in another thread.
+    std::net::TcpListener::bind(("127.0.0.1", port))
+        .map_err(|error| UsageError(format!("--explore {port}: {error}")))?;
+    note!("http://127.0.0.1:{port}/ shows the model of {kind}; Ctrl-C ends it");
+    browse_model(kind, size, port);
+    Ok(exit_code::UPHELD)
 }
 
 /// The worst of all properties.

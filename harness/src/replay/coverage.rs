@@ -14,7 +14,8 @@ use slotproof_vocabulary::StrategyKind;
 
 use super::{Stage, director::Director};
 use crate::{
-    environment::Environment, environment::guard::Guard, exit_code::UsageError, run_directory::RunDirectory,
+    environment::{Environment, guard::Guard},
+    run_directory::RunDirectory,
 };
 
 /// Slots on which ways are gone at the same time.
@@ -73,7 +74,7 @@ struct Gone {
 /// Leads the service along ways that take every edge of its model.
 ///
 /// # Errors
-/// The service or a server failed; the strategy has no model.
+/// The service or a server failed.
 pub(crate) async fn cover_strategy(
     strategy: StrategyKind,
     extent: Extent,
@@ -82,8 +83,7 @@ pub(crate) async fn cover_strategy(
     guard: &Guard,
 ) -> Result<Coverage> {
     let begun = Instant::now();
-    let covered = cover(strategy, extent.size, extent.losses, extent.states)
-        .ok_or_else(|| UsageError(format!("{strategy} has no model")))?;
+    let covered = cover(strategy, extent.size, extent.losses, extent.states);
     let mut coverage = Coverage {
         strategy,
         clients: extent.size.clients,
@@ -138,7 +138,7 @@ fn in_portions(ways: &[Vec<Leg>]) -> Vec<&[Vec<Leg>]> {
 
 /// Goes one way on a slot of its own, until service and model differ.
 async fn go(stage: &Stage, size: Size, way: &[Leg]) -> Result<Gone> {
-    let walk = begin(stage.strategy, size).expect("it is modelled");
+    let walk = begin(stage.strategy, size);
     let slot = stage.slot(size.capacity).await?;
     let steps: Vec<Happening> = way.iter().map(|leg| leg.what.clone()).collect();
     let mut director = Director::new(stage, format!("w{}", slot.as_uuid().simple()), slot, walk, &steps);

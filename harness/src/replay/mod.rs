@@ -11,13 +11,13 @@ mod observation;
 mod report;
 mod stage;
 
-pub(crate) use report::{Line, ReplayReport};
+pub(crate) use report::{Fate, Line, ReplayReport};
 pub(crate) use stage::Stage;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use slotproof_models::{Happening, Schedule, begin};
+use slotproof_models::{Happening, Schedule, Scheduled, begin};
 use slotproof_scenarios::recorder::{Outputs, Writer};
 use slotproof_vocabulary::{
     LoadTotals, Operation, Plan, PlanWords, ScenarioKind, SlotId, Span, StrategyKind, Verdict, VerdictReport,
@@ -25,6 +25,7 @@ use slotproof_vocabulary::{
 
 use crate::{
     collection::{self, Past, Place},
+    diagram,
     environment::{self, Environment, EnvironmentSpec, guard::Guard},
     exit_code::UsageError,
     run_directory::RunDirectory,
@@ -147,6 +148,10 @@ async fn play(
     let (lines, slot, history) = perform(spec, stage).await?;
     let report = ReplayReport::new(spec, lines);
     run.write_json("replay.json", &report)?;
+    match diagram::of_replay(&report, &spec.schedule).svg() {
+        Ok(svg) => run.write("replay.svg", svg.as_bytes())?,
+        Err(error) => tracing::warn!("failed to draw the replay: {error}"),
+    }
 
     let loaded = record(&run, history).await?;
     let place = Place {
@@ -164,8 +169,7 @@ async fn play(
 /// The steps of the schedule, and then those that are left until every call is over.
 async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId, Vec<Operation>)> {
     let size = spec.schedule.size();
-    let walk = begin(spec.strategy, size)
-        .ok_or_else(|| UsageError(format!("{} has no model to compare with", spec.strategy)))?;
+    let walk = begin(spec.strategy, size);
     let slot = stage.slot(size.capacity).await?;
     let steps: Vec<Happening> = spec.schedule.steps.iter().map(|step| step.what.clone()).collect();
     let scene = format!("scene-{}", slot.as_uuid().simple());
@@ -176,7 +180,7 @@ async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId,
             .step(&scheduled.what)
             .await
             .with_context(|| format!("step {number}: {}", scheduled.text))?;
-        lines.push(Line::of(Some(number), &scheduled.text, stepped));
+        lines.push(Line::of(Some(number), scheduled, stepped));
     }
     let mut left = AFTERMATH_MAX;
     let mut in_vain = 0;
@@ -185,7 +189,7 @@ async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId,
         // Whoever asks for a lock in Redis is not blocked; it asks again.
         in_vain = if matches!(stepped.came, Came::Done { .. }) { 0 } else { in_vain + 1 };
         if matches!(stepped.came, Came::Done { .. }) || !stepped.differences.is_empty() {
-            lines.push(Line::of(None, "", stepped));
+            lines.push(Line::of(None, &unscheduled(&what), stepped));
         }
         if in_vain > 0 && director.under_way().len() == in_vain {
             let expired = director.step(&Happening::LockExpires).await?;
@@ -193,13 +197,18 @@ async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId,
                 break;
             }
             in_vain = 0;
-            lines.push(Line::of(None, "", expired));
+            lines.push(Line::of(None, &unscheduled(&Happening::LockExpires), expired));
         }
         left -= 1;
         anyhow::ensure!(left > 0, "the calls do not end");
     }
     let (slot, history) = director.end().await?;
     Ok((lines, slot, history))
+}
+
+/// A step that no schedule has.
+fn unscheduled(what: &Happening) -> Scheduled {
+    Scheduled { what: what.clone(), text: String::new() }
 }
 
 /// The plan that the checker is told of: what the schedule's world is.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use slotproof_models::{Happening, Scheduled};
 use slotproof_vocabulary::StrategyKind;
 
 use super::{Came, ReplaySpec, Stepped};
@@ -31,7 +32,9 @@ pub(crate) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) number: Option<usize>,
     pub(crate) fate: Fate,
-    /// What happened, one sentence each: the step, and what had waited for it.
+    /// What happened: the step, and what had waited for it.
+    pub(crate) steps: Vec<Happening>,
+    /// The same in one sentence each.
     pub(crate) texts: Vec<String>,
     /// Who holds what it waits for, by PostgreSQL's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,16 +58,17 @@ pub(crate) enum Fate {
 }
 
 impl Line {
-    pub(super) fn of(number: Option<usize>, scheduled: &str, stepped: Stepped) -> Self {
-        let (fate, texts, blocked_by) = match stepped.came {
-            Came::Done { steps, in_vain } => {
-                let fate = if in_vain { Fate::WroteNothing } else { Fate::Happened };
-                (fate, steps.into_iter().map(|step| step.text).collect(), None)
+    pub(super) fn of(number: Option<usize>, scheduled: &Scheduled, stepped: Stepped) -> Self {
+        let (fate, steps, blocked_by) = match stepped.came {
+            Came::Done { steps, in_vain: true } => (Fate::WroteNothing, steps, None),
+            Came::Done { steps, in_vain: false } => (Fate::Happened, steps, None),
+            Came::Waits { text, blocked_by } => {
+                (Fate::Waited, vec![Scheduled { what: scheduled.what.clone(), text }], blocked_by)
             }
-            Came::Waits { text, blocked_by } => (Fate::Waited, vec![text], blocked_by),
-            Came::Skipped => (Fate::Skipped, vec![scheduled.to_owned()], None),
+            Came::Skipped => (Fate::Skipped, vec![scheduled.clone()], None),
         };
-        Self { number, fate, texts, blocked_by, differences: stepped.differences }
+        let (steps, texts) = steps.into_iter().map(|step| (step.what, step.text)).unzip();
+        Self { number, fate, steps, texts, blocked_by, differences: stepped.differences }
     }
 }
 
