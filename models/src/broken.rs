@@ -4,6 +4,7 @@
 use slotproof_vocabulary::Verdict;
 
 use crate::{
+    call::Answer,
     database::{CallId, Database},
     exploration::{Limits, Size, explore_strategy},
     pessimistic::Pessimistic,
@@ -90,6 +91,11 @@ one_step!(LeaksASeat, |call, database| {
     Next::Took
 });
 
+one_step!(KeepsItsLock, |call, database| {
+    database.lock_slot(call);
+    Next::Answered(Answer::RetryLater)
+});
+
 one_step!(NeverGoesOn, |_, _| Next::Waits);
 
 fn check_violated<S: Strategy>(size: Size, name: &str) {
@@ -126,6 +132,11 @@ fn an_answer_before_the_commit_loses_the_booking() {
 fn a_seat_that_leaks_makes_sold_out_a_lie() {
     check_violated::<LeaksASeat>(TWO_SEATS, "sold_out honest");
     check_violated::<LeaksASeat>(TWO_SEATS, "seats conserved");
+}
+
+#[test]
+fn a_lock_that_outlives_its_call_is_a_leak() {
+    check_violated::<KeepsItsLock>(SMALL, "nothing leaks when all is quiet");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(crate) enum Answer {
     SoldOut {
         version: u32,
     },
-    /// The `sold_out` of an earlier call again, by its receipt.
+    /// A `sold_out` that was decided earlier, in a version of the slot in which that was true, or not.
     Refused {
         honest: bool,
     },

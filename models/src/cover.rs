@@ -3,7 +3,7 @@
 //! The graph is that of the representatives: an edge that differs from another one only by the numbers of the clients is the same edge. A
 //! step that waits is an edge too, from a state to itself: there the service must be seen to wait.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map::Entry};
 
 use slotproof_vocabulary::StrategyKind;
 use stateright::Representative;
@@ -102,11 +102,11 @@ impl<S: Strategy> Graph<S> {
                 };
                 let key = key(&world, step, Some(&next));
                 let known = graph.index.len();
-                if !graph.index.contains_key(&orbit(&next)) {
+                if let Entry::Vacant(entry) = graph.index.entry(orbit(&next)) {
                     if known >= states_max {
                         continue;
                     }
-                    graph.index.insert(orbit(&next), known);
+                    entry.insert(known);
                     graph.parents.push(Some((from, key)));
                     worlds.push_back(next);
                 }

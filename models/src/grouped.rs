@@ -169,7 +169,7 @@ fn granted(lane: usize, duplicates: Duplicates, database: &Database) -> Vec<Call
     database.lanes[lane].batch.iter().filter(is_new).take(seats).copied().collect()
 }
 
-/// Commits what was granted, and answers everybody: with seats, with a receipt, or with `sold_out` as of the end.
+/// Commits what was granted, and answers everybody: with seats, with a receipt, or with `sold_out` as of the end, which each hears when it does.
 fn decide(call: CallId, lane: usize, database: &mut Database) -> Next<Grouped> {
     let batch = std::mem::take(&mut database.lanes[lane].batch);
     for member in &batch {
@@ -178,11 +178,11 @@ fn decide(call: CallId, lane: usize, database: &mut Database) -> Next<Grouped> {
         }
     }
     database.rollback(call);
-    let version = database.slot.version;
+    let honest = database.is_full();
     let answer = |database: &Database, member: CallId| match database.decision(member.client) {
         Some(Decision::Booked(booking)) => Answer::Ok { booking },
         Some(Decision::Refused { honest }) => Answer::Refused { honest },
-        None => Answer::SoldOut { version },
+        None => Answer::Refused { honest },
     };
     let own = answer(database, call);
     for member in batch.into_iter().filter(|member| *member != call) {

@@ -32,6 +32,8 @@ pub(crate) enum Hybrid {
 impl Strategy for Hybrid {
     const BEGINNINGS: &'static [Self] = &[Self::Fast(Optimistic::Read), Self::HighValue(Pessimistic::Lock)];
     const POLLS: bool = true;
+    // One lost race is enough to get to the queue.
+    const TRIES: u8 = 1;
 
     fn point(self) -> Point {
         match self {
