@@ -106,6 +106,8 @@ pub(crate) struct Database {
     pub slot: Slot,
     /// Seats of each booking.
     seats_each: i32,
+    /// Seats of live bookings that have no row here, where only some have.
+    others: i32,
     slot_locked_by: Option<CallId>,
     advisory_locked_by: Option<CallId>,
     seats: Vec<Seat>,
@@ -149,6 +151,7 @@ impl Database {
         Self {
             slot: Slot { capacity, available: capacity, version: 0, fence: 0 },
             seats_each,
+            others: 0,
             slot_locked_by: None,
             advisory_locked_by: None,
             seats: (0..capacity).map(|_| Seat::default()).collect(),
@@ -166,9 +169,29 @@ impl Database {
         }
     }
 
+    /// A database of one client in which others have already booked.
+    pub fn as_left(capacity: i32, available: i32, version: u32, fence: u32, taken: i32) -> Self {
+        let mut database = Self::new(1, 0, 1);
+        database.slot = Slot { capacity, available, version, fence };
+        database.others = taken;
+        database.seats = (0..available).map(|_| Seat::default()).collect();
+        database.redis.tokens = fence;
+        database
+    }
+
+    /// Gives one of the bookings of others a row.
+    pub fn with_booking(&mut self, booking: CallId, seats: i32, status: BookingStatus, overdue: bool) {
+        self.seats_each = seats;
+        if status.takes_seats() {
+            self.others -= seats;
+        }
+        let row = Booking { status, overdue, confirmed: 0, cancelled: 0, expired: 0 };
+        self.bookings[usize::from(booking.client)][usize::from(booking.call)] = Some(row);
+    }
+
     /// The slot as the spec sees it, made from the rows; nothing if there is no such slot.
     fn by_the_spec(&self) -> Option<spec::Slot<CallId>> {
-        let mut slot = spec::Slot::new(self.slot.capacity.into());
+        let mut slot = spec::Slot::new((self.slot.capacity - self.others).into());
         // Those that are over first: at one time or another each of them had its seat.
         let (live, over): (Vec<_>, Vec<_>) = self.bookings().partition(|(_, row)| row.status.takes_seats());
         for (booking, row) in over.into_iter().chain(live) {
@@ -475,7 +498,8 @@ impl Database {
 
     /// Seats taken, counted from the bookings.
     pub fn taken(&self) -> i32 {
-        self.bookings().map(|(_, row)| if row.status.takes_seats() { self.seats_each } else { 0 }).sum()
+        let of_row = |row: &Booking| if row.status.takes_seats() { self.seats_each } else { 0 };
+        self.others + self.bookings().map(|(_, row)| of_row(row)).sum::<i32>()
     }
 
     /// Whether too few seats are free for one more booking, counted from the bookings.

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Result;
 use slotproof_checker::{Case, evidence_file};
-use slotproof_vocabulary::{Invariant, VerdictReport};
+use slotproof_models::{Unexplained, explain};
+use slotproof_vocabulary::{Invariant, Plan, VerdictReport};
 
 use super::init_tracing;
 use crate::{
@@ -27,7 +28,10 @@ const EXAMPLES: &str = "Examples:
       judges a history that any other system wrote, an operation a line; docs: harness/checker/histories/README.md
 
   slotproof check history.jsonl.zst --capacity 20 --capacity monday-9=3 --evidence found
-      slots of unlike capacities; what convicts is written to found/I1.jsonl and so on, each of which convicts alone";
+      slots of unlike capacities; what convicts is written to found/I1.jsonl and so on, each of which convicts alone
+
+  slotproof check runs/20261123T101500Z-flash_sale-pessimistic --against-model
+      walks the audit log through the strategy's model too: is each change one that the model can make?";
 
 /// Arguments of `slotproof check`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +48,10 @@ pub(crate) struct Args {
     /// Write the operations that convict, a file for each invariant, to this directory.
     #[arg(long, value_name = "DIRECTORY")]
     evidence: Option<PathBuf>,
+
+    /// Walk the audit log of a run of ours through its strategy's model as well: is each change explained?
+    #[arg(long, conflicts_with = "capacity")]
+    against_model: bool,
 
     /// Print the verdict as JSON on standard output.
     #[arg(long)]
@@ -86,7 +94,39 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.json {
         out!("{}", serde_json::to_string_pretty(&verdict)?);
     }
+    if args.against_model && !explained_by_its_model(&args.run)? {
+        return Ok(exit_code::VIOLATED);
+    }
     Ok(exit_code::of_verdict(verdict.verdict))
+}
+
+/// Walks the audit log through the model of the strategy that wrote it, and says what came of it.
+fn explained_by_its_model(path: &Path) -> Result<bool> {
+    let run = RunDirectory::open(path)?;
+    let plan: Plan = run.read_json("plan.json")?;
+    let (Some(strategy), Some(mut log)) = (plan.strategy, run.read_audit()?) else {
+        let reason = "--against-model needs the audit log of a strategy of ours, and this run has none";
+        return Err(UsageError(reason.to_owned()).into());
+    };
+    log.sort_by(|left, right| (&left.slot, left.version).cmp(&(&right.slot, right.version)));
+    let explained = explain(strategy, i32::try_from(plan.capacity)?, &log);
+    note!("\nthe model of {strategy} explains {} of {} records", explained.records, log.len());
+    note!(
+        "the log has {} of the {} kinds of change that the model has",
+        explained.reached.intersection(&explained.possible).count(),
+        explained.possible.len()
+    );
+    for kind in explained.possible.difference(&explained.reached) {
+        note!("  never happened: {kind}");
+    }
+    let Some(Unexplained { record, before, instead }) = &explained.unexplained else { return Ok(true) };
+    note!("\nnot explained: {}", serde_json::to_string(record)?);
+    note!("  before it: {before}");
+    match instead.is_empty() {
+        true => note!("  in the model nothing of that kind can happen there"),
+        false => instead.iter().for_each(|instead| note!("  in the model: {instead}")),
+    }
+    Ok(false)
 }
 
 fn check_run(args: &Args) -> Result<(Case, VerdictReport)> {
