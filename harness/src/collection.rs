@@ -57,6 +57,8 @@ pub(crate) enum CollectionError {
 pub(crate) enum Past {
     Quiet,
     Faults,
+    /// Somebody has swept it: what is left will not come by itself.
+    Swept,
 }
 
 /// Where the run can be asked about.
@@ -122,6 +124,7 @@ async fn settle(
     let leaked_after = match past {
         Past::Quiet => LEAKED_AFTER,
         Past::Faults => SWEEP_WITHIN,
+        Past::Swept => Duration::ZERO,
     };
     loop {
         // Runtime queries: the harness reads a database, it does not share the service's compile-time schema.
@@ -151,7 +154,7 @@ async fn announced(
     past: Past,
 ) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
     let silence = match past {
-        Past::Quiet => ANNOUNCE_SILENCE,
+        Past::Quiet | Past::Swept => ANNOUNCE_SILENCE,
         Past::Faults => ANNOUNCE_SILENCE_AFTER_FAULTS,
     };
     let begun = Instant::now();

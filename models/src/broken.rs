@@ -102,7 +102,7 @@ fn check_violated<S: Strategy>(size: Size, name: &str) {
     let found = explore_strategy::<S>(size, Limits::default());
     let property = found.properties.into_iter().find(|property| property.name == name).expect("it is judged");
     assert_eq!(property.verdict, Verdict::Violated, "{name}");
-    assert!(property.counterexample.is_some_and(|sentences| !sentences.is_empty()), "{name}");
+    assert!(property.shortest.is_some_and(|steps| !steps.is_empty()), "{name}");
 }
 
 const SMALL: Size = Size { clients: 2, capacity: 1 };

@@ -75,6 +75,19 @@ impl<S: Strategy> Call<S> {
         }
     }
 
+    /// Whether its latest try has written nothing.
+    pub fn has_failed(self) -> bool {
+        match self {
+            Self::Trying { at, .. } => at.has_failed(),
+            Self::Wondering { .. } => true,
+        }
+    }
+
+    /// Whether a fencing token has kept it from writing.
+    pub fn was_fenced_off(self) -> bool {
+        matches!(self, Self::Trying { at, .. } if at.was_fenced_off())
+    }
+
     /// The process that works on it, if others share it.
     pub fn process(self) -> Option<u8> {
         match self {

@@ -12,7 +12,7 @@ use stateright::{Model, Property};
 use crate::{
     budget::{Budget, Timer},
     modelled::{Ask, ask},
-    properties::properties,
+    properties::{FENCED_OFF, properties},
     protocol::Protocol,
     schedule::{Schedule, Scheduled},
     search::{search_all, search_shortest},
@@ -87,8 +87,8 @@ pub struct PropertyResult {
     pub expectation: Expectation,
     /// Whether it did.
     pub verdict: Verdict,
-    /// A shortest way to break an `always` property.
-    pub counterexample: Option<Vec<Scheduled>>,
+    /// A shortest way to break an `always` property, or to see a fencing token at work.
+    pub shortest: Option<Vec<Scheduled>>,
 }
 
 /// What an exploration found.
@@ -120,12 +120,18 @@ pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Exploration {
 impl Exploration {
     /// A counterexample as a schedule: of the property that matters most, of those that are violated.
     pub fn counterexample(&self, kind: StrategyKind, size: Size) -> Option<Schedule> {
-        let violated = |property: &PropertyResult| {
-            let steps = property.counterexample.clone()?;
-            Some(Schedule::new(kind, size, Some(property.name), steps))
-        };
-        let overbooked = self.properties.iter().find(|property| property.name == "never overbooked");
-        overbooked.and_then(violated).or_else(|| self.properties.iter().find_map(violated))
+        let (property, steps) = self.story()?;
+        (property.verdict == Verdict::Violated)
+            .then(|| Schedule::new(kind, size, Some(property.name), steps.to_vec()))
+    }
+
+    /// What is worth telling: the counterexample of the property that matters most, or how a fencing token works.
+    pub fn story(&self) -> Option<(&PropertyResult, &[Scheduled])> {
+        let told = |property: &&PropertyResult| property.shortest.is_some();
+        let overbooked = |property: &&PropertyResult| property.name == "never overbooked";
+        let mut all = self.properties.iter().filter(told);
+        let property = all.clone().find(overbooked).or_else(|| all.next())?;
+        Some((property, property.shortest.as_deref()?))
     }
 }
 
@@ -156,12 +162,13 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
     let properties = properties::<S>().into_iter().map(|property| {
         let found = everything.paths.remove(property.name);
         let verdict = verdict(expectation(&property), found.is_some(), everything.complete);
-        let counterexample = found.filter(|_| verdict == Verdict::Violated).map(|found| {
+        let wanted = verdict == Verdict::Violated || property.name == FENCED_OFF;
+        let shortest = found.filter(|_| wanted).map(|found| {
             let shortest =
                 search_shortest::<S>(size, budget(), vec![property.clone()]).paths.remove(property.name);
             told(shortest.unwrap_or(found))
         });
-        PropertyResult { name: property.name, expectation: expectation(&property), verdict, counterexample }
+        PropertyResult { name: property.name, expectation: expectation(&property), verdict, shortest }
     });
     Exploration {
         properties: properties.collect(),

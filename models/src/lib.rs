@@ -72,7 +72,7 @@ mod tests {
 
     fn check_story(kind: StrategyKind, property: &str, expected: &[&str]) {
         let found = explore(kind, SMALL, Limits::default());
-        let steps = result(&found, property).counterexample.as_deref().expect("it is violated");
+        let steps = result(&found, property).shortest.as_deref().expect("it is violated");
         let told: Vec<String> =
             (1..).zip(steps).map(|(number, step)| format!("{number}. {}", step.text)).collect();
         assert_eq!(told, expected);

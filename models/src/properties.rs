@@ -36,8 +36,14 @@ pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
         properties
             .push(Property::sometimes("redelivery happened", |_, world| some_message_came_again(world)));
     }
+    if S::FENCES {
+        properties.push(Property::sometimes(FENCED_OFF, |_, world| somebody_was_fenced_off(world)));
+    }
     properties
 }
+
+/// The property that shows a fencing token at work.
+pub(crate) const FENCED_OFF: &str = "stale holder fenced off";
 
 /// Each change that was committed was possible by the checker's own spec, and changed what it says.
 fn changes_are_steps<S: Strategy>(world: &World<S>) -> bool {
@@ -140,6 +146,11 @@ fn somebody_was_told_sold_out<S: Strategy>(world: &World<S>) -> bool {
 
 fn hold_expired<S: Strategy>(world: &World<S>) -> bool {
     world.database.bookings().any(|(_, row)| row.expired > 0)
+}
+
+/// Somebody whose lock had expired would have written by what it read before.
+fn somebody_was_fenced_off<S: Strategy>(world: &World<S>) -> bool {
+    world.calls().any(|(_, at)| at.was_fenced_off())
 }
 
 /// A message was delivered, and its worker crashed before it acknowledged it.

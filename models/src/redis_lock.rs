@@ -20,11 +20,22 @@ pub(crate) enum RedisLock {
     Acquire,
     Read { token: u32 },
     Write { token: u32, seen_fence: u32 },
-    Release { took: bool },
+    Release(Try),
+}
+
+/// What became of the try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Try {
+    Took,
+    /// No seat, or a key that has its booking.
+    Nothing,
+    /// Somebody else has written since, under another token.
+    FencedOff,
 }
 
 impl Strategy for RedisLock {
     const BEGINNINGS: &'static [Self] = &[Self::Acquire];
+    const FENCES: bool = true;
 
     fn point(self) -> Point {
         match self {
@@ -35,7 +46,7 @@ impl Strategy for RedisLock {
             Self::Write { .. } => {
                 Point::new("write", "writes the booking, if nobody has written under another token since")
             }
-            Self::Release { .. } => Point::new("release", "frees the lock, if it still holds it"),
+            Self::Release(_) => Point::new("release", "frees the lock, if it still holds it"),
         }
     }
 
@@ -44,8 +55,16 @@ impl Strategy for RedisLock {
             Self::Acquire => acquire(call, database),
             Self::Read { token } => read(token, database),
             Self::Write { token, seen_fence } => write(token, seen_fence, call, database),
-            Self::Release { took } => release(took, call, database),
+            Self::Release(tried) => release(tried, call, database),
         }
+    }
+
+    fn has_failed(self) -> bool {
+        matches!(self, Self::Release(Try::Nothing | Try::FencedOff))
+    }
+
+    fn was_fenced_off(self) -> bool {
+        self == Self::Release(Try::FencedOff)
     }
 }
 
@@ -61,7 +80,7 @@ fn acquire(call: CallId, database: &mut Database) -> Next<RedisLock> {
 fn read(token: u32, database: &Database) -> Next<RedisLock> {
     match database.slot.available {
         1.. => Next::Goes(RedisLock::Write { token, seen_fence: database.slot.fence }),
-        _ => Next::Goes(RedisLock::Release { took: false }),
+        _ => Next::Goes(RedisLock::Release(Try::Nothing)),
     }
 }
 
@@ -70,16 +89,23 @@ fn write(token: u32, seen_fence: u32, call: CallId, database: &mut Database) -> 
         return Next::Waits;
     }
     let stale = database.slot.fence != seen_fence || database.slot.fence >= token;
-    if stale || database.has_receipt(call.client) {
+    if stale {
         database.rollback(call);
-        return Next::Goes(RedisLock::Release { took: false });
+        return Next::Goes(RedisLock::Release(Try::FencedOff));
+    }
+    if database.has_receipt(call.client) {
+        database.rollback(call);
+        return Next::Goes(RedisLock::Release(Try::Nothing));
     }
     database.slot.fence = token;
     database.commit(call, database.slot.available - 1);
-    Next::Goes(RedisLock::Release { took: true })
+    Next::Goes(RedisLock::Release(Try::Took))
 }
 
-fn release(took: bool, call: CallId, database: &mut Database) -> Next<RedisLock> {
+fn release(tried: Try, call: CallId, database: &mut Database) -> Next<RedisLock> {
     database.redis.owner.take_if(|owner| *owner == call);
-    if took { Next::Took } else { Next::Nothing }
+    match tried {
+        Try::Took => Next::Took,
+        Try::Nothing | Try::FencedOff => Next::Nothing,
+    }
 }

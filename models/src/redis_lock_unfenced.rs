@@ -43,6 +43,10 @@ impl Strategy for RedisLockUnfenced {
             Self::Release { took } => release(took, call, database),
         }
     }
+
+    fn has_failed(self) -> bool {
+        self == Self::Release { took: false }
+    }
 }
 
 fn acquire(call: CallId, database: &mut Database) -> Next<RedisLockUnfenced> {

@@ -26,6 +26,9 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Whether what is committed is on disk.
     const DURABLE: bool = true;
 
+    /// Whether writes carry a fencing token.
+    const FENCES: bool = false;
+
     /// Whether reads of the slot are answered from a cache.
     const CACHES_READS: bool = false;
 
@@ -53,6 +56,16 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Where a call goes on when whoever works on it crashes. Most are lost.
     fn after_crash(self) -> Option<Self> {
         None
+    }
+
+    /// Whether the try has written nothing, and only gives back what it holds.
+    fn has_failed(self) -> bool {
+        false
+    }
+
+    /// Whether a fencing token has kept the try from writing.
+    fn was_fenced_off(self) -> bool {
+        false
     }
 
     /// The process that works on the call, if a crash of it takes other calls with it.

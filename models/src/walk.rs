@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use slotproof_vocabulary::{BookingStatus, StrategyKind};
 
 use crate::{
-    call::Call,
     database::{CallId, Decision},
     exploration::{Losses, Size},
     modelled::{Ask, ask},
@@ -263,10 +262,10 @@ impl<S: Strategy> Walk for Place<S> {
     }
 }
 
-/// Whether the try that this step was of has ended with nothing.
+/// Whether the try that this step was of has failed by it.
 fn wrote_nothing<S: Strategy>(step: Step<S>, after: &World<S>) -> bool {
-    let Step::Call { id, at: Call::Trying { .. } } = step else { return false };
-    after.calls().any(|(call, at)| call == id && matches!(at, Call::Wondering { .. }))
+    let Step::Call { id, at } = step else { return false };
+    !at.has_failed() && after.calls().any(|(call, at)| call == id && at.has_failed())
 }
 
 /// A lock in Redis is asked for again and again; whoever does not get it stands before the same step as before.

@@ -51,7 +51,7 @@ pub enum Fate {
 const MARGIN: i32 = 24;
 /// Width of the column of text, and how many characters of [`FONT`] fit into it.
 const TEXT_WIDTH: i32 = 640;
-const TEXT_CHARACTERS: usize = 82;
+const TEXT_CHARACTERS: usize = 100;
 const LIFELINE_WIDTH: i32 = 130;
 const HEAD: i32 = 84;
 const LINE: i32 = 20;

@@ -152,12 +152,11 @@ fn print(kind: StrategyKind, explored: &Exploration, begun: Instant) {
         };
         out!("  {:<9} {every}  {}", property.verdict.name(), property.name);
     }
-    let first = explored
-        .properties
-        .iter()
-        .find_map(|property| property.counterexample.as_ref().map(|steps| (property.name, steps)));
-    if let Some((name, steps)) = first {
-        out!("\nshortest way to break `{name}`:");
+    if let Some((property, steps)) = explored.story() {
+        match property.verdict {
+            Verdict::Violated => out!("\nshortest way to break `{}`:", property.name),
+            _ => out!("\n{}, in the shortest way there is:", property.name),
+        }
         for (number, step) in (1..).zip(steps) {
             out!("  {number}. {}", step.text);
         }

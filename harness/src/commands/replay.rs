@@ -1,6 +1,7 @@
 //! `slotproof replay`: a way through a model, on the running service and a real database.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -16,6 +17,7 @@ use crate::{
     replay::{
         self, Played, ReplaySpec,
         coverage::{Coverage, Extent},
+        regressions::play_all,
         worst,
     },
     terminal::print_verdict,
@@ -30,7 +32,13 @@ const EXAMPLES: &str = "Examples:
 
   slotproof model unprotected --write unprotected.json
   slotproof replay --schedule unprotected.json --strategy pessimistic
-      the same order of steps tried on a safe strategy: exit 0, and which step the database blocked";
+      the same order of steps tried on a safe strategy: exit 0, and which step the database blocked
+
+  slotproof replay --regressions models/schedules
+      every counterexample that is kept, on the strategy that it convicts and on every safe one
+
+  slotproof replay --every-edge --losses 1
+      each safe strategy that decides in PostgreSQL along every edge of its model: does it do what its model does?";
 
 /// The strategies that decide in PostgreSQL alone, where a director sees everything.
 const IN_POSTGRES: [StrategyKind; 6] = [
@@ -47,7 +55,7 @@ const IN_POSTGRES: [StrategyKind; 6] = [
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A schedule that `slotproof model --write` wrote
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["counterexample", "every_edge"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["counterexample", "every_edge", "regressions"])]
     schedule: Option<PathBuf>,
 
     /// The shortest counterexample of this strategy's model.
@@ -58,8 +66,12 @@ pub(crate) struct Args {
     #[arg(long)]
     strategy: Option<StrategyKind>,
 
+    /// Play every schedule of this directory on the strategy that it is of and on every strategy that claims to be safe.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["schedule", "counterexample", "strategy", "times"])]
+    regressions: Option<PathBuf>,
+
     /// Lead the service along every edge of its model instead; of one strategy, or of all that decide in PostgreSQL.
-    #[arg(long, conflicts_with_all = ["schedule", "counterexample", "times"])]
+    #[arg(long, conflicts_with_all = ["schedule", "counterexample", "regressions", "times"])]
     every_edge: bool,
 
     /// every-edge: clients of the model.
@@ -96,6 +108,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.every_edge {
         return every_edge(&args);
     }
+    if let Some(directory) = &args.regressions {
+        return regressions(directory, &args);
+    }
     let schedule = match (&args.schedule, args.counterexample) {
         (Some(path), _) => read(path)?,
         (None, Some(kind)) => counterexample(kind)?,
@@ -122,6 +137,39 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     }
     tell(&spec, &played);
     Ok(exit_code::of_verdict(worst(&played)))
+}
+
+fn regressions(directory: &Path, args: &Args) -> Result<Code> {
+    let entries = fs::read_dir(directory)
+        .map_err(|error| UsageError(format!("failed to read {}: {error}", directory.display())))?;
+    let mut schedules = BTreeMap::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            schedules.insert(name, read(&path)?);
+        }
+    }
+    if schedules.is_empty() {
+        return Err(UsageError(format!("{} has no schedules (*.json)", directory.display())).into());
+    }
+    let (run, outcomes) = runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(play_all(&schedules, &args.runs, &guard)).await
+    })?;
+    if args.json {
+        out!("{}", serde_json::to_string_pretty(&outcomes)?);
+    }
+    for name in schedules.keys() {
+        note!("{name}");
+        for outcome in outcomes.iter().filter(|outcome| outcome.schedule == *name) {
+            note!("  {:<20} {}", outcome.strategy.name(), outcome.words());
+        }
+    }
+    let strangers = outcomes.iter().filter(|outcome| !outcome.is_as_it_should_be()).count();
+    note!("{} replays, {strangers} not as they should be", outcomes.len());
+    note!("{}", run.display());
+    Ok(if strangers == 0 { exit_code::UPHELD } else { exit_code::VIOLATED })
 }
 
 fn every_edge(args: &Args) -> Result<Code> {

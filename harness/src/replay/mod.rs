@@ -8,6 +8,7 @@ mod channel;
 pub(crate) mod coverage;
 mod director;
 mod observation;
+pub(crate) mod regressions;
 mod report;
 mod stage;
 
@@ -157,7 +158,7 @@ async fn play(
     let place = Place {
         database_url: &environment.endpoints.postgres_url,
         announces: false,
-        past: Past::Quiet,
+        past: Past::Swept,
         targets: stage.targets(),
         slots: &[slot.to_string()],
     };
