@@ -183,28 +183,33 @@ async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId,
             .with_context(|| format!("step {number}: {}", scheduled.text))?;
         lines.push(Line::of(Some(number), scheduled, stepped));
     }
-    let mut left = AFTERMATH_MAX;
-    let mut in_vain = 0;
-    while let Some(what) = director.under_way().get(in_vain).cloned() {
-        let stepped = director.step(&what).await?;
-        // Whoever asks for a lock in Redis is not blocked; it asks again.
-        in_vain = if matches!(stepped.came, Came::Done { .. }) { 0 } else { in_vain + 1 };
-        if matches!(stepped.came, Came::Done { .. }) || !stepped.differences.is_empty() {
-            lines.push(Line::of(None, &unscheduled(&what), stepped));
-        }
-        if in_vain > 0 && director.under_way().len() == in_vain {
-            let expired = director.step(&Happening::LockExpires).await?;
-            if expired.came == Came::Skipped {
-                break;
-            }
-            in_vain = 0;
-            lines.push(Line::of(None, &unscheduled(&Happening::LockExpires), expired));
-        }
-        left -= 1;
-        anyhow::ensure!(left > 0, "the calls do not end");
-    }
+    lines.extend(go_on_to_the_end(&mut director).await?);
     let (slot, history) = director.end().await?;
     Ok((lines, slot, history))
+}
+
+/// Lets every call that is still under way go on, one after the other, until all are over.
+async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    // Calls at the head of the list that ask for a lock in Redis and do not get it: they are not blocked, they ask again.
+    let mut asking = 0;
+    for _ in 0..AFTERMATH_MAX {
+        let under_way = director.under_way();
+        let what = match under_way.get(asking) {
+            Some(what) => what.clone(),
+            None if under_way.is_empty() => return Ok(lines),
+            // Whoever has the lock has crashed.
+            None => Happening::LockExpires,
+        };
+        let stepped = director.step(&what).await?;
+        let waits = matches!(stepped.came, Came::Waits { .. });
+        let asks_again = waits && director.under_way().contains(&what);
+        asking = if asks_again { asking + 1 } else { 0 };
+        if !waits || !stepped.differences.is_empty() {
+            lines.push(Line::of(None, &unscheduled(&what), stepped));
+        }
+    }
+    anyhow::bail!("the calls do not end")
 }
 
 /// A step that no schedule has.
