@@ -183,7 +183,7 @@ mod tests {
             ("optimistic", 7_676),
             ("conditional", 2_586),
             ("advisory", 8_115),
-            ("redis_lock", 1_142_615),
+            ("redis_lock", 1_403_956),
             ("queue", 256_203),
             ("hybrid", 118_579),
             ("grouped", 24_212),
@@ -270,6 +270,20 @@ mod tests {
                  1 of 1 seats taken, 0 said to be free",
             ],
         );
+    }
+
+    /// A model that has changed has other counterexamples; then `slotproof model NAME --write` writes them anew.
+    #[test]
+    fn the_kept_schedules_are_what_the_models_say_today() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
+        let mut kept = 0;
+        for kind in StrategyKind::all() {
+            let Ok(text) = std::fs::read_to_string(folder.join(format!("{kind}.json"))) else { continue };
+            let found = explore(kind, SMALL, Limits::default()).counterexample(kind, SMALL);
+            assert_eq!(found.map(|schedule| schedule.to_json()), Some(text), "{kind}");
+            kept += 1;
+        }
+        assert_eq!(kept, std::fs::read_dir(folder).expect("a folder").count());
     }
 
     #[test]

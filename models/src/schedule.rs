@@ -177,13 +177,10 @@ impl Schedule {
             .steps
             .iter()
             .find(|step| step.what.client().is_some_and(|client| client >= schedule.clients));
-        match stranger {
-            Some(step) => bad(format!(
-                "{} of {} clients in {:?}",
-                step.what.client().unwrap_or_default() + 1,
-                schedule.clients,
-                step.text
-            )),
+        match stranger.and_then(|step| step.what.client()) {
+            Some(client) => {
+                bad(format!("it has a step of client {}, of {}", client.wrapping_add(1), schedule.clients))
+            }
             None => Ok(schedule),
         }
     }

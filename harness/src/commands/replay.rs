@@ -135,7 +135,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let reports: Vec<_> = played.iter().map(|played| &played.report).collect();
         out!("{}", serde_json::to_string_pretty(&reports)?);
     }
-    tell(&spec, &played);
+    tell(&spec, &played, args.json);
     Ok(exit_code::of_verdict(worst(&played)))
 }
 
@@ -168,7 +168,9 @@ fn regressions(directory: &Path, args: &Args) -> Result<Code> {
     }
     let strangers = outcomes.iter().filter(|outcome| !outcome.is_as_it_should_be()).count();
     note!("{} replays, {strangers} not as they should be", outcomes.len());
-    note!("{}", run.display());
+    if !args.json {
+        out!("{}", run.join("regressions.json").display());
+    }
     Ok(if strangers == 0 { exit_code::UPHELD } else { exit_code::VIOLATED })
 }
 
@@ -197,7 +199,7 @@ fn every_edge(args: &Args) -> Result<Code> {
     Ok(if all.iter().all(Coverage::is_complete) { exit_code::UPHELD } else { exit_code::VIOLATED })
 }
 
-fn tell(spec: &ReplaySpec, played: &[Played]) {
+fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
     let Some(first) = played.first() else { return };
     let strangers = played.iter().find(|played| !played.report.agrees());
     let shown = strangers.unwrap_or(first);
@@ -220,7 +222,9 @@ fn tell(spec: &ReplaySpec, played: &[Played]) {
         let convicted = |played: &&Played| played.verdict.verdict == slotproof_vocabulary::Verdict::Violated;
         note!("violated {} times of {}", played.iter().filter(convicted).count(), spec.times);
     }
-    note!("{}", shown.run.file("report.html").display());
+    if !json {
+        out!("{}", shown.run.file("report.html").display());
+    }
 }
 
 pub(crate) fn read(path: &Path) -> Result<Schedule> {

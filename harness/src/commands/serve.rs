@@ -105,6 +105,12 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         )
         .into());
     }
+    if let Some(address) = args.director.filter(|address| !address.ip().is_loopback()) {
+        return Err(UsageError(format!(
+            "--director {address}: whoever holds requests for as long as it likes is let in on loopback only"
+        ))
+        .into());
+    }
     if args.lock_ttl.ms() == 0 {
         return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()).into());
     }

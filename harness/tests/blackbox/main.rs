@@ -9,6 +9,7 @@ mod lifecycle;
 mod native;
 mod outcomes;
 mod queue;
+mod replay;
 mod runs;
 mod stack;
 mod strategies;

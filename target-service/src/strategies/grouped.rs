@@ -12,7 +12,7 @@
 //! **Fails when.** None known. A batch that the database refuses is halved until the request at fault is alone, so that it
 //! takes nobody with it. A connection lost at commit leaves a batch unknown, and each request looks for its own receipt.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/grouped.rs`
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -13,7 +13,7 @@
 //! them decides by the row as it is when it writes; `redis_lock` does not, so several regions are all or nothing, and the
 //! queue has to be empty when the policy changes.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/hybrid.rs`
 
 use async_trait::async_trait;
 use serde::Deserialize;

@@ -12,7 +12,7 @@
 //! **Fails when.** None known. A key that was refused stays refused: who wants to try again takes another one. Without the broker nobody can reserve (503 `unavailable`); a confirm that is lost leaves the client
 //! in doubt, and the receipt resolves it.
 //!
-//! **Model.** None yet.
+//! **Model.** `models/src/queue.rs`
 
 use async_trait::async_trait;
 
