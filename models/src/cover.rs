@@ -29,6 +29,8 @@ const LOOK_AROUND: usize = 64;
 pub struct Cover {
     /// States, up to the numbers of the clients.
     pub states: usize,
+    /// Whether those are all that can be reached.
+    pub complete: bool,
     /// Edges: steps that change something.
     pub edges: usize,
     /// Steps that wait for somebody else, and lead nowhere.
@@ -74,6 +76,7 @@ type EdgeKey = u64;
 struct Graph<S> {
     begin: World<S>,
     index: HashMap<u64, usize>,
+    complete: bool,
     /// For each state the edges out of it, and the steps that wait in it.
     edges: Vec<Vec<EdgeKey>>,
     waits: Vec<Vec<EdgeKey>>,
@@ -86,6 +89,7 @@ impl<S: Strategy> Graph<S> {
         let begin = World::with_losses(size, losses);
         let mut graph = Self {
             index: HashMap::from([(orbit(&begin), 0)]),
+            complete: true,
             edges: Vec::new(),
             waits: Vec::new(),
             parents: vec![None],
@@ -104,6 +108,7 @@ impl<S: Strategy> Graph<S> {
                 let known = graph.index.len();
                 if let Entry::Vacant(entry) = graph.index.entry(orbit(&next)) {
                     if known >= states_max {
+                        graph.complete = false;
                         continue;
                     }
                     entry.insert(known);
@@ -140,7 +145,7 @@ impl<S: Strategy> Graph<S> {
                 }
             }
         }
-        Cover { states: self.edges.len(), edges, waits, ways }
+        Cover { states: self.edges.len(), complete: self.complete, edges, waits, ways }
     }
 
     fn is_open(&self, state: usize, open: &Open) -> bool {

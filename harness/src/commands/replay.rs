@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use slotproof_models::{Limits, Losses, Schedule, Size, explore};
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{StrategyKind, Verdict};
 
 use super::{init_tracing, interruptible, runtime};
 use crate::{
@@ -87,7 +87,7 @@ pub(crate) struct Args {
     losses: Option<u8>,
 
     /// every-edge: states of the model that are looked at.
-    #[arg(long, default_value_t = 20_000, requires = "every_edge")]
+    #[arg(long, default_value_t = 50_000, requires = "every_edge")]
     states: usize,
 
     /// How often, each time on a fresh slot.
@@ -196,7 +196,9 @@ fn every_edge(args: &Args) -> Result<Code> {
             difference.differences.iter().for_each(|text| note!("  {text}"));
         }
     }
-    Ok(if all.iter().all(Coverage::is_complete) { exit_code::UPHELD } else { exit_code::VIOLATED })
+    let verdicts: Vec<Verdict> = all.iter().map(Coverage::verdict).collect();
+    let worst = [Verdict::Violated, Verdict::Unknown].into_iter().find(|worst| verdicts.contains(worst));
+    Ok(exit_code::of_verdict(worst.unwrap_or(Verdict::Upheld)))
 }
 
 fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
@@ -214,12 +216,18 @@ fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
             None => note!("stopped {number}: {text}; nothing was written"),
         }
     }
+    match shown.report.skipped() {
+        0 => {}
+        skipped => {
+            note!("{skipped} steps of the schedule could not happen: this strategy had nothing to do there")
+        }
+    }
     match strangers {
         None => note!("service and model agree after each step"),
         Some(_) => note!("service and model DISAGREE: one of them is wrong"),
     }
     if played.len() > 1 {
-        let convicted = |played: &&Played| played.verdict.verdict == slotproof_vocabulary::Verdict::Violated;
+        let convicted = |played: &&Played| played.verdict.verdict == Verdict::Violated;
         note!("violated {} times of {}", played.iter().filter(convicted).count(), spec.times);
     }
     if !json {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use slotproof_models::{Edges, Happening, Leg, Losses, Size, begin, cover};
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{StrategyKind, Verdict};
 
 use super::{Stage, director::Director};
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) struct Coverage {
     pub(crate) clients: u8,
     pub(crate) capacity: u8,
     pub(crate) states: usize,
+    /// Whether those are all states of the model; else its edges are those between the states that were looked at.
+    pub(crate) complete: bool,
     /// Steps that change something: in the model, and those after which service and model agreed.
     pub(crate) edges: usize,
     pub(crate) edges_reached: usize,
@@ -92,6 +94,7 @@ pub(crate) async fn cover_strategy(
         clients: extent.size.clients,
         capacity: extent.size.capacity,
         states: covered.states,
+        complete: covered.complete,
         edges: covered.edges,
         edges_reached: 0,
         waits: covered.waits,
@@ -173,9 +176,14 @@ async fn go(stage: &Stage, size: Size, way: &[Leg]) -> Result<Gone> {
 }
 
 impl Coverage {
-    /// Whether the service was led along every edge, and did what its model says.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.differing == 0 && self.edges_reached == self.edges && self.waits_reached == self.waits
+    /// Upheld: the service was led along every edge, and did what its model says. Not all of them, because the model was cut off, decides nothing.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let everything = self.edges_reached == self.edges && self.waits_reached == self.waits;
+        match (self.differing, everything && self.complete) {
+            (0, true) => Verdict::Upheld,
+            (0, false) => Verdict::Unknown,
+            _ => Verdict::Violated,
+        }
     }
 }
 
@@ -195,7 +203,8 @@ impl fmt::Display for Coverage {
             self.steps,
             time.as_secs_f64(),
             match self.differing {
-                0 => "agrees".to_owned(),
+                0 if self.complete => "agrees".to_owned(),
+                0 => "agrees as far as it was led; --states cut its model off".to_owned(),
                 differing => format!("DIFFERS on {differing} ways"),
             }
         )

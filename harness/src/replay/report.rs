@@ -88,6 +88,11 @@ impl ReplayReport {
         self.lines.iter().all(|line| line.differences.is_empty())
     }
 
+    /// Steps of the schedule that could not happen.
+    pub(crate) fn skipped(&self) -> usize {
+        self.lines.iter().filter(|line| line.fate == Fate::Skipped).count()
+    }
+
     /// The first step at which the database stopped a call: made it wait, or let it write nothing.
     pub(crate) fn first_stop(&self) -> Option<&Line> {
         self.lines.iter().find(|line| matches!(line.fate, Fate::Waited | Fate::WroteNothing))
