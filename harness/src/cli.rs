@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, replay, report,
-        run, selftest, serve, up,
+        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, replay,
+        report, run, selftest, serve, up,
     },
     environment::guard,
     exit_code::{self, Code},
@@ -17,8 +17,8 @@ const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 violated, 2 unknown, 3 only an
 
 /// Load testing and correctness verification for booking services.
 ///
-/// Under thousands of concurrent clients: is any slot ever overbooked, is any acknowledged booking ever lost, and how fast
-/// does it go?
+/// Under thousands of concurrent clients: is any slot ever overbooked, is any acknowledged booking
+/// ever lost, and how fast does it go?
 #[derive(Debug, Parser)]
 #[command(name = "slotproof", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {

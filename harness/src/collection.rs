@@ -1,4 +1,5 @@
-//! After the load: let the service settle, try to buy what is left, and read what the database kept.
+//! After the load: let the service settle, try to buy what is left, and read what the database
+//! kept.
 
 use std::{
     fs::{self, File},
@@ -21,15 +22,18 @@ use uuid::Uuid;
 
 use crate::run_directory::{LoadEnd, RunDirectory};
 
-/// How much longer than a hold the service may need to give its seats back, before they count as leaked.
+/// How much longer than a hold the service may need to give its seats back, before they count as
+/// leaked.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// Events are announced within a second or two; after a broker was down, within its reconnect.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(40);
 /// After so long without a sign an event is lost: longer than any relay or consumer sleeps, ...
 const ANNOUNCE_SILENCE: Duration = Duration::from_secs(6);
-/// ... and, where the broker or the database was away, longer than any connection takes to be made again.
+/// ... and, where the broker or the database was away, longer than any connection takes to be made
+/// again.
 const ANNOUNCE_SILENCE_AFTER_FAULTS: Duration = Duration::from_secs(20);
-/// A hold that ran out so long ago will not be swept any more: sweepers sleep for less than a second.
+/// A hold that ran out so long ago will not be swept any more: sweepers sleep for less than a
+/// second.
 const LEAKED_AFTER: Duration = Duration::from_secs(5);
 /// A broker that was restarted is found again within seconds.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -80,7 +84,8 @@ pub(crate) async fn collect(
     run: &RunDirectory,
 ) -> Result<(), CollectionError> {
     let mut database = PgConnection::connect(place.database_url).await?;
-    let slots: Vec<Uuid> = place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
+    let slots: Vec<Uuid> =
+        place.slots.iter().filter_map(|slot| Uuid::try_parse(slot).ok()).collect();
     ready(place.targets).await;
     settle(&mut database, &slots, plan.hold.0, place.past).await?;
 
@@ -99,8 +104,8 @@ pub(crate) async fn collect(
         .map_err(CollectionError::Run)
 }
 
-/// Waits until every replica says that it can take requests again, which one whose broker went away cannot. One that never does
-/// shows as a probe that is not answered.
+/// Waits until every replica says that it can take requests again, which one whose broker went away
+/// cannot. One that never does shows as a probe that is not answered.
 async fn ready(targets: &[String]) {
     let deadline = Instant::now() + READY_WITHIN;
     for target in targets {
@@ -113,7 +118,8 @@ async fn ready(targets: &[String]) {
     }
 }
 
-/// Waits until no hold is left, or until those that are have had their time and more: the checker judges what is then there.
+/// Waits until no hold is left, or until those that are have had their time and more: the checker
+/// judges what is then there.
 async fn settle(
     database: &mut PgConnection,
     slots: &[Uuid],
@@ -127,7 +133,8 @@ async fn settle(
         Past::Swept => Duration::ZERO,
     };
     loop {
-        // Runtime queries: the harness reads a database, it does not share the service's compile-time schema.
+        // Runtime queries: the harness reads a database, it does not share the service's
+        // compile-time schema.
         let still_to_come: i64 = sqlx::query_scalar(
             "
             select count(*) from bookings
@@ -146,8 +153,9 @@ async fn settle(
     }
 }
 
-/// Reads again and again until every change has been announced and applied. What is missing when nothing has waited in the outbox, and
-/// nothing has been applied, for a long time will not come any more.
+/// Reads again and again until every change has been announced and applied. What is missing when
+/// nothing has waited in the outbox, and nothing has been applied, for a long time will not come
+/// any more.
 async fn announced(
     database: &mut PgConnection,
     slots: &[Uuid],
@@ -250,7 +258,8 @@ async fn applied(
     })
 }
 
-/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations join the history.
+/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations
+/// join the history.
 async fn probe(
     place: &Place<'_>,
     plan: &Plan,
@@ -293,7 +302,8 @@ async fn read(
     slots: &[Uuid],
     announcements: Announcements,
 ) -> Result<(Vec<AuditRecord>, EndState), CollectionError> {
-    let mut snapshot = database.begin_with("begin isolation level repeatable read read only").await?;
+    let mut snapshot =
+        database.begin_with("begin isolation level repeatable read read only").await?;
     let audit = sqlx::query(
         "
         select slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats

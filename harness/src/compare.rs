@@ -1,7 +1,8 @@
-//! A comparison: strategies side by side, in one environment, in rounds that visit every cell in random order.
+//! A comparison: strategies side by side, in one environment, in rounds that visit every cell in
+//! random order.
 //!
-//! Each visit of a cell is a whole trial: a fresh service on empty tables, a load, a settling, a verdict. What a round has of good or bad luck of the
-//! machine, all cells have of it.
+//! Each visit of a cell is a whole trial: a fresh service on empty tables, a load, a settling, a
+//! verdict. What a round has of good or bad luck of the machine, all cells have of it.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use slotproof_reports::{
     comparison::{Cell, Comparison, Metric},
 };
 use slotproof_vocabulary::{
-    Action, Invariant, Outcome, Plan, PlanWords, ScenarioKind, Span, StrategyKind, Verdict,
+    Action, Invariant, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
 };
 
 use crate::{
@@ -72,7 +73,10 @@ struct Round {
 ///
 /// # Errors
 /// What kept a trial from being made.
-pub(crate) async fn compare(spec: &CompareSpec, guard: &Guard) -> Result<(RunDirectory, Comparison)> {
+pub(crate) async fn compare(
+    spec: &CompareSpec,
+    guard: &Guard,
+) -> Result<(RunDirectory, Comparison)> {
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.runs, "compare", now)?;
     note!("compare {}", run.path().display());
@@ -145,7 +149,7 @@ fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
         // Nobody thinks: else the clients' pace would be measured, and not the service's.
         _ => (Some(SLOTS), Some(SEATS), Some(Span::of_ms(0))),
     };
-    let plan = Plan::try_from(PlanWords {
+    let plan = Plan::try_from(PlanArgs {
         scenario: Some(cell.scenario),
         strategy: Some(cell.strategy),
         clients: Some(cell.clients),
@@ -156,7 +160,7 @@ fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
         duration: Some(spec.duration),
         hold: Some(HOLD),
         seed: Some(spec.seed + u64::from(round)),
-        ..PlanWords::default()
+        ..PlanArgs::default()
     })?;
     Ok(TrialSpec {
         repeat_command: command_of(&plan),
@@ -175,8 +179,9 @@ impl Visited {
     fn summed_up(&self) -> Cell {
         let verdicts = || self.rounds.iter().map(|round| &round.report.verdict);
         let verdict = verdicts().map(|report| report.verdict).max().unwrap_or(Verdict::Unknown);
-        let deciding =
-            verdicts().flat_map(|report| &report.findings).find(|finding| finding.verdict == verdict);
+        let deciding = verdicts()
+            .flat_map(|report| &report.findings)
+            .find(|finding| finding.verdict == verdict);
         let values = |metric: Metric| -> Vec<f64> {
             self.rounds.iter().filter_map(|round| round.metrics.get(&metric).copied()).collect()
         };
@@ -213,25 +218,34 @@ fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
     let mut metrics = BTreeMap::new();
     let elapsed_s = totals.elapsed_ms.max(1) as f64 / 1e3;
     metrics.insert(Metric::Goodput, totals.confirmed as f64 / elapsed_s);
-    let reserve = report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
+    let reserve =
+        report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
     if let Some(reserve) = reserve {
         metrics.insert(Metric::ResponseUsP50, reserve.response.us_p50 as f64);
         metrics.insert(Metric::ResponseUsP99, reserve.response.us_p99 as f64);
         metrics.insert(Metric::ResponseUsP999, reserve.response.us_p999 as f64);
     }
-    let refused = report.verdict.findings.iter().find(|finding| finding.invariant == Invariant::I8);
+    let refused = report
+        .verdict
+        .findings
+        .iter()
+        .find(|finding| finding.invariant == Invariant::HonestSoldOut);
     if let Some(refused) = refused.filter(|finding| finding.examined > 0) {
         let wrong = refused.violations as f64 / refused.examined as f64;
         metrics.insert(Metric::SoldOutAccuracy, 1.0 - wrong);
     }
-    metrics.insert(Metric::WronglyRefusedSeatSeconds, slotproof_checker::wrongly_refused_seat_seconds(case));
+    metrics.insert(
+        Metric::WronglyRefusedSeatSeconds,
+        slotproof_checker::wrongly_refused_seat_seconds(case),
+    );
     metrics.extend(jain(case, report.plan.clients()).map(|index| (Metric::Fairness, index)));
     if let Some(costs) = report.costs {
         // Of all that the run reserved, the warm-up included: so much was counted too.
         let reserved = reserved_by_client(case).values().sum::<u64>().max(1) as f64;
         metrics.insert(Metric::RetriesPerBooking, costs.retries as f64 / reserved);
         metrics.insert(Metric::RollbacksPerBooking, costs.rollbacks as f64 / reserved);
-        metrics.insert(Metric::CommitsPerFsync, costs.commits as f64 / costs.wal_syncs.max(1) as f64);
+        metrics
+            .insert(Metric::CommitsPerFsync, costs.commits as f64 / costs.wal_syncs.max(1) as f64);
         metrics.extend(costs.lock_waiters.map(|waiters| (Metric::LockWaiters, waiters)));
     }
     let groups = [
@@ -252,7 +266,8 @@ fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
 fn reserved_by_client(case: &Case) -> BTreeMap<u64, u64> {
     let mut reserved = BTreeMap::new();
     for operation in &case.history.operations {
-        let booked = matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
+        let booked =
+            matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
         if booked && Some(operation.client) != case.prober {
             *reserved.entry(operation.client).or_insert(0) += 1;
         }
@@ -260,7 +275,8 @@ fn reserved_by_client(case: &Case) -> BTreeMap<u64, u64> {
     reserved
 }
 
-/// Jain's index over the acknowledged reserves of all clients, those without any included; nothing if nobody got any.
+/// Jain's index over the acknowledged reserves of all clients, those without any included; nothing
+/// if nobody got any.
 fn jain(case: &Case, clients: u32) -> Option<f64> {
     let reserved = reserved_by_client(case);
     let sum: f64 = reserved.values().map(|count| *count as f64).sum();

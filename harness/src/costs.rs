@@ -6,7 +6,8 @@ use slotproof_reports::run_report::Costs;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// How often the waits are counted: often enough for an average over seconds, and a thousandth of what the database does.
+/// How often the waits are counted: often enough for an average over seconds, and a thousandth of
+/// what the database does.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the database has counted since it began.
@@ -38,9 +39,11 @@ impl Counters {
     }
 }
 
-/// Counts from before the service starts until after it has stopped: what a backend has counted is surely told when it ends.
+/// Counts from before the service starts until after it has stopped: what a backend has counted is
+/// surely told when it ends.
 ///
-/// A database that does not let itself be asked, or that was restarted meanwhile, has no costs: they are a measurement, and no part of a verdict.
+/// A database that does not let itself be asked, or that was restarted meanwhile, has no costs:
+/// they are a measurement, and no part of a verdict.
 #[derive(Debug)]
 pub(crate) struct CostWatch {
     postgres_url: String,
@@ -69,7 +72,9 @@ impl CostWatch {
         let postgres_url = self.postgres_url.clone();
         self.stop = Some(stop);
         self.waiting =
-            Some(tokio::spawn(async move { lock_waiters(&postgres_url, stopped).await.ok().flatten() }));
+            Some(tokio::spawn(
+                async move { lock_waiters(&postgres_url, stopped).await.ok().flatten() },
+            ));
     }
 
     /// The load has ended, and the service still runs.
@@ -79,9 +84,11 @@ impl CostWatch {
             self.lock_waiters = waiting.await.ok().flatten();
         }
         for target in targets {
-            // The processes that answer requests: what the workers of a queue try again is not in it.
+            // The processes that answer requests: what the workers of a queue try again is not in
+            // it.
             if let Ok(metrics) = metrics(target).await {
-                let lines = metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));
+                let lines =
+                    metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));
                 let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
                 self.retries += counts.sum::<f64>() as u64;
             }
@@ -115,7 +122,10 @@ async fn metrics(target: &str) -> reqwest::Result<String> {
 }
 
 /// Connections that wait for a lock, on average over many looks.
-async fn lock_waiters(postgres_url: &str, mut stopped: oneshot::Receiver<()>) -> sqlx::Result<Option<f64>> {
+async fn lock_waiters(
+    postgres_url: &str,
+    mut stopped: oneshot::Receiver<()>,
+) -> sqlx::Result<Option<f64>> {
     let mut database = PgConnection::connect(postgres_url).await?;
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -50,7 +50,11 @@ const POSTGRES: &str = "PostgreSQL";
 const REDIS: &str = "Redis";
 const SWEEPER: &str = "sweeper";
 
-fn sequence(title: String, clients: u8, steps: Vec<(String, &Happening, String, Fate)>) -> Sequence {
+fn sequence(
+    title: String,
+    clients: u8,
+    steps: Vec<(String, &Happening, String, Fate)>,
+) -> Sequence {
     let mut lifelines: Vec<String> = Vec::new();
     for client in 1..=clients {
         lifelines.push(format!("client {client}"));
@@ -58,10 +62,13 @@ fn sequence(title: String, clients: u8, steps: Vec<(String, &Happening, String, 
         lifelines.push(format!("client {client}'s retry"));
     }
     lifelines.extend([POSTGRES, REDIS, SWEEPER].map(str::to_owned));
-    let named: Vec<_> =
-        steps.into_iter().map(|(number, what, text, fate)| (number, ends(what), text, fate)).collect();
+    let named: Vec<_> = steps
+        .into_iter()
+        .map(|(number, what, text, fate)| (number, ends(what), text, fate))
+        .collect();
     lifelines.retain(|name| named.iter().any(|(_, (from, to), ..)| from == name || to == name));
-    let place = |name: &str| lifelines.iter().position(|lifeline| lifeline == name).unwrap_or_default();
+    let place =
+        |name: &str| lifelines.iter().position(|lifeline| lifeline == name).unwrap_or_default();
     let messages = named.iter().map(|(number, (from, to), text, fate)| {
         let (text, note) = text.split_once(": ").unwrap_or((text, ""));
         Message {

@@ -33,7 +33,8 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// What somebody asked for cannot be done as asked: the command line, a plan or a file has to be changed.
+/// What somebody asked for cannot be done as asked: the command line, a plan or a file has to be
+/// changed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);

@@ -130,7 +130,8 @@ async fn commit(
 ) -> Result<()> {
     match kind {
         FaultKind::KillWorker => {
-            let worker = replicas.worker_pids().nth(*killed).context("no worker process is left")?;
+            let worker =
+                replicas.worker_pids().nth(*killed).context("no worker process is left")?;
             *killed += 1;
             guard::signal(worker, Signal::KILL);
         }
@@ -153,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_fault_reads_as_it_is_written_and_nonsense_is_refused() {
-        for text in ["kill-worker@3s", "pause-service:6s@2s", "restart-rabbitmq@500ms", "crash-postgres@5s"] {
+        for text in
+            ["kill-worker@3s", "pause-service:6s@2s", "restart-rabbitmq@500ms", "crash-postgres@5s"]
+        {
             assert_eq!(text.parse::<Fault>().expect("a fault").to_string(), text);
         }
         for text in [

@@ -1,4 +1,5 @@
-//! From a run directory to its verdict. Nothing but the files decides, so it can be repeated byte for byte.
+//! From a run directory to its verdict. Nothing but the files decides, so it can be repeated byte
+//! for byte.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,8 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     let plan: Plan = run.read_json("plan.json")?;
     let load: Option<LoadEnd> = run.read_json_if_there("load.json")?;
     if load.is_some() {
-        // A run that ended in order has all its evidence; without it the verdict would rest on less, and look the same.
+        // A run that ended in order has all its evidence; without it the verdict would rest on
+        // less, and look the same.
         for name in ["audit.jsonl", "end_state.json"] {
             if !run.file(name).is_file() {
                 return Err(UsageError(format!(
@@ -56,8 +58,13 @@ pub(crate) fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         audit,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
-        // A replay is worth judging whatever it reaches: what it is to reach is written in its schedule.
-        expectations: if run.file("replay.json").exists() { Vec::new() } else { plan.expectations() },
+        // A replay is worth judging whatever it reaches: what it is to reach is written in its
+        // schedule.
+        expectations: if run.file("replay.json").exists() {
+            Vec::new()
+        } else {
+            plan.expectations()
+        },
         origin: Origin::Recorder,
         load: load.map(|end| end.load),
     };
@@ -85,8 +92,9 @@ pub(crate) fn case_of_history(
         ))
         .into());
     }
-    let unused =
-        capacities.keys().find(|slot| !history.operations.iter().any(|operation| *operation.slot == **slot));
+    let unused = capacities
+        .keys()
+        .find(|slot| !history.operations.iter().any(|operation| *operation.slot == **slot));
     if let Some(slot) = unused {
         return Err(UsageError(format!(
             "--capacity {slot}=...: no line of {} is about a slot of that name",
@@ -106,11 +114,14 @@ pub(crate) fn case_of_history(
     Ok(case)
 }
 
-/// A process has one operation in flight: who was unsure goes on as another one. Sessions and histories that break off are judged by that.
+/// A process has one operation in flight: who was unsure goes on as another one. Sessions and
+/// histories that break off are judged by that.
 fn one_at_a_time(history: &History) -> Result<(), UsageError> {
     let operations = &history.operations;
     let mut order: Vec<usize> = (0..operations.len()).collect();
-    order.sort_unstable_by_key(|index| (operations[*index].process, operations[*index].sent_ns, *index));
+    order.sort_unstable_by_key(|index| {
+        (operations[*index].process, operations[*index].sent_ns, *index)
+    });
     let overlap = order.windows(2).find(|pair| {
         let (before, after) = (&operations[pair[0]], &operations[pair[1]]);
         before.process == after.process && after.sent_ns < before.returned_ns

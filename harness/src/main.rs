@@ -38,8 +38,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            // Help and version are what was asked for; everything else is a mistake on the command line.
-            return if error.use_stderr() { exit_code::USAGE.into() } else { exit_code::UPHELD.into() };
+            // Help and version are what was asked for; everything else is a mistake on the command
+            // line.
+            return if error.use_stderr() {
+                exit_code::USAGE.into()
+            } else {
+                exit_code::UPHELD.into()
+            };
         }
     };
     match cli.run() {

@@ -1,4 +1,5 @@
-//! The service's replicas: child processes of this very binary, so that load always crosses a real socket.
+//! The service's replicas: child processes of this very binary, so that load always crosses a real
+//! socket.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -80,7 +81,8 @@ pub(crate) enum ReplicaError {
 }
 
 impl Replicas {
-    /// Starts them one after the other, so that the first one migrates alone, and waits until each is ready.
+    /// Starts them one after the other, so that the first one migrates alone, and waits until each
+    /// is ready.
     ///
     /// # Errors
     /// The first replica that does not become ready, with the end of its log.
@@ -89,8 +91,12 @@ impl Replicas {
         run: &RunDirectory,
         guard: &Guard,
     ) -> Result<Self, ReplicaError> {
-        let mut replicas =
-            Self { processes: Vec::new(), workers: Vec::new(), addresses: Vec::new(), directors: Vec::new() };
+        let mut replicas = Self {
+            processes: Vec::new(),
+            workers: Vec::new(),
+            addresses: Vec::new(),
+            directors: Vec::new(),
+        };
         for number in 0..spec.replicas {
             let role = Role {
                 log: format!("{strategy}-{number}", strategy = spec.strategy),
@@ -175,9 +181,10 @@ async fn start_one(
     if !spec.announces {
         command.arg("--no-announcements");
     }
-    for (name, url) in
-        [("SLOTPROOF_REDIS_URL", &spec.endpoints.redis_url), ("SLOTPROOF_AMQP_URL", &spec.endpoints.amqp_url)]
-    {
+    for (name, url) in [
+        ("SLOTPROOF_REDIS_URL", &spec.endpoints.redis_url),
+        ("SLOTPROOF_AMQP_URL", &spec.endpoints.amqp_url),
+    ] {
         match url {
             Some(url) => command.env(name, url),
             None => command.env_remove(name),

@@ -60,7 +60,11 @@ impl RunDirectory {
     }
 
     /// A fresh directory `<utc>-<name>` under `parent`.
-    pub(crate) fn create_named(parent: &Path, name: &str, now: time::OffsetDateTime) -> Result<Self> {
+    pub(crate) fn create_named(
+        parent: &Path,
+        name: &str,
+        now: time::OffsetDateTime,
+    ) -> Result<Self> {
         let stamp = now
             .to_offset(time::UtcOffset::UTC)
             .format(time::macros::format_description!("[year][month][day]T[hour][minute][second]Z"))
@@ -82,7 +86,8 @@ impl RunDirectory {
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
-                    return Err(error).with_context(|| format!("make the directory {}", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("make the directory {}", path.display()));
                 }
             }
         }
@@ -196,13 +201,15 @@ impl RunDirectory {
         if !path.exists() {
             return Ok(None);
         }
-        let file = BufReader::new(File::open(&path).with_context(|| format!("read {}", path.display()))?);
+        let file =
+            BufReader::new(File::open(&path).with_context(|| format!("read {}", path.display()))?);
         let parse = |(index, line): (usize, io::Result<String>)| {
             let line = line.map_err(|error| {
                 UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display()))
             })?;
             serde_json::from_str(&line).map_err(|error| {
-                UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display())).into()
+                UsageError(format!("line {} of {} is damaged: {error}", index + 1, path.display()))
+                    .into()
             })
         };
         file.lines().enumerate().map(parse).collect::<Result<Vec<T>>>().map(Some)

@@ -1,7 +1,7 @@
 //! CPU and memory of groups of processes, from `/proc`, once a second while the load runs.
 //!
-//! A group is a process and everything that descends from it. What a child used is counted to its parent once the parent has
-//! waited for it, so a group's time never falls when a child ends.
+//! A group is a process and everything that descends from it. What a child used is counted to its
+//! parent once the parent has waited for it, so a group's time never falls when a child ends.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use crate::run_directory::Sample;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// Linux counts CPU time for `/proc` in hundredths of a second on every architecture that Rust's standard library supports.
+/// Linux counts CPU time for `/proc` in hundredths of a second on every architecture that Rust's
+/// standard library supports.
 const MS_PER_TICK: u64 = 10;
 
 /// A running sampler.
@@ -67,8 +68,10 @@ struct Stat {
 fn processes() -> BTreeMap<i32, Stat> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Some((pid, parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
-        .collect()
+    pids.filter_map(|pid| {
+        Some((pid, parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))
+    })
+    .collect()
 }
 
 /// Processes that descend from this one.
@@ -77,7 +80,9 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     let mut found = vec![pid];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
-        found.extend(processes.iter().filter(|(_, stat)| stat.parent == parent).map(|(child, _)| *child));
+        found.extend(
+            processes.iter().filter(|(_, stat)| stat.parent == parent).map(|(child, _)| *child),
+        );
         next += 1;
     }
     found.split_off(1)
@@ -88,7 +93,11 @@ pub(crate) fn cpu_ms(pid: i32) -> u64 {
     let processes = processes();
     let mut members = descendants(pid);
     members.push(pid);
-    members.iter().filter_map(|member| processes.get(member)).map(|stat| stat.cpu_ticks * MS_PER_TICK).sum()
+    members
+        .iter()
+        .filter_map(|member| processes.get(member))
+        .map(|stat| stat.cpu_ticks * MS_PER_TICK)
+        .sum()
 }
 
 /// CPU time of all children of this process that have ended and been waited for, in milliseconds.
@@ -110,9 +119,9 @@ pub(crate) fn resident_bytes_max(pid: i32) -> Option<u64> {
 
 /// A number of KiB from a file of `/proc`, in bytes.
 fn kib_of(text: &str, field: &str) -> Option<u64> {
-    let kib = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())?;
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    })?;
     Some(kib * 1_024)
 }
 
@@ -128,8 +137,9 @@ fn parse(stat: &str) -> Option<Stat> {
     })
 }
 
-/// The proportional set size: pages that n processes share count for 1/n in each. PostgreSQL's backends share its buffers, and
-/// by resident size a hundred of them would seem to use a hundred times as much.
+/// The proportional set size: pages that n processes share count for 1/n in each. PostgreSQL's
+/// backends share its buffers, and by resident size a hundred of them would seem to use a hundred
+/// times as much.
 fn memory_bytes(pid: i32) -> Option<u64> {
     kib_of(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:")
 }
@@ -137,7 +147,8 @@ fn memory_bytes(pid: i32) -> Option<u64> {
 fn add(processes: &BTreeMap<i32, Stat>, pid: i32, sample: &mut Sample) {
     let Some(stat) = processes.get(&pid) else { return };
     sample.cpu_ms += stat.cpu_ticks * MS_PER_TICK;
-    sample.memory_bytes += memory_bytes(pid).unwrap_or(stat.rss_pages * rustix::param::page_size() as u64);
+    sample.memory_bytes +=
+        memory_bytes(pid).unwrap_or(stat.rss_pages * rustix::param::page_size() as u64);
     for (child, _) in processes.iter().filter(|(_, stat)| stat.parent == pid) {
         add(processes, *child, sample);
     }
@@ -157,7 +168,8 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory() {
-        let mut sample = Sample { at_ns: 0, group: "harness".to_owned(), cpu_ms: 0, memory_bytes: 0 };
+        let mut sample =
+            Sample { at_ns: 0, group: "harness".to_owned(), cpu_ms: 0, memory_bytes: 0 };
         add(&processes(), std::process::id().cast_signed(), &mut sample);
         assert!(sample.memory_bytes > 0);
     }

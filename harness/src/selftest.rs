@@ -1,7 +1,9 @@
-//! The selftest: every strategy and every negative control under the same loads, on one set of servers, and what convicted whom.
+//! The selftest: every strategy and every negative control under the same loads, on one set of
+//! servers, and what convicted whom.
 //!
-//! A checker that convicts nobody proves nothing. Here every bug that is known and shows under load alone must be convicted, those that need a
-//! fault must stay silent without one, and strategies that claim to be safe must never be convicted.
+//! A checker that convicts nobody proves nothing. Here every bug that is known and shows under load
+//! alone must be convicted, those that need a fault must stay silent without one, and strategies
+//! that claim to be safe must never be convicted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +16,7 @@ use anyhow::Result;
 use serde::Serialize;
 use slotproof_checker::Case;
 use slotproof_vocabulary::{
-    Finding, Invariant, Plan, PlanWords, ShownBy, Span, StrategyKind, Verdict, VerdictReport,
+    Finding, Invariant, Plan, PlanArgs, ShownBy, Span, StrategyKind, Verdict, VerdictReport,
 };
 
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
     trial::TrialSpec,
 };
 
-/// Clients of each load: enough to meet at the one slot, few enough for two seconds to be worth something.
+/// Clients of each load: enough to meet at the one slot, few enough for two seconds to be worth
+/// something.
 const CLIENTS: u32 = 200;
 /// Seats: enough for both calls of a double click to find one, too few for everybody.
 const CAPACITY: u32 = 120;
@@ -54,21 +57,21 @@ pub(crate) enum Tier {
 impl Tier {
     fn of(invariant: Invariant) -> Self {
         match invariant {
-            Invariant::I13 => Self::A,
-            Invariant::I1
-            | Invariant::I5
-            | Invariant::I8
-            | Invariant::I9
-            | Invariant::I10
-            | Invariant::I12 => Self::B,
-            Invariant::I2
-            | Invariant::I3
-            | Invariant::I4
-            | Invariant::I6
-            | Invariant::I7
-            | Invariant::I11
-            | Invariant::I14
-            | Invariant::I15 => Self::End,
+            Invariant::OneOrder => Self::A,
+            Invariant::NoOverbookingObserved
+            | Invariant::Idempotent
+            | Invariant::HonestSoldOut
+            | Invariant::PossibleReads
+            | Invariant::SessionOrder
+            | Invariant::UniqueBookings => Self::B,
+            Invariant::NoOverbookingStored
+            | Invariant::NoLostBooking
+            | Invariant::NoPhantom
+            | Invariant::LawfulLifecycle
+            | Invariant::SeatsConserved
+            | Invariant::NothingLeaked
+            | Invariant::AnnouncedOnce
+            | Invariant::RunCoverage => Self::End,
         }
     }
 
@@ -88,7 +91,8 @@ struct Trial {
     verdict: Verdict,
     operations: u64,
     convicted_by: BTreeSet<Invariant>,
-    /// Operations that had returned when the first violation was complete, and the tier that shows it.
+    /// Operations that had returned when the first violation was complete, and the tier that shows
+    /// it.
     first: Option<(u64, Tier)>,
 }
 
@@ -118,7 +122,10 @@ pub(crate) struct SelftestReport {
 ///
 /// # Errors
 /// What kept a trial from being made.
-pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunDirectory, SelftestReport)> {
+pub(crate) async fn selftest(
+    spec: &SelftestSpec,
+    guard: &Guard,
+) -> Result<(RunDirectory, SelftestReport)> {
     let begun = Instant::now();
     let run = RunDirectory::create_named(&spec.runs, "selftest", time::OffsetDateTime::now_utc())?;
     note!("selftest {}", run.path().display());
@@ -148,16 +155,17 @@ pub(crate) async fn selftest(spec: &SelftestSpec, guard: &Guard) -> Result<(RunD
     Ok((run, report))
 }
 
-/// A run of its own, in a directory of its own; all of them share the servers and one database, where each has a doctor of its own.
+/// A run of its own, in a directory of its own; all of them share the servers and one database,
+/// where each has a doctor of its own.
 async fn one(strategy: StrategyKind, seed: u64, series: &mut Series<'_>) -> Result<Trial> {
-    let words = PlanWords {
+    let words = PlanArgs {
         strategy: Some(strategy),
         clients: Some(CLIENTS),
         capacity: Some(CAPACITY),
         duration: Some(DURATION),
         hold: Some(HOLD),
         seed: Some(seed),
-        ..PlanWords::default()
+        ..PlanArgs::default()
     };
     let spec = TrialSpec {
         plan: Plan::try_from(words)?,
@@ -182,7 +190,8 @@ fn trial_of(seed: u64, case: &Case, verdict: &VerdictReport) -> Trial {
     let mut returns: Vec<u64> =
         case.history.operations.iter().map(|operation| operation.returned_ns).collect();
     returns.sort_unstable();
-    let detected = |finding: &&Finding| (operations_until(finding, &returns), Tier::of(finding.invariant));
+    let detected =
+        |finding: &&Finding| (operations_until(finding, &returns), Tier::of(finding.invariant));
     Trial {
         seed,
         verdict: verdict.verdict,
@@ -192,7 +201,8 @@ fn trial_of(seed: u64, case: &Case, verdict: &VerdictReport) -> Trial {
     }
 }
 
-/// Operations that had returned when the finding's witness was complete; all of them where rows or log are the witness.
+/// Operations that had returned when the finding's witness was complete; all of them where rows or
+/// log are the witness.
 fn operations_until(finding: &Finding, returns: &[u64]) -> u64 {
     let operations = finding.witness.iter().flat_map(|witness| &witness.operations);
     let last_ns = operations.map(|shown| shown.operation.returned_ns).max().unwrap_or(u64::MAX);
@@ -265,7 +275,8 @@ impl SelftestReport {
                 .iter()
                 .map(|invariant| counts.get(invariant).map_or(String::new(), ToString::to_string))
                 .collect();
-            let mut first: Vec<(u64, Tier)> = row.trials.iter().filter_map(|trial| trial.first).collect();
+            let mut first: Vec<(u64, Tier)> =
+                row.trials.iter().filter_map(|trial| trial.first).collect();
             first.sort_unstable();
             let at = |share: f64| {
                 let place = ((first.len().max(1) - 1) as f64 * share).ceil() as usize;

@@ -1,4 +1,5 @@
-//! A series: many trials on one set of servers, one after the other, each in a directory of its own.
+//! A series: many trials on one set of servers, one after the other, each in a directory of its
+//! own.
 
 use anyhow::Result;
 use slotproof_checker::Case;
@@ -42,8 +43,9 @@ impl<'a> Series<'a> {
         Ok(Self { environment, parent, guard })
     }
 
-    /// Loads the service of one trial, and judges what happened. The tables of servers of our own are emptied then: what a broken service left behind must not
-    /// trouble the next one. Those of others are not ours to empty; there each trial has a doctor of its own all the same.
+    /// Loads the service of one trial, and judges what happened. The tables of servers of our own
+    /// are emptied then: what a broken service left behind must not trouble the next one. Those of
+    /// others are not ours to empty; there each trial has a doctor of its own all the same.
     ///
     /// # Errors
     /// What kept the trial from being made.
@@ -51,8 +53,12 @@ impl<'a> Series<'a> {
         let now = time::OffsetDateTime::now_utc();
         let run = RunDirectory::create(self.parent.path(), &spec.plan, now)?;
         run.write_json("plan.json", &spec.plan)?;
-        run.write_json("environment.json", &self.circumstances(spec.replicas, &spec.repeat_command, now)?)?;
-        trial::load_and_collect(spec, &mut self.environment, &run, self.guard, Voice::Silent).await?;
+        run.write_json(
+            "environment.json",
+            &self.circumstances(spec.replicas, &spec.repeat_command, now)?,
+        )?;
+        trial::load_and_collect(spec, &mut self.environment, &run, self.guard, Voice::Silent)
+            .await?;
         if self.environment.is_ours() {
             self.forget().await?;
         }
@@ -78,7 +84,8 @@ impl<'a> Series<'a> {
         self.environment.stop().await;
     }
 
-    /// Numbers of doctors go on, so that no message that is still in the broker is about somebody else's slot.
+    /// Numbers of doctors go on, so that no message that is still in the broker is about somebody
+    /// else's slot.
     async fn forget(&self) -> Result<()> {
         let mut database = PgConnection::connect(&self.environment.endpoints.postgres_url).await?;
         sqlx::raw_sql(

@@ -1,5 +1,6 @@
-//! Speech: standard output is for data, standard error for people. Nobody listening is no reason to stop: a run whose reader has gone away goes
-//! on, and its verdict decides the exit code. The macros of the standard library would panic.
+//! Speech: standard output is for data, standard error for people. Nobody listening is no reason to
+//! stop: a run whose reader has gone away goes on, and its verdict decides the exit code. The
+//! macros of the standard library would panic.
 
 /// A line of data on standard output.
 macro_rules! out {

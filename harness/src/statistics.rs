@@ -25,7 +25,8 @@ pub(crate) fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { median: median(&mut values.to_vec()), low: at(0.025), high: at(0.975) })
 }
 
-/// How much larger the median of one list is than that of another, which were not measured in pairs: both are resampled.
+/// How much larger the median of one list is than that of another, which were not measured in
+/// pairs: both are resampled.
 pub(crate) fn ratio_of_medians(over: &[f64], under: &[f64]) -> Option<Estimate> {
     if over.is_empty() || under.is_empty() {
         return None;
@@ -46,7 +47,11 @@ pub(crate) fn ratio_of_medians(over: &[f64], under: &[f64]) -> Option<Estimate> 
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +65,8 @@ mod tests {
         assert_eq!(median, 11.0);
         assert!(9.0 <= low && low <= median && median <= high && high <= 30.0);
         assert_eq!(estimate(&[]), None);
-        let ratio = ratio_of_medians(&[20.0, 22.0, 24.0], &[10.0, 11.0, 12.0]).expect("there are values");
+        let ratio =
+            ratio_of_medians(&[20.0, 22.0, 24.0], &[10.0, 11.0, 12.0]).expect("there are values");
         assert!(ratio.low <= 2.0 && ratio.median == 2.0 && ratio.high >= 2.0);
         assert_eq!(estimate(&[4.0, 2.0]).expect("two").median, 3.0);
     }

@@ -17,7 +17,8 @@ use crate::run_directory::{Circumstances, RunDirectory, Sample};
 /// Points of a drawn line: about two for each pixel of a wide screen.
 const POINTS_MAX: usize = 2_000;
 
-/// Seconds of a timeline: two days, twice as long as the longest run. What returned later counts in the last one.
+/// Seconds of a timeline: two days, twice as long as the longest run. What returned later counts in
+/// the last one.
 const SECONDS_MAX: u64 = 2 * 24 * 60 * 60;
 
 /// Sums a judged run up.
@@ -51,7 +52,8 @@ pub(crate) fn summarise(
     })
 }
 
-/// When the measured time began. A load that was killed did not say so; then it is the plan's warm-up after the first operation.
+/// When the measured time began. A load that was killed did not say so; then it is the plan's
+/// warm-up after the first operation.
 fn measured_from_ns(case: &Case, plan: &Plan) -> u64 {
     let first_ns = || case.history.operations.iter().map(|operation| operation.scheduled_ns).min();
     match &case.load {
@@ -60,23 +62,27 @@ fn measured_from_ns(case: &Case, plan: &Plan) -> u64 {
     }
 }
 
-/// The operations of the measured time: neither those of the warm-up nor the probes of the settled service.
+/// The operations of the measured time: neither those of the warm-up nor the probes of the settled
+/// service.
 fn measured(case: &Case, from_ns: u64) -> Vec<&Operation> {
-    let measured =
-        |operation: &&Operation| operation.scheduled_ns >= from_ns && Some(operation.client) != case.prober;
+    let measured = |operation: &&Operation| {
+        operation.scheduled_ns >= from_ns && Some(operation.client) != case.prober
+    };
     case.history.operations.iter().filter(measured).collect()
 }
 
 fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
-    let ended_ns = operations.iter().map(|operation| operation.returned_ns).max().unwrap_or(begun_ns);
+    let ended_ns =
+        operations.iter().map(|operation| operation.returned_ns).max().unwrap_or(begun_ns);
     let elapsed_ms = ended_ns.saturating_sub(begun_ns) / 1_000_000;
     let done = |name: &str| {
-        let done = operations
-            .iter()
-            .filter(|operation| operation.outcome == Outcome::Ok && operation.action.name() == name);
+        let done = operations.iter().filter(|operation| {
+            operation.outcome == Outcome::Ok && operation.action.name() == name
+        });
         done.count() as u64
     };
-    let per_s = |count: u64| if elapsed_ms == 0 { 0.0 } else { count as f64 * 1_000.0 / elapsed_ms as f64 };
+    let per_s =
+        |count: u64| if elapsed_ms == 0 { 0.0 } else { count as f64 * 1_000.0 / elapsed_ms as f64 };
     let reserved = done("reserve");
     Totals {
         elapsed_ms,
@@ -87,7 +93,10 @@ fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
         cancelled: done("cancel"),
         reserved_per_s: per_s(reserved),
         operations_per_s: per_s(operations.len() as u64),
-        resends: operations.iter().map(|operation| u64::from(operation.attempts.saturating_sub(1))).sum(),
+        resends: operations
+            .iter()
+            .map(|operation| u64::from(operation.attempts.saturating_sub(1)))
+            .sum(),
         arrivals: None,
     }
 }
@@ -107,21 +116,23 @@ fn latency(operations: &[&Operation]) -> Vec<Latency> {
             durations.entry((operation.action.name(), outcome)).or_default().record(operation);
         }
     }
-    let entry = |((operation, outcome), durations): (&(&str, Option<Outcome>), &Durations)| Latency {
-        operation: (*operation).to_owned(),
-        outcome: outcome.map(|outcome| outcome.name().to_owned()),
-        count: durations.response.len(),
-        response: percentiles(&durations.response),
-        service: percentiles(&durations.service),
-        lag: percentiles(&durations.lag),
-    };
+    let entry =
+        |((operation, outcome), durations): (&(&str, Option<Outcome>), &Durations)| Latency {
+            operation: (*operation).to_owned(),
+            outcome: outcome.map(|outcome| outcome.name().to_owned()),
+            count: durations.response.len(),
+            response: percentiles(&durations.response),
+            service: percentiles(&durations.service),
+            lag: percentiles(&durations.lag),
+        };
     durations.iter().map(entry).collect()
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let at = |quantile| histogram.value_at_quantile(quantile);
-    let curve =
-        histogram.iter_quantiles(2).map(|step| (step.quantile_iterated_to(), step.value_iterated_to()));
+    let curve = histogram
+        .iter_quantiles(2)
+        .map(|step| (step.quantile_iterated_to(), step.value_iterated_to()));
     Percentiles {
         us_p50: at(0.5),
         us_p90: at(0.9),
@@ -149,7 +160,8 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
             let mut buckets: BTreeMap<u8, u64> = BTreeMap::new();
             for operation in operations {
                 durations.record(operation);
-                let response_us = operation.returned_ns.saturating_sub(operation.scheduled_ns) / 1_000;
+                let response_us =
+                    operation.returned_ns.saturating_sub(operation.scheduled_ns) / 1_000;
                 *buckets.entry(Second::bucket(response_us)).or_default() += 1;
             }
             Second {
@@ -176,15 +188,17 @@ fn seats(case: &Case, begun_ns: u64) -> Vec<SeatsSeries> {
         .map(|(slot, occupancy)| {
             let capacity = case.capacity;
             let steps = occupancy.least.at_ns.iter().zip(&occupancy.least.seats);
-            let left =
-                steps.map(|(at_ns, seats)| (at_ns.saturating_sub(begun_ns) as f64 / 1e6, capacity - seats));
+            let left = steps.map(|(at_ns, seats)| {
+                (at_ns.saturating_sub(begun_ns) as f64 / 1e6, capacity - seats)
+            });
             let points = [(0.0, capacity)].into_iter().chain(left).collect();
             SeatsSeries { slot: slot.to_owned(), capacity, points: thin(points) }
         })
         .collect()
 }
 
-/// Keeps the lowest and the last point of each of a thousand stretches: an overbooking survives, however short it was.
+/// Keeps the lowest and the last point of each of a thousand stretches: an overbooking survives,
+/// however short it was.
 fn thin(points: Vec<(f64, i64)>) -> Vec<(f64, i64)> {
     if points.len() <= POINTS_MAX {
         return points;
@@ -204,34 +218,46 @@ fn resources(samples: &[Sample], begun_ns: u64) -> Vec<Resource> {
         groups.entry(&sample.group).or_default().push(sample);
     }
     let resource = |(group, samples): (&str, Vec<&Sample>)| {
-        // From the last sample before the load began: what it took to start is not what the load cost.
+        // From the last sample before the load began: what it took to start is not what the load
+        // cost.
         let before = samples.iter().rposition(|sample| sample.at_ns <= begun_ns).unwrap_or(0);
         let during = &samples[before..];
         let spent = |pair: &[&Sample]| {
             let second = pair[0].at_ns.saturating_sub(begun_ns) / 1_000_000_000;
-            (u32::try_from(second).unwrap_or(u32::MAX), pair[1].cpu_ms.saturating_sub(pair[0].cpu_ms))
+            (
+                u32::try_from(second).unwrap_or(u32::MAX),
+                pair[1].cpu_ms.saturating_sub(pair[0].cpu_ms),
+            )
         };
         let cpu_ms_by_second: Vec<_> = during.windows(2).map(spent).collect();
         Resource {
             group: group.to_owned(),
             cpu_ms: cpu_ms_by_second.iter().map(|(_, cpu_ms)| cpu_ms).sum(),
-            memory_bytes_max: during.iter().map(|sample| sample.memory_bytes).max().unwrap_or_default(),
+            memory_bytes_max: during
+                .iter()
+                .map(|sample| sample.memory_bytes)
+                .max()
+                .unwrap_or_default(),
             cpu_ms_by_second,
         }
     };
     groups.into_iter().map(resource).collect()
 }
 
-/// `latency.hgrm`: the response latency of reserves, as HdrHistogram's own tools read it. Values are milliseconds.
+/// `latency.hgrm`: the response latency of reserves, as HdrHistogram's own tools read it. Values
+/// are milliseconds.
 pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
     let mut durations = Durations::default();
     let operations = measured(case, measured_from_ns(case, plan));
-    for operation in operations.into_iter().filter(|it| matches!(it.action, Action::Reserve { .. })) {
+    for operation in operations.into_iter().filter(|it| matches!(it.action, Action::Reserve { .. }))
+    {
         durations.record(operation);
     }
     let histogram = durations.response;
-    let mut text =
-        format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut text = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
     let mut counted = 0;
     for step in histogram.iter_quantiles(5) {
         counted += step.count_since_last_iteration();
@@ -250,8 +276,15 @@ pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
         histogram.mean() / 1e3,
         histogram.stdev() / 1e3
     ));
-    text.push_str(&format!("#[Max     = {max_ms:>12.3}, Total count    = {:>12}]\n", histogram.len()));
-    text.push_str(&format!("#[Buckets = {:>12}, SubBuckets     = {:>12}]\n", histogram.buckets(), 2048));
+    text.push_str(&format!(
+        "#[Max     = {max_ms:>12.3}, Total count    = {:>12}]\n",
+        histogram.len()
+    ));
+    text.push_str(&format!(
+        "#[Buckets = {:>12}, SubBuckets     = {:>12}]\n",
+        histogram.buckets(),
+        2048
+    ));
     text
 }
 

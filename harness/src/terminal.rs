@@ -1,4 +1,5 @@
-//! What a person sees while a run goes on: bars on a terminal, plain lines elsewhere. Always on stderr.
+//! What a person sees while a run goes on: bars on a terminal, plain lines elsewhere. Always on
+//! stderr.
 
 use std::{
     io::IsTerminal,
@@ -108,7 +109,8 @@ impl LoadBar {
         if self.voice == Voice::Silent {
             return;
         }
-        let due = self.voice == Voice::Bars || self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        let due = self.voice == Voice::Bars
+            || self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if !due || progress.elapsed_ms <= self.before.elapsed_ms {
             return;
         }
@@ -148,11 +150,18 @@ fn describe(before: &Progress, now: &Progress) -> String {
     let operations = |progress: &Progress| progress.outcomes.values().sum::<u64>();
     let mut text = String::new();
     if let (Some(due), Some(made)) = (now.arrivals_due, now.arrivals_made) {
-        let new = |now: u64, before: Option<u64>| per_s(now.saturating_sub(before.unwrap_or_default()));
+        let new =
+            |now: u64, before: Option<u64>| per_s(now.saturating_sub(before.unwrap_or_default()));
         let (asked, came) = (new(due, before.arrivals_due), new(made, before.arrivals_made));
-        text.push_str(&format!("{asked}/s asked, {came}/s made, {} waiting; ", due.saturating_sub(made)));
+        text.push_str(&format!(
+            "{asked}/s asked, {came}/s made, {} waiting; ",
+            due.saturating_sub(made)
+        ));
     }
-    text.push_str(&format!("{} operations/s", per_s(operations(now).saturating_sub(operations(before)))));
+    text.push_str(&format!(
+        "{} operations/s",
+        per_s(operations(now).saturating_sub(operations(before)))
+    ));
     if now.response_us_p99 > 0 {
         let ms = |us: u64| us as f64 / 1e3;
         text.push_str(&format!(
@@ -183,7 +192,11 @@ pub(crate) fn describe_totals(totals: &LoadTotals) -> String {
         None => operations,
         Some(arrivals) => format!(
             "{operations}; arrivals: {:.1}/s asked, {:.1}/s made ({} of {}), at most {} waiting for a client",
-            arrivals.asked_per_s, arrivals.made_per_s, arrivals.made, arrivals.asked, arrivals.waiting_max
+            arrivals.asked_per_s,
+            arrivals.made_per_s,
+            arrivals.made,
+            arrivals.asked,
+            arrivals.waiting_max
         ),
     }
 }

@@ -10,7 +10,7 @@ use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock}
 use slotproof_scenarios::{Event, LoadOrder};
 use slotproof_vocabulary::{
     DoctorId, LoadTotals, Plan, StrategyKind,
-    wire::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
+    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -35,7 +35,8 @@ use crate::{
     terminal::{self, LoadBar, Voice},
 };
 
-/// How much longer than its duration and a client's patience a load may take: hatching, and a busy machine.
+/// How much longer than its duration and a client's patience a load may take: hatching, and a busy
+/// machine.
 const LOAD_GRACE: Duration = Duration::from_secs(180);
 /// Slots that are made at once: as many as a replica has database connections.
 const SLOTS_AT_ONCE: usize = 16;
@@ -91,7 +92,8 @@ pub(crate) async fn conduct(
     Ok((run, report))
 }
 
-/// The part of a trial for which the servers run: starts the service, loads it, collects the evidence, and stops the service.
+/// The part of a trial for which the servers run: starts the service, loads it, collects the
+/// evidence, and stops the service.
 ///
 /// # Errors
 /// What kept the run from being made.
@@ -141,7 +143,8 @@ pub(crate) async fn load_and_collect(
     Ok(())
 }
 
-/// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof report` repeat.
+/// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof
+/// report` repeat.
 pub(crate) fn judge_and_report(run: &RunDirectory) -> Result<RunReport> {
     let (plan, case) = judging::case(run)?;
     let verdict = judging::judge(run, &case)?;
@@ -163,8 +166,11 @@ pub(crate) fn write_reports(run: &RunDirectory, report: &RunReport) -> Result<()
 }
 
 fn versions(environment: &Environment) -> String {
-    let versions: Vec<_> =
-        environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
+    let versions: Vec<_> = environment
+        .servers
+        .iter()
+        .map(|server| format!("{} {}", server.name, server.version))
+        .collect();
     versions.join(", ")
 }
 
@@ -194,14 +200,20 @@ pub(crate) fn circumstances(
             .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
         memory_bytes: rustix::system::sysinfo().totalram as u64
             * u64::from(rustix::system::sysinfo().mem_unit),
-        kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+        kernel: format!(
+            "{} {}",
+            system.sysname().to_string_lossy(),
+            system.release().to_string_lossy()
+        ),
         replicas,
         fsync: environment.fsync,
         durable_commit: environment.durable_commit,
         servers: environment.servers.clone(),
     };
     Ok(Circumstances {
-        started_at: now.replace_nanosecond(0)?.format(&time::format_description::well_known::Rfc3339)?,
+        started_at: now
+            .replace_nanosecond(0)?
+            .format(&time::format_description::well_known::Rfc3339)?,
         slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
         repeat_command,
         environment: block,
@@ -211,7 +223,8 @@ pub(crate) fn circumstances(
 /// One doctor, and the plan's slots on the days after today.
 async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
     let http = reqwest::Client::new();
-    let doctor = CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
+    let doctor =
+        CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
     let doctor: DoctorBody = create(&http, format!("{target}/v1/admin/doctors"), &doctor).await?;
     let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
     let slots = (0..plan.slots).map(|number| {
@@ -269,8 +282,11 @@ async fn load(
     };
     let mut process = Process::start(launch, guard)?;
 
-    let mut groups: Vec<(String, Vec<i32>)> =
-        environment.processes.iter().map(|(group, pid)| ((*group).to_owned(), vec![*pid])).collect();
+    let mut groups: Vec<(String, Vec<i32>)> = environment
+        .processes
+        .iter()
+        .map(|(group, pid)| ((*group).to_owned(), vec![*pid]))
+        .collect();
     groups.push(("service".to_owned(), replicas.pids().collect()));
     groups.push(("load".to_owned(), vec![process.pid()]));
     let sampler = Sampler::start(groups);
@@ -287,9 +303,9 @@ async fn load(
         run.write_json("faults.json", &injected)?;
     }
     let totals = match followed {
-        Ok(result) => {
-            result.with_context(|| format!("run the load; its log is {}:\n{}", log.display(), tail(&log)))?
-        }
+        Ok(result) => result.with_context(|| {
+            format!("run the load; its log is {}:\n{}", log.display(), tail(&log))
+        })?,
         Err(_) => anyhow::bail!(
             "the load did not end within {} s; its log is {}",
             patience.as_secs(),
@@ -301,7 +317,11 @@ async fn load(
 }
 
 /// Reads what the load process says until it ends.
-async fn follow(process: &mut Process, mut bar: LoadBar, begin: watch::Sender<bool>) -> Result<LoadTotals> {
+async fn follow(
+    process: &mut Process,
+    mut bar: LoadBar,
+    begin: watch::Sender<bool>,
+) -> Result<LoadTotals> {
     let stdout = process.take_stdout().expect("its output is piped");
     let mut lines = BufReader::new(stdout).lines();
     let mut totals = None;

@@ -1,6 +1,7 @@
 //! # advisory
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the lock of that name, and everyone else waits.
+//! **Claim.** Never overbooks: whoever decides about a slot holds the lock of that name, and
+//! everyone else waits.
 //!
 //! **Mechanism.** `pg_advisory_xact_lock`, then a read in a statement of its own, then the write.
 //!

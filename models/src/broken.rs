@@ -1,5 +1,5 @@
-//! Strategies broken on purpose, one for each property that the negative controls do not break: a property that cannot
-//! fail says nothing when it holds.
+//! Strategies broken on purpose, one for each property that the negative controls do not break: a
+//! property that cannot fail says nothing when it holds.
 
 use slotproof_vocabulary::Verdict;
 
@@ -32,7 +32,8 @@ impl Strategy for WithoutLock {
     }
 }
 
-/// `redis_lock` that compares its token with what was written and not with what it read: the advice that is usually given.
+/// `redis_lock` that compares its token with what was written and not with what it read: the advice
+/// that is usually given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FencedWritesOnly(RedisLock);
 
@@ -45,7 +46,9 @@ impl Strategy for FencedWritesOnly {
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
         let at = match self.0 {
-            RedisLock::Write { token, .. } => RedisLock::Write { token, seen_fence: database.slot.fence },
+            RedisLock::Write { token, .. } => {
+                RedisLock::Write { token, seen_fence: database.slot.fence }
+            }
             at => at,
         };
         at.step(call, database).map(Self)
@@ -100,7 +103,8 @@ one_step!(NeverGoesOn, |_, _| Next::Waits);
 
 fn check_violated<S: Strategy>(size: Size, name: &str) {
     let found = explore_strategy::<S>(size, Limits::default());
-    let property = found.properties.into_iter().find(|property| property.name == name).expect("it is judged");
+    let property =
+        found.properties.into_iter().find(|property| property.name == name).expect("it is judged");
     assert_eq!(property.verdict, Verdict::Violated, "{name}");
     assert!(property.shortest.is_some_and(|steps| !steps.is_empty()), "{name}");
 }

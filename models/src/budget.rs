@@ -1,7 +1,8 @@
 //! The limits of an exploration.
 //!
-//! stateright's own limits are not used: with one thread, which shortest counterexamples need, its timeout is ignored,
-//! and its target counts repeats. It also does not tell a search that was cut off from one that has seen everything.
+//! stateright's own limits are not used: with one thread, which shortest counterexamples need, its
+//! timeout is ignored, and its target counts repeats. It also does not tell a search that was cut
+//! off from one that has seen everything.
 
 use std::{
     sync::{

@@ -1,5 +1,5 @@
-//! What happens around a strategy, whichever it is: receipts for duplicates, an honest `sold_out`, and trying again.
-//! The service has it in `booking.rs`.
+//! What happens around a strategy, whichever it is: receipts for duplicates, an honest `sold_out`,
+//! and trying again. The service has it in `booking.rs`.
 
 use crate::{
     database::{CallId, Database, Decision},
@@ -11,7 +11,8 @@ use crate::{
 pub(crate) enum Call<S> {
     /// In a try of the strategy, before this step.
     Trying { at: S, tried: u8 },
-    /// After a try that wrote nothing, before it looks how things stand. The next try begins at `again`.
+    /// After a try that wrote nothing, before it looks how things stand. The next try begins at
+    /// `again`.
     Wondering { again: S, tried: u8 },
 }
 
@@ -30,7 +31,9 @@ impl<S> Progress<S> {
     pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Progress<T> {
         match self {
             Self::Waits => Progress::Waits,
-            Self::Goes(Call::Trying { at, tried }) => Progress::Goes(Call::Trying { at: wrap(at), tried }),
+            Self::Goes(Call::Trying { at, tried }) => {
+                Progress::Goes(Call::Trying { at: wrap(at), tried })
+            }
             Self::Goes(Call::Wondering { again, tried }) => {
                 Progress::Goes(Call::Wondering { again: wrap(again), tried })
             }
@@ -49,7 +52,8 @@ pub(crate) enum Answer {
     SoldOut {
         version: u32,
     },
-    /// A `sold_out` that was decided earlier, in a version of the slot in which that was true, or not.
+    /// A `sold_out` that was decided earlier, in a version of the slot in which that was true, or
+    /// not.
     Refused {
         honest: bool,
     },
@@ -71,7 +75,9 @@ impl<S: Strategy> Call<S> {
     pub fn point(self) -> Point {
         match self {
             Self::Trying { at, .. } => at.point(),
-            Self::Wondering { .. } => Point::new("look", "reads its receipt and the slot in one snapshot"),
+            Self::Wondering { .. } => {
+                Point::new("look", "reads its receipt and the slot in one snapshot")
+            }
         }
     }
 
@@ -113,7 +119,9 @@ impl<S: Strategy> Call<S> {
                 Next::Waits => Progress::Waits,
                 Next::Goes(at) => Progress::Goes(Self::Trying { at, tried }),
                 Next::Took => Progress::Answers(Answer::Ok { booking: call }),
-                Next::Nothing => Progress::Goes(Self::Wondering { again: at.again(), tried: tried + 1 }),
+                Next::Nothing => {
+                    Progress::Goes(Self::Wondering { again: at.again(), tried: tried + 1 })
+                }
                 Next::Answered(answer) => Progress::Answers(answer),
                 Next::Ended => Progress::Ends,
             },
@@ -158,7 +166,8 @@ mod tests {
     const ONE_SEAT: Size = Size { clients: 2, capacity: 1 };
     const TWO_SEATS: Size = Size { clients: 2, capacity: 2 };
 
-    /// Whether some client is ever told `retry_later`, which needs somebody else to change the slot at every try.
+    /// Whether some client is ever told `retry_later`, which needs somebody else to change the slot
+    /// at every try.
     fn reaches_retry_later<S: Strategy>(size: Size) -> bool {
         fn told<S: Strategy>(world: &World<S>) -> bool {
             world.clients.iter().any(|client| client.phase == Phase::RetryLater)

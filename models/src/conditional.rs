@@ -1,10 +1,13 @@
 //! # conditional
 //!
-//! **Claim.** Never overbooks: the condition and the write are one statement, evaluated under the row's lock.
+//! **Claim.** Never overbooks: the condition and the write are one statement, evaluated under the
+//! row's lock.
 //!
-//! **Mechanism.** `update ... where available_seats >= 1`, and everything else inserted from the row that it returns.
+//! **Mechanism.** `update ... where available_seats >= 1`, and everything else inserted from the
+//! row that it returns.
 //!
-//! **Fails when.** None known. A client can lose every try, to seats that are freed when it looks and gone when it writes.
+//! **Fails when.** None known. A client can lose every try, to seats that are freed when it looks
+//! and gone when it writes.
 //!
 //! **Service.** `target-service/src/strategies/conditional.rs`
 
@@ -35,7 +38,8 @@ impl Strategy for Conditional {
     }
 }
 
-/// One statement. Its `where` decides before it asks for the row's lock, and once more if it had to wait for it.
+/// One statement. Its `where` decides before it asks for the row's lock, and once more if it had to
+/// wait for it.
 fn write(call: CallId, database: &mut Database) -> Next<Conditional> {
     if database.slot.available < 1 {
         return Next::Nothing;

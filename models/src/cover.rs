@@ -1,7 +1,9 @@
-//! Ways through a model that together take every edge of its graph, so that a director can lead the service along all of them.
+//! Ways through a model that together take every edge of its graph, so that a director can lead the
+//! service along all of them.
 //!
-//! The graph is that of the representatives: an edge that differs from another one only by the numbers of the clients is the same edge. A
-//! step that waits is an edge too, from a state to itself: there the service must be seen to wait.
+//! The graph is that of the representatives: an edge that differs from another one only by the
+//! numbers of the clients is the same edge. A step that waits is an edge too, from a state to
+//! itself: there the service must be seen to wait.
 
 use std::collections::{HashMap, HashSet, VecDeque, hash_map::Entry};
 
@@ -21,7 +23,8 @@ use crate::{
 
 /// A way ends after so many steps, so that a difference costs few edges.
 const LENGTH_MAX: usize = 60;
-/// Where all edges of a state have been taken, so many states around it are searched for one that has not.
+/// Where all edges of a state have been taken, so many states around it are searched for one that
+/// has not.
 const LOOK_AROUND: usize = 64;
 
 /// Every edge of a model, and ways that take them.
@@ -57,7 +60,8 @@ pub struct Edges {
     pub waits: usize,
 }
 
-/// Ways that take every edge. A graph with more states than `states_max` is covered as far as they go.
+/// Ways that take every edge. A graph with more states than `states_max` is covered as far as they
+/// go.
 pub fn cover(kind: StrategyKind, size: Size, losses: Losses, states_max: usize) -> Cover {
     struct CoverAll(Size, Losses, usize);
     impl Ask for CoverAll {
@@ -70,7 +74,8 @@ pub fn cover(kind: StrategyKind, size: Size, losses: Losses, states_max: usize) 
     ask(kind, CoverAll(size, losses, states_max))
 }
 
-/// What makes an edge that edge, whoever takes it: where it begins, what happens, and where it ends.
+/// What makes an edge that edge, whoever takes it: where it begins, what happens, and where it
+/// ends.
 type EdgeKey = u64;
 
 struct Graph<S> {
@@ -153,7 +158,8 @@ impl<S: Strategy> Graph<S> {
             || self.waits[state].iter().any(|key| open.waits.contains(key))
     }
 
-    /// A way to this state by its shortest path, and on from there for as long as there is something new.
+    /// A way to this state by its shortest path, and on from there for as long as there is
+    /// something new.
     fn way(&self, state: usize, open: &mut Open) -> Vec<Leg> {
         let mut path = VecDeque::new();
         let mut at = state;
@@ -231,7 +237,8 @@ struct Way<S> {
 }
 
 impl<S: Strategy> Way<S> {
-    /// Takes a step, and notes which edges that took. What goes on after it by itself takes edges too.
+    /// Takes a step, and notes which edges that took. What goes on after it by itself takes edges
+    /// too.
     fn go(&mut self, step: Step<S>, open: &mut Open) {
         let mut new = Edges::default();
         let what = Happening::from(step);
@@ -248,7 +255,8 @@ impl<S: Strategy> Way<S> {
         let world = &self.place.world;
         successors(world)
             .find(|(step, next)| {
-                next.as_ref().is_some_and(|next| open.steps.contains(&key(world, *step, Some(next))))
+                next.as_ref()
+                    .is_some_and(|next| open.steps.contains(&key(world, *step, Some(next))))
             })
             .map(|(step, _)| step)
     }
@@ -262,7 +270,8 @@ impl<S: Strategy> Way<S> {
     }
 }
 
-/// The steps of other calls after which a step that waits goes on. Nothing else happens meanwhile: it may have locked other rows.
+/// The steps of other calls after which a step that waits goes on. Nothing else happens meanwhile:
+/// it may have locked other rows.
 fn until_it_goes_on<S: Strategy>(world: &World<S>, waiting: Step<S>) -> Option<Vec<Step<S>>> {
     let mut queue = VecDeque::from([(world.clone(), Vec::new())]);
     let mut seen = HashSet::from([fingerprint(world)]);
@@ -271,8 +280,11 @@ fn until_it_goes_on<S: Strategy>(world: &World<S>, waiting: Step<S>) -> Option<V
             return Some(steps);
         }
         for (step, next) in successors(&world) {
-            let others = matches!(step, Step::Call { .. } | Step::LockExpires { .. }) && step != waiting;
-            let Some(next) = next.filter(|next| others && seen.insert(fingerprint(next))) else { continue };
+            let others =
+                matches!(step, Step::Call { .. } | Step::LockExpires { .. }) && step != waiting;
+            let Some(next) = next.filter(|next| others && seen.insert(fingerprint(next))) else {
+                continue;
+            };
             let mut steps = steps.clone();
             steps.push(step);
             queue.push_back((next, steps));

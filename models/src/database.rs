@@ -1,12 +1,15 @@
 //! What PostgreSQL keeps, as far as a strategy can tell at READ COMMITTED.
 //!
-//! Only committed rows are stored: what a transaction has written and not committed is seen by nobody, and all of it
-//! follows from the call that wrote it. What others do notice is the lock on the slot's row.
+//! Only committed rows are stored: what a transaction has written and not committed is seen by
+//! nobody, and all of it follows from the call that wrote it. What others do notice is the lock on
+//! the slot's row.
 //!
-//! The unique index of the keys needs no lock here. Whoever has inserted a key and not committed holds the slot's row
-//! too, so a second insert of that key waits for the row and meets the key as committed or not at all.
+//! The unique index of the keys needs no lock here. Whoever has inserted a key and not committed
+//! holds the slot's row too, so a second insert of that key waits for the row and meets the key as
+//! committed or not at all.
 //!
-//! What a slot may do at all is not said here: each change is held against the checker's own spec when it is committed.
+//! What a slot may do at all is not said here: each change is held against the checker's own spec
+//! when it is committed.
 
 use serde::{Deserialize, Serialize};
 use slotproof_checker::spec::{self, Step};
@@ -17,7 +20,8 @@ use crate::call::Answer;
 /// Calls that one client may make with its key: the first one and one retry.
 pub(crate) const CALLS: usize = 2;
 
-/// One call of one client, both counted from zero; in files from one, as `client.call`. A booking is named after the call that wrote it.
+/// One call of one client, both counted from zero; in files from one, as `client.call`. A booking
+/// is named after the call that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CallId {
@@ -39,7 +43,9 @@ impl TryFrom<String> for CallId {
     fn try_from(text: String) -> Result<Self, String> {
         let from_one = |text: &str| text.parse::<u8>().ok()?.checked_sub(1);
         text.split_once('.')
-            .and_then(|(client, call)| Some(Self { client: from_one(client)?, call: from_one(call)? }))
+            .and_then(|(client, call)| {
+                Some(Self { client: from_one(client)?, call: from_one(call)? })
+            })
             .filter(|call| usize::from(call.call) < CALLS)
             .ok_or_else(|| format!("{text:?} is no call; the retry of client 1 is \"1.2\""))
     }
@@ -180,7 +186,13 @@ impl Database {
     }
 
     /// Gives one of the bookings of others a row.
-    pub fn with_booking(&mut self, booking: CallId, seats: i32, status: BookingStatus, overdue: bool) {
+    pub fn with_booking(
+        &mut self,
+        booking: CallId,
+        seats: i32,
+        status: BookingStatus,
+        overdue: bool,
+    ) {
         self.seats_each = seats;
         if status.takes_seats() {
             self.others -= seats;
@@ -193,7 +205,8 @@ impl Database {
     fn by_the_spec(&self) -> Option<spec::Slot<CallId>> {
         let mut slot = spec::Slot::new((self.slot.capacity - self.others).into());
         // Those that are over first: at one time or another each of them had its seat.
-        let (live, over): (Vec<_>, Vec<_>) = self.bookings().partition(|(_, row)| row.status.takes_seats());
+        let (live, over): (Vec<_>, Vec<_>) =
+            self.bookings().partition(|(_, row)| row.status.takes_seats());
         for (booking, row) in over.into_iter().chain(live) {
             slot.step(&Step::Take { booking, seats: self.seats_each.into() })?;
             match row.status {
@@ -211,7 +224,8 @@ impl Database {
 
     /// Holds a change that is about to be committed against the spec.
     fn hold_against_the_spec(&mut self, step: &Step<CallId>) {
-        self.lawful &= self.by_the_spec().is_some_and(|slot| slot.allows(step) && slot.changes(step));
+        self.lawful &=
+            self.by_the_spec().is_some_and(|slot| slot.allows(step) && slot.changes(step));
     }
 
     /// Takes the lock on the slot's row, or says that another transaction has it.
@@ -236,8 +250,11 @@ impl Database {
 
     /// Locks the rows of the live bookings, or says that another transaction has one of them.
     pub fn lock_bookings(&mut self, call: CallId) -> bool {
-        let live: Vec<CallId> =
-            self.bookings().filter(|(_, row)| row.status.takes_seats()).map(|(booking, _)| booking).collect();
+        let live: Vec<CallId> = self
+            .bookings()
+            .filter(|(_, row)| row.status.takes_seats())
+            .map(|(booking, _)| booking)
+            .collect();
         let free = !live.iter().any(|booking| self.is_locked(*booking));
         if free {
             self.locked_bookings.extend(live.into_iter().map(|booking| (booking, call)));
@@ -252,11 +269,13 @@ impl Database {
 
     /// Locks a free seat that nobody has locked, passing over the others; `false` if there is none.
     pub fn lock_a_free_seat(&mut self, call: CallId) -> bool {
-        let free = self.seats.iter_mut().find(|seat| seat.taken_by.is_none() && seat.locked_by.is_none());
+        let free =
+            self.seats.iter_mut().find(|seat| seat.taken_by.is_none() && seat.locked_by.is_none());
         free.map(|seat| seat.locked_by = Some(call)).is_some()
     }
 
-    /// Gives the seat that this call has locked to its booking; visible from its commit on, until when nobody else takes it.
+    /// Gives the seat that this call has locked to its booking; visible from its commit on, until
+    /// when nobody else takes it.
     pub fn take_locked_seat(&mut self, call: CallId) {
         for seat in self.seats.iter_mut().filter(|seat| seat.locked_by == Some(call)) {
             seat.taken_by = Some(call);
@@ -273,7 +292,8 @@ impl Database {
         self.decision(client).is_some()
     }
 
-    /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this many seats left.
+    /// Makes a transaction's rows visible: a pending booking, its receipt, and the slot with this
+    /// many seats left.
     pub fn commit(&mut self, call: CallId, available: i32) {
         self.insert_booking(call);
         self.leave_receipt(call);
@@ -318,12 +338,16 @@ impl Database {
     pub fn renumbered(&self, numbers: &[u8]) -> Self {
         let mut next = self.clone();
         let rename = |call: &mut CallId| call.client = numbers[usize::from(call.client)];
-        let holders = [&mut next.slot_locked_by, &mut next.advisory_locked_by, &mut next.redis.owner];
+        let holders =
+            [&mut next.slot_locked_by, &mut next.advisory_locked_by, &mut next.redis.owner];
         holders.into_iter().flatten().for_each(rename);
         for seat in &mut next.seats {
             [&mut seat.taken_by, &mut seat.locked_by].into_iter().flatten().for_each(rename);
         }
-        next.locked_bookings.iter_mut().flat_map(|(booking, holder)| [booking, holder]).for_each(rename);
+        next.locked_bookings
+            .iter_mut()
+            .flat_map(|(booking, holder)| [booking, holder])
+            .for_each(rename);
         next.locked_bookings.sort_unstable();
         next.announced = 0;
         for mut call in self.announced_calls() {
@@ -368,11 +392,13 @@ impl Database {
     pub fn announced_calls(&self) -> impl Iterator<Item = CallId> {
         let announced = self.announced;
         let clients = u8::try_from(self.bookings.len()).expect("few clients");
-        let calls = (0..clients).flat_map(|client| (0..CALLS as u8).map(move |call| CallId { client, call }));
+        let calls = (0..clients)
+            .flat_map(|client| (0..CALLS as u8).map(move |call| CallId { client, call }));
         calls.filter(move |call| announced & (1 << bit(*call)) != 0)
     }
 
-    /// Answers a read of the slot from a cache that nothing invalidates; `None` if that is nothing new.
+    /// Answers a read of the slot from a cache that nothing invalidates; `None` if that is nothing
+    /// new.
     pub fn read_by_cache(&mut self) -> Option<()> {
         let before = (self.cached, self.reads_current);
         let cached = *self.cached.get_or_insert(self.slot.version);
@@ -415,11 +441,13 @@ impl Database {
         self.change(booking, BookingStatus::Cancelled, |row| row.status.takes_seats())
     }
 
-    /// To `cancelled`, also if it is that already: its seats are given back again. Twice at most, or there were no end of states.
+    /// To `cancelled`, also if it is that already: its seats are given back again. Twice at most,
+    /// or there were no end of states.
     pub fn cancel_again(&mut self, booking: CallId) -> Change {
         let capacity = self.slot.capacity;
         let change = self.change(booking, BookingStatus::Cancelled, |row| {
-            row.status.takes_seats() || (row.status == BookingStatus::Cancelled && row.cancelled < 2)
+            row.status.takes_seats()
+                || (row.status == BookingStatus::Cancelled && row.cancelled < 2)
         });
         self.slot.available = self.slot.available.min(capacity);
         change
@@ -450,8 +478,14 @@ impl Database {
         }
     }
 
-    /// One statement: compare and set the status, write the audit row, and give the seat back if the booking ends.
-    fn change(&mut self, booking: CallId, to: BookingStatus, possible: impl Fn(&Booking) -> bool) -> Change {
+    /// One statement: compare and set the status, write the audit row, and give the seat back if
+    /// the booking ends.
+    fn change(
+        &mut self,
+        booking: CallId,
+        to: BookingStatus,
+        possible: impl Fn(&Booking) -> bool,
+    ) -> Change {
         let is_locked = self.slot_locked_by.is_some() || self.is_locked(booking);
         let Some(row) = self.booking_mut(booking) else { return Change::Refused };
         if !possible(row) {
@@ -492,7 +526,9 @@ impl Database {
     /// All bookings, whatever their status.
     pub fn bookings(&self) -> impl Iterator<Item = (CallId, &Booking)> {
         self.bookings.iter().zip(0..).flat_map(|(rows, client)| {
-            rows.iter().zip(0..).filter_map(move |(row, call)| Some((CallId { client, call }, row.as_ref()?)))
+            rows.iter()
+                .zip(0..)
+                .filter_map(move |(row, call)| Some((CallId { client, call }, row.as_ref()?)))
         })
     }
 

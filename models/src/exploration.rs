@@ -1,8 +1,9 @@
 //! Exploring a model, and saying what was found.
 //!
-//! One search sees every state, up to the numbers of the clients, and finds which properties fail. Each property that fails is
-//! searched for once more alone: that search ends at its first failure and, with one thread and breadth first, no shorter path exists.
-//! (Together they could not be: stateright keeps the last path that it found to a failure, not the first.)
+//! One search sees every state, up to the numbers of the clients, and finds which properties fail.
+//! Each property that fails is searched for once more alone: that search ends at its first failure
+//! and, with one thread and breadth first, no shorter path exists. (Together they could not be:
+//! stateright keeps the last path that it found to a failure, not the first.)
 
 use std::time::Duration;
 
@@ -37,8 +38,9 @@ impl Size {
 
     /// Answers that may be lost, unless somebody says otherwise.
     ///
-    /// A loss sets a second call of the client running, often beside its first one. With three clients that may all lose
-    /// answers there are millions of states, so that with more than two clients only one answer is lost.
+    /// A loss sets a second call of the client running, often beside its first one. With three
+    /// clients that may all lose answers there are millions of states, so that with more than two
+    /// clients only one answer is lost.
     pub fn losses(self) -> Losses {
         if self.clients > 2 { Losses::AtMost(1) } else { Losses::Any }
     }
@@ -118,14 +120,16 @@ pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Exploration {
 }
 
 impl Exploration {
-    /// A counterexample as a schedule: of the property that matters most, of those that are violated.
+    /// A counterexample as a schedule: of the property that matters most, of those that are
+    /// violated.
     pub fn counterexample(&self, kind: StrategyKind, size: Size) -> Option<Schedule> {
         let (property, steps) = self.story()?;
         (property.verdict == Verdict::Violated)
             .then(|| Schedule::new(kind, size, Some(property.name), steps.to_vec()))
     }
 
-    /// What is worth telling: the counterexample of the property that matters most, or how a fencing token works.
+    /// What is worth telling: the counterexample of the property that matters most, or how a
+    /// fencing token works.
     pub fn story(&self) -> Option<(&PropertyResult, &[Scheduled])> {
         let told = |property: &&PropertyResult| property.shortest.is_some();
         let overbooked = |property: &&PropertyResult| property.name == "never overbooked";
@@ -153,7 +157,8 @@ pub fn browse(kind: StrategyKind, size: Size, port: u16) {
     ask(kind, Browse(size, port));
 }
 
-/// Explores one model: a search through every state, and one more for each property that fails in it.
+/// Explores one model: a search through every state, and one more for each property that fails in
+/// it.
 pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Exploration {
     let (timer, _guard) = Timer::start(limits.time);
     let budget = || Budget::new(limits.states, &timer);
@@ -164,11 +169,17 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
         let verdict = verdict(expectation(&property), found.is_some(), everything.complete);
         let wanted = verdict == Verdict::Violated || property.name == FENCED_OFF;
         let shortest = found.filter(|_| wanted).map(|found| {
-            let shortest =
-                search_shortest::<S>(size, budget(), vec![property.clone()]).paths.remove(property.name);
+            let shortest = search_shortest::<S>(size, budget(), vec![property.clone()])
+                .paths
+                .remove(property.name);
             told(shortest.unwrap_or(found))
         });
-        PropertyResult { name: property.name, expectation: expectation(&property), verdict, shortest }
+        PropertyResult {
+            name: property.name,
+            expectation: expectation(&property),
+            verdict,
+            shortest,
+        }
     });
     Exploration {
         properties: properties.collect(),
@@ -178,7 +189,8 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
     }
 }
 
-/// A search ends once it has found something about each property. This one makes it go on to the last state.
+/// A search ends once it has found something about each property. This one makes it go on to the
+/// last state.
 fn with_one_that_holds<S: Strategy>(
     mut properties: Vec<Property<Protocol<S>>>,
 ) -> Vec<Property<Protocol<S>>> {
@@ -193,7 +205,8 @@ fn expectation<S: Strategy>(property: &Property<Protocol<S>>) -> Expectation {
     }
 }
 
-/// What is found decides at once. What is not found decides only when there was nowhere left to look.
+/// What is found decides at once. What is not found decides only when there was nowhere left to
+/// look.
 fn verdict(expectation: Expectation, found: bool, complete: bool) -> Verdict {
     match (expectation, found, complete) {
         (Expectation::Always, true, _) | (Expectation::Sometimes, false, true) => Verdict::Violated,

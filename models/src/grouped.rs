@@ -1,11 +1,14 @@
 //! # grouped
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for many at once.
+//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for
+//! many at once.
 //!
-//! **Mechanism.** Requests gather in a lane of their process; one at a time takes all that have gathered and decides them in one transaction
-//! under the slot's row lock, in order of arrival. One that is alone goes as by `conditional`. There are two processes here, one for each path.
+//! **Mechanism.** Requests gather in a lane of their process; one at a time takes all that have
+//! gathered and decides them in one transaction under the slot's row lock, in order of arrival. One
+//! that is alone goes as by `conditional`. There are two processes here, one for each path.
 //!
-//! **Fails when.** None known. A duplicate in a batch makes it fail by the unique key; then receipts are read before seats are granted.
+//! **Fails when.** None known. A duplicate in a batch makes it fail by the unique key; then
+//! receipts are read before seats are granted.
 //!
 //! **Service.** `target-service/src/strategies/grouped.rs`
 
@@ -33,7 +36,8 @@ pub(crate) struct Grouped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum At {
     Gather,
-    /// In the lane, until it is the first of it and no batch is being decided; or in a batch, until it has been decided.
+    /// In the lane, until it is the first of it and no batch is being decided; or in a batch, until
+    /// it has been decided.
     Gathered,
     /// Alone in its batch.
     Alone,
@@ -51,7 +55,9 @@ impl Strategy for Grouped {
     fn point(self) -> Point {
         match self.at {
             At::Gather => Point::new("gather", "joins the lane of its process"),
-            At::Gathered => Point::new("take", "takes what has gathered, or hears what was decided for it"),
+            At::Gathered => {
+                Point::new("take", "takes what has gathered, or hears what was decided for it")
+            }
             At::Alone => Point::new("write", "writes the booking if a seat is free"),
             At::Lock(Duplicates::NotExpected) => {
                 Point::new("lock", "begins for its batch, and locks the slot")
@@ -61,7 +67,9 @@ impl Strategy for Grouped {
             }
             At::Write(_) => Point::new("write", "writes the bookings of its batch"),
             At::Commit => Point::new("commit", "commits for its batch"),
-            At::RollBack => Point::new("roll_back", "rolls back, having granted nothing to its batch"),
+            At::RollBack => {
+                Point::new("roll_back", "rolls back, having granted nothing to its batch")
+            }
         }
     }
 
@@ -136,11 +144,12 @@ fn take_or_hear(call: CallId, lane: &mut Lane) -> Taken {
         return Taken::Waits;
     }
     let mut keys = Vec::new();
-    let (firsts, duplicates) = std::mem::take(&mut lane.waiting).into_iter().partition(|waiting: &CallId| {
-        let first = !keys.contains(&waiting.client);
-        keys.push(waiting.client);
-        first
-    });
+    let (firsts, duplicates) =
+        std::mem::take(&mut lane.waiting).into_iter().partition(|waiting: &CallId| {
+            let first = !keys.contains(&waiting.client);
+            keys.push(waiting.client);
+            first
+        });
     lane.batch = firsts;
     lane.waiting = duplicates;
     Taken::Batch(lane.batch.len())
@@ -164,12 +173,15 @@ fn alone(call: CallId, database: &mut Database) -> Next<Grouped> {
 
 /// Those of a batch that get seats, in order of arrival.
 fn granted(lane: usize, duplicates: Duplicates, database: &Database) -> Vec<CallId> {
-    let is_new = |call: &&CallId| duplicates == Duplicates::NotExpected || !database.has_receipt(call.client);
+    let is_new = |call: &&CallId| {
+        duplicates == Duplicates::NotExpected || !database.has_receipt(call.client)
+    };
     let seats = usize::try_from(database.slot.available).unwrap_or_default();
     database.lanes[lane].batch.iter().filter(is_new).take(seats).copied().collect()
 }
 
-/// Commits what was granted, and answers everybody: with seats, with a receipt, or with `sold_out` as of the end, which each hears when it does.
+/// Commits what was granted, and answers everybody: with seats, with a receipt, or with `sold_out`
+/// as of the end, which each hears when it does.
 fn decide(call: CallId, lane: usize, database: &mut Database) -> Next<Grouped> {
     let batch = std::mem::take(&mut database.lanes[lane].batch);
     for member in &batch {

@@ -1,12 +1,15 @@
 //! # hybrid
 //!
-//! **Claim.** Never overbooks: every path is one of the other strategies, and all of them meet at the slot's row.
+//! **Claim.** Never overbooks: every path is one of the other strategies, and all of them meet at
+//! the slot's row.
 //!
-//! **Mechanism.** By the first path a request is tried as by `optimistic`, and published to the queue when it has lost every race. By the
-//! second, for what is worth most, it goes as by `pessimistic`.
+//! **Mechanism.** By the first path a request is tried as by `optimistic`, and published to the
+//! queue when it has lost every race. By the second, for what is worth most, it goes as by
+//! `pessimistic`.
 //!
-//! **Fails when.** A client asks again by `POST` for what was answered with 202: it may be told `sold_out` while the worker still has the first
-//! request, and books it later. That is no broken claim: see README.
+//! **Fails when.** A client asks again by `POST` for what was answered with 202: it may be told
+//! `sold_out` while the worker still has the first request, and books it later. That is no broken
+//! claim: see README.
 //!
 //! **Left out.** Several regions, which go by `redis_lock` alone.
 //!
@@ -30,7 +33,8 @@ pub(crate) enum Hybrid {
 }
 
 impl Strategy for Hybrid {
-    const BEGINNINGS: &'static [Self] = &[Self::Fast(Optimistic::Read), Self::HighValue(Pessimistic::Lock)];
+    const BEGINNINGS: &'static [Self] =
+        &[Self::Fast(Optimistic::Read), Self::HighValue(Pessimistic::Lock)];
     const POLLS: bool = true;
     // One lost race is enough to get to the queue.
     const TRIES: u8 = 1;
@@ -61,7 +65,9 @@ impl Strategy for Hybrid {
 
     fn out_of_tries(self, database: &Database) -> Progress<Self> {
         match self {
-            Self::Fast(_) => Progress::Goes(Call::Trying { at: Self::Queued(Queue::Publish), tried: 0 }),
+            Self::Fast(_) => {
+                Progress::Goes(Call::Trying { at: Self::Queued(Queue::Publish), tried: 0 })
+            }
             Self::HighValue(at) => at.out_of_tries(database).map(Self::HighValue),
             Self::Queued(at) => at.out_of_tries(database).map(Self::Queued),
         }

@@ -42,7 +42,9 @@ mod broken;
 
 pub use cover::{Cover, Edges, Leg, cover};
 pub use database::CallId;
-pub use exploration::{Expectation, Exploration, Limits, Losses, PropertyResult, Size, browse, explore};
+pub use exploration::{
+    Expectation, Exploration, Limits, Losses, PropertyResult, Size, browse, explore,
+};
 pub use schedule::{BadSchedule, Happening, Schedule, Scheduled};
 pub use trace::{Explained, Unexplained, explain};
 pub use walk::{Receipt, Taken, Told, View, Walk, begin};
@@ -85,14 +87,16 @@ mod tests {
         }
     }
 
-    /// `optimistic` is left out for its number of states: without compiler optimization it takes a quarter of a minute.
+    /// `optimistic` is left out for its number of states: without compiler optimization it takes a
+    /// quarter of a minute.
     #[test]
     fn three_clients_of_two_seats_change_nothing() {
         check_upheld(StrategyKind::Pessimistic, LARGER);
         check_upheld(StrategyKind::Conditional, LARGER);
     }
 
-    /// The searches for shortest counterexamples know no symmetry: where they see everything, they see the same.
+    /// The searches for shortest counterexamples know no symmetry: where they see everything, they
+    /// see the same.
     #[test]
     fn symmetry_changes_no_verdict() {
         check_symmetry::<pessimistic::Pessimistic>(SMALL);
@@ -112,12 +116,19 @@ mod tests {
         let some = search::search_all::<S>(size, budget(), watched());
         let all = search::search_shortest::<S>(size, budget(), watched());
         assert!(some.complete && all.complete);
-        assert_eq!(some.paths.keys().collect::<HashSet<_>>(), all.paths.keys().collect::<HashSet<_>>());
+        assert_eq!(
+            some.paths.keys().collect::<HashSet<_>>(),
+            all.paths.keys().collect::<HashSet<_>>()
+        );
         let orders = (1..=usize::from(size.clients)).product::<usize>();
-        assert!(some.unique_states < all.unique_states && some.unique_states * orders >= all.unique_states);
+        assert!(
+            some.unique_states < all.unique_states
+                && some.unique_states * orders >= all.unique_states
+        );
     }
 
-    /// The properties that convict it, of those that every strategy is judged by. What is not named here is upheld.
+    /// The properties that convict it, of those that every strategy is judged by. What is not named
+    /// here is upheld.
     fn convicted_by(kind: StrategyKind) -> &'static [&'static str] {
         const LAWFUL: &str = "every change is a step of the spec";
         const TAKEN: &str = "never overbooked";
@@ -162,8 +173,10 @@ mod tests {
     fn every_negative_control_is_convicted_by_what_it_breaks_and_by_nothing_else() {
         for kind in StrategyKind::all().filter(|kind| kind.is_negative_control()) {
             let found = explore(kind, SMALL, Limits::default());
-            let always =
-                found.properties.iter().filter(|property| property.expectation == Expectation::Always);
+            let always = found
+                .properties
+                .iter()
+                .filter(|property| property.expectation == Expectation::Always);
             let convicted: Vec<&str> = always
                 .filter(|property| property.verdict == Verdict::Violated)
                 .map(|property| property.name)
@@ -175,8 +188,10 @@ mod tests {
 
     #[test]
     fn the_number_of_states_is_known() {
-        let states = |kind: StrategyKind, size| explore(kind, size, Limits::default()).unique_states;
-        let found: Vec<_> = StrategyKind::all().map(|kind| (kind.name(), states(kind, SMALL))).collect();
+        let states =
+            |kind: StrategyKind, size| explore(kind, size, Limits::default()).unique_states;
+        let found: Vec<_> =
+            StrategyKind::all().map(|kind| (kind.name(), states(kind, SMALL))).collect();
         let expected = [
             ("pessimistic", 5_295),
             ("serializable", 13_191),
@@ -272,13 +287,16 @@ mod tests {
         );
     }
 
-    /// A model that has changed has other counterexamples; then `slotproof model NAME --write` writes them anew.
+    /// A model that has changed has other counterexamples; then `slotproof model NAME --write`
+    /// writes them anew.
     #[test]
     fn the_kept_schedules_are_what_the_models_say_today() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
         let mut kept = 0;
         for kind in StrategyKind::all() {
-            let Ok(text) = std::fs::read_to_string(folder.join(format!("{kind}.json"))) else { continue };
+            let Ok(text) = std::fs::read_to_string(folder.join(format!("{kind}.json"))) else {
+                continue;
+            };
             let found = explore(kind, SMALL, Limits::default()).counterexample(kind, SMALL);
             assert_eq!(found.map(|schedule| schedule.to_json()), Some(text), "{kind}");
             kept += 1;

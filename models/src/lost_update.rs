@@ -2,8 +2,9 @@
 //!
 //! **Claim.** None. Sells a seat as often as it is read before somebody writes.
 //!
-//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over whatever others have written
-//! since. The counter never falls below zero, so its check constraint sees nothing wrong.
+//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over
+//! whatever others have written since. The counter never falls below zero, so its check constraint
+//! sees nothing wrong.
 //!
 //! **Fails when.** Two clients read the same number.
 //!
@@ -27,7 +28,9 @@ impl Strategy for LostUpdate {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write { .. } => Point::new("write", "writes the booking, and one seat less than it read"),
+            Self::Write { .. } => {
+                Point::new("write", "writes the booking, and one seat less than it read")
+            }
         }
     }
 

@@ -9,8 +9,9 @@ use crate::{
     hybrid::Hybrid,
     lost_update::LostUpdate,
     mutants::{
-        AnnounceApart, AuditApart, CancelLeaks, CancelTwice, CommitNotDurable, LateConfirm, LockedBookings,
-        OffByOne, OneSeatCheck, RaceIsSoldOut, ReceiptApart, ReplayNewId, StaleCache, WriteSkew,
+        AnnounceApart, AuditApart, CancelLeaks, CancelTwice, CommitNotDurable, LateConfirm,
+        LockedBookings, OffByOne, OneSeatCheck, RaceIsSoldOut, ReceiptApart, ReplayNewId,
+        StaleCache, WriteSkew,
     },
     optimistic::Optimistic,
     pessimistic::Pessimistic,

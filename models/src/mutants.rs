@@ -1,5 +1,5 @@
-//! The mutants: each breaks one thing, as in `target-service/src/strategies/negative_controls/mutants.rs`, whose comments name the real
-//! bugs.
+//! The mutants: each breaks one thing, as in
+//! `target-service/src/strategies/negative_controls/mutants.rs`, whose comments name the real bugs.
 
 use crate::{
     call::{Answer, Progress},
@@ -33,7 +33,9 @@ impl Strategy for LockedBookings {
     fn point(self) -> Point {
         match self {
             Self::Lock => Point::new("lock", "begins, and locks and counts the slot's bookings"),
-            Self::Write => Point::new("write", "writes the booking, because a seat was free when it counted"),
+            Self::Write => {
+                Point::new("write", "writes the booking, because a seat was free when it counted")
+            }
             Self::Commit => Point::new("commit", "commits"),
             Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
         }
@@ -62,7 +64,8 @@ impl Strategy for LockedBookings {
     }
 }
 
-/// M4, `write_skew`. Each of two transactions sees room in its own snapshot and inserts another row.
+/// M4, `write_skew`. Each of two transactions sees room in its own snapshot and inserts another
+/// row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum WriteSkew {
     Read,
@@ -139,7 +142,8 @@ impl Strategy for OneSeatCheck {
     }
 }
 
-/// M7, `receipt_apart`. Two writes where one was needed: a duplicate that comes between them finds no receipt.
+/// M7, `receipt_apart`. Two writes where one was needed: a duplicate that comes between them finds
+/// no receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ReceiptApart {
     Write,
@@ -151,16 +155,19 @@ impl Strategy for ReceiptApart {
 
     fn point(self) -> Point {
         match self {
-            Self::Write => {
-                Point::new("write", "writes the booking if a seat is free and its key has no receipt")
-            }
+            Self::Write => Point::new(
+                "write",
+                "writes the booking if a seat is free and its key has no receipt",
+            ),
             Self::Receipt => Point::new("receipt", "writes the receipt"),
         }
     }
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
         match self {
-            Self::Write if database.slot.available < 1 || database.has_receipt(call.client) => Next::Nothing,
+            Self::Write if database.slot.available < 1 || database.has_receipt(call.client) => {
+                Next::Nothing
+            }
             Self::Write => {
                 database.insert_booking(call);
                 database.slot.available -= 1;
@@ -187,7 +194,9 @@ impl Strategy for AuditApart {
 
     fn point(self) -> Point {
         match self {
-            Self::Write => Point::new("write", "writes the booking if a seat is free, and no audit record"),
+            Self::Write => {
+                Point::new("write", "writes the booking if a seat is free, and no audit record")
+            }
             Self::Audit => Point::new("audit", "writes the audit record"),
         }
     }
@@ -221,7 +230,9 @@ impl Strategy for AnnounceApart {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's version and seats"),
-            Self::Announce => Point::new("announce", "announces the booking that it is about to write"),
+            Self::Announce => {
+                Point::new("announce", "announces the booking that it is about to write")
+            }
             Self::Write => Point::new("write", "writes the booking if a seat is free"),
         }
     }
@@ -294,7 +305,8 @@ conditional_but! {
 }
 
 conditional_but! {
-    /// M10, `cancel_twice`. Nothing guards the cancel, so a client that repeats it gives its seats back again.
+    /// M10, `cancel_twice`. Nothing guards the cancel, so a client that repeats it gives its seats
+    /// back again.
     CancelTwice {
         fn cancel(booking: CallId, database: &mut Database) -> Change {
             database.cancel_again(booking)

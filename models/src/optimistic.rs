@@ -1,10 +1,13 @@
 //! # optimistic
 //!
-//! **Claim.** Never overbooks: a write counts only if nobody has written since the read it rests on.
+//! **Claim.** Never overbooks: a write counts only if nobody has written since the read it rests
+//! on.
 //!
-//! **Mechanism.** Reads version and seats without a lock, then writes with `where version = ` the version read.
+//! **Mechanism.** Reads version and seats without a lock, then writes with `where version = ` the
+//! version read.
 //!
-//! **Fails when.** None known. Under contention a client can lose every try and be told `retry_later`.
+//! **Fails when.** None known. Under contention a client can lose every try and be told
+//! `retry_later`.
 //!
 //! **Service.** `target-service/src/strategies/optimistic.rs`
 
@@ -26,7 +29,9 @@ impl Strategy for Optimistic {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's version and seats"),
-            Self::Write { .. } => Point::new("write", "writes the booking if the version is unchanged"),
+            Self::Write { .. } => {
+                Point::new("write", "writes the booking if the version is unchanged")
+            }
         }
     }
 
@@ -45,7 +50,8 @@ fn read(database: &Database) -> Next<Optimistic> {
     }
 }
 
-/// One statement. Its `where` decides before it asks for the row's lock, and once more if it had to wait for it.
+/// One statement. Its `where` decides before it asks for the row's lock, and once more if it had to
+/// wait for it.
 fn write(seen_version: u32, call: CallId, database: &mut Database) -> Next<Optimistic> {
     if database.slot.version != seen_version || database.slot.available < 1 {
         return Next::Nothing;

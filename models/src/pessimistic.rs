@@ -1,8 +1,10 @@
 //! # pessimistic
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else waits.
+//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else
+//! waits.
 //!
-//! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay true until commit.
+//! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay
+//! true until commit.
 //!
 //! **Fails when.** None known. Without the lock it overbooks: `broken.rs` takes it away.
 //!
@@ -55,7 +57,8 @@ fn lock(call: CallId, database: &mut Database) -> Next<Pessimistic> {
     }
 }
 
-/// The update needs the slot's row, which this transaction holds. A key that has a receipt ends the transaction.
+/// The update needs the slot's row, which this transaction holds. A key that has a receipt ends the
+/// transaction.
 fn write(call: CallId, database: &mut Database) -> Next<Pessimistic> {
     if !database.lock_slot(call) {
         return Next::Waits;

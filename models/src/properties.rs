@@ -23,18 +23,23 @@ pub(crate) fn properties<S: Strategy>() -> Vec<Property<Protocol<S>>> {
         Property::always("seats conserved", |_, world| seats_are_conserved(world)),
         Property::always("sold_out honest", |_, world| sold_out_was_true(world)),
         Property::always("every change in the log", |_, world| log_is_complete(world)),
-        Property::always("nothing announced that did not happen", |_, world| announced_is_committed(world)),
+        Property::always("nothing announced that did not happen", |_, world| {
+            announced_is_committed(world)
+        }),
         Property::always("reads current", |_, world| reads_were_current(world)),
         Property::always("nothing leaks when all is quiet", |_, world| quiet_holds_nothing(world)),
         Property::always("never deadlocked", |_, world| some_call_can_go_on(world)),
         Property::sometimes("sold out reached", |_, world| somebody_was_told_sold_out(world)),
         Property::sometimes("seat resold", |_, world| seat_was_resold(world)),
         Property::sometimes("hold expired", |_, world| hold_expired(world)),
-        Property::sometimes("same key answered twice", |_, world| retry_was_told_the_receipt(world)),
+        Property::sometimes("same key answered twice", |_, world| {
+            retry_was_told_the_receipt(world)
+        }),
     ];
     if S::POLLS {
-        properties
-            .push(Property::sometimes("redelivery happened", |_, world| some_message_came_again(world)));
+        properties.push(Property::sometimes("redelivery happened", |_, world| {
+            some_message_came_again(world)
+        }));
     }
     if S::FENCES {
         properties.push(Property::sometimes(FENCED_OFF, |_, world| somebody_was_fenced_off(world)));
@@ -55,7 +60,8 @@ fn taken_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
     world.database.taken() <= world.database.slot.capacity
 }
 
-/// I1: counted from answers alone. A hold counts until its time runs out, which its client knows without asking.
+/// I1: counted from answers alone. A hold counts until its time runs out, which its client knows
+/// without asking.
 fn promised_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
     let in_time = |booking| world.database.booking(booking).is_none_or(|row| !row.overdue);
     let promised = world.clients.iter().filter(|client| match client.phase {
@@ -66,12 +72,14 @@ fn promised_at_most_capacity<S: Strategy>(world: &World<S>) -> bool {
     S::SEATS * i32::try_from(promised.count()).expect("few clients") <= world.database.slot.capacity
 }
 
-/// I3: what a client was told `ok` about exists, and only its own cancel or the end of its time has ended it.
+/// I3: what a client was told `ok` about exists, and only its own cancel or the end of its time has
+/// ended it.
 fn acknowledged_are_kept<S: Strategy>(world: &World<S>) -> bool {
     world.clients.iter().all(|client| match client.phase {
-        Phase::Holding { booking, .. } => {
-            world.database.booking(booking).is_some_and(|row| row.overdue || row.status.takes_seats())
-        }
+        Phase::Holding { booking, .. } => world
+            .database
+            .booking(booking)
+            .is_some_and(|row| row.overdue || row.status.takes_seats()),
         Phase::Confirmed { booking } => {
             world.database.booking(booking).is_some_and(|row| row.status.takes_seats())
         }
@@ -114,8 +122,8 @@ fn reads_were_current<S: Strategy>(world: &World<S>) -> bool {
     world.database.reads_current
 }
 
-/// Liveness, said of the states in which nothing is in flight: no lock has outlived its holder, and nobody waits for an answer that
-/// will not come.
+/// Liveness, said of the states in which nothing is in flight: no lock has outlived its holder, and
+/// nobody waits for an answer that will not come.
 fn quiet_holds_nothing<S: Strategy>(world: &World<S>) -> bool {
     let waits_in_vain = |(client, state): (u8, &Client<S>)| {
         matches!(state.phase, Phase::Waiting { .. }) && world.database.decision(client).is_none()
@@ -158,8 +166,10 @@ fn some_message_came_again<S: Strategy>(world: &World<S>) -> bool {
     world.calls().any(|(_, at)| at.after_crash() == Some(at))
 }
 
-/// The answer to the first call was lost, and the retry was told of the booking which that call had written.
+/// The answer to the first call was lost, and the retry was told of the booking which that call had
+/// written.
 fn retry_was_told_the_receipt<S: Strategy>(world: &World<S>) -> bool {
-    let told_again = |phase| matches!(phase, Phase::Holding { booking, told_by } if booking.call != told_by);
+    let told_again =
+        |phase| matches!(phase, Phase::Holding { booking, told_by } if booking.call != told_by);
     world.clients.iter().any(|client| told_again(client.phase))
 }

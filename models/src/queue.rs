@@ -2,19 +2,23 @@
 //!
 //! **Claim.** Never overbooks, and decides each request once, however often it is delivered.
 //!
-//! **Mechanism.** The request is a message, which is delivered until it is acknowledged. A worker decides it as `conditional` does, and
-//! leaves a receipt also when there are no seats; a second delivery finds the first decision. The client asks for the receipt.
+//! **Mechanism.** The request is a message, which is delivered until it is acknowledged. A worker
+//! decides it as `conditional` does, and leaves a receipt also when there are no seats; a second
+//! delivery finds the first decision. The client asks for the receipt.
 //!
-//! **Fails when.** None known. A worker that crashes before it acknowledges leaves the message to another one.
+//! **Fails when.** None known. A worker that crashes before it acknowledges leaves the message to
+//! another one.
 //!
-//! **Service.** `target-service/src/strategies/queue.rs`, and `target-service/src/queue/worker.rs` for what the worker does.
+//! **Service.** `target-service/src/strategies/queue.rs`, and `target-service/src/queue/worker.rs`
+//! for what the worker does.
 
 use crate::{
     database::{CallId, Database},
     strategy::{Next, Point, Strategy},
 };
 
-/// The publishing of a request, and then the steps of the worker that has it. `again`: it was delivered before.
+/// The publishing of a request, and then the steps of the worker that has it. `again`: it was
+/// delivered before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Queue {
     Publish,
@@ -30,14 +34,18 @@ impl Strategy for Queue {
 
     fn point(self) -> Point {
         match self {
-            Self::Publish => Point::new("publish", "publishes the request, and its client is told 202"),
+            Self::Publish => {
+                Point::new("publish", "publishes the request, and its client is told 202")
+            }
             Self::Write { again: false } => {
                 Point::new("write", "is delivered to a worker, who books if a seat is free")
             }
             Self::Write { again: true } => {
                 Point::new("write", "is delivered again to a worker, who books if a seat is free")
             }
-            Self::Look => Point::new("look", "is looked up by its worker: receipt and slot in one snapshot"),
+            Self::Look => {
+                Point::new("look", "is looked up by its worker: receipt and slot in one snapshot")
+            }
             Self::Refuse { .. } => {
                 Point::new("refuse", "is refused: its worker leaves a receipt that says so")
             }
@@ -55,7 +63,8 @@ impl Strategy for Queue {
         }
     }
 
-    /// A message that was not acknowledged is delivered again. One that was not published is lost with its call.
+    /// A message that was not acknowledged is delivered again. One that was not published is lost
+    /// with its call.
     fn after_crash(self) -> Option<Self> {
         (self != Self::Publish).then_some(Self::Write { again: true })
     }

@@ -1,11 +1,14 @@
 //! # redis_lock
 //!
-//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the fencing token that came with it.
+//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the
+//! fencing token that came with it.
 //!
-//! **Mechanism.** The lock's script gives out a token; the read takes note of the highest token that has written; the write demands
-//! that no other has written since, and that its own is higher. Release compares the owner before it deletes.
+//! **Mechanism.** The lock's script gives out a token; the read takes note of the highest token
+//! that has written; the write demands that no other has written since, and that its own is higher.
+//! Release compares the owner before it deletes.
 //!
-//! **Fails when.** None known. `broken.rs` compares only what was written, as is usually advised, and overbooks.
+//! **Fails when.** None known. `broken.rs` compares only what was written, as is usually advised,
+//! and overbooks.
 //!
 //! **Service.** `target-service/src/strategies/redis_lock.rs`
 
@@ -43,9 +46,10 @@ impl Strategy for RedisLock {
             Self::Read { .. } => {
                 Point::new("read", "reads the slot's seats and the highest token that has written")
             }
-            Self::Write { .. } => {
-                Point::new("write", "writes the booking, if nobody has written under another token since")
-            }
+            Self::Write { .. } => Point::new(
+                "write",
+                "writes the booking, if nobody has written under another token since",
+            ),
             Self::Release(_) => Point::new("release", "frees the lock, if it still holds it"),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
 //!
-//! **Mechanism.** The release compares the owner, which saves the lock of somebody else and not the seats.
-//! PostgreSQL cannot tell a write under an expired lock from any other.
+//! **Mechanism.** The release compares the owner, which saves the lock of somebody else and not the
+//! seats. PostgreSQL cannot tell a write under an expired lock from any other.
 //!
 //! **Fails when.** The lock expires between the read and the write.
 //!
@@ -30,7 +30,9 @@ impl Strategy for RedisLockToken {
         match self {
             Self::Acquire => Point::new("acquire", "takes the lock in Redis"),
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write => Point::new("write", "writes the booking, because a seat was free when it looked"),
+            Self::Write => {
+                Point::new("write", "writes the booking, because a seat was free when it looked")
+            }
             Self::Release { .. } => Point::new("release", "frees the lock, if it still holds it"),
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
 //!
-//! **Mechanism.** The lock has no owner, and its release is a plain delete: whoever comes back late deletes the lock of somebody else.
-//! PostgreSQL cannot tell a write under an expired lock from any other.
+//! **Mechanism.** The lock has no owner, and its release is a plain delete: whoever comes back late
+//! deletes the lock of somebody else. PostgreSQL cannot tell a write under an expired lock from any
+//! other.
 //!
 //! **Fails when.** The lock expires between the read and the write.
 //!
@@ -30,7 +31,9 @@ impl Strategy for RedisLockUnfenced {
         match self {
             Self::Acquire => Point::new("acquire", "takes the lock in Redis"),
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write => Point::new("write", "writes the booking, because a seat was free when it looked"),
+            Self::Write => {
+                Point::new("write", "writes the booking, because a seat was free when it looked")
+            }
             Self::Release { .. } => Point::new("release", "deletes the lock, whoever holds it"),
         }
     }

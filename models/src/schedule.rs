@@ -1,4 +1,5 @@
-//! A way through a model, as data: what a counterexample leaves behind, and what a director repeats on the service.
+//! A way through a model, as data: what a counterexample leaves behind, and what a director repeats
+//! on the service.
 
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::StrategyKind;
@@ -154,7 +155,8 @@ impl Schedule {
     /// # Errors
     /// What is wrong, and in which line.
     pub fn from_json(text: &str) -> Result<Self, BadSchedule> {
-        let schedule: Self = serde_json::from_str(text).map_err(|error| BadSchedule(error.to_string()))?;
+        let schedule: Self =
+            serde_json::from_str(text).map_err(|error| BadSchedule(error.to_string()))?;
         let bad = |reason: String| Err(BadSchedule(reason));
         if schedule.schema_version != SCHEMA_VERSION {
             return bad(format!(
@@ -178,9 +180,11 @@ impl Schedule {
             .iter()
             .find(|step| step.what.client().is_some_and(|client| client >= schedule.clients));
         match stranger.and_then(|step| step.what.client()) {
-            Some(client) => {
-                bad(format!("it has a step of client {}, of {}", client.wrapping_add(1), schedule.clients))
-            }
+            Some(client) => bad(format!(
+                "it has a step of client {}, of {}",
+                client.wrapping_add(1),
+                schedule.clients
+            )),
             None => Ok(schedule),
         }
     }
@@ -194,7 +198,9 @@ impl Happening {
             | Self::Poll { client }
             | Self::Confirm { client }
             | Self::Cancel { client } => Some(client.wrapping_sub(1)),
-            Self::Call { call, .. } | Self::Crash { call } | Self::HearNothing { call } => Some(call.client),
+            Self::Call { call, .. } | Self::Crash { call } | Self::HearNothing { call } => {
+                Some(call.client)
+            }
             Self::RunOut { booking } | Self::Expire { booking } => Some(booking.client),
             Self::LockExpires | Self::ReadSlot | Self::Flush | Self::CrashDatabase => None,
         }
@@ -240,8 +246,9 @@ impl<S: Strategy> From<Step<S>> for Happening {
     }
 }
 
-/// The step of this world that is meant. A call's point need not be the one that the schedule names: a schedule of one strategy can be tried
-/// on another, whose calls take other steps in the same order.
+/// The step of this world that is meant. A call's point need not be the one that the schedule
+/// names: a schedule of one strategy can be tried on another, whose calls take other steps in the
+/// same order.
 pub(crate) fn meant<S: Strategy>(world: &World<S>, what: &Happening) -> Option<Step<S>> {
     let mut offered = Vec::new();
     Step::offer(world, &mut offered);

@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use stateright::{Checker, CheckerBuilder, Model, Path, Property};
 
 use crate::{
-    budget::Budget, exploration::Size, protocol::Protocol, step::Step, strategy::Strategy, world::World,
+    budget::Budget, exploration::Size, protocol::Protocol, step::Step, strategy::Strategy,
+    world::World,
 };
 
 /// What one search found.
@@ -17,7 +18,8 @@ pub(crate) struct Found<S> {
     pub complete: bool,
 }
 
-/// Searches every state, one of each orbit: depth first, for only that search of stateright honours symmetry.
+/// Searches every state, one of each orbit: depth first, for only that search of stateright honours
+/// symmetry.
 pub(crate) fn search_all<S: Strategy>(
     size: Size,
     budget: Budget,
@@ -26,7 +28,8 @@ pub(crate) fn search_all<S: Strategy>(
     search(size, budget, judged_by, |checker| checker.symmetry().spawn_dfs().join())
 }
 
-/// Searches for a shortest path, without symmetry and with one thread: with two, breadth first is only roughly so.
+/// Searches for a shortest path, without symmetry and with one thread: with two, breadth first is
+/// only roughly so.
 pub(crate) fn search_shortest<S: Strategy>(
     size: Size,
     budget: Budget,

@@ -1,10 +1,13 @@
 //! # seat_rows
 //!
-//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked row is passed over.
+//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked
+//! row is passed over.
 //!
-//! **Mechanism.** Locks a free seat, passing over those that others have locked; the change of the slot is numbered last.
+//! **Mechanism.** Locks a free seat, passing over those that others have locked; the change of the
+//! slot is numbered last.
 //!
-//! **Fails when.** None known. A seat that is locked is not a seat that is sold: `sold_out` is said by the counter.
+//! **Fails when.** None known. A seat that is locked is not a seat that is sold: `sold_out` is said
+//! by the counter.
 //!
 //! **Service.** `target-service/src/strategies/seat_rows.rs`
 
@@ -27,9 +30,10 @@ impl Strategy for SeatRows {
 
     fn point(self) -> Point {
         match self {
-            Self::Pick => {
-                Point::new("pick", "begins, and locks a free seat, passing over those that are locked")
-            }
+            Self::Pick => Point::new(
+                "pick",
+                "begins, and locks a free seat, passing over those that are locked",
+            ),
             Self::Write => Point::new("write", "writes the booking and takes the seat"),
             Self::Commit => Point::new("commit", "commits"),
             Self::RollBack => Point::new("roll_back", "rolls back, having found no seat to lock"),

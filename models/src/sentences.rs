@@ -16,7 +16,10 @@ pub(crate) fn told<S: Strategy>(path: Path<World<S>, Step<S>>) -> Vec<Scheduled>
     pairs
         .filter_map(|((before, step), (after, _))| {
             let step = (*step)?;
-            Some(Scheduled { what: step.into(), text: format!("{step}{}", consequences(before, after)) })
+            Some(Scheduled {
+                what: step.into(),
+                text: format!("{step}{}", consequences(before, after)),
+            })
         })
         .collect()
 }
@@ -26,7 +29,9 @@ pub(crate) fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> 
     let mut all = Vec::new();
     for ((client, now), was) in (1..).zip(&after.clients).zip(&before.clients) {
         if was.phase != now.phase {
-            all.extend(learnt(was.phase, now.phase).map(|learnt| format!("client {client} {learnt}")));
+            all.extend(
+                learnt(was.phase, now.phase).map(|learnt| format!("client {client} {learnt}")),
+            );
         }
     }
     let taken = after.database.taken();

@@ -2,9 +2,11 @@
 //!
 //! **Claim.** Never overbooks: the transaction takes effect as if it had run alone, or not at all.
 //!
-//! **Mechanism.** Reads in a snapshot; the update fails if the row has changed since. The first to update wins.
+//! **Mechanism.** Reads in a snapshot; the update fails if the row has changed since. The first to
+//! update wins.
 //!
-//! **Fails when.** None known. Under contention a client can lose every try and be told `retry_later`.
+//! **Fails when.** None known. Under contention a client can lose every try and be told
+//! `retry_later`.
 //!
 //! **Service.** `target-service/src/strategies/serializable.rs`
 
@@ -28,9 +30,10 @@ impl Strategy for Serializable {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "begins, and reads the slot's seats in its snapshot"),
-            Self::Write { .. } => {
-                Point::new("write", "writes the booking and takes the seat, if the row is as in its snapshot")
-            }
+            Self::Write { .. } => Point::new(
+                "write",
+                "writes the booking and takes the seat, if the row is as in its snapshot",
+            ),
             Self::Commit => Point::new("commit", "commits"),
             Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
         }
@@ -53,7 +56,8 @@ fn read(database: &Database) -> Next<Serializable> {
     }
 }
 
-/// Fails with 40001 if the row has changed since the snapshot; waits for whoever holds it, and fails if that one changes it.
+/// Fails with 40001 if the row has changed since the snapshot; waits for whoever holds it, and
+/// fails if that one changes it.
 fn write(snapshot_version: u32, call: CallId, database: &mut Database) -> Next<Serializable> {
     // Whoever holds the row now: it is not the row of the snapshot any more.
     if database.slot.version != snapshot_version {

@@ -66,7 +66,9 @@ impl<S: Strategy> Step<S> {
         for (client, state) in (0..).zip(&world.clients) {
             match state.phase {
                 Phase::Idle => {
-                    steps.extend((0..).zip(S::BEGINNINGS).map(|(path, _)| Self::Send { client, path }));
+                    steps.extend(
+                        (0..).zip(S::BEGINNINGS).map(|(path, _)| Self::Send { client, path }),
+                    );
                 }
                 Phase::Waiting { call, .. } => {
                     if world.may_lose() && usize::from(call) + 1 < CALLS {
@@ -77,13 +79,17 @@ impl<S: Strategy> Step<S> {
                     }
                 }
                 Phase::Holding { booking, .. } => {
-                    steps.extend([Self::Confirm { client, booking }, Self::Cancel { client, booking }]);
+                    steps.extend([
+                        Self::Confirm { client, booking },
+                        Self::Cancel { client, booking },
+                    ]);
                 }
                 // Whoever has cancelled may do so again: its answer may have been lost.
                 Phase::Confirmed { booking } | Phase::Cancelled { booking } => {
                     steps.push(Self::Cancel { client, booking });
                 }
-                Phase::HoldExpired | Phase::SoldOut { .. } | Phase::RetryLater | Phase::Unknown => {}
+                Phase::HoldExpired | Phase::SoldOut { .. } | Phase::RetryLater | Phase::Unknown => {
+                }
             }
         }
         for (id, at) in world.calls() {
@@ -97,7 +103,11 @@ impl<S: Strategy> Step<S> {
         }
         for (booking, row) in world.database.bookings() {
             if row.status == BookingStatus::Pending {
-                steps.push(if row.overdue { Self::Expire { booking } } else { Self::RunOut { booking } });
+                steps.push(if row.overdue {
+                    Self::Expire { booking }
+                } else {
+                    Self::RunOut { booking }
+                });
             }
         }
         if S::CACHES_READS {
@@ -111,14 +121,17 @@ impl<S: Strategy> Step<S> {
         }
     }
 
-    /// Takes this step, or says with `None` that nothing can happen: it waits, or it would change nothing.
+    /// Takes this step, or says with `None` that nothing can happen: it waits, or it would change
+    /// nothing.
     pub fn take(self, world: &mut World<S>) -> Option<()> {
         let before = (!S::DURABLE).then(|| world.database.clone());
         match self {
             Self::Send { client, path } => world.send(CallId { client, call: 0 }, path),
             Self::Call { id, at } => match at.step(id, &mut world.database) {
                 Progress::Waits => return None,
-                Progress::Goes(next) => world.client_mut(id.client).calls[usize::from(id.call)] = Some(next),
+                Progress::Goes(next) => {
+                    world.client_mut(id.client).calls[usize::from(id.call)] = Some(next)
+                }
                 Progress::Answers(answer) => world.answer(id, answer),
                 Progress::Ends => world.end(id),
             },
@@ -181,16 +194,22 @@ impl<S: Strategy> fmt::Display for Step<S> {
             }
             Self::Call { id, at } => write!(f, "{id} {}", at.point().sentence),
             Self::Crash { id } => write!(f, "{id} crashes and its transaction rolls back"),
-            Self::HearNothing { id } => write!(f, "client {} hears nothing for too long", id.client + 1),
+            Self::HearNothing { id } => {
+                write!(f, "client {} hears nothing for too long", id.client + 1)
+            }
             Self::Poll { client } => write!(f, "client {} asks for its receipt", client + 1),
             Self::Confirm { client, .. } => write!(f, "client {} confirms its booking", client + 1),
             Self::Cancel { client, .. } => write!(f, "client {} cancels its booking", client + 1),
             Self::RunOut { booking } => write!(f, "the hold written by {booking} runs out of time"),
-            Self::Expire { booking } => write!(f, "the sweeper expires the hold written by {booking}"),
+            Self::Expire { booking } => {
+                write!(f, "the sweeper expires the hold written by {booking}")
+            }
             Self::LockExpires { holder } => write!(f, "the lock of {holder} expires under it"),
             Self::ReadSlot => write!(f, "somebody reads the slot"),
             Self::Flush => write!(f, "PostgreSQL writes its log to disk"),
-            Self::CrashDatabase => write!(f, "PostgreSQL crashes and comes back with what was on disk"),
+            Self::CrashDatabase => {
+                write!(f, "PostgreSQL crashes and comes back with what was on disk")
+            }
         }
     }
 }

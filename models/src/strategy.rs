@@ -7,9 +7,11 @@ use crate::{
     database::{CallId, Change, Database},
 };
 
-/// A strategy is the steps of one try at taking a seat: a value is the step that comes next, with what was read before.
+/// A strategy is the steps of one try at taking a seat: a value is the step that comes next, with
+/// what was read before.
 ///
-/// What surrounds a try is the service's common code, and the same for all. A negative control that breaks it says so here.
+/// What surrounds a try is the service's common code, and the same for all. A negative control that
+/// breaks it says so here.
 pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Where every try begins; where requests can take different paths, the beginning of each.
     const BEGINNINGS: &'static [Self];
@@ -17,10 +19,12 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Seats of each booking.
     const SEATS: i32 = 1;
 
-    /// Tries of a call before its client is told `retry_later`. The service allows more; two tries take every branch.
+    /// Tries of a call before its client is told `retry_later`. The service allows more; two tries
+    /// take every branch.
     const TRIES: u8 = 2;
 
-    /// Whether a client is told 202 and asks for its receipt, instead of being told by the call itself.
+    /// Whether a client is told 202 and asks for its receipt, instead of being told by the call
+    /// itself.
     const POLLS: bool = false;
 
     /// Whether what is committed is on disk.
@@ -107,7 +111,8 @@ pub(crate) enum Next<S> {
     Goes(S),
     /// The booking is committed.
     Took,
-    /// Nothing was written, and the page need not say why: too few seats, a lost race, a key that has its booking.
+    /// Nothing was written, and the page need not say why: too few seats, a lost race, a key that
+    /// has its booking.
     Nothing,
     /// Somebody else has decided for this call.
     Answered(Answer),

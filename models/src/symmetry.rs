@@ -1,8 +1,10 @@
-//! Clients are alike: exchanging two of them changes nothing but their numbers. Of states that differ by that alone, one is enough.
+//! Clients are alike: exchanging two of them changes nothing but their numbers. Of states that
+//! differ by that alone, one is enough.
 //!
-//! The representative is the one with the smallest hash among all numberings of the clients, so that every state of an orbit has the
-//! same one. Sound, because no step, no property and no strategy asks for a client's number: `symmetry_changes_no_verdict` holds it
-//! against searches without it.
+//! The representative is the one with the smallest hash among all numberings of the clients, so
+//! that every state of an orbit has the same one. Sound, because no step, no property and no
+//! strategy asks for a client's number: `symmetry_changes_no_verdict` holds it against searches
+//! without it.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 

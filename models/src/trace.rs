@@ -1,12 +1,15 @@
-//! From the service to the model: can the audit log of a real run be explained by the strategy's model?
+//! From the service to the model: can the audit log of a real run be explained by the strategy's
+//! model?
 //!
-//! The log says what was committed, in order, and not what was read, tried in vain or waited for. So the model is walked with a set of
-//! everything that calls may have in hand: at each version of the slot every call may have begun, read, and stalled. A record is
-//! explained if one of them can go on from there to commit exactly that change; the first one that none of them can is reported, with what
-//! could have happened instead.
+//! The log says what was committed, in order, and not what was read, tried in vain or waited for.
+//! So the model is walked with a set of everything that calls may have in hand: at each version of
+//! the slot every call may have begun, read, and stalled. A record is explained if one of them can
+//! go on from there to commit exactly that change; the first one that none of them can is reported,
+//! with what could have happened instead.
 //!
-//! Calls are anonymous and as many as it takes, so the world of one slot is a single call on the slot as the log has left it. A booking of
-//! `k` seats is that of one seat in a slot that has `k - 1` seats less: a page asks for one seat in the model.
+//! Calls are anonymous and as many as it takes, so the world of one slot is a single call on the
+//! slot as the log has left it. A booking of `k` seats is that of one seat in a slot that has `k -
+//! 1` seats less: a page asks for one seat in the model.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -51,7 +54,8 @@ pub struct Unexplained {
     pub instead: Vec<String>,
 }
 
-/// Walks an audit log, sorted by slot and version, through the model of the strategy that is said to have written it.
+/// Walks an audit log, sorted by slot and version, through the model of the strategy that is said
+/// to have written it.
 pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explained {
     struct Explain<'a>(i32, &'a [AuditRecord]);
     impl Ask for Explain<'_> {
@@ -65,8 +69,12 @@ pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explai
 }
 
 fn explain_by<S: Strategy>(capacity: i32, log: &[AuditRecord]) -> Explained {
-    let mut explained =
-        Explained { records: 0, unexplained: None, reached: BTreeSet::new(), possible: kinds_of::<S>() };
+    let mut explained = Explained {
+        records: 0,
+        unexplained: None,
+        reached: BTreeSet::new(),
+        possible: kinds_of::<S>(),
+    };
     for records in log.chunk_by(|left, right| left.slot == right.slot) {
         let mut slot = Slot::<S>::new(capacity, records);
         for record in records {
@@ -152,7 +160,8 @@ impl<S: Strategy> Slot<S> {
         Ok(kind)
     }
 
-    /// The counters that some call could leave behind by booking now, each with the fence; and all that happens without a trace.
+    /// The counters that some call could leave behind by booking now, each with the fence; and all
+    /// that happens without a trace.
     fn takings(&mut self, seats: i32) -> BTreeMap<i32, u32> {
         let wanted: Vec<i32> = self.standing.keys().copied().collect();
         let mut possible = BTreeMap::new();
@@ -192,8 +201,10 @@ impl<S: Strategy> Slot<S> {
         possible: &BTreeMap<i32, u32>,
     ) -> Unexplained {
         let status = known.map_or("not there", BookingStatus::name);
-        let mut instead: Vec<String> =
-            possible.keys().map(|available| format!("the same change, leaving {available} seats")).collect();
+        let mut instead: Vec<String> = possible
+            .keys()
+            .map(|available| format!("the same change, leaving {available} seats"))
+            .collect();
         if record.version != i64::from(self.version) + 1 {
             instead.push(format!("a change with version {}", self.version + 1));
         }
@@ -211,8 +222,8 @@ impl<S: Strategy> Slot<S> {
     }
 }
 
-/// Lets every call that may be under way go on as far as it leaves no trace; answers the counters that those leave behind that commit. A try that
-/// has failed is over.
+/// Lets every call that may be under way go on as far as it leaves no trace; answers the counters
+/// that those leave behind that commit. A try that has failed is over.
 fn let_all_run<S: Strategy>(database: &Database, standing: &mut HashSet<S>) -> BTreeMap<i32, u32> {
     let mut left = BTreeMap::new();
     let mut open: Vec<S> = S::BEGINNINGS.iter().copied().chain(standing.drain()).collect();
@@ -236,8 +247,13 @@ fn let_all_run<S: Strategy>(database: &Database, standing: &mut HashSet<S>) -> B
     left
 }
 
-/// Runs a call alone that has changed something, a lock at least, until it has committed; answers the counter and the fence that it leaves.
-fn commits<S: Strategy>(mut next: Next<S>, mut database: Database, version: u32) -> Option<(i32, u32)> {
+/// Runs a call alone that has changed something, a lock at least, until it has committed; answers
+/// the counter and the fence that it leaves.
+fn commits<S: Strategy>(
+    mut next: Next<S>,
+    mut database: Database,
+    version: u32,
+) -> Option<(i32, u32)> {
     for _ in 0..STEPS_MAX {
         if database.slot.version != version {
             return Some((database.slot.available, database.slot.fence));
@@ -267,7 +283,8 @@ fn kind(
     }
 }
 
-/// The kinds of change that the model has, with two clients of one seat and of two, who lose nothing.
+/// The kinds of change that the model has, with two clients of one seat and of two, who lose
+/// nothing.
 fn kinds_of<S: Strategy>() -> BTreeSet<String> {
     [1, 2].into_iter().flat_map(|capacity| kinds_in::<S>(Size { clients: 2, capacity })).collect()
 }
@@ -345,21 +362,29 @@ mod tests {
         for kind in StrategyKind::SAFE {
             let explained = explain(*kind, 2, &a_life());
             assert_eq!((explained.records, explained.unexplained), (6, None), "{kind}");
-            assert!(explained.reached.is_subset(&explained.possible), "{kind}: {:?}", explained.reached);
+            assert!(
+                explained.reached.is_subset(&explained.possible),
+                "{kind}: {:?}",
+                explained.reached
+            );
         }
     }
 
     #[test]
     fn a_seat_too_many_is_explained_by_those_who_sell_it_and_by_nobody_else() {
-        let overbooked =
-            [record(1, "a", "pending", 1), record(2, "b", "pending", 0), record(3, "c", "pending", 0)];
+        let overbooked = [
+            record(1, "a", "pending", 1),
+            record(2, "b", "pending", 0),
+            record(3, "c", "pending", 0),
+        ];
         for kind in StrategyKind::SAFE {
             assert_eq!(first_unexplained(*kind, &overbooked), Some(3), "{kind}");
         }
         for kind in [StrategyKind::Unprotected, StrategyKind::LostUpdate, StrategyKind::OffByOne] {
             assert_eq!(first_unexplained(kind, &overbooked), None, "{kind}");
         }
-        // It writes back what it read before: the counter of a stale read, which no subtraction leaves.
+        // It writes back what it read before: the counter of a stale read, which no subtraction
+        // leaves.
         let lost = [record(1, "a", "pending", 1), record(2, "b", "pending", 1)];
         assert_eq!(first_unexplained(StrategyKind::LostUpdate, &lost), None);
         assert_eq!(first_unexplained(StrategyKind::Unprotected, &lost), Some(2));
@@ -375,7 +400,11 @@ mod tests {
         assert_eq!(with(1, record(3, "b", "pending", 0)), Some(3), "a gap");
         assert_eq!(with(2, record(3, "z", "pending>confirmed", 0)), Some(3), "nobody's booking");
         assert_eq!(with(3, record(4, "a", "pending>expired", 1)), Some(4), "it was confirmed");
-        assert_eq!(with(3, record(4, "b", "pending>expired", 0)), Some(4), "a seat that does not come back");
+        assert_eq!(
+            with(3, record(4, "b", "pending>expired", 0)),
+            Some(4),
+            "a seat that does not come back"
+        );
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! **Claim.** None. Overbooks as soon as two clients read before either writes.
 //!
-//! **Mechanism.** Reads the seats that are left, and books if they are enough. The write subtracts from whatever is there by
-//! then and stops at zero, so that the check constraint of the counter sees nothing wrong.
+//! **Mechanism.** Reads the seats that are left, and books if they are enough. The write subtracts
+//! from whatever is there by then and stops at zero, so that the check constraint of the counter
+//! sees nothing wrong.
 //!
 //! **Fails when.** Two clients want the last seat at once.
 //!
@@ -27,7 +28,9 @@ impl Strategy for Unprotected {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write => Point::new("write", "writes the booking, because a seat was free when it looked"),
+            Self::Write => {
+                Point::new("write", "writes the booking, because a seat was free when it looked")
+            }
         }
     }
 

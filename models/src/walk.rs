@@ -1,4 +1,5 @@
-//! One place in a model, which a director leads along with the service: what the model says that must be seen there.
+//! One place in a model, which a director leads along with the service: what the model says that
+//! must be seen there.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,7 +21,8 @@ pub trait Walk: Send {
     /// Lets something happen. What can go on after it, of what has waited, goes on too.
     fn take(&mut self, what: &Happening) -> Taken;
 
-    /// The step that a call has come to, by the name of its pause point; `None` if it is not in flight.
+    /// The step that a call has come to, by the name of its pause point; `None` if it is not in
+    /// flight.
     fn point(&self, call: CallId) -> Option<&'static str>;
 
     /// Seats that each client asks for.
@@ -52,7 +54,8 @@ pub enum Taken {
     Impossible,
 }
 
-/// What everybody can see of a place, if only they look: the committed rows, who holds the locks, and what clients were told.
+/// What everybody can see of a place, if only they look: the committed rows, who holds the locks,
+/// and what clients were told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// The slot's counter.
@@ -139,7 +142,11 @@ impl<S: Strategy> Place<S> {
     }
 
     /// Takes a step of the world.
-    fn happen(&mut self, step: Step<S>, noted: &mut impl FnMut(&World<S>, Step<S>, &World<S>)) -> Option<()> {
+    fn happen(
+        &mut self,
+        step: Step<S>,
+        noted: &mut impl FnMut(&World<S>, Step<S>, &World<S>),
+    ) -> Option<()> {
         let mut next = self.world.clone();
         step.take(&mut next)?;
         noted(&self.world, step, &next);
@@ -180,8 +187,7 @@ impl<S: Strategy> Place<S> {
         }
         if let Happening::Crash { call } = &what {
             // Who crashes waits for nothing any more.
-            let of_it =
-                |waits: &Happening| matches!(waits, Happening::Call { call: waiting, .. } if waiting == call);
+            let of_it = |waits: &Happening| matches!(waits, Happening::Call { call: waiting, .. } if waiting == call);
             self.waiting.retain(|waits| !of_it(waits));
         }
         if self.happen(step, &mut noted).is_none() {
@@ -268,7 +274,8 @@ fn wrote_nothing<S: Strategy>(step: Step<S>, after: &World<S>) -> bool {
     !at.has_failed() && after.calls().any(|(call, at)| call == id && at.has_failed())
 }
 
-/// A lock in Redis is asked for again and again; whoever does not get it stands before the same step as before.
+/// A lock in Redis is asked for again and again; whoever does not get it stands before the same
+/// step as before.
 fn polls(what: &Happening) -> bool {
     matches!(what, Happening::Call { point, .. } if point == "acquire")
 }

@@ -12,8 +12,9 @@ use crate::{
 pub(crate) enum Phase {
     /// It has sent nothing.
     Idle,
-    /// It waits for the answer to this call. `full_at` is the last version of the slot in which no seat was free,
-    /// if there was one since the call began; `path`, which of the strategy's paths the request takes.
+    /// It waits for the answer to this call. `full_at` is the last version of the slot in which no
+    /// seat was free, if there was one since the call began; `path`, which of the strategy's paths
+    /// the request takes.
     Waiting { call: u8, full_at: Option<u32>, path: u8 },
     /// Told `ok` by this call. The booking may have been written by an earlier one.
     Holding { booking: CallId, told_by: u8 },
@@ -23,7 +24,8 @@ pub(crate) enum Phase {
     Cancelled { booking: CallId },
     /// Told that its hold has expired.
     HoldExpired,
-    /// Told `sold_out`, with a version of the slot in which no seat was free at some instant of the call, or not.
+    /// Told `sold_out`, with a version of the slot in which no seat was free at some instant of the
+    /// call, or not.
     SoldOut { honest: bool },
     /// Told to come back later.
     RetryLater,
@@ -31,7 +33,8 @@ pub(crate) enum Phase {
     Unknown,
 }
 
-/// A client, and its calls that the service is still working on. A call can outlive the client's patience.
+/// A client, and its calls that the service is still working on. A call can outlive the client's
+/// patience.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Client<S> {
     pub phase: Phase,
@@ -71,11 +74,9 @@ impl<S: Strategy> World<S> {
     /// Every call that the service is working on.
     pub fn calls(&self) -> impl Iterator<Item = (CallId, Call<S>)> {
         self.clients.iter().zip(0..).flat_map(|(client, number)| {
-            client
-                .calls
-                .iter()
-                .zip(0..)
-                .filter_map(move |(call, index)| call.map(|at| (CallId { client: number, call: index }, at)))
+            client.calls.iter().zip(0..).filter_map(move |(call, index)| {
+                call.map(|at| (CallId { client: number, call: index }, at))
+            })
         })
     }
 
@@ -127,8 +128,8 @@ impl<S: Strategy> World<S> {
         self.losses_left != Some(0)
     }
 
-    /// Whoever works on a call crashes: its transaction rolls back, and who waits for it sees the connection break. Calls of
-    /// the same process are lost with it.
+    /// Whoever works on a call crashes: its transaction rolls back, and who waits for it sees the
+    /// connection break. Calls of the same process are lost with it.
     pub fn crash(&mut self, id: CallId) {
         self.count_loss();
         let process = self.call(id).and_then(Call::process);
@@ -156,7 +157,8 @@ impl<S: Strategy> World<S> {
             return;
         }
         self.end(id);
-        if matches!(self.client_mut(id.client).phase, Phase::Waiting { call, .. } if call == id.call) {
+        if matches!(self.client_mut(id.client).phase, Phase::Waiting { call, .. } if call == id.call)
+        {
             self.retry(id);
         }
     }
@@ -187,7 +189,8 @@ impl<S: Strategy> World<S> {
         }
     }
 
-    /// Notes for every client that waits whether the slot is full now, so that a `sold_out` can be judged.
+    /// Notes for every client that waits whether the slot is full now, so that a `sold_out` can be
+    /// judged.
     pub fn note_whether_full(&mut self) {
         if !self.database.is_full() {
             return;

@@ -1,4 +1,5 @@
-//! `capacity.json`: the highest rate that keeps the objective, what saturates there, and a verdict on each line of somebody's estimates.
+//! `capacity.json`: the highest rate that keeps the objective, what saturates there, and a verdict
+//! on each line of somebody's estimates.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +154,8 @@ pub struct Scaling {
     pub usl: Option<Usl>,
 }
 
-/// X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)): Gunther's Universal Scalability Law, with 95 % intervals.
+/// X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)): Gunther's Universal Scalability Law,
+/// with 95 % intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usl {
     /// Throughput of one, operations per second.
@@ -240,8 +242,12 @@ impl Capacity {
             )
         };
         match (&self.bracket.holds, &self.bracket.fails) {
-            (Some(holds), Some(fails)) => format!("holds {}, fails at {}", rates(holds), rates(fails)),
-            (Some(holds), None) => format!("holds {}, and the generator could make no more", rates(holds)),
+            (Some(holds), Some(fails)) => {
+                format!("holds {}, fails at {}", rates(holds), rates(fails))
+            }
+            (Some(holds), None) => {
+                format!("holds {}, and the generator could make no more", rates(holds))
+            }
             (None, Some(fails)) => format!("fails at {} already", rates(fails)),
             (None, None) => "no rate was decided: the generator could not make the load".to_owned(),
         }
@@ -257,7 +263,8 @@ impl Capacity {
 
     /// The page.
     pub fn document(&self) -> Document {
-        let (supported, refuted) = (self.count(ClaimVerdict::Supported), self.count(ClaimVerdict::Refuted));
+        let (supported, refuted) =
+            (self.count(ClaimVerdict::Supported), self.count(ClaimVerdict::Refuted));
         let (tone, word) = match (self.violated(), refuted) {
             (true, _) => (Tone::Bad, "violated".to_owned()),
             (false, 0) => (Tone::Good, "measured".to_owned()),
@@ -272,7 +279,11 @@ impl Capacity {
             self.scaling_section(),
             Section::new("environment", "Environment").table(
                 "",
-                circumstances::environment_of(&self.environment, &self.slotproof_version, &self.started_at),
+                circumstances::environment_of(
+                    &self.environment,
+                    &self.slotproof_version,
+                    &self.started_at,
+                ),
             ),
         ];
         Document {
@@ -285,7 +296,10 @@ impl Capacity {
             facts: vec![
                 ("claims supported".to_owned(), supported.to_string()),
                 ("refuted".to_owned(), refuted.to_string()),
-                ("not measurable here".to_owned(), self.count(ClaimVerdict::NotMeasurableHere).to_string()),
+                (
+                    "not measurable here".to_owned(),
+                    self.count(ClaimVerdict::NotMeasurableHere).to_string(),
+                ),
                 ("rates tried".to_owned(), self.probes.len().to_string()),
             ],
             name: self.name.clone(),
@@ -300,7 +314,8 @@ impl Capacity {
     }
 
     fn claims_section(&self) -> Section {
-        let mut table = Table::new(&[words("claim"), words("verdict"), words("because"), words("source")]);
+        let mut table =
+            Table::new(&[words("claim"), words("verdict"), words("because"), words("source")]);
         for claim in &self.claims {
             table.push(vec![
                 claim.says.clone(),

@@ -1,4 +1,5 @@
-//! The circumstances of a run, as tables: the environment that it ran in, and the plan that it followed.
+//! The circumstances of a run, as tables: the environment that it ran in, and the plan that it
+//! followed.
 
 use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
 
@@ -14,7 +15,11 @@ pub(crate) fn environment(report: &RunReport) -> Table {
 }
 
 /// The same, of whatever has an environment.
-pub(crate) fn environment_of(environment: &EnvironmentBlock, version: &str, started_at: &str) -> Table {
+pub(crate) fn environment_of(
+    environment: &EnvironmentBlock,
+    version: &str,
+    started_at: &str,
+) -> Table {
     let mut table = Table::new(&[words("environment"), words("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("kind", environment.kind.clone());
@@ -32,7 +37,9 @@ pub(crate) fn environment_of(environment: &EnvironmentBlock, version: &str, star
 /// The calibration of durable writes in a phrase.
 pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
     match calibration {
-        None => "not measured: the harness cannot write where the database keeps its data".to_owned(),
+        None => {
+            "not measured: the harness cannot write where the database keeps its data".to_owned()
+        }
         Some(fsync) => distribution(fsync, "writes"),
     }
 }
@@ -56,8 +63,11 @@ fn distribution(calibration: &FsyncCalibration, what: &str) -> String {
 
 /// The environment in one line.
 pub(crate) fn environment_line(environment: &EnvironmentBlock) -> String {
-    let servers: String =
-        environment.servers.iter().map(|server| format!(", {} {}", server.name, server.version)).collect();
+    let servers: String = environment
+        .servers
+        .iter()
+        .map(|server| format!(", {} {}", server.name, server.version))
+        .collect();
     format!(
         "{}, {}, {}, {} of the service{servers}",
         environment.kind,
@@ -78,7 +88,10 @@ pub(crate) fn plan(report: &RunReport) -> Table {
         Workload::Closed { clients, think, .. } => {
             line("clients", quantity::count((*clients).into()));
             if plan.scenario != ScenarioKind::FlashSale {
-                line("time between two visits of a client, mean", quantity::duration_ms(think.ms()));
+                line(
+                    "time between two visits of a client, mean",
+                    quantity::duration_ms(think.ms()),
+                );
             }
         }
         Workload::Open { clients, arrivals, stages, lag_limit } => {

@@ -1,7 +1,8 @@
 //! `comparison.json`: strategies side by side, and the page that is drawn from it.
 //!
-//! Every strategy is measured in every setting (a scenario and a number of clients), in rounds that visit all of them in random order. A strategy
-//! that violated anything anywhere is disqualified: it is shown, and never ranked.
+//! Every strategy is measured in every setting (a scenario and a number of clients), in rounds that
+//! visit all of them in random order. A strategy that violated anything anywhere is disqualified:
+//! it is shown, and never ranked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +58,8 @@ pub struct Cell {
     pub verdict: Verdict,
     /// Invariants that convicted it in any round.
     pub convicted_by: BTreeSet<Invariant>,
-    /// Invariants that were not decided in some round. I15 alone means that nothing was at stake in this setting.
+    /// Invariants that were not decided in some round. I15 alone means that nothing was at stake in
+    /// this setting.
     pub unknown_by: BTreeSet<Invariant>,
     /// What the deciding finding says, unless all was upheld.
     pub reason: Option<String>,
@@ -89,7 +91,8 @@ pub enum Metric {
     SoldOutAccuracy,
     /// Seats times seconds that somebody wanted and was refused while they were free.
     WronglyRefusedSeatSeconds,
-    /// Jain's index over the acknowledged reserves of clients: 1 is all alike, 1/n is one client has all.
+    /// Jain's index over the acknowledged reserves of clients: 1 is all alike, 1/n is one client
+    /// has all.
     Fairness,
     /// Connections of the database that waited for a lock, on average.
     LockWaiters,
@@ -187,7 +190,8 @@ impl Comparison {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        let mut settings: Vec<_> = self.cells.iter().map(|cell| (cell.scenario, cell.clients)).collect();
+        let mut settings: Vec<_> =
+            self.cells.iter().map(|cell| (cell.scenario, cell.clients)).collect();
         settings.sort_unstable();
         settings.dedup();
         settings
@@ -203,10 +207,13 @@ impl Comparison {
         strategies
     }
 
-    /// Over all settings. Where nothing was at stake a run proves nothing, and takes nothing from what others prove.
+    /// Over all settings. Where nothing was at stake a run proves nothing, and takes nothing from
+    /// what others prove.
     fn verdict_of(&self, strategy: StrategyKind) -> Verdict {
         let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
-        let undecided = |cell: &Cell| cell.unknown_by.iter().any(|invariant| *invariant != Invariant::I15);
+        let undecided = |cell: &Cell| {
+            cell.unknown_by.iter().any(|invariant| *invariant != Invariant::RunCoverage)
+        };
         if cells().any(|cell| cell.verdict == Verdict::Violated) {
             Verdict::Violated
         } else if cells().any(undecided) || !cells().any(|cell| cell.verdict == Verdict::Upheld) {
@@ -262,14 +269,17 @@ impl Comparison {
             shares.sum::<f64>()
         };
         let best = self.ranked().into_iter().max_by(|left, right| {
-            self.standing(*left).cmp(&self.standing(*right)).then(mean(*left).total_cmp(&mean(*right)))
+            self.standing(*left)
+                .cmp(&self.standing(*right))
+                .then(mean(*left).total_cmp(&mean(*right)))
         });
         let Some(best) = best else {
             return ("No strategy was upheld, so none is recommended.".to_owned(), Vec::new());
         };
         let text = format!(
             "Take {best}: of the {} that were upheld it confirmed the most bookings per second, or was not significantly behind, in {} of {}.",
-            quantity::counted(self.ranked().len() as u64, "strategy").replace("strategys", "strategies"),
+            quantity::counted(self.ranked().len() as u64, "strategy")
+                .replace("strategys", "strategies"),
             self.standing(best),
             quantity::counted(settings.len() as u64, "setting"),
         );
@@ -281,7 +291,8 @@ impl Comparison {
         for setting in self.settings() {
             let (scenario, clients) = setting;
             let order = self.order(setting);
-            let (Some((first, theirs)), Some(own)) = (order.first(), self.goodput(best, setting)) else {
+            let (Some((first, theirs)), Some(own)) = (order.first(), self.goodput(best, setting))
+            else {
                 continue;
             };
             if *first != best && !theirs.overlaps(&own) {
@@ -298,10 +309,9 @@ impl Comparison {
                 ));
             }
             let p99 = |strategy: StrategyKind| {
-                let cell = self
-                    .cells
-                    .iter()
-                    .find(|cell| cell.strategy == strategy && (cell.scenario, cell.clients) == setting)?;
+                let cell = self.cells.iter().find(|cell| {
+                    cell.strategy == strategy && (cell.scenario, cell.clients) == setting
+                })?;
                 cell.estimates.get(&Metric::ResponseUsP99).copied()
             };
             let quickest = self
@@ -357,7 +367,11 @@ impl Comparison {
         sections.push(self.detection_section());
         sections.push(Section::new("environment", "Environment").table(
             "",
-            circumstances::environment_of(&self.environment, &self.slotproof_version, &self.started_at),
+            circumstances::environment_of(
+                &self.environment,
+                &self.slotproof_version,
+                &self.started_at,
+            ),
         ));
         Document {
             kicker: "Slotproof comparison",
@@ -397,15 +411,18 @@ impl Comparison {
 
     fn commits_text(&self) -> String {
         let commits = self.durable_commit_by_round.iter().flatten();
-        let texts: Vec<String> = commits.map(|commit| quantity::duration_us(commit.us_p50)).collect();
+        let texts: Vec<String> =
+            commits.map(|commit| quantity::duration_us(commit.us_p50)).collect();
         if texts.is_empty() { "not measured".to_owned() } else { texts.join(", ") }
     }
 
     fn setting_section(&self, setting: Setting) -> Section {
         let (scenario, clients) = setting;
-        let measured = |metric: &Metric| self.cells.iter().any(|cell| cell.estimates.contains_key(metric));
+        let measured =
+            |metric: &Metric| self.cells.iter().any(|cell| cell.estimates.contains_key(metric));
         let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(measured).collect();
-        let mut table = Table::new(&[words("strategy"), words("verdict"), words("against the first")]);
+        let mut table =
+            Table::new(&[words("strategy"), words("verdict"), words("against the first")]);
         table.columns.extend(metrics.iter().map(|metric| numbers(metric.title())));
         let order = self.order(setting);
         let place = |cell: &&Cell| {
@@ -418,10 +435,14 @@ impl Comparison {
             let against = match (self.verdict_of(cell.strategy), order.first()) {
                 (Verdict::Violated, _) => "disqualified".to_owned(),
                 (Verdict::Unknown, _) => "not ranked: not decided".to_owned(),
-                (Verdict::Upheld, Some((first, _))) if *first == cell.strategy => "first".to_owned(),
+                (Verdict::Upheld, Some((first, _))) if *first == cell.strategy => {
+                    "first".to_owned()
+                }
                 (Verdict::Upheld, Some((_, best))) => match cell.estimates.get(&Metric::Goodput) {
                     Some(own) if own.overlaps(best) => "no significant difference".to_owned(),
-                    Some(own) => format!("{:.0} %", own.median / best.median.max(f64::MIN_POSITIVE) * 100.0),
+                    Some(own) => {
+                        format!("{:.0} %", own.median / best.median.max(f64::MIN_POSITIVE) * 100.0)
+                    }
                     None => String::new(),
                 },
                 (Verdict::Upheld, None) => String::new(),
@@ -443,15 +464,20 @@ impl Comparison {
 
     /// What was found of each strategy over all settings.
     fn detection_section(&self) -> Section {
-        let mut table =
-            Table::new(&[words("strategy"), words("verdict"), words("convicted by"), words("found")]);
+        let mut table = Table::new(&[
+            words("strategy"),
+            words("verdict"),
+            words("convicted by"),
+            words("found"),
+        ]);
         for strategy in self.strategies() {
             let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
             let by: BTreeSet<Invariant> =
                 cells().flat_map(|cell| cell.convicted_by.iter().copied()).collect();
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
             let verdict = self.verdict_of(strategy);
-            let reason = cells().filter(|cell| cell.verdict == verdict).find_map(|cell| cell.reason.clone());
+            let reason =
+                cells().filter(|cell| cell.verdict == verdict).find_map(|cell| cell.reason.clone());
             table.push(vec![
                 strategy.to_string(),
                 verdict.name().to_owned(),

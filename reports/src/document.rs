@@ -1,5 +1,6 @@
-//! Documents: reports about more than one run. What a comparison, a capacity search, a gate and an index have in common is said here once:
-//! a verdict, a few facts, and sections of words, tables and plots. Each builds a document, and the document is written as HTML or Markdown.
+//! Documents: reports about more than one run. What a comparison, a capacity search, a gate and an
+//! index have in common is said here once: a verdict, a few facts, and sections of words, tables
+//! and plots. Each builds a document, and the document is written as HTML or Markdown.
 
 use askama::Template;
 
@@ -117,10 +118,13 @@ impl Page<'_> {
     fn class(&self, column: &Column, cell: &str) -> &'static str {
         match cell {
             "upheld" | "supported" | "passed" | "met" | "holds" => "upheld verdict",
-            "violated" | "refuted" | "disqualified" | "failed" | "missed" | "fails" => "violated verdict",
-            "unknown" | "not measurable here" | "no significant difference" | "the generator ended it" => {
-                "unknown verdict"
+            "violated" | "refuted" | "disqualified" | "failed" | "missed" | "fails" => {
+                "violated verdict"
             }
+            "unknown"
+            | "not measurable here"
+            | "no significant difference"
+            | "the generator ended it" => "unknown verdict",
             cell if Self::link(cell) => "link",
             _ => column.class(),
         }
@@ -132,7 +136,10 @@ impl Page<'_> {
     }
 
     fn link(cell: &str) -> bool {
-        cell.ends_with(".html") && !cell.contains(':') && !cell.starts_with('/') && !cell.contains("..")
+        cell.ends_with(".html")
+            && !cell.contains(':')
+            && !cell.starts_with('/')
+            && !cell.contains("..")
     }
 }
 
@@ -142,7 +149,9 @@ impl Document {
     /// # Errors
     /// The template did not become HTML.
     pub fn html(&self) -> Result<Vec<u8>, RenderError> {
-        Ok(Page { document: self, style: include_str!("../templates/report.css") }.render()?.into_bytes())
+        Ok(Page { document: self, style: include_str!("../templates/report.css") }
+            .render()?
+            .into_bytes())
     }
 
     /// The document as a comment on a pull request, without its plots.
@@ -169,8 +178,9 @@ impl Document {
                 text.push_str(&markdown::table(&titled.table, markdown::ROWS_MAX));
                 text.push('\n');
             }
-            let said =
-                !section.paragraphs.is_empty() || !section.items.is_empty() || !section.tables.is_empty();
+            let said = !section.paragraphs.is_empty()
+                || !section.items.is_empty()
+                || !section.tables.is_empty();
             sections.extend(said.then_some(text));
         }
         if !self.repeat_command.is_empty() {

@@ -59,7 +59,9 @@ fn seats(operation: &Operation) -> String {
 /// The booking that an operation names or was given.
 pub(crate) fn booking(operation: &Operation) -> Option<&str> {
     match &operation.action {
-        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => operation.seen.booking.as_deref(),
+        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => {
+            operation.seen.booking.as_deref()
+        }
         Action::Confirm { booking } | Action::Cancel { booking } => Some(booking),
     }
 }

@@ -47,7 +47,8 @@ pub enum RenderError {
 /// Renders a report. The same report gives the same bytes, always.
 ///
 /// # Errors
-/// Says which format failed. A plot that fails is no error: its place in the report says why it is missing.
+/// Says which format failed. A plot that fails is no error: its place in the report says why it is
+/// missing.
 pub fn render(report: &RunReport, format: Format) -> Result<Vec<u8>, RenderError> {
     match format {
         Format::Json => json::render(report),

@@ -1,4 +1,5 @@
-//! `gate.json`: what a merge was held against, and what is drawn from it: a page, JUnit XML, annotations, a badge.
+//! `gate.json`: what a merge was held against, and what is drawn from it: a page, JUnit XML,
+//! annotations, a badge.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,8 @@ pub struct Performance {
     pub rounds: u32,
     /// How much worse it may be, as a share.
     pub tolerance: f64,
-    /// What it is compared with, in words; absent where it was only measured, to be a baseline later.
+    /// What it is compared with, in words; absent where it was only measured, to be a baseline
+    /// later.
     pub base: Option<String>,
     /// Each number that is compared.
     pub measures: Vec<Measure>,
@@ -147,7 +149,8 @@ impl MeasureKind {
 }
 
 impl Measure {
-    /// Whether the whole interval lies beyond the tolerance: then it is slower, and not the machine's noise.
+    /// Whether the whole interval lies beyond the tolerance: then it is slower, and not the
+    /// machine's noise.
     pub fn slower(&self, tolerance: f64) -> bool {
         self.ratio.is_some_and(|ratio| match self.kind {
             MeasureKind::ReservedPerS => ratio.high < 1.0 - tolerance,
@@ -191,11 +194,12 @@ impl Check {
     /// What the check comes to.
     pub fn outcome(&self) -> Outcome {
         let Some(ran) = &self.ran else { return Outcome::Unknown };
-        let of = |invariant: &Invariant| match self.finding(*invariant).map(|finding| finding.verdict) {
-            Some(Verdict::Violated) => Outcome::Violated,
-            Some(Verdict::Unknown) | None => Outcome::Unknown,
-            Some(Verdict::Upheld) => Outcome::Passed,
-        };
+        let of =
+            |invariant: &Invariant| match self.finding(*invariant).map(|finding| finding.verdict) {
+                Some(Verdict::Violated) => Outcome::Violated,
+                Some(Verdict::Unknown) | None => Outcome::Unknown,
+                Some(Verdict::Upheld) => Outcome::Passed,
+            };
         let correct = self.required.iter().map(of).max().unwrap_or(Outcome::Unknown);
         let missed = ran.objectives.iter().any(|objective| !objective.met);
         correct.max(if missed { Outcome::Missed } else { Outcome::Passed })
@@ -215,7 +219,9 @@ impl Check {
         if let Some(finding) = self.deciding() {
             return format!("{}: {}", finding.invariant, finding.summary);
         }
-        if let Some(missing) = self.required.iter().find(|invariant| self.finding(**invariant).is_none()) {
+        if let Some(missing) =
+            self.required.iter().find(|invariant| self.finding(**invariant).is_none())
+        {
             return format!("{missing} is required, and nothing was there to judge it by");
         }
         match ran.objectives.iter().find(|objective| !objective.met) {
@@ -231,7 +237,10 @@ impl Check {
                     format!("; not judged here: {}", not_judged.join(" "))
                 };
                 let operations = quantity::count(ran.verdict.operations);
-                format!("{} invariants upheld over {operations} operations{left}", self.required.len())
+                format!(
+                    "{} invariants upheld over {operations} operations{left}",
+                    self.required.len()
+                )
             }
         }
     }
@@ -259,7 +268,11 @@ impl Gate {
                 "{} held, over {} operations.",
                 quantity::counted(self.checks.len() as u64, "check"),
                 quantity::count(
-                    self.checks.iter().flat_map(|check| &check.ran).map(|ran| ran.verdict.operations).sum()
+                    self.checks
+                        .iter()
+                        .flat_map(|check| &check.ran)
+                        .map(|ran| ran.verdict.operations)
+                        .sum()
                 )
             ),
             (_, Some(check)) if check.outcome() == outcome => {
@@ -275,7 +288,11 @@ impl Gate {
             words("report"),
         ]);
         for check in &self.checks {
-            let report = check.ran.as_ref().map(|ran| format!("{}/report.html", ran.run)).unwrap_or_default();
+            let report = check
+                .ran
+                .as_ref()
+                .map(|ran| format!("{}/report.html", ran.run))
+                .unwrap_or_default();
             checks.push(vec![
                 check.name.clone(),
                 check.strategy.to_string(),
@@ -291,10 +308,17 @@ impl Gate {
         sections.extend(self.performance.as_ref().map(performance_section));
         sections.push(Section::new("environment", "Environment").table(
             "",
-            circumstances::environment_of(&self.environment, &self.slotproof_version, &self.started_at),
+            circumstances::environment_of(
+                &self.environment,
+                &self.slotproof_version,
+                &self.started_at,
+            ),
         ));
-        let took =
-            format!("{} of {}", quantity::duration_ms(self.took_ms), quantity::duration_ms(self.budget_ms));
+        let took = format!(
+            "{} of {}",
+            quantity::duration_ms(self.took_ms),
+            quantity::duration_ms(self.budget_ms)
+        );
         Document {
             kicker: "Slotproof gate",
             title: format!("{} of a merge", quantity::counted(self.checks.len() as u64, "check")),
@@ -343,7 +367,8 @@ impl Gate {
         Section::new("objectives", "Objectives").table("", table)
     }
 
-    /// One suite for each check, one case for each of its invariants and objectives. A violation fails; what is not decided is an error.
+    /// One suite for each check, one case for each of its invariants and objectives. A violation
+    /// fails; what is not decided is an error.
     ///
     /// # Errors
     /// The report did not become XML.
@@ -352,7 +377,8 @@ impl Gate {
         for check in &self.checks {
             let name = format!("{}.{}", check.name, check.strategy);
             let mut suite = TestSuite::new(name.as_str());
-            let repeat = check.ran.as_ref().map(|ran| ran.repeat_command.clone()).unwrap_or_default();
+            let repeat =
+                check.ran.as_ref().map(|ran| ran.repeat_command.clone()).unwrap_or_default();
             if let Some(ran) = &check.ran {
                 suite.add_property(("run", ran.run.as_str()));
                 suite.add_property(("seed", ran.seed.to_string().as_str()));
@@ -360,8 +386,11 @@ impl Gate {
             }
             for invariant in Invariant::ALL.iter().copied() {
                 let required = check.required.contains(&invariant);
-                let mut case =
-                    junit::test_case(&name, invariant, check.finding(invariant).filter(|_| required));
+                let mut case = junit::test_case(
+                    &name,
+                    invariant,
+                    check.finding(invariant).filter(|_| required),
+                );
                 if required && check.finding(invariant).is_none() {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
                     status.set_message(check.why());
@@ -379,12 +408,16 @@ impl Gate {
             let mut suite = TestSuite::new("performance");
             for measure in &performance.measures {
                 let met = !measure.slower(performance.tolerance);
-                let ratio = measure
-                    .ratio
-                    .map_or("not compared".to_owned(), |ratio| ratio.text(|value| format!("{value:.3}")));
+                let ratio = measure.ratio.map_or("not compared".to_owned(), |ratio| {
+                    ratio.text(|value| format!("{value:.3}"))
+                });
                 let limit = format!("within {:.0} % of the base", performance.tolerance * 100.0);
-                let objective =
-                    Objective { name: measure.kind.title().to_owned(), limit, measured: ratio, met };
+                let objective = Objective {
+                    name: measure.kind.title().to_owned(),
+                    limit,
+                    measured: ratio,
+                    met,
+                };
                 suite.add_test_case(objective_case("performance", &objective));
             }
             report.add_test_suite(suite);
@@ -403,10 +436,17 @@ impl Gate {
                 Outcome::Missed => "warning",
                 Outcome::Unknown | Outcome::Violated => "error",
             };
-            let repeat =
-                check.ran.as_ref().map(|ran| format!("\nrepeat: {}", ran.repeat_command)).unwrap_or_default();
-            let title =
-                format!("slotproof: {} {} with {}", check.name, check.outcome().word(), check.strategy);
+            let repeat = check
+                .ran
+                .as_ref()
+                .map(|ran| format!("\nrepeat: {}", ran.repeat_command))
+                .unwrap_or_default();
+            let title = format!(
+                "slotproof: {} {} with {}",
+                check.name,
+                check.outcome().word(),
+                check.strategy
+            );
             Some(format!(
                 "::{kind} title={}::{}",
                 property(&title),

@@ -93,7 +93,12 @@ impl<'a> Page<'a> {
             totals: measurements::totals(report),
             resources: measurements::resources(report),
             environment: circumstances::environment(report),
-            servers: report.environment.servers.iter().map(|server| (server, settings(server))).collect(),
+            servers: report
+                .environment
+                .servers
+                .iter()
+                .map(|server| (server, settings(server)))
+                .collect(),
             plan: circumstances::plan(report),
         }
     }
@@ -101,8 +106,9 @@ impl<'a> Page<'a> {
 
 impl Line {
     fn new((invariant, finding): (Invariant, Option<&Finding>)) -> Self {
-        let number =
-            |of: fn(&Finding) -> u64| finding.map(|finding| quantity::count(of(finding))).unwrap_or_default();
+        let number = |of: fn(&Finding) -> u64| {
+            finding.map(|finding| quantity::count(of(finding))).unwrap_or_default()
+        };
         Self {
             id: invariant.to_string(),
             claim: invariant.claim(),
@@ -146,8 +152,10 @@ impl Evidence {
 /// The few numbers that a reader looks for first.
 fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let (plan, totals) = (&report.plan, &report.totals);
-    let reserve =
-        report.latency.iter().find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
+    let reserve = report
+        .latency
+        .iter()
+        .find(|latency| latency.operation == "reserve" && latency.outcome.is_none());
     let mut facts = vec![
         match plan.workload {
             Workload::Closed { clients, .. } => ("clients", quantity::count(clients.into())),
@@ -155,7 +163,11 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         },
         (
             "slots × seats",
-            format!("{} × {}", quantity::count(plan.slots.into()), quantity::count(plan.capacity.into())),
+            format!(
+                "{} × {}",
+                quantity::count(plan.slots.into()),
+                quantity::count(plan.capacity.into())
+            ),
         ),
         ("operations", quantity::count(totals.operations)),
         ("operations / s", quantity::rate(totals.operations_per_s)),

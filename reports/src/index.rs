@@ -51,7 +51,9 @@ impl Entry {
 
 /// The page of a folder.
 pub fn document(mut entries: Vec<Entry>, unreadable: &[String]) -> Document {
-    entries.sort_by(|left, right| right.started_at.cmp(&left.started_at).then(right.name.cmp(&left.name)));
+    entries.sort_by(|left, right| {
+        right.started_at.cmp(&left.started_at).then(right.name.cmp(&left.name))
+    });
     let mut table = Table::new(&[
         words("report"),
         words("what"),
@@ -73,8 +75,8 @@ pub fn document(mut entries: Vec<Entry>, unreadable: &[String]) -> Document {
     let convicted = entries.iter().filter(|entry| entry.outcome == "violated").count() as u64;
     let mut sections = vec![Section::new("reports", "Reports").table("", table)];
     if !unreadable.is_empty() {
-        let section =
-            Section::new("unreadable", "Not readable").say("These have no report that this version reads:");
+        let section = Section::new("unreadable", "Not readable")
+            .say("These have no report that this version reads:");
         sections.push(section.list(unreadable.iter().cloned()));
     }
     Document {
@@ -87,7 +89,11 @@ pub fn document(mut entries: Vec<Entry>, unreadable: &[String]) -> Document {
             0 => "None of them was violated.".to_owned(),
             some => format!(
                 "{} violated.",
-                if some == 1 { "One of them was".to_owned() } else { format!("{some} of them were") }
+                if some == 1 {
+                    "One of them was".to_owned()
+                } else {
+                    format!("{some} of them were")
+                }
             ),
         },
         facts: Vec::new(),

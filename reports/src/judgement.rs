@@ -63,7 +63,10 @@ pub(crate) fn mechanism(report: &RunReport) -> String {
     match report.plan.strategy {
         None => "a service that is not ours".to_owned(),
         Some(strategy) if strategy.is_negative_control() => {
-            format!("{} (a negative control: broken on purpose, to be convicted)", strategy.mechanism())
+            format!(
+                "{} (a negative control: broken on purpose, to be convicted)",
+                strategy.mechanism()
+            )
         }
         Some(strategy) => strategy.mechanism().to_owned(),
     }
@@ -71,7 +74,8 @@ pub(crate) fn mechanism(report: &RunReport) -> String {
 
 /// Every invariant with its finding; an invariant without one was not judged.
 pub(crate) fn invariants(report: &RunReport) -> Vec<(Invariant, Option<&Finding>)> {
-    let finding = |invariant| report.verdict.findings.iter().find(|finding| finding.invariant == invariant);
+    let finding =
+        |invariant| report.verdict.findings.iter().find(|finding| finding.invariant == invariant);
     Invariant::ALL.iter().map(|invariant| (*invariant, finding(*invariant))).collect()
 }
 
@@ -97,7 +101,14 @@ pub(crate) fn table(report: &RunReport) -> Table {
             ),
         };
         let claim = invariant.claim().to_owned();
-        table.push(vec![invariant.to_string(), verdict.to_owned(), claim, summary, examined, violations]);
+        table.push(vec![
+            invariant.to_string(),
+            verdict.to_owned(),
+            claim,
+            summary,
+            examined,
+            violations,
+        ]);
     }
     table
 }

@@ -1,11 +1,13 @@
-//! JUnit XML: one test case for each invariant. A violation fails, and what is not known is an error, never a failure.
+//! JUnit XML: one test case for each invariant. A violation fails, and what is not known is an
+//! error, never a failure.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{RenderError, RunReport, circumstances, evidence, judgement, quantity};
 
-/// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in `verdict.json`.
+/// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in
+/// `verdict.json`.
 const WITNESS_ROWS_MAX: usize = 50;
 
 pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
@@ -36,7 +38,11 @@ fn properties(report: &RunReport) -> [(&'static str, String); 6] {
     ]
 }
 
-pub(crate) fn test_case(suite_name: &str, invariant: Invariant, finding: Option<&Finding>) -> TestCase {
+pub(crate) fn test_case(
+    suite_name: &str,
+    invariant: Invariant,
+    finding: Option<&Finding>,
+) -> TestCase {
     let name = format!("{invariant} {}", invariant.claim());
     let mut case = TestCase::new(name, finding.map_or_else(TestCaseStatus::skipped, status));
     case.set_classname(suite_name);
@@ -59,10 +65,13 @@ fn status(finding: &Finding) -> TestCaseStatus {
 }
 
 fn witness_text(witness: &Witness) -> String {
-    let mut text = format!("slot {}\n{}\n", witness.slot, judgement::sentence(&witness.explanation));
+    let mut text =
+        format!("slot {}\n{}\n", witness.slot, judgement::sentence(&witness.explanation));
     if let Some(instant) = witness.instant_ns {
         let instant = quantity::instant_ms(instant, evidence::origin_ns(witness));
-        text.push_str(&format!("It shows at {instant} ms after the first of these operations was sent.\n"));
+        text.push_str(&format!(
+            "It shows at {instant} ms after the first of these operations was sent.\n"
+        ));
     }
     let tables = [
         ("operations", evidence::operations(witness)),

@@ -22,7 +22,10 @@ pub(crate) fn render(report: &RunReport) -> String {
     let mut sections = vec![head(report), table(&judgement::table(report), ROWS_MAX)];
     sections.extend(judgement::witnessed(report).take(WITNESSES_MAX).map(witness));
     sections.push(format!("### Latency\n\n{}", latency(report)));
-    sections.push(format!("### Environment\n\n{}", table(&circumstances::environment(report), ROWS_MAX)));
+    sections.push(format!(
+        "### Environment\n\n{}",
+        table(&circumstances::environment(report), ROWS_MAX)
+    ));
     sections.push(servers(report));
     assemble(&sections)
 }
@@ -140,7 +143,10 @@ pub(crate) fn table(table: &Table, rows_max: usize) -> String {
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     if left_out > 0 {
-        text.push_str(&format!("\n{} more rows are in verdict.json.\n", quantity::count(left_out as u64)));
+        text.push_str(&format!(
+            "\n{} more rows are in verdict.json.\n",
+            quantity::count(left_out as u64)
+        ));
     }
     text
 }
@@ -152,7 +158,8 @@ fn rule(align: Align) -> &'static str {
     }
 }
 
-/// Text that stays text: on one line, not too long, with everything escaped that Markdown or HTML would read.
+/// Text that stays text: on one line, not too long, with everything escaped that Markdown or HTML
+/// would read.
 pub(crate) fn cell(text: &str) -> String {
     cell_of(text, CELL_CHARACTERS_MAX)
 }

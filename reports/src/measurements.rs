@@ -13,7 +13,8 @@ pub(crate) struct LatencyLine<'a> {
     pub(crate) operation: &'a str,
     pub(crate) outcome: &'a str,
     pub(crate) count: String,
-    /// Response and service, of each p50, p90, p99, p99.9 and the maximum; send lag, p50, p99 and the maximum.
+    /// Response and service, of each p50, p90, p99, p99.9 and the maximum; send lag, p50, p99 and
+    /// the maximum.
     pub(crate) groups: [Vec<String>; 3],
 }
 
@@ -64,7 +65,8 @@ pub(crate) fn latency_table(report: &RunReport) -> Table {
             service.us_max,
         ];
         let outcome = latency.outcome.as_deref().unwrap_or("all");
-        let mut row = vec![latency.operation.clone(), outcome.to_owned(), quantity::count(latency.count)];
+        let mut row =
+            vec![latency.operation.clone(), outcome.to_owned(), quantity::count(latency.count)];
         row.extend(durations.map(quantity::duration_us));
         row.push(quantity::duration_us(latency.lag.us_p99));
         table.push(row);
@@ -120,7 +122,8 @@ pub(crate) fn resources(report: &RunReport) -> Table {
         numbers("largest memory"),
     ]);
     for resource in &report.resources {
-        let per_operation = resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.operations);
+        let per_operation =
+            resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.operations);
         table.push(vec![
             resource.group.clone(),
             quantity::duration_ms(resource.cpu_ms),

@@ -114,7 +114,10 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!((counted(1, "slot"), counted(2_000, "seat")), ("1 slot".into(), "2,000 seats".into()));
+        assert_eq!(
+            (counted(1, "slot"), counted(2_000, "seat")),
+            ("1 slot".into(), "2,000 seats".into())
+        );
         assert_eq!(signed(-1_000), "-1,000");
         assert_eq!(signed(i64::MIN), "-9,223,372,036,854,775,808");
         assert_eq!(rate(2_310.4), "2,310");

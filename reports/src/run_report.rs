@@ -1,7 +1,8 @@
 //! `run.json`: everything that a report of one run is drawn from.
 //!
-//! Versioned, and complete: a renderer reads this and nothing else, so a report can be drawn again years later from the
-//! one file. Units are in the names; instants are milliseconds since the load began, unless a name says otherwise.
+//! Versioned, and complete: a renderer reads this and nothing else, so a report can be drawn again
+//! years later from the one file. Units are in the names; instants are milliseconds since the load
+//! began, unless a name says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -29,11 +30,13 @@ pub struct RunReport {
     pub verdict: VerdictReport,
     /// The measured time in numbers; what the warm-up did is judged and not counted.
     pub totals: Totals,
-    /// One entry for each operation and outcome that occurred, and one for each operation over all its outcomes.
+    /// One entry for each operation and outcome that occurred, and one for each operation over all
+    /// its outcomes.
     pub latency: Vec<Latency>,
     /// One entry for each second of the load.
     pub timeline: Vec<Second>,
-    /// Seats left over time for the slots where most happened (at most [`RunReport::SEATS_SERIES_MAX`]).
+    /// Seats left over time for the slots where most happened (at most
+    /// [`RunReport::SEATS_SERIES_MAX`]).
     pub seats: Vec<SeatsSeries>,
     /// CPU and memory of each group of processes.
     pub resources: Vec<Resource>,
@@ -62,11 +65,13 @@ pub struct EnvironmentBlock {
     pub kernel: String,
     /// Service processes that the load was spread over.
     pub replicas: u32,
-    /// How long a durable 8 KiB write takes where the database keeps its data; absent where the harness cannot write there.
+    /// How long a durable 8 KiB write takes where the database keeps its data; absent where the
+    /// harness cannot write there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fsync: Option<FsyncCalibration>,
-    /// How long the database takes to commit durably, from a client of its own: one connection, a transaction that leaves
-    /// nothing but its record in the log. Absent where the database did not let it be measured.
+    /// How long the database takes to commit durably, from a client of its own: one connection, a
+    /// transaction that leaves nothing but its record in the log. Absent where the database did not
+    /// let it be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durable_commit: Option<FsyncCalibration>,
     /// The servers that were started or found.
@@ -171,7 +176,8 @@ pub struct Second {
     pub service_us_p50: u64,
     /// Service latency, 99th percentile.
     pub service_us_p99: u64,
-    /// Response latency as a histogram: (bucket, operations), a bucket being [`Second::bucket`] of the microseconds. Empty in older reports.
+    /// Response latency as a histogram: (bucket, operations), a bucket being [`Second::bucket`] of
+    /// the microseconds. Empty in older reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub response_buckets: Vec<(u8, u64)>,
 }
@@ -198,8 +204,8 @@ pub struct SeatsSeries {
     pub slot: String,
     /// Seats that it has.
     pub capacity: i64,
-    /// (milliseconds since the load began, seats left at least promised away: capacity minus the seats that clients must
-    /// have held at that instant), as steps. Below zero is an overbooking.
+    /// (milliseconds since the load began, seats left at least promised away: capacity minus the
+    /// seats that clients must have held at that instant), as steps. Below zero is an overbooking.
     pub points: Vec<(f64, i64)>,
 }
 
@@ -210,7 +216,8 @@ pub struct Resource {
     pub group: String,
     /// CPU time used while the load ran.
     pub cpu_ms: u64,
-    /// Largest memory seen: proportional set size, in which pages shared by n processes count for 1/n in each.
+    /// Largest memory seen: proportional set size, in which pages shared by n processes count for
+    /// 1/n in each.
     pub memory_bytes_max: u64,
     /// (second of the load, CPU milliseconds used in it).
     pub cpu_ms_by_second: Vec<(u32, u64)>,

@@ -34,8 +34,9 @@ impl RunReport {
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// Refuses what is not JSON of this shape, and what has another [`RunReport::SCHEMA_VERSION`]; the version is looked
-    /// at first, so that a file of the future is called that, and not damaged.
+    /// Refuses what is not JSON of this shape, and what has another [`RunReport::SCHEMA_VERSION`];
+    /// the version is looked at first, so that a file of the future is called that, and not
+    /// damaged.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReadError> {
         let Versioned { schema_version: found } = serde_json::from_slice(bytes)?;
         if found != u64::from(Self::SCHEMA_VERSION) {
@@ -51,8 +52,9 @@ mod tests {
 
     #[test]
     fn a_file_of_another_version_is_refused_with_what_to_do() {
-        let error =
-            RunReport::from_json(br#"{"schema_version": 7, "new": true}"#).expect_err("not ours").to_string();
+        let error = RunReport::from_json(br#"{"schema_version": 7, "new": true}"#)
+            .expect_err("not ours")
+            .to_string();
         assert!(error.contains("schema_version 7") && error.contains("slotproof check"), "{error}");
     }
 

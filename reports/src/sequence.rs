@@ -117,7 +117,8 @@ impl Sequence {
         {
             let size = (width.unsigned_abs(), height.unsigned_abs());
             let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            self.draw(&root, &rows, width, height).map_err(|error| PlotError::Refused(error.to_string()))?;
+            self.draw(&root, &rows, width, height)
+                .map_err(|error| PlotError::Refused(error.to_string()))?;
         }
         Ok(text)
     }
@@ -141,7 +142,10 @@ impl Sequence {
         for (place, name) in self.lifelines.iter().enumerate() {
             let x = lifeline(place);
             say(root, name, (x, HEAD - 18), HPos::Center, FONT - 1, TEXT)?;
-            root.draw(&PathElement::new([(x, HEAD - 6), (x, height - MARGIN)], LIFELINE.stroke_width(1)))?;
+            root.draw(&PathElement::new(
+                [(x, HEAD - 6), (x, height - MARGIN)],
+                LIFELINE.stroke_width(1),
+            ))?;
         }
         let mut top = HEAD;
         for row in rows {
@@ -190,8 +194,9 @@ fn say<B: DrawingBackend>(
     size: i32,
     ink: RGBColor,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let style =
-        TextStyle::from(("sans-serif", size).into_font()).color(&ink).pos(Pos::new(side, VPos::Center));
+    let style = TextStyle::from(("sans-serif", size).into_font())
+        .color(&ink)
+        .pos(Pos::new(side, VPos::Center));
     root.draw(&Text::new(text.to_owned(), at, style))
 }
 
@@ -228,10 +233,13 @@ mod tests {
     #[test]
     fn every_word_of_a_step_is_in_the_diagram_and_no_line_is_too_long() {
         let text =
-            "writes the booking and takes the seat, if nobody else has done so since it was read ".repeat(3);
+            "writes the booking and takes the seat, if nobody else has done so since it was read "
+                .repeat(3);
         let lines = wrapped(&text);
         assert_eq!(lines.join(" "), text.trim());
-        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= TEXT_CHARACTERS));
+        assert!(
+            lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= TEXT_CHARACTERS)
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `abandoned_holds`: most take seats and walk away.
 //!
-//! Their seats come back only when the hold has run out, so for a while everything is held and nothing is sold; what expires must
-//! be sold again, and once. Some of those who walked away come back when their hold has run out, and try to confirm it: some of them
-//! before the service has swept it, some after.
+//! Their seats come back only when the hold has run out, so for a while everything is held and
+//! nothing is sold; what expires must be sold again, and once. Some of those who walked away come
+//! back when their hold has run out, and try to confirm it: some of them before the service has
+//! swept it, some after.
 
 use rand_chacha::ChaCha8Rng;
 use slotproof_vocabulary::Visit;

@@ -90,7 +90,8 @@ impl Answer {
         Self { outcome: Outcome::Unknown, reason: Some(reason.into()), seen: Seen::default() }
     }
 
-    /// Whether sending once more may help: nobody answered, nobody was there, or the service asked for patience.
+    /// Whether sending once more may help: nobody answered, nobody was there, or the service asked
+    /// for patience.
     pub(crate) fn may_be_sent_again(&self) -> bool {
         match self.outcome {
             Outcome::Unknown | Outcome::Throttled => true,
@@ -142,8 +143,11 @@ impl Answer {
             _ => Outcome::Rejected,
         };
         let reason = (outcome != Outcome::SoldOut).then_some(problem.code);
-        let seen =
-            Seen { version: problem.slot_version, available: problem.available_seats, ..Seen::default() };
+        let seen = Seen {
+            version: problem.slot_version,
+            available: problem.available_seats,
+            ..Seen::default()
+        };
         Self { outcome, reason, seen }
     }
 }
@@ -159,7 +163,8 @@ mod tests {
 
     #[test]
     fn answers_are_classified_by_code_and_in_doubt_are_unknown() {
-        let booking = r#"{"id":"b","slot_version":3,"available_seats":1,"hold_ms":5000,"more":true}"#;
+        let booking =
+            r#"{"id":"b","slot_version":3,"available_seats":1,"hold_ms":5000,"more":true}"#;
         let slot = r#"{"capacity":9,"available_seats":4,"pending_seats":2,"confirmed_seats":3,"version":8}"#;
         let known = |outcome| (outcome, None);
         let because = |outcome, reason: &str| (outcome, Some(reason.to_owned()));
@@ -184,8 +189,14 @@ mod tests {
             because(Outcome::Unknown, "unreadable_201"),
             "cut short"
         );
-        assert_eq!(outcome(201, "", Expected::Booking), because(Outcome::Unknown, "unreadable_201"));
-        assert_eq!(outcome(409, "<html>", Expected::Booking), because(Outcome::Unknown, "unreadable_409"));
+        assert_eq!(
+            outcome(201, "", Expected::Booking),
+            because(Outcome::Unknown, "unreadable_201")
+        );
+        assert_eq!(
+            outcome(409, "<html>", Expected::Booking),
+            because(Outcome::Unknown, "unreadable_409")
+        );
         assert_eq!(
             outcome(500, r#"{"code":"internal"}"#, Expected::Booking),
             because(Outcome::Unknown, "http_500")

@@ -1,8 +1,10 @@
-//! The board: seats that are surely taken right now, so that an overbooking is seen while the load runs.
+//! The board: seats that are surely taken right now, so that an overbooking is seen while the load
+//! runs.
 //!
-//! A seat counts from the return of its confirm until its client sends a cancel: confirmed bookings do not run out, so more of
-//! them than the slot has seats is an overbooking beyond doubt. It is a lower bound. The verdict is the checker's, which sees holds
-//! too and has the whole history; the board only makes a person look up.
+//! A seat counts from the return of its confirm until its client sends a cancel: confirmed bookings
+//! do not run out, so more of them than the slot has seats is an overbooking beyond doubt. It is a
+//! lower bound. The verdict is the checker's, which sees holds too and has the whole history; the
+//! board only makes a person look up.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 

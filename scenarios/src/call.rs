@@ -1,4 +1,5 @@
-//! One operation on the wire: sent, sent again where the plan says so, asked about where it was accepted, and read to its end.
+//! One operation on the wire: sent, sent again where the plan says so, asked about where it was
+//! accepted, and read to its end.
 
 use std::time::Duration;
 
@@ -65,8 +66,9 @@ impl Call {
         }
     }
 
-    /// An attempt that nobody answered may still be on its way: after one, only `ok` is certain. It repeats the receipt, whichever
-    /// attempt made it; a refusal is only of the attempt that was refused.
+    /// An attempt that nobody answered may still be on its way: after one, only `ok` is certain. It
+    /// repeats the receipt, whichever attempt made it; a refusal is only of the attempt that was
+    /// refused.
     async fn again_and_again(self, patience: &Patience) -> (u32, Answer) {
         let begun = Instant::now();
         let deadline = begun + patience.timeout;
@@ -114,7 +116,8 @@ async fn attempt(request: RequestBuilder, expected: Expected) -> Attempt {
     })
 }
 
-/// The whole body, or why there is none. The status had come and the rest did not: whatever it was about to say, it was not said.
+/// The whole body, or why there is none. The status had come and the rest did not: whatever it was
+/// about to say, it was not said.
 async fn body(mut response: Response) -> Result<Vec<u8>, Answer> {
     let mut body = Vec::new();
     loop {
@@ -130,8 +133,8 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Answer> {
     }
 }
 
-/// Asks until there is a decision. A question that fails decides nothing and is asked again; when patience ends, the outcome is
-/// unknown, because the request is still on its way.
+/// Asks until there is a decision. A question that fails decides nothing and is asked again; when
+/// patience ends, the outcome is unknown, because the request is still on its way.
 async fn poll(question: Option<RequestBuilder>, expected: Expected, deadline: Instant) -> Answer {
     let Some(question) = question else { return Answer::unknown("http_202") };
     let mut pause = POLL_FIRST;

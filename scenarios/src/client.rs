@@ -1,4 +1,5 @@
-//! The recording client: makes one call at a time, and writes down what it asked, when, and what it was told.
+//! The recording client: makes one call at a time, and writes down what it asked, when, and what it
+//! was told.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ pub struct Site {
     pub targets: Vec<String>,
     /// The slots that can be booked.
     pub slots: Vec<Arc<str>>,
-    /// Told apart from every other load on the same service: the first part of every idempotency key.
+    /// Told apart from every other load on the same service: the first part of every idempotency
+    /// key.
     pub run: String,
     /// How long clients wait, and how often they send.
     pub patience: Patience,
@@ -29,10 +31,11 @@ pub struct Site {
 }
 
 impl Site {
-    /// A pool of connections: one for everybody, for a pool of its own costs each client 138 KB (measured), or one for each.
+    /// A pool of connections: one for everybody, for a pool of its own costs each client 138 KB
+    /// (measured), or one for each.
     ///
-    /// Nothing is sent twice behind the recorder's back: reqwest's retries are off, and what is left is hyper's choice of another
-    /// connection before a byte of the request was written.
+    /// Nothing is sent twice behind the recorder's back: reqwest's retries are off, and what is
+    /// left is hyper's choice of another connection before a byte of the request was written.
     ///
     /// # Errors
     /// The TLS roots of the machine cannot be read.
@@ -47,7 +50,8 @@ impl Site {
                 Sockets::Shared => usize::MAX,
                 Sockets::Own => 1,
             });
-        // Reading the machine's TLS roots takes 3 ms; ten thousand clients of their own that never use TLS need not.
+        // Reading the machine's TLS roots takes 3 ms; ten thousand clients of their own that never
+        // use TLS need not.
         let plain = self.targets.iter().all(|target| target.starts_with("http://"));
         builder.tls_danger_accept_invalid_certs(plain).build()
     }
@@ -105,7 +109,8 @@ impl Client {
         clients: u64,
     ) -> Self {
         let replicas = site.targets.len() as u64;
-        let target = site.targets[usize::try_from(number % replicas).expect("an index of a vector")].clone();
+        let target =
+            site.targets[usize::try_from(number % replicas).expect("an index of a vector")].clone();
         Self { site, http, recorder, target, number, process: number, clients, reserves: 0 }
     }
 
@@ -113,14 +118,22 @@ impl Client {
     pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
         let key = self.next_key();
         let heard = self.reserving(slot, seats, &key).make(&self.site.patience).await;
-        self.note(self.process, slot, Action::Reserve { seats, key: key.into() }, scheduled_ns, heard).await
+        self.note(
+            self.process,
+            slot,
+            Action::Reserve { seats, key: key.into() },
+            scheduled_ns,
+            heard,
+        )
+        .await
     }
 
-    /// Asks for seats twice at once with one key, as an impatient click does. What the first of the two calls was told counts,
-    /// or what the second one was if the first has no seats.
+    /// Asks for seats twice at once with one key, as an impatient click does. What the first of the
+    /// two calls was told counts, or what the second one was if the first has no seats.
     pub async fn reserve_twice(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
         let key = self.next_key();
-        let (first, second) = (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
+        let (first, second) =
+            (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
         let patience = self.site.patience;
         // On the heap: ten thousand clients need not make room for what few of them do.
         let (first, second) =
@@ -153,7 +166,8 @@ impl Client {
 
     /// Confirms a booking.
     pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
-        let request = self.http.post(format!("{}/v1/bookings/{}/confirm", self.target, held.booking));
+        let request =
+            self.http.post(format!("{}/v1/bookings/{}/confirm", self.target, held.booking));
         let call = Call { request, question: None, expected: Expected::Booking };
         let action = Action::Confirm { booking: held.booking.as_str().into() };
         let heard = call.make(&self.site.patience).await;
@@ -196,7 +210,10 @@ impl Client {
     ) -> Told {
         let reserved = match action {
             Action::Reserve { seats, .. } => Some(seats),
-            Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => None,
+            Action::Confirm { .. }
+            | Action::Cancel { .. }
+            | Action::Read
+            | Action::Resize { .. } => None,
         };
         if answer.outcome == Outcome::SoldOut && reserved.is_none() {
             // Nobody asked for seats: whatever the service means, it is no claim about them.

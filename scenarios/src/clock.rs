@@ -1,4 +1,5 @@
-//! The one clock of a history: nanoseconds of CLOCK_MONOTONIC, the same for every process of the machine.
+//! The one clock of a history: nanoseconds of CLOCK_MONOTONIC, the same for every process of the
+//! machine.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},

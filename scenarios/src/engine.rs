@@ -32,7 +32,8 @@ use crate::{
     visits::World,
 };
 
-/// File descriptors beyond one for each client: the pool opens a few more connections than it needs.
+/// File descriptors beyond one for each client: the pool opens a few more connections than it
+/// needs.
 const SPARE_FILES: u64 = 200;
 /// Users hatched per second: as fast as goose can.
 const HATCH_RATE: &str = "10000";
@@ -85,7 +86,8 @@ pub struct Progress {
     pub response_us_p50: u64,
     /// The same, 99th percentile.
     pub response_us_p99: u64,
-    /// Seats left over all slots, by the newest answers; slots that nobody has asked about count whole.
+    /// Seats left over all slots, by the newest answers; slots that nobody has asked about count
+    /// whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seats_left: Option<i64>,
     /// Slots of which more seats were seen confirmed at once than they have.
@@ -150,7 +152,8 @@ pub enum LoadError {
     Hatching(u32),
 }
 
-/// Runs the load to its end, and answers with its totals. `report` is called twice a second while it runs.
+/// Runs the load to its end, and answers with its totals. `report` is called twice a second while
+/// it runs.
 ///
 /// # Errors
 /// See [`LoadError`]. A history that was begun is kept.
@@ -214,7 +217,11 @@ fn site(order: &LoadOrder) -> Site {
         targets: order.targets.clone(),
         slots: order.slots.iter().map(|slot| slot.as_str().into()).collect(),
         run: order.run.clone(),
-        patience: Patience { timeout: plan.timeout.0, attempts: plan.attempts, resend: plan.resend.0 },
+        patience: Patience {
+            timeout: plan.timeout.0,
+            attempts: plan.attempts,
+            resend: plan.resend.0,
+        },
         board: Board::new(order.slots.len(), plan.capacity),
         sockets: plan.sockets,
     }
@@ -238,7 +245,8 @@ async fn attack(order: &LoadOrder, cast: Arc<Cast>) -> Result<(), LoadError> {
         let attack = GooseAttack::initialize_with_config(GooseConfiguration::default())?
             .set_client_builder_without_cookies(shared_client)?
             .register_scenario(
-                Scenario::new(order.plan.scenario.name()).register_transaction(Transaction::new(life)),
+                Scenario::new(order.plan.scenario.name())
+                    .register_transaction(Transaction::new(life)),
             );
         let attack = *attack.set_default(GooseDefault::Host, target.as_str())?;
         let attack = *attack.set_default(GooseDefault::Users, clients)?;
@@ -325,7 +333,8 @@ fn allow_open_files(clients: u32) -> Result<(), LoadError> {
         return Err(LoadError::OpenFiles { clients, needed: least, hard });
     }
     if limit.current.is_some_and(|soft| soft < needed) {
-        // The pool opens more connections than there are clients when many begin at once, up to twice as many.
+        // The pool opens more connections than there are clients when many begin at once, up to
+        // twice as many.
         let raised = Rlimit { current: Some(needed.min(hard)), maximum: limit.maximum };
         if setrlimit(Resource::Nofile, raised).is_err() {
             return Err(LoadError::OpenFiles { clients, needed: least, hard });

@@ -1,11 +1,13 @@
 //! `flash_sale`: everyone wants the one slot at the one instant, and keeps trying.
 //!
-//! A client reserves; with seats in hand it mostly confirms, sometimes gives up at once, sometimes just walks away and lets
-//! the hold run out. Most of those who confirmed cancel a while later, so that seats are sold again and again for as long
-//! as the run lasts, and the moment in which a slot is overbooked keeps coming back. Told `sold_out`, a client looks at the
-//! slot now and then, and tries again.
+//! A client reserves; with seats in hand it mostly confirms, sometimes gives up at once, sometimes
+//! just walks away and lets the hold run out. Most of those who confirmed cancel a while later, so
+//! that seats are sold again and again for as long as the run lasts, and the moment in which a slot
+//! is overbooked keeps coming back. Told `sold_out`, a client looks at the slot now and then, and
+//! tries again.
 //!
-//! Some do what people do: click twice, cancel once more to be sure, or come to confirm when their hold has run out.
+//! Some do what people do: click twice, cancel once more to be sure, or come to confirm when their
+//! hold has run out.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -90,7 +92,10 @@ async fn hold(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, end_ns:
     }
     let confirmed = client.confirm(&mut held, decided_ns).await;
     let cancel_ns = confirmed.returned_ns + chance::pause_ns(rng, KEEP_MS);
-    if confirmed.outcome != Outcome::Ok || !chance::percent(rng, CANCEL_PERCENT) || cancel_ns >= end_ns {
+    if confirmed.outcome != Outcome::Ok
+        || !chance::percent(rng, CANCEL_PERCENT)
+        || cancel_ns >= end_ns
+    {
         return confirmed.returned_ns;
     }
     clock::sleep_until(cancel_ns).await;

@@ -1,4 +1,5 @@
-//! The gate: everyone waits before it, and it opens for all at one instant once the last has arrived.
+//! The gate: everyone waits before it, and it opens for all at one instant once the last has
+//! arrived.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -9,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::clock;
 
-/// From the last arrival to the opening: long enough that everyone is awake and waiting for the clock.
+/// From the last arrival to the opening: long enough that everyone is awake and waiting for the
+/// clock.
 const COUNTDOWN: Duration = Duration::from_millis(50);
 /// Hatching ten thousand users takes seconds; one that takes longer than this will never come.
 const ARRIVAL_WITHIN: Duration = Duration::from_secs(120);
@@ -23,7 +25,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate for so many; `announce` is told the instant at which it will open before anybody else is.
+    /// A gate for so many; `announce` is told the instant at which it will open before anybody else
+    /// is.
     pub(crate) fn new(awaited: u32, announce: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self {
             awaited,
@@ -33,7 +36,8 @@ impl Gate {
         }
     }
 
-    /// Waits for the others, and answers with the instant at which the gate opens; `None` when some never came.
+    /// Waits for the others, and answers with the instant at which the gate opens; `None` when some
+    /// never came.
     pub(crate) async fn arrive(&self) -> Option<u64> {
         if self.arrived.fetch_add(1, Ordering::SeqCst) + 1 == self.awaited {
             let countdown = u64::try_from(COUNTDOWN.as_nanos()).expect("it is short");

@@ -1,4 +1,5 @@
-//! The history file: a row of zstd frames, one ended every second, so that a load that is killed leaves all but its last second.
+//! The history file: a row of zstd frames, one ended every second, so that a load that is killed
+//! leaves all but its last second.
 
 use std::{
     fs::File,
@@ -44,7 +45,8 @@ impl HistoryFile {
     /// Ends a frame that has lasted long enough.
     pub(crate) fn pulse(&mut self) -> io::Result<()> {
         let frame = self.frame.take().expect("there is always a frame");
-        self.frame = Some(if frame.begun.elapsed() >= FRAME { Frame::begin(frame.end()?)? } else { frame });
+        self.frame =
+            Some(if frame.begun.elapsed() >= FRAME { Frame::begin(frame.end()?)? } else { frame });
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! `hot_and_cold`: an ordinary day on which a few slots are wanted by most.
 //!
-//! Slot `k` of the plan is wanted in proportion to `1 / k^s` (Zipf's law; `s` is the plan's `zipf`). With 1,000 slots and
-//! `s = 1.1` the first is wanted by 18 of a hundred and the last by one of ten thousand. Else it is `steady`.
+//! Slot `k` of the plan is wanted in proportion to `1 / k^s` (Zipf's law; `s` is the plan's
+//! `zipf`). With 1,000 slots and `s = 1.1` the first is wanted by 18 of a hundred and the last by
+//! one of ten thousand. Else it is `steady`.
 
 use rand::distr::Distribution;
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,8 @@ pub(crate) use steady::visit;
 
 fn slot(world: &World, rng: &mut ChaCha8Rng) -> usize {
     let exponent = world.plan.zipf.expect("a plan of hot_and_cold has one");
-    let zipf = Zipf::new(world.slots as f64, exponent).expect("the plan's exponent is from 0 to 10");
+    let zipf =
+        Zipf::new(world.slots as f64, exponent).expect("the plan's exponent is from 0 to 10");
     zipf.sample(rng) as usize - 1
 }
 

@@ -1,8 +1,10 @@
-//! The latency log: for each second, operation and outcome, three HdrHistograms: response, service and send lag.
+//! The latency log: for each second, operation and outcome, three HdrHistograms: response, service
+//! and send lag.
 //!
-//! The file is an interval log of HdrHistogram, version 1.3, as its own tools read it and merge it (`HistogramLogProcessor`,
-//! hdrhistogram's plotter); a line's tag is `<operation>.<outcome>.<which>`. Values are microseconds. A second is the one in which
-//! the operation returned.
+//! The file is an interval log of HdrHistogram, version 1.3, as its own tools read it and merge it
+//! (`HistogramLogProcessor`, hdrhistogram's plotter); a line's tag is
+//! `<operation>.<outcome>.<which>`. Values are microseconds. A second is the one in which the
+//! operation returned.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +24,8 @@ use slotproof_vocabulary::{Operation, Outcome};
 
 /// No operation is timed for longer than this: an hour.
 pub const LATENCY_US_MAX: u64 = 3_600_000_000;
-/// A second is written when it has been over for this long: by then every client has handed in what returned in it.
+/// A second is written when it has been over for this long: by then every client has handed in what
+/// returned in it.
 const OPEN_SECONDS: u64 = 2;
 /// Each line is about so long a time.
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,7 +43,8 @@ pub struct Durations {
 
 impl Default for Durations {
     fn default() -> Self {
-        let empty = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
+        let empty =
+            || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
         Self { response: empty(), service: empty(), lag: empty() }
     }
 }
@@ -72,7 +76,8 @@ pub(crate) struct LatencyLog<'a> {
     open: BTreeMap<u64, BTreeMap<Kind, Durations>>,
     /// Emptied histograms: making new ones costs more than recording.
     spare: Vec<Durations>,
-    /// The first second that is not written: whatever returned before it and comes late counts in it.
+    /// The first second that is not written: whatever returned before it and comes late counts in
+    /// it.
     unwritten: u64,
 }
 
@@ -127,13 +132,20 @@ impl<'a> LatencyLog<'a> {
         Ok(())
     }
 
-    fn write(&mut self, second: u64, kinds: BTreeMap<Kind, Durations>) -> io::Result<Histogram<u64>> {
+    fn write(
+        &mut self,
+        second: u64,
+        kinds: BTreeMap<Kind, Durations>,
+    ) -> io::Result<Histogram<u64>> {
         self.unwritten = second + 1;
         let mut all = Durations::default().response;
         for ((operation, outcome), mut durations) in kinds {
             all.add(&durations.response).map_err(io::Error::other)?;
-            let three =
-                [("response", &durations.response), ("service", &durations.service), ("lag", &durations.lag)];
+            let three = [
+                ("response", &durations.response),
+                ("service", &durations.service),
+                ("lag", &durations.lag),
+            ];
             for (which, histogram) in three {
                 let tag = format!("{operation}.{}.{which}", outcome.name());
                 let tag = Tag::new(&tag).expect("it has neither a comma nor a space");
@@ -148,7 +160,9 @@ impl<'a> LatencyLog<'a> {
     }
 }
 
-fn unwritten(error: IntervalLogWriterError<impl std::error::Error + Send + Sync + 'static>) -> io::Error {
+fn unwritten(
+    error: IntervalLogWriterError<impl std::error::Error + Send + Sync + 'static>,
+) -> io::Error {
     match error {
         IntervalLogWriterError::IoError(error) => error,
         IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
@@ -210,7 +224,11 @@ mod tests {
         assert_eq!(counts[&key("read.ok.response", 0)], (100, 3));
         assert_eq!(counts[&key("read.ok.service", 0)], (100, 1));
         assert_eq!(counts[&key("read.ok.lag", 0)], (100, 2));
-        assert_eq!(counts[&key("read.ok.response", 1)].0, 1, "what comes late counts in the next second");
+        assert_eq!(
+            counts[&key("read.ok.response", 1)].0,
+            1,
+            "what comes late counts in the next second"
+        );
         assert_eq!(counts[&key("read.unknown.response", 2)].0, 1);
         assert_eq!(counts.len(), 9);
     }

@@ -1,7 +1,7 @@
 //! Lives: what each user of goose does from its hatching to the end of the load.
 //!
-//! A life is one transaction, so goose ends when the last life has ended, no operation is cut off, and no transaction can return
-//! without having waited.
+//! A life is one transaction, so goose ends when the last life has ended, no operation is cut off,
+//! and no transaction can return without having waited.
 
 use std::{
     sync::{
@@ -23,8 +23,8 @@ use crate::{
     visits::{Visits, World},
 };
 
-/// How much longer than a client's patience arrivals that were not taken in time are still taken. A service that answers nobody must
-/// not keep the load from ending.
+/// How much longer than a client's patience arrivals that were not taken in time are still taken. A
+/// service that answers nobody must not keep the load from ending.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// What the users of one load share.
@@ -63,7 +63,8 @@ impl Cast {
             Sockets::Own => self.site.connect()?,
         };
         let clients = self.plan.clients().into();
-        let client = Client::new(Arc::clone(&self.site), http, self.recorder.clone(), number, clients);
+        let client =
+            Client::new(Arc::clone(&self.site), http, self.recorder.clone(), number, clients);
         let Some(opening_ns) = self.gate.arrive().await else { return Ok(()) };
         match (Visits::of(self.plan.scenario), &self.plan.workload, &self.queue) {
             (Some(visits), Workload::Open { .. }, Some(queue)) => {
@@ -87,9 +88,17 @@ impl Cast {
         self.measured_from_ns(opening_ns) + self.plan.duration().ns()
     }
 
-    /// Open: makes one visit after the other as they fall due. What a visit is depends on which arrival it is and not on who makes it.
-    async fn serve_arrivals(&self, mut client: Client, visits: Visits, queue: &Queue, opening_ns: u64) {
-        let (measured_from_ns, end_ns) = (self.measured_from_ns(opening_ns), self.end_ns(opening_ns));
+    /// Open: makes one visit after the other as they fall due. What a visit is depends on which
+    /// arrival it is and not on who makes it.
+    async fn serve_arrivals(
+        &self,
+        mut client: Client,
+        visits: Visits,
+        queue: &Queue,
+        opening_ns: u64,
+    ) {
+        let (measured_from_ns, end_ns) =
+            (self.measured_from_ns(opening_ns), self.end_ns(opening_ns));
         let last_call = self.site.patience.timeout + LAST_CALL;
         let last_call_ns = end_ns + u64::try_from(last_call.as_nanos()).unwrap_or(u64::MAX);
         while let Some(arrival) = queue.take().await {
@@ -100,7 +109,9 @@ impl Cast {
                 continue;
             }
             self.made.begun.fetch_add(1, Ordering::Relaxed);
-            self.made.measured_begun.fetch_add((measured && now_ns <= end_ns).into(), Ordering::Relaxed);
+            self.made
+                .measured_begun
+                .fetch_add((measured && now_ns <= end_ns).into(), Ordering::Relaxed);
             let mut rng = chance::stream(self.plan.seed, arrival.number);
             let intent = visits.intent(&self.world, &mut rng);
             visits.make(&mut client, intent, &mut rng, arrival.scheduled_ns).await;

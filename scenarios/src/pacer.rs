@@ -1,7 +1,9 @@
-//! The pacer: hands arrivals to the clients of a pool when they are due, and never waits for anybody.
+//! The pacer: hands arrivals to the clients of a pool when they are due, and never waits for
+//! anybody.
 //!
-//! It has a thread of its own: timers of the runtime are a millisecond coarse and late when the runtime is busy, which is just when
-//! lateness matters. An arrival that no client is free to take waits in the queue, in sight, with the instant at which it was due.
+//! It has a thread of its own: timers of the runtime are a millisecond coarse and late when the
+//! runtime is busy, which is just when lateness matters. An arrival that no client is free to take
+//! waits in the queue, in sight, with the instant at which it was due.
 
 use std::{
     io,
@@ -55,7 +57,8 @@ impl Counts {
 }
 
 impl Queue {
-    /// The next arrival; `None` when there will be none. Clients are served in the order in which they asked.
+    /// The next arrival; `None` when there will be none. Clients are served in the order in which
+    /// they asked.
     pub(crate) async fn take(&self) -> Option<Arrival> {
         let arrival = self.due.lock().await.recv().await?;
         self.counts.taken.fetch_add(1, Ordering::Relaxed);
@@ -84,8 +87,8 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// Paces on a thread of its own, from the instant that is sent to it. The thread ends with the schedule, or when nobody is left
-    /// to send or to take.
+    /// Paces on a thread of its own, from the instant that is sent to it. The thread ends with the
+    /// schedule, or when nobody is left to send or to take.
     ///
     /// # Errors
     /// The thread cannot be made.
@@ -119,15 +122,16 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{Plan, PlanWords};
+    use slotproof_vocabulary::{Plan, PlanArgs};
 
     use super::*;
 
     #[tokio::test]
     async fn every_arrival_is_handed_out_at_or_after_its_instant_however_late_it_is_asked_for() {
-        let words: PlanWords =
-            serde_json::from_str(r#"{"scenario": "steady", "rate": "1000/s", "duration": "100ms"}"#)
-                .expect("words");
+        let words: PlanArgs = serde_json::from_str(
+            r#"{"scenario": "steady", "rate": "1000/s", "duration": "100ms"}"#,
+        )
+        .expect("words");
         let plan: Plan = words.try_into().expect("a plan");
         let schedule = Schedule::of(&plan).expect("it is open");
         let expected: Vec<u64> = schedule.clone().collect();

@@ -1,4 +1,5 @@
-//! Plain goose, for comparison: the same requests as a user of goose writes them, with goose's own metrics and nothing of ours.
+//! Plain goose, for comparison: the same requests as a user of goose writes them, with goose's own
+//! metrics and nothing of ours.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use goose::{
     goose::{Scenario, Transaction, TransactionFunction},
 };
 
-/// `users` read `path` of `target` again and again for so many seconds; the body of each answer is read to its end.
+/// `users` read `path` of `target` again and again for so many seconds; the body of each answer is
+/// read to its end.
 ///
 /// # Errors
 /// Goose refuses.

@@ -1,8 +1,10 @@
-//! The recorder: what clients hand in while the load runs becomes a history and a latency log, at bounded memory.
+//! The recorder: what clients hand in while the load runs becomes a history and a latency log, at
+//! bounded memory.
 //!
-//! Clients put operations on trays, of which there are few, so that none lies there for long; four times a second, and whenever a
-//! tray is full, its operations go to one thread that serializes, compresses, counts and writes. All operations of one client go
-//! over one tray, in their order: a history that breaks off has a beginning of what each client did.
+//! Clients put operations on trays, of which there are few, so that none lies there for long; four
+//! times a second, and whenever a tray is full, its operations go to one thread that serializes,
+//! compresses, counts and writes. All operations of one client go over one tray, in their order: a
+//! history that breaks off has a beginning of what each client did.
 
 use std::{
     collections::BTreeMap,
@@ -71,7 +73,8 @@ pub struct Figures {
     pub response_us_p50: u64,
     /// The same, 99th percentile.
     pub response_us_p99: u64,
-    /// Seats left of the slots that somebody was told about, by the newest answers; and how many slots those are.
+    /// Seats left of the slots that somebody was told about, by the newest answers; and how many
+    /// slots those are.
     pub seats_left: Option<(i64, usize)>,
 }
 
@@ -90,7 +93,8 @@ impl Recorder {
         }
     }
 
-    /// Says when the load begins, before its first operation: the latency log counts its seconds from then.
+    /// Says when the load begins, before its first operation: the latency log counts its seconds
+    /// from then.
     pub fn open(&self, opening_ns: u64) {
         self.shared.opening_ns.get_or_init(|| opening_ns);
     }
@@ -108,7 +112,8 @@ impl Recorder {
 }
 
 impl Shared {
-    /// Holding the tray meanwhile: whoever comes with the next operation of the same client waits its turn.
+    /// Holding the tray meanwhile: whoever comes with the next operation of the same client waits
+    /// its turn.
     async fn hand_over(&self, tray: &mut Vec<Operation>) {
         let full = std::mem::replace(tray, Vec::with_capacity(TRAY));
         // A writer that failed has closed the channel; the load then ends with its error.
@@ -121,7 +126,8 @@ impl Shared {
         }
     }
 
-    /// Collects again and again, until it is told to stop; it is never cut off with a tray in its hands.
+    /// Collects again and again, until it is told to stop; it is never cut off with a tray in its
+    /// hands.
     async fn collect_regularly(&self) {
         let mut ticks = tokio::time::interval(COLLECT_EVERY);
         while !self.stopping.load(Ordering::SeqCst) {
@@ -170,7 +176,8 @@ impl Writer {
         Ok((Self { shared, thread, collector }, recorder))
     }
 
-    /// Waits until everything is written that was recorded before. Answers with the number of operations written.
+    /// Waits until everything is written that was recorded before. Answers with the number of
+    /// operations written.
     ///
     /// # Errors
     /// A file could not be written; what was written before is whole.
@@ -220,7 +227,8 @@ fn write_all(
         if let Some(history) = &mut history {
             history.pulse()?;
         }
-        let last_second = latency.as_mut().map(|latency| latency.pulse(clock::now_ns())).transpose()?;
+        let last_second =
+            latency.as_mut().map(|latency| latency.pulse(clock::now_ns())).transpose()?;
         let mut figures = shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last_second) = last_second.flatten() {
             figures.response_us_p50 = last_second.value_at_quantile(0.5);
@@ -242,7 +250,8 @@ struct Newest {
 
 impl Newest {
     fn see(&mut self, operation: &Operation) {
-        let (Some(version), Some(available)) = (operation.seen.version, operation.seen.available) else {
+        let (Some(version), Some(available)) = (operation.seen.version, operation.seen.available)
+        else {
             return;
         };
         match self.slots.get_mut(&operation.slot) {

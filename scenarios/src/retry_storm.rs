@@ -1,8 +1,9 @@
 //! `retry_storm`: impatient people.
 //!
-//! An operation that is not answered in time is sent again by the same key, several times (the plan's `attempts` and `resend`; the
-//! recording client does it, and counts). Told `sold_out`, they ask again at once with a new key. So a service that becomes slow gets
-//! more to do, and every duplicate is a chance to book twice.
+//! An operation that is not answered in time is sent again by the same key, several times (the
+//! plan's `attempts` and `resend`; the recording client does it, and counts). Told `sold_out`, they
+//! ask again at once with a new key. So a service that becomes slow gets more to do, and every
+//! duplicate is a chance to book twice.
 
 use rand_chacha::ChaCha8Rng;
 use slotproof_vocabulary::{Outcome, Visit};

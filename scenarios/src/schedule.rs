@@ -1,23 +1,28 @@
 //! The schedule of an open workload: when each visitor arrives, whatever the service does.
 //!
-//! The rate is a chain of ramps. Let `L(t)` be the area under it up to `t`: the number of visitors that should have arrived by
-//! then. Visitor `i` arrives when `L(t)` reaches the `i`-th of a row of points: every whole number for constant arrivals, and for
-//! Poisson arrivals points whose distances are exponential with mean 1 (the time change of an inhomogeneous Poisson process; Çınlar,
-//! Introduction to Stochastic Processes, 1975, theorem 7.4). The latter are stretched so that as many fall into the schedule as were
-//! asked for: that is the Poisson process on the condition that its total is this, and the rate asked for and the rate made can be
-//! compared to a fraction of a percent.
+//! The rate is a chain of ramps. Let `L(t)` be the area under it up to `t`: the number of visitors
+//! that should have arrived by then. Visitor `i` arrives when `L(t)` reaches the `i`-th of a row of
+//! points: every whole number for constant arrivals, and for Poisson arrivals points whose
+//! distances are exponential with mean 1 (the time change of an inhomogeneous Poisson process;
+//! Çınlar, Introduction to Stochastic Processes, 1975, theorem 7.4). The latter are stretched so
+//! that as many fall into the schedule as were asked for: that is the Poisson process on the
+//! condition that its total is this, and the rate asked for and the rate made can be compared to a
+//! fraction of a percent.
 //!
-//! Instants are offsets from the beginning, computed from the plan and never from when the one before was really sent.
+//! Instants are offsets from the beginning, computed from the plan and never from when the one
+//! before was really sent.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Exp1;
 use slotproof_vocabulary::{Plan, Ramp, Rate, Stage, Workload, plan::Arrivals};
 
-/// The stream of the random numbers that space arrivals; clients and visits have the streams from 0.
+/// The stream of the random numbers that space arrivals; clients and visits have the streams from
+/// 0.
 const STREAM: u64 = u64::MAX;
 
-/// The arrivals of an open workload, in their order, as nanoseconds since the beginning; the warm-up comes first.
+/// The arrivals of an open workload, in their order, as nanoseconds since the beginning; the
+/// warm-up comes first.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     stages: Vec<Stage>,
@@ -48,7 +53,8 @@ enum Spacing {
 }
 
 impl Schedule {
-    /// The schedule of a plan; `None` for a closed workload, in which clients arrive when they are ready.
+    /// The schedule of a plan; `None` for a closed workload, in which clients arrive when they are
+    /// ready.
     pub fn of(plan: &Plan) -> Option<Self> {
         let Workload::Open { arrivals, stages, .. } = &plan.workload else { return None };
         let mut all = Vec::new();
@@ -88,8 +94,8 @@ impl Schedule {
     }
 }
 
-/// When the area under a ramp of `lasts_s` seconds reaches `area`: the root of a quadratic, written so that it does not cancel out
-/// for a ramp that is nearly flat.
+/// When the area under a ramp of `lasts_s` seconds reaches `area`: the root of a quadratic, written
+/// so that it does not cancel out for a ramp that is nearly flat.
 fn reached_s(ramp: Ramp, lasts_s: f64, area: f64) -> f64 {
     let (from, to) = (Rate::per_s(ramp.from), Rate::per_s(ramp.to));
     if area <= 0.0 || lasts_s <= 0.0 {
@@ -148,12 +154,12 @@ fn distance(rng: &mut ChaCha8Rng) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::PlanWords;
+    use slotproof_vocabulary::PlanArgs;
 
     use super::*;
 
     fn plan(words: &str) -> Plan {
-        let words: PlanWords = serde_json::from_str(words).expect("words");
+        let words: PlanArgs = serde_json::from_str(words).expect("words");
         words.try_into().expect("a plan")
     }
 
@@ -170,16 +176,21 @@ mod tests {
     fn constant_arrivals_are_evenly_spaced() {
         let instants = schedule(r#"{"scenario": "steady", "rate": "100/s", "duration": "2s"}"#);
         assert_eq!(instants.len(), 200);
-        assert_eq!((instants[0], instants[1], instants[199]), (5_000_000, 15_000_000, 1_995_000_000));
+        assert_eq!(
+            (instants[0], instants[1], instants[199]),
+            (5_000_000, 15_000_000, 1_995_000_000)
+        );
     }
 
     #[test]
     fn a_ramp_holds_the_area_under_it_in_every_part() {
-        let instants = schedule(r#"{"scenario": "steady", "rate": "0/s..1000/s", "duration": "10s"}"#);
+        let instants =
+            schedule(r#"{"scenario": "steady", "rate": "0/s..1000/s", "duration": "10s"}"#);
         assert_eq!(instants.len(), 5_000);
         // The area up to t is 50 t^2.
         assert_eq!((within(&instants, 0.0, 2.0), within(&instants, 0.0, 5.0)), (200, 1_250));
-        let falling = schedule(r#"{"scenario": "steady", "rate": "1000/s..0/s", "duration": "10s"}"#);
+        let falling =
+            schedule(r#"{"scenario": "steady", "rate": "1000/s..0/s", "duration": "10s"}"#);
         assert_eq!((within(&falling, 0.0, 5.0), within(&falling, 8.0, 10.1)), (3_750, 200));
     }
 
@@ -188,8 +199,9 @@ mod tests {
         let instants = schedule(
             r#"{"scenario": "steady", "warm_up": "1s", "stages": ["2s@100/s", "1s@0/s", "1s@0/s..100/s", "1s@100/s"]}"#,
         );
-        let by_second: Vec<usize> =
-            (0..6).map(|second| within(&instants, second.into(), f64::from(second) + 1.0)).collect();
+        let by_second: Vec<usize> = (0..6)
+            .map(|second| within(&instants, second.into(), f64::from(second) + 1.0))
+            .collect();
         assert_eq!(by_second, [100, 100, 100, 0, 50, 100]);
         assert!(instants.is_sorted());
     }
@@ -204,7 +216,8 @@ mod tests {
         let gaps: Vec<f64> = instants.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-        // An exponential distribution has a coefficient of variation of 1, and 1/e of it lies above its mean.
+        // An exponential distribution has a coefficient of variation of 1, and 1/e of it lies above
+        // its mean.
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.03, "{}", variance.sqrt() / mean);
         let long = gaps.iter().filter(|gap| **gap > mean).count() as f64 / gaps.len() as f64;
         assert!((long - (-1.0_f64).exp()).abs() < 0.015, "{long}");

@@ -1,7 +1,9 @@
-//! `steady`: an ordinary day. People look, book, and sometimes cancel, over slots that are all alike.
+//! `steady`: an ordinary day. People look, book, and sometimes cancel, over slots that are all
+//! alike.
 //!
-//! What a visit is, which slot it wants and how many seats is drawn before its first request, so that it does not depend on what
-//! others were told. Between two operations of one visit people take a moment; told `sold_out`, they leave.
+//! What a visit is, which slot it wants and how many seats is drawn before its first request, so
+//! that it does not depend on what others were told. Between two operations of one visit people
+//! take a moment; told `sold_out`, they leave.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -54,7 +56,12 @@ pub(crate) async fn visit(
 }
 
 /// What becomes of seats in hand.
-pub(crate) async fn decide(client: &mut Client, visit: Visit, mut held: Held, rng: &mut ChaCha8Rng) -> u64 {
+pub(crate) async fn decide(
+    client: &mut Client,
+    visit: Visit,
+    mut held: Held,
+    rng: &mut ChaCha8Rng,
+) -> u64 {
     if visit == Visit::Abandon {
         return held.since_ns;
     }

@@ -1,4 +1,5 @@
-//! Visits: what the clients of most scenarios do. The one place that knows which page a scenario is on.
+//! Visits: what the clients of most scenarios do. The one place that knows which page a scenario is
+//! on.
 
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -83,7 +84,8 @@ pub struct PlannedArrival {
     pub seats: u32,
 }
 
-/// Every arrival of an open workload; `None` for a closed one, whose clients arrive when they are ready.
+/// Every arrival of an open workload; `None` for a closed one, whose clients arrive when they are
+/// ready.
 pub fn planned(plan: &Plan) -> Option<impl Iterator<Item = PlannedArrival>> {
     let (schedule, visits) = (Schedule::of(plan)?, Visits::of(plan.scenario)?);
     let world = World { plan: plan.clone(), slots: plan.slots as usize };
@@ -100,7 +102,7 @@ mod tests {
 
     impl World {
         pub(crate) fn of(words: &str) -> Self {
-            let words: slotproof_vocabulary::PlanWords = serde_json::from_str(words).expect("words");
+            let words: slotproof_vocabulary::PlanArgs = serde_json::from_str(words).expect("words");
             let plan: Plan = words.try_into().expect("a plan");
             Self { slots: plan.slots as usize, plan }
         }

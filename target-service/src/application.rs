@@ -15,10 +15,11 @@ use crate::{
     sweeper,
 };
 
-/// How long answers in flight may take after the service was told to stop; keep-alive connections would hold it for ever.
+/// How long answers in flight may take after the service was told to stop; keep-alive connections
+/// would hold it for ever.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Connections that the kernel accepts for us before we do. A flash sale connects all at once, and a client whose first
-/// packet is dropped comes back a second later.
+/// Connections that the kernel accepts for us before we do. A flash sale connects all at once, and
+/// a client whose first packet is dropped comes back a second later.
 const BACKLOG: u32 = 4_096;
 
 /// Whether committed changes are announced.
@@ -55,10 +56,12 @@ pub struct Config {
     pub lock_ttl: Duration,
     /// When a booking takes which path, for the strategy `hybrid`.
     pub policy: Policy,
-    /// Tries before a client is told `retry_later`. On a hot slot an optimistic try fails more often than not (84 % were seen);
-    /// with 20 tries the chance to lose them all at that rate is 3 %.
+    /// Tries before a client is told `retry_later`. On a hot slot an optimistic try fails more
+    /// often than not (84 % were seen); with 20 tries the chance to lose them all at that rate is 3
+    /// %.
     pub tries: u32,
-    /// Where a director may connect, who holds requests at their pause points; port 0 picks a free one. `None`: nobody may.
+    /// Where a director may connect, who holds requests at their pause points; port 0 picks a free
+    /// one. `None`: nobody may.
     pub director: Option<SocketAddr>,
 }
 
@@ -66,7 +69,9 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("failed to listen on {address}: {source}; choose another address, or port 0 for a free one")]
+    #[error(
+        "failed to listen on {address}: {source}; choose another address, or port 0 for a free one"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -123,7 +128,8 @@ impl Application {
         if kind.needs_rabbitmq() && config.amqp_url.is_none() {
             return Err(StartError::Needs { strategy: kind, needed: "RabbitMQ" });
         }
-        let bind = |address| listen(address).map_err(|source| StartError::Listen { address, source });
+        let bind =
+            |address| listen(address).map_err(|source| StartError::Listen { address, source });
         if let Some(address) = config.director.filter(|address| !pausing::is_private(*address)) {
             return Err(StartError::DirectorNotPrivate(address));
         }
@@ -144,8 +150,8 @@ impl Application {
             policy: config.policy.clone(),
             tries: config.tries,
         };
-        let strategy =
-            strategies::build(kind, means).ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?;
+        let strategy = strategies::build(kind, means)
+            .ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?;
         let needs = http::Needs {
             redis: redis.filter(|_| kind.needs_redis()),
             publisher: kind.needs_rabbitmq().then(|| publisher.clone()),
@@ -169,9 +175,13 @@ impl Application {
     ///
     /// # Errors
     /// The listener's own.
-    pub async fn run_until(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let (stopping, stopped) = watch::channel(false);
-        // In a directed service nothing happens by itself: its director says when the sweeper comes.
+        // In a directed service nothing happens by itself: its director says when the sweeper
+        // comes.
         let sweeper = match self.director {
             Some(listener) => {
                 tokio::spawn(pausing::obey_directors(listener, self.pool.clone(), stopped.clone()))
@@ -235,8 +245,11 @@ impl fmt::Debug for Application {
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket =
-        if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        tokio::net::TcpSocket::new_v4()?
+    } else {
+        tokio::net::TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

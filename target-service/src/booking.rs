@@ -1,10 +1,13 @@
-//! What happens around a strategy, whichever it is: receipts for duplicates, an honest `sold_out`, and trying again.
+//! What happens around a strategy, whichever it is: receipts for duplicates, an honest `sold_out`,
+//! and trying again.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::Rng;
-use slotproof_vocabulary::{BookingId, BookingStatus, SlotId, StrategyKind, wire::BookingBody};
+use slotproof_vocabulary::{
+    BookingId, BookingStatus, SlotId, StrategyKind, reference_api::BookingBody,
+};
 use sqlx::{PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
 
@@ -43,7 +46,8 @@ impl Want {
     }
 }
 
-/// The distribution key as the database stores it. Doctors are numbered by the database, so every real one fits.
+/// The distribution key as the database stores it. Doctors are numbered by the database, so every
+/// real one fits.
 pub(crate) fn doctor_id(slot: SlotId) -> i32 {
     slot.doctor().0.cast_signed()
 }
@@ -61,7 +65,8 @@ pub(crate) struct Taken {
 pub(crate) enum Reserved {
     /// The seats are taken, by this request or by an earlier one with the same key.
     Booked(BookingBody),
-    /// Too few seats, in one snapshot taken during the call; or during the first call with this key, where that left a receipt.
+    /// Too few seats, in one snapshot taken during the call; or during the first call with this
+    /// key, where that left a receipt.
     SoldOut { slot_version: i64, available_seats: i32 },
     /// A worker will decide; whoever asks again by the same key is told.
     Accepted,
@@ -191,8 +196,12 @@ pub(crate) async fn outcome(pool: &PgPool, want: &Want) -> Result<Reserved, Rese
     })
 }
 
-/// Reads slot and receipt in one statement: in two, a booking could slip in between and be answered with `sold_out`.
-async fn standing(connection: &mut PgConnection, want: &Want) -> Result<Option<Standing>, sqlx::Error> {
+/// Reads slot and receipt in one statement: in two, a booking could slip in between and be answered
+/// with `sold_out`.
+async fn standing(
+    connection: &mut PgConnection,
+    want: &Want,
+) -> Result<Option<Standing>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
         select slot.version, slot.available_seats,
@@ -212,19 +221,20 @@ async fn standing(connection: &mut PgConnection, want: &Want) -> Result<Option<S
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let receipt = match (row.receipt_slot_id, row.receipt_seats, row.booking_id, row.receipt_version) {
-        (Some(slot), Some(seats), Some(booking), Some(slot_version)) => Some(Receipt {
-            slot,
-            seats,
-            booking,
-            expires_at: row.expires_at,
-            hold_ms: row.hold_ms,
-            slot_version,
-            available_seats: row.receipt_available.unwrap_or_default(),
-            refused: row.refused,
-        }),
-        _ => None,
-    };
+    let receipt =
+        match (row.receipt_slot_id, row.receipt_seats, row.booking_id, row.receipt_version) {
+            (Some(slot), Some(seats), Some(booking), Some(slot_version)) => Some(Receipt {
+                slot,
+                seats,
+                booking,
+                expires_at: row.expires_at,
+                hold_ms: row.hold_ms,
+                slot_version,
+                available_seats: row.receipt_available.unwrap_or_default(),
+                refused: row.refused,
+            }),
+            _ => None,
+        };
     Ok(Some(Standing { slot_version: row.version, available_seats: row.available_seats, receipt }))
 }
 
@@ -270,7 +280,8 @@ pub(crate) fn pause_before(tried: u32) -> Duration {
     rand::rng().random_range(Duration::ZERO..=bound)
 }
 
-/// Turns errors by which PostgreSQL promises that the transaction was rolled back into "nothing was written".
+/// Turns errors by which PostgreSQL promises that the transaction was rolled back into "nothing was
+/// written".
 pub(crate) fn nothing_written(error: sqlx::Error) -> Result<Option<Taken>, sqlx::Error> {
     if lost_race(&error) { Ok(None) } else { Err(error) }
 }

@@ -1,8 +1,9 @@
-//! What the edge asks for, and who does it: the one place where negative controls take the place of sound operations.
+//! What the edge asks for, and who does it: the one place where negative controls take the place of
+//! sound operations.
 
 use std::sync::Arc;
 
-use slotproof_vocabulary::{BookingId, SlotId, StrategyKind, wire::SlotBody};
+use slotproof_vocabulary::{BookingId, SlotId, StrategyKind, reference_api::SlotBody};
 use sqlx::PgPool;
 
 use crate::{

@@ -1,4 +1,5 @@
-//! Connecting to the database and bringing its schema up to date, without ever touching a database that is not ours.
+//! Connecting to the database and bringing its schema up to date, without ever touching a database
+//! that is not ours.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use sqlx::{
 
 use crate::{StartError, pausing};
 
-/// How long a request waits for a connection before it is answered with `unavailable`. Longer than any client's patience
-/// would only keep answers that nobody reads.
+/// How long a request waits for a connection before it is answered with `unavailable`. Longer than
+/// any client's patience would only keep answers that nobody reads.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const OUR_TABLES: [&str; 6] =
@@ -27,7 +28,8 @@ pub(crate) async fn open(
     let mut pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // The ping before each use costs a round trip; a dead connection shows itself by an error, which is `unknown` anyway.
+        // The ping before each use costs a round trip; a dead connection shows itself by an error,
+        // which is `unknown` anyway.
         .test_before_acquire(false);
     if pausing::is_directed() {
         // A connection has the name of the call that uses it, and of nobody once it is given back.

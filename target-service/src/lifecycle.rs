@@ -1,11 +1,12 @@
 //! The life of a booking after its reserve: confirm, cancel, expire.
 //!
-//! Each is one statement that compares and sets: it changes the booking only if the status still allows it, and in the same
-//! transaction moves the slot on by one version, writes the audit record and the outbox row. Whoever comes second finds the
-//! status changed and writes nothing, so confirm and expire cannot both win. The lock order is booking, then slot; a
-//! reserve locks the slot and inserts a booking that nobody else knows, so the two cannot wait for each other in a circle.
+//! Each is one statement that compares and sets: it changes the booking only if the status still
+//! allows it, and in the same transaction moves the slot on by one version, writes the audit record
+//! and the outbox row. Whoever comes second finds the status changed and writes nothing, so confirm
+//! and expire cannot both win. The lock order is booking, then slot; a reserve locks the slot and
+//! inserts a booking that nobody else knows, so the two cannot wait for each other in a circle.
 
-use slotproof_vocabulary::{BookingId, BookingStatus, wire::BookingBody};
+use slotproof_vocabulary::{BookingId, BookingStatus, reference_api::BookingBody};
 use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 
@@ -62,7 +63,9 @@ pub(crate) async fn confirm(pool: &PgPool, booking: BookingId) -> Result<Changed
     .fetch_optional(pool)
     .await?;
     match written {
-        Some(written) => Ok(Changed::Done(changed_body(booking, BookingStatus::Confirmed, written)?)),
+        Some(written) => {
+            Ok(Changed::Done(changed_body(booking, BookingStatus::Confirmed, written)?))
+        }
         None => refused(pool, booking, BookingStatus::Confirmed).await,
     }
 }
@@ -106,12 +109,15 @@ pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed,
     .fetch_optional(pool)
     .await?;
     match written {
-        Some(written) => Ok(Changed::Done(changed_body(booking, BookingStatus::Cancelled, written)?)),
+        Some(written) => {
+            Ok(Changed::Done(changed_body(booking, BookingStatus::Cancelled, written)?))
+        }
         None => refused(pool, booking, BookingStatus::Cancelled).await,
     }
 }
 
-/// Pending to expired, once the hold has run out by the database's clock; the seats go back. `false`: somebody else was first.
+/// Pending to expired, once the hold has run out by the database's clock; the seats go back.
+/// `false`: somebody else was first.
 pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sqlx::Error> {
     let written = sqlx::query!(
         r#"
@@ -147,7 +153,10 @@ pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sq
 }
 
 /// A booking as it is, with its slot's version, in one snapshot.
-pub(crate) async fn read(pool: &PgPool, booking: BookingId) -> Result<Option<BookingBody>, sqlx::Error> {
+pub(crate) async fn read(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Option<BookingBody>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
         select booking.slot_id, booking.status, booking.seats, booking.expires_at,
@@ -167,7 +176,10 @@ pub(crate) async fn read(pool: &PgPool, booking: BookingId) -> Result<Option<Boo
         Ok(BookingBody {
             id: booking,
             slot_id: row.slot_id.try_into().map_err(decode)?,
-            status: row.status.parse().map_err(|error: String| sqlx::Error::Decode(error.into()))?,
+            status: row
+                .status
+                .parse()
+                .map_err(|error: String| sqlx::Error::Decode(error.into()))?,
             seats: row.seats.into(),
             expires_at: row.expires_at,
             hold_ms: row.hold_ms.map(|left| left.max(0)),
@@ -179,7 +191,11 @@ pub(crate) async fn read(pool: &PgPool, booking: BookingId) -> Result<Option<Boo
 }
 
 /// Why a change wrote nothing; a change that was made before is done, so that a retry is harmless.
-async fn refused(pool: &PgPool, booking: BookingId, wanted: BookingStatus) -> Result<Changed, sqlx::Error> {
+async fn refused(
+    pool: &PgPool,
+    booking: BookingId,
+    wanted: BookingStatus,
+) -> Result<Changed, sqlx::Error> {
     Ok(match read(pool, booking).await? {
         None => Changed::NoBooking,
         Some(body) if body.status == wanted => Changed::Done(body),

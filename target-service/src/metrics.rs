@@ -17,7 +17,10 @@ static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 pub(crate) fn recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
         PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("http_request_duration_seconds".to_owned()), &BUCKETS)
+            .set_buckets_for_metric(
+                Matcher::Full("http_request_duration_seconds".to_owned()),
+                &BUCKETS,
+            )
             .expect("there are buckets")
             .install_recorder()
             .expect("nobody else installs a recorder in this process")
@@ -25,7 +28,11 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
 }
 
 pub(crate) fn request_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
-    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route.to_owned()),
+        ("status", status.to_string()),
+    ];
     counter!("http_requests_total", &labels).increment(1);
     histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
 }

@@ -1,11 +1,13 @@
 //! Pause points: the named steps of a request, at which a director can hold it.
 //!
-//! They are compiled in always, because what is tested must be what runs; in a service that was not started to be directed a
-//! point costs one branch. A director connects to a port of its own on loopback, names its requests by a header, and from then on each of
-//! them stops before every step, says which one, and waits to be told to go on. Requests without a name are not held.
+//! They are compiled in always, because what is tested must be what runs; in a service that was not
+//! started to be directed a point costs one branch. A director connects to a port of its own on
+//! loopback, names its requests by a header, and from then on each of them stops before every step,
+//! says which one, and waits to be told to go on. Requests without a name are not held.
 //!
-//! The steps have the names that they have in the strategy's model, and the connection to the database has the name of the call that
-//! uses it, so that PostgreSQL itself says who waits for whom.
+//! The steps have the names that they have in the strategy's model, and the connection to the
+//! database has the name of the call that uses it, so that PostgreSQL itself says who waits for
+//! whom.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,7 +29,8 @@ use crate::lifecycle;
 
 /// The name of a request, by which it is held.
 pub const CALL_HEADER: &str = "slotproof-call";
-/// How long the hold of this request lasts, in milliseconds. A director moves the time; see `slotproof replay`.
+/// How long the hold of this request lasts, in milliseconds. A director moves the time; see
+/// `slotproof replay`.
 pub const HOLD_HEADER: &str = "slotproof-hold-ms";
 
 /// What a director says, one JSON object a line.
@@ -38,7 +41,8 @@ pub enum Order {
     Go(String),
     /// Let this call take all its steps: it is not held any more.
     Free(String),
-    /// Never let this call do anything again, as if its process had been killed; what it holds is not given back.
+    /// Never let this call do anything again, as if its process had been killed; what it holds is
+    /// not given back.
     Crash(String),
     /// Let the sweeper expire a hold, under this name.
     Sweep {
@@ -194,7 +198,10 @@ pub(crate) fn is_directed() -> bool {
 pub(crate) async fn name(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let call = CALL.try_with(|named| named.call.clone()).unwrap_or_else(|_| "slotproof".to_owned());
     // A runtime query: it asks for a setting and not our schema.
-    sqlx::query("select set_config('application_name', $1, false)").bind(call).execute(connection).await?;
+    sqlx::query("select set_config('application_name', $1, false)")
+        .bind(call)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -215,7 +222,8 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
     tokio::select! {
         biased;
         Ok(()) = crashed => {
-            // A process that is killed cleans nothing up. The director cuts its connection to the database.
+            // A process that is killed cleans nothing up. The director cuts its connection to the
+            // database.
             std::mem::forget(work);
             std::future::pending().await
         }
@@ -242,7 +250,11 @@ pub(crate) fn begin() {
 }
 
 /// Obeys one director after the other until told to stop.
-pub(crate) async fn obey_directors(listener: TcpListener, pool: PgPool, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn obey_directors(
+    listener: TcpListener,
+    pool: PgPool,
+    mut stopping: watch::Receiver<bool>,
+) {
     let Some(stage) = STAGE.get() else { return };
     loop {
         let stream = tokio::select! {

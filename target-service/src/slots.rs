@@ -3,7 +3,7 @@
 use rand::Rng;
 use slotproof_vocabulary::{
     DoctorId, Month, SlotId,
-    wire::{DoctorBody, SlotBody, SlotSummary},
+    reference_api::{DoctorBody, SlotBody, SlotSummary},
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -44,7 +44,11 @@ pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx:
     let doctor = |id: i32| DoctorId(id.cast_unsigned());
     Ok(rows
         .into_iter()
-        .map(|row| DoctorBody { id: doctor(row.doctor_id), name: row.name, specialty: row.specialty })
+        .map(|row| DoctorBody {
+            id: doctor(row.doctor_id),
+            name: row.name,
+            specialty: row.specialty,
+        })
         .collect())
 }
 
@@ -85,15 +89,17 @@ pub(crate) async fn create_slot(
     .await;
     match inserted {
         Ok(_) => read(pool, id).await,
-        Err(sqlx::Error::Database(error)) if error.constraint() == Some("appointment_slots_doctor_fkey") => {
+        Err(sqlx::Error::Database(error))
+            if error.constraint() == Some("appointment_slots_doctor_fkey") =>
+        {
             Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
-/// One slot with the seats of its bookings, in one snapshot: the sum is there to be checked, so it is counted from the
-/// bookings and not kept beside the counter.
+/// One slot with the seats of its bookings, in one snapshot: the sum is there to be checked, so it
+/// is counted from the bookings and not kept beside the counter.
 pub(crate) async fn read(pool: &PgPool, slot: SlotId) -> Result<Option<SlotBody>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
@@ -149,7 +155,8 @@ pub(crate) async fn list(pool: &PgPool, filter: Filter) -> Result<Vec<SlotSummar
     .await?;
     rows.into_iter()
         .map(|row| {
-            let id = SlotId::try_from(row.slot_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let id = SlotId::try_from(row.slot_id)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             Ok(SlotSummary {
                 id,
                 doctor_id: id.doctor(),

@@ -1,4 +1,5 @@
-//! The sweeper gives the seats of holds that have run out back. The database's clock decides, and nothing else does.
+//! The sweeper gives the seats of holds that have run out back. The database's clock decides, and
+//! nothing else does.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::sync::watch;
 
 use crate::{lifecycle, metrics};
 
-/// How often overdue holds are looked for: a seat is free again at most this long after its hold ran out, plus the sweep.
+/// How often overdue holds are looked for: a seat is free again at most this long after its hold
+/// ran out, plus the sweep.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Holds expired in one round; what is left is found by the next one at once.
 const ROUND_MAX: i64 = 500;
@@ -28,8 +30,9 @@ pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// One round: how many overdue holds it expired. Replicas that find the same one race, and one of them expires it. A hold that the
-/// database will not let go must not keep the others from being let go.
+/// One round: how many overdue holds it expired. Replicas that find the same one race, and one of
+/// them expires it. A hold that the database will not let go must not keep the others from being
+/// let go.
 async fn sweep(pool: &PgPool) -> Result<i64, sqlx::Error> {
     let overdue = sqlx::query!(
         "
@@ -44,8 +47,8 @@ async fn sweep(pool: &PgPool) -> Result<i64, sqlx::Error> {
     .await?;
     let mut expired = 0;
     for row in &overdue {
-        let booking =
-            BookingId::try_from(row.booking_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let booking = BookingId::try_from(row.booking_id)
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         match lifecycle::expire(pool, booking).await {
             Ok(true) => {
                 expired += 1;

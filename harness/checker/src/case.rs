@@ -11,7 +11,8 @@ use crate::History;
 pub struct Case {
     /// What the clients saw.
     pub history: History,
-    /// Seats of each slot, as whoever made the slots knows it: what the service says of it is evidence, not truth.
+    /// Seats of each slot, as whoever made the slots knows it: what the service says of it is
+    /// evidence, not truth.
     pub capacity: i64,
     /// Seats of the slots that have another number of them.
     pub capacities: BTreeMap<String, i64>,
@@ -35,8 +36,9 @@ pub enum Origin {
     /// Somebody else, in any order.
     #[default]
     Foreign,
-    /// Our recorder: each client's operations in their order, and nobody but its client changes a booking. So what is left of a history that breaks off
-    /// has a beginning of what each client did.
+    /// Our recorder: each client's operations in their order, and nobody but its client changes a
+    /// booking. So what is left of a history that breaks off has a beginning of what each client
+    /// did.
     Recorder,
 }
 
@@ -88,7 +90,11 @@ impl Case {
     }
 }
 
-fn sane(field: &'static str, value: Option<i64>, place: impl Fn() -> String) -> Result<(), CaseError> {
+fn sane(
+    field: &'static str,
+    value: Option<i64>,
+    place: impl Fn() -> String,
+) -> Result<(), CaseError> {
     match value {
         Some(value) if !(-SEATS_MAX..=SEATS_MAX).contains(&value) => {
             Err(CaseError { place: place(), field, value })
@@ -104,8 +110,10 @@ mod tests {
     #[test]
     fn a_number_that_would_overflow_is_refused_with_its_place() {
         assert!(case(9, vec![read(9, 0, 1)]).validate().is_ok());
-        let error =
-            case(9, vec![read(9, 0, 1), read(i64::MIN, 0, 1)]).validate().expect_err("absurd").to_string();
+        let error = case(9, vec![read(9, 0, 1), read(i64::MIN, 0, 1)])
+            .validate()
+            .expect_err("absurd")
+            .to_string();
         assert!(error.starts_with("line 2 of the history"), "{error}");
     }
 }

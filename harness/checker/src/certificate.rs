@@ -1,9 +1,11 @@
 //! Tier A: the order that the service itself claims, checked and not trusted.
 //!
-//! Each answer carries the slot's version: the one that it wrote, or the one that it saw. Put in the order of versions, the
-//! writer of each before those who saw it, the answers must be possible one after the other (`spec.rs`), and no answer may stand behind
-//! one that was sent after it had returned. An order that passes is a linearization, whoever made it up: what was told and when
-//! was measured by the clients. Linear after the sort. Where it does not pass nothing is proved, and the next tier decides.
+//! Each answer carries the slot's version: the one that it wrote, or the one that it saw. Put in
+//! the order of versions, the writer of each before those who saw it, the answers must be possible
+//! one after the other (`spec.rs`), and no answer may stand behind one that was sent after it had
+//! returned. An order that passes is a linearization, whoever made it up: what was told and when
+//! was measured by the clients. Linear after the sort. Where it does not pass nothing is proved,
+//! and the next tier decides.
 
 use foldhash::HashMap;
 
@@ -17,8 +19,9 @@ use crate::{
 pub enum Certificate {
     /// The claimed order is one.
     Proved,
-    /// Nothing is proved: some answer carries no version, some version is nobody's, or the answers in the order of the versions are not possible one
-    /// after the other. The last may be because the service counts other changes than these; only the next tier can convict.
+    /// Nothing is proved: some answer carries no version, some version is nobody's, or the answers
+    /// in the order of the versions are not possible one after the other. The last may be because
+    /// the service counts other changes than these; only the next tier can convict.
     Incomplete,
     /// Versions go back in real time, at this operation of the history.
     Refuted {
@@ -43,15 +46,17 @@ pub fn check(story: &Story, capacity: i64) -> Certificate {
     let mut before: Option<i64> = None;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
         let version = same[0].version.unwrap_or_default();
-        // The writer is the one whose step changes the slot; it is first, and the others saw what it left. A version that nobody here
-        // wrote, and one that is missing, were written by somebody who was not asked: then the claim is not complete.
+        // The writer is the one whose step changes the slot; it is first, and the others saw what
+        // it left. A version that nobody here wrote, and one that is missing, were written by
+        // somebody who was not asked: then the claim is not complete.
         let seats = same.iter().position(|told| moves_seats(told) && slot.changes(&told.step));
         let writer = seats.or_else(|| same.iter().position(|told| slot.changes(&told.step)));
         if before.is_some_and(|before| version != before + 1 || writer.is_none()) {
             return Certificate::Incomplete;
         }
         before = Some(version);
-        let order = writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
+        let order =
+            writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
         for (place, told) in order.map(|index| &same[index]).enumerate() {
             let Some(change) = slot.step(&told.step) else {
                 return Certificate::Incomplete;
@@ -71,8 +76,9 @@ fn moves_seats(told: &Told) -> bool {
     matches!(told.step, Step::Take { .. } | Step::Give { .. } | Step::Resize { .. })
 }
 
-/// Answers with a version. Of several that were told of one booking the decision lies between the first sending, answered or not, and the
-/// first return; the others may be receipts, as old as that.
+/// Answers with a version. Of several that were told of one booking the decision lies between the
+/// first sending, answered or not, and the first return; the others may be receipts, as old as
+/// that.
 fn claims(story: &Story) -> Vec<Told> {
     let mut claims: Vec<Told> = Vec::new();
     let mut made: HashMap<u32, usize> = HashMap::default();
@@ -105,8 +111,8 @@ fn claims(story: &Story) -> Vec<Told> {
     claims
 }
 
-/// An answer that had returned before one of an earlier version was sent: versions only rise, so that one was stale. What may repeat an older
-/// acknowledgement is left out.
+/// An answer that had returned before one of an earlier version was sent: versions only rise, so
+/// that one was stale. What may repeat an older acknowledgement is left out.
 fn out_of_time(claimed: &[Told], story: &Story) -> Option<usize> {
     let fresh = |told: &&Told| match told.step {
         Step::Keep { booking } | Step::Give { booking } => !story.contested.contains(&booking),
@@ -144,9 +150,11 @@ mod tests {
 
     #[test]
     fn a_claim_that_fits_is_a_proof_and_one_that_does_not_is_none() {
-        let sold = || vec![(1, reserve("a", 1, 0, 10)), (1, sold_out(1, 5, 20)), (0, read(1, 0, 8))];
+        let sold =
+            || vec![(1, reserve("a", 1, 0, 10)), (1, sold_out(1, 5, 20)), (0, read(1, 0, 8))];
         assert_eq!(checked(1, sold()), Certificate::Proved);
-        let resold = || [sold(), vec![(2, cancel("a", 30, 40)), (3, reserve("b", 1, 35, 50))]].concat();
+        let resold =
+            || [sold(), vec![(2, cancel("a", 30, 40)), (3, reserve("b", 1, 35, 50))]].concat();
         assert_eq!(checked(1, resold()), Certificate::Proved);
         let overbooked = vec![(1, reserve("a", 1, 0, 10)), (2, reserve("b", 1, 5, 20))];
         assert_eq!(checked(1, overbooked), Certificate::Incomplete);

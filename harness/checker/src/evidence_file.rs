@@ -1,7 +1,9 @@
-//! Evidence files: the part of a history that convicts by itself, so that somebody else's checker, or a person, can look at no more than that.
+//! Evidence files: the part of a history that convicts by itself, so that somebody else's checker,
+//! or a person, can look at no more than that.
 //!
-//! What is left out must not be what excuses. For I1 that is easy: fewer bookings take fewer seats. For I8 and I9 every booking stays that may
-//! have taken seats during the call. For what rests on rows or on the audit log there is no such file: a history alone does not show it.
+//! What is left out must not be what excuses. For I1 that is easy: fewer bookings take fewer seats.
+//! For I8 and I9 every booking stays that may have taken seats during the call. For what rests on
+//! rows or on the audit log there is no such file: a history alone does not show it.
 
 use std::collections::BTreeSet;
 
@@ -9,26 +11,29 @@ use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Verdi
 
 use crate::{Case, slots};
 
-/// The operations that convict by the invariant of a finding, in the order of the history; `None` where no history does.
+/// The operations that convict by the invariant of a finding, in the order of the history; `None`
+/// where no history does.
 pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
     let witness = finding.witness.as_ref().filter(|_| finding.verdict == Verdict::Violated)?;
     if witness.operations.is_empty() {
         return None;
     }
     match finding.invariant {
-        Invariant::I1 => Some(of_bookings(case, witness)),
-        Invariant::I8 | Invariant::I9 => Some(around(case, witness)),
-        Invariant::I7 => Some(with_resizes(case, witness)),
-        Invariant::I5 | Invariant::I10 | Invariant::I12 => Some(shown(witness)),
-        Invariant::I13 if case.audit.is_some() => None,
-        Invariant::I13 => Some(with_bookings(case, witness)),
-        Invariant::I2
-        | Invariant::I3
-        | Invariant::I4
-        | Invariant::I6
-        | Invariant::I11
-        | Invariant::I14
-        | Invariant::I15 => None,
+        Invariant::NoOverbookingObserved => Some(of_bookings(case, witness)),
+        Invariant::HonestSoldOut | Invariant::PossibleReads => Some(around(case, witness)),
+        Invariant::SeatsConserved => Some(with_resizes(case, witness)),
+        Invariant::Idempotent | Invariant::SessionOrder | Invariant::UniqueBookings => {
+            Some(shown(witness))
+        }
+        Invariant::OneOrder if case.audit.is_some() => None,
+        Invariant::OneOrder => Some(with_bookings(case, witness)),
+        Invariant::NoOverbookingStored
+        | Invariant::NoLostBooking
+        | Invariant::NoPhantom
+        | Invariant::LawfulLifecycle
+        | Invariant::NothingLeaked
+        | Invariant::AnnouncedOnce
+        | Invariant::RunCoverage => None,
     }
 }
 
@@ -70,7 +75,8 @@ fn with_resizes(case: &Case, witness: &Witness) -> Vec<Operation> {
     case.history.operations.iter().filter(keeps).cloned().collect()
 }
 
-/// Answers, and everything that was told of the bookings that they are about: what was told later makes nothing possible that was not.
+/// Answers, and everything that was told of the bookings that they are about: what was told later
+/// makes nothing possible that was not.
 fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let (named, shown) = (named(witness), shown(witness));
     let keeps = |operation: &&Operation| {
@@ -86,7 +92,9 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     let observed = &witness.operations[0].operation;
     let slots = slots::of(case);
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    for tenure in slots.iter().filter(|slot| *slot.name == *observed.slot).flat_map(|slot| &slot.tenures) {
+    for tenure in
+        slots.iter().filter(|slot| *slot.name == *observed.slot).flat_map(|slot| &slot.tenures)
+    {
         let possibly = tenure.possibly();
         if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
             named.insert(tenure.booking);
@@ -115,7 +123,12 @@ mod tests {
     };
 
     /// A finding's evidence convicts again without the rest, and has only so many operations.
-    fn convicts_again(capacity: i64, operations: Vec<Operation>, invariant: Invariant, kept: usize) {
+    fn convicts_again(
+        capacity: i64,
+        operations: Vec<Operation>,
+        invariant: Invariant,
+        kept: usize,
+    ) {
         let whole = case(capacity, operations);
         let of = |case: &Case| {
             judge(case)
@@ -139,11 +152,21 @@ mod tests {
         convicts_again(
             1,
             more(vec![reserve("a", 1, 40, 50), reserve("b", 1, 45, 60), read(0, 70, 80)]),
-            Invariant::I1,
+            Invariant::NoOverbookingObserved,
             2,
         );
-        convicts_again(2, more(vec![reserve("a", 1, 40, 50), sold_out(1, 60, 70)]), Invariant::I8, 2);
-        convicts_again(2, more(vec![reserve("a", 1, 40, 50), read(2, 60, 70)]), Invariant::I9, 2);
+        convicts_again(
+            2,
+            more(vec![reserve("a", 1, 40, 50), sold_out(1, 60, 70)]),
+            Invariant::HonestSoldOut,
+            2,
+        );
+        convicts_again(
+            2,
+            more(vec![reserve("a", 1, 40, 50), read(2, 60, 70)]),
+            Invariant::PossibleReads,
+            2,
+        );
         let swinging = vec![
             reserve("a", 1, 40, 150),
             read(1, 50, 60),
@@ -151,6 +174,6 @@ mod tests {
             read(1, 90, 100),
             read(1, 120, 130),
         ];
-        convicts_again(2, swinging, Invariant::I13, 3);
+        convicts_again(2, swinging, Invariant::OneOrder, 3);
     }
 }

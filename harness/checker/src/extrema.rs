@@ -1,7 +1,7 @@
 //! The largest value of a range, for many ranges: a tree of maxima, 64 wide.
 //!
-//! It costs 1/63 of the values' own memory (a sparse table costs 20 times it at a million values), and a query looks at no
-//! more than 126 numbers a level, of which a million values need four.
+//! It costs 1/63 of the values' own memory (a sparse table costs 20 times it at a million values),
+//! and a query looks at no more than 126 numbers a level, of which a million values need four.
 
 /// Children of a node: two cache lines of summaries.
 const WIDTH: usize = 64;
@@ -18,8 +18,10 @@ impl Maxima {
     pub fn of(values: Vec<i64>) -> Self {
         let mut levels = vec![values];
         while let Some(below) = levels.last().filter(|level| level.len() > WIDTH) {
-            let above =
-                below.chunks(WIDTH).map(|block| block.iter().copied().max().unwrap_or(i64::MIN)).collect();
+            let above = below
+                .chunks(WIDTH)
+                .map(|block| block.iter().copied().max().unwrap_or(i64::MIN))
+                .collect();
             levels.push(above);
         }
         Self { levels }

@@ -1,6 +1,9 @@
-//! Operations for tests, in as few words as they need. The slot is `s`; a booking's key is `key-` and its id.
+//! Operations for tests, in as few words as they need. The slot is `s`; a booking's key is `key-`
+//! and its id.
 
-use slotproof_vocabulary::{Action, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow};
+use slotproof_vocabulary::{
+    Action, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
+};
 
 use crate::{Case, History};
 
@@ -22,8 +25,11 @@ fn operation(action: Action, sent_ns: u64, returned_ns: u64) -> Operation {
 }
 
 pub(crate) fn reserve(booking: &str, seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {
-    let mut reserve =
-        operation(Action::Reserve { seats, key: format!("key-{booking}").into() }, sent_ns, returned_ns);
+    let mut reserve = operation(
+        Action::Reserve { seats, key: format!("key-{booking}").into() },
+        sent_ns,
+        returned_ns,
+    );
     reserve.seen.booking = Some(booking.into());
     reserve
 }
@@ -74,7 +80,8 @@ pub(crate) fn row(booking: &str, status: BookingStatus, seats: i64) -> BookingRo
 
 /// The end of a run on slot `s`.
 pub(crate) fn end(capacity: i64, available: i64, bookings: Vec<BookingRow>) -> EndState {
-    let slot = SlotRow { slot: "s".to_owned(), capacity, available, version: bookings.len() as i64 };
+    let slot =
+        SlotRow { slot: "s".to_owned(), capacity, available, version: bookings.len() as i64 };
     EndState { slots: vec![slot], bookings, announced: None }
 }
 

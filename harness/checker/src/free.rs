@@ -1,8 +1,9 @@
 //! Free seats: how many seats of a slot were left, at least and at most, at each instant of a run.
 //!
-//! What was taken lies between two bounds (`occupancy.rs`), and so does the number of seats, where somebody changes it: a number is possible from when the
-//! call that asked for it was sent, until a later call for another one has returned. The most that can have been free is the most seats less the fewest
-//! taken; the least is the other way round.
+//! What was taken lies between two bounds (`occupancy.rs`), and so does the number of seats, where
+//! somebody changes it: a number is possible from when the call that asked for it was sent, until a
+//! later call for another one has returned. The most that can have been free is the most seats less
+//! the fewest taken; the least is the other way round.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,9 @@ impl Capacity {
             // What nobody answered may come into force at any time.
             if operation.outcome == Outcome::Ok {
                 changes.extend(
-                    replaced.after(operation.returned_ns).map(|at_ns| (at_ns, Change::Ends(*capacity))),
+                    replaced
+                        .after(operation.returned_ns)
+                        .map(|at_ns| (at_ns, Change::Ends(*capacity))),
                 );
             }
         }
@@ -48,7 +51,8 @@ impl Capacity {
         let mut possible: BTreeMap<i64, usize> = BTreeMap::new();
         for same in changes.chunk_by(|left, right| left.0 == right.0) {
             // Begins first, or a number that replaces itself would be in force at no instant.
-            for (_, change) in same.iter().filter(|(_, change)| matches!(change, Change::Begins(_))) {
+            for (_, change) in same.iter().filter(|(_, change)| matches!(change, Change::Begins(_)))
+            {
                 *possible.entry(change.capacity()).or_default() += 1;
             }
             for (_, change) in same.iter().filter(|(_, change)| matches!(change, Change::Ends(_))) {
@@ -58,7 +62,9 @@ impl Capacity {
                     possible.remove(&change.capacity());
                 }
             }
-            let (Some(fewest), Some(largest)) = (possible.keys().next(), possible.keys().next_back()) else {
+            let (Some(fewest), Some(largest)) =
+                (possible.keys().next(), possible.keys().next_back())
+            else {
                 continue;
             };
             least.push(same[0].0, *fewest);
@@ -94,7 +100,8 @@ impl Change {
     }
 }
 
-/// When, at the latest, an acknowledged resize that was sent at an instant or later had replaced what was there.
+/// When, at the latest, an acknowledged resize that was sent at an instant or later had replaced
+/// what was there.
 struct Replaced {
     sent_ns: Vec<u64>,
     /// The first return among this one and all that were sent later.
@@ -122,7 +129,8 @@ impl Replaced {
         Self { sent_ns, first_returned_ns }
     }
 
-    /// The instant from which on the old number is impossible: at the very instant of the return it may still have been there.
+    /// The instant from which on the old number is impossible: at the very instant of the return it
+    /// may still have been there.
     fn after(&self, at_ns: u64) -> Option<u64> {
         let first = self.sent_ns.partition_point(|sent_ns| *sent_ns <= at_ns);
         // What was there at the beginning is replaced by any of them.
@@ -140,7 +148,10 @@ pub(crate) struct Free {
 
 impl Free {
     pub(crate) fn of(capacity: &Capacity, taken: &Occupancy) -> Self {
-        Self { at_least: capacity.least.minus(&taken.most), at_most: capacity.most.minus(&taken.least) }
+        Self {
+            at_least: capacity.least.minus(&taken.most),
+            at_most: capacity.most.minus(&taken.least),
+        }
     }
 
     /// Whether all seats were surely taken at some instant.
@@ -164,7 +175,11 @@ impl<'a> Windows<'a> {
 
     /// To be asked for the smallest.
     pub(crate) fn smallest(steps: &'a Steps) -> Self {
-        Self { steps, maxima: Maxima::of(steps.seats.iter().map(|seats| -seats).collect()), sign: -1 }
+        Self {
+            steps,
+            maxima: Maxima::of(steps.seats.iter().map(|seats| -seats).collect()),
+            sign: -1,
+        }
     }
 
     /// The extreme within [from, to].
@@ -198,7 +213,10 @@ mod tests {
     #[test]
     fn a_number_is_possible_from_its_sending_until_the_next_one_has_returned() {
         let operations = [resize(5, 10, 20), resize(3, 30, 40)];
-        assert_eq!(bounds(&operations), [(0, 2, 2), (10, 2, 5), (21, 5, 5), (30, 3, 5), (41, 3, 3)]);
+        assert_eq!(
+            bounds(&operations),
+            [(0, 2, 2), (10, 2, 5), (21, 5, 5), (30, 3, 5), (41, 3, 3)]
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use slotproof_vocabulary::{Operation, verdict::WitnessOperation};
 pub struct History {
     /// Operation `i` stands on line `i + 1`.
     pub operations: Vec<Operation>,
-    /// Why the end is missing, if it is. What is missing could excuse or convict anything, so most invariants are then unknown.
+    /// Why the end is missing, if it is. What is missing could excuse or convict anything, so most
+    /// invariants are then unknown.
     pub cut_off: Option<String>,
 }
 
@@ -25,10 +26,12 @@ pub struct HistoryError {
 }
 
 impl History {
-    /// Reads to the end, or to where the file breaks off: a last line without its end, or a stream that ends in the middle.
+    /// Reads to the end, or to where the file breaks off: a last line without its end, or a stream
+    /// that ends in the middle.
     ///
     /// # Errors
-    /// A whole line that is not an operation: the file is not a history, or is damaged, and nothing can be said about it.
+    /// A whole line that is not an operation: the file is not a history, or is damaged, and nothing
+    /// can be said about it.
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
         let mut line = Vec::new();
@@ -38,14 +41,16 @@ impl History {
             match source.read_until(b'\n', &mut line) {
                 Ok(0) => return Ok(history),
                 Ok(_) if line.ends_with(b"\n") => {
-                    let refused = |reason| HistoryError { line: history.operations.len() + 1, reason };
+                    let refused =
+                        |reason| HistoryError { line: history.operations.len() + 1, reason };
                     if !line.trim_ascii_start().starts_with(b"{") {
                         return Err(refused("it is not a JSON object".to_owned()));
                     }
                     // The parser saw one line only, and would call it the first.
-                    let mut operation: Operation = serde_json::from_slice(&line).map_err(|error| {
-                        refused(error.to_string().replace(" at line 1 column ", ", at column "))
-                    })?;
+                    let mut operation: Operation =
+                        serde_json::from_slice(&line).map_err(|error| {
+                            refused(error.to_string().replace(" at line 1 column ", ", at column "))
+                        })?;
                     operation.slot = slots.shared(operation.slot);
                     history.operations.push(operation);
                 }
@@ -57,7 +62,8 @@ impl History {
 
     /// The same history, known to be incomplete.
     pub fn cut(mut self, reason: &str) -> Self {
-        self.cut_off = Some(format!("the history breaks off after line {}: {reason}", self.operations.len()));
+        self.cut_off =
+            Some(format!("the history breaks off after line {}: {reason}", self.operations.len()));
         self
     }
 
@@ -97,15 +103,16 @@ impl Slots {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+    const LINE: &str =
+        r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
 
     #[test]
     fn whole_lines_are_read_and_a_missing_end_is_noticed() {
         let whole = History::read(format!("{LINE}\n{LINE}\n").as_bytes()).expect("two operations");
         assert_eq!((whole.operations.len(), whole.cut_off), (2, None));
 
-        let cut =
-            History::read(format!("{LINE}\n{}", &LINE[..40]).as_bytes()).expect("one operation and a half");
+        let cut = History::read(format!("{LINE}\n{}", &LINE[..40]).as_bytes())
+            .expect("one operation and a half");
         assert_eq!(cut.operations.len(), 1);
         assert!(cut.cut_off.expect("it breaks off").contains("after line 1"));
     }

@@ -34,7 +34,8 @@ pub fn judge(case: &Case) -> VerdictReport {
     VerdictReport::new(case.history.operations.len() as u64, invariants::judge(case))
 }
 
-/// Seats times seconds of calls that were told `sold_out` while what they wanted was free for certain: what I8 counts, weighed.
+/// Seats times seconds of calls that were told `sold_out` while what they wanted was free for
+/// certain: what I8 counts, weighed.
 pub fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
     invariants::wrongly_refused_seat_seconds(case)
 }

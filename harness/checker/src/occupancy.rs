@@ -1,9 +1,12 @@
-//! Occupancy: how many seats of a slot were taken, at least (`L`) and at most (`U`), at each instant of a run.
+//! Occupancy: how many seats of a slot were taken, at least (`L`) and at most (`U`), at each
+//! instant of a run.
 //!
-//! `L` counts what was surely taken and `U` what was possibly taken (see `tenure.rs`); an unknown reserve counts towards `U`
-//! from its sending, for ever. Whatever really happened, the truth lies between the two: placing every reserve at its return
-//! and every cancel at its sending respects real time and is the lowest of all possible orders at every instant at once, and
-//! the other way round for the highest. So `L > capacity` at one instant is an overbooking in every possible order.
+//! `L` counts what was surely taken and `U` what was possibly taken (see `tenure.rs`); an unknown
+//! reserve counts towards `U` from its sending, for ever. Whatever really happened, the truth lies
+//! between the two: placing every reserve at its return and every cancel at its sending respects
+//! real time and is the lowest of all possible orders at every instant at once, and the other way
+//! round for the highest. So `L > capacity` at one instant is an overbooking in every possible
+//! order.
 
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
@@ -28,7 +31,8 @@ impl Steps {
                 changes.push((interval.to_ns, -seats));
             }
         }
-        // What ends and what begins at one instant is counted together, so that nothing shows that lasted no time.
+        // What ends and what begins at one instant is counted together, so that nothing shows that
+        // lasted no time.
         changes.sort_unstable_by_key(|(at_ns, _)| *at_ns);
         let mut steps = Self::default();
         let mut now = 0;
@@ -57,13 +61,15 @@ impl Steps {
             let Some(at_ns) = next.copied() else { return difference };
             own += usize::from(self.at_ns.get(own) == Some(&at_ns));
             others += usize::from(other.at_ns.get(others) == Some(&at_ns));
-            let before =
-                |steps: &Self, place: usize| place.checked_sub(1).map_or(0, |place| steps.seats[place]);
+            let before = |steps: &Self, place: usize| {
+                place.checked_sub(1).map_or(0, |place| steps.seats[place])
+            };
             difference.push(at_ns, before(self, own) - before(other, others));
         }
     }
 
-    /// The steps that are in force at some instant of [from, to], as a range of indexes; before the first step it is zero.
+    /// The steps that are in force at some instant of [from, to], as a range of indexes; before the
+    /// first step it is zero.
     pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> std::ops::Range<usize> {
         let first = self.at_ns.partition_point(|at_ns| *at_ns <= from_ns).saturating_sub(1);
         first..self.at_ns.partition_point(|at_ns| *at_ns <= to_ns)
@@ -81,15 +87,20 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// From the bookings of one slot, and its operations.
-    pub(crate) fn of<'a>(tenures: &[Tenure<'_>], operations: impl Iterator<Item = &'a Operation>) -> Self {
+    pub(crate) fn of<'a>(
+        tenures: &[Tenure<'_>],
+        operations: impl Iterator<Item = &'a Operation>,
+    ) -> Self {
         let surely = tenures.iter().filter_map(|tenure| Some((tenure.surely()?, tenure.seats)));
         let possibly = tenures.iter().map(|tenure| (tenure.possibly(), tenure.seats));
-        let perhaps = operations.filter_map(|operation| match (&operation.action, operation.outcome) {
-            (Action::Reserve { seats, .. }, Outcome::Unknown) => {
-                Some((Interval { from_ns: operation.sent_ns, to_ns: u64::MAX }, i64::from(*seats)))
-            }
-            _ => None,
-        });
+        let perhaps =
+            operations.filter_map(|operation| match (&operation.action, operation.outcome) {
+                (Action::Reserve { seats, .. }, Outcome::Unknown) => Some((
+                    Interval { from_ns: operation.sent_ns, to_ns: u64::MAX },
+                    i64::from(*seats),
+                )),
+                _ => None,
+            });
         Self { least: Steps::of(surely), most: Steps::of(possibly.chain(perhaps)) }
     }
 }
@@ -104,8 +115,11 @@ mod tests {
 
     #[test]
     fn the_truth_lies_between_least_and_most() {
-        let history =
-            history(vec![reserve("a", 2, 10, 20), cancel("a", 30, 40), unknown(reserve("b", 1, 35, 50))]);
+        let history = history(vec![
+            reserve("a", 2, 10, 20),
+            cancel("a", 30, 40),
+            unknown(reserve("b", 1, 35, 50)),
+        ]);
         let occupancy = &occupancies(&history)["s"];
         assert_eq!(occupancy.least, Steps { at_ns: vec![20, 30], seats: vec![2, 0] });
         assert_eq!(occupancy.most, Steps { at_ns: vec![10, 35, 41], seats: vec![2, 3, 1] });
@@ -120,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_seat_that_changes_hands_at_one_instant_is_counted_once() {
-        let history = history(vec![reserve("a", 1, 10, 20), cancel("a", 30, 40), reserve("b", 1, 25, 30)]);
+        let history =
+            history(vec![reserve("a", 1, 10, 20), cancel("a", 30, 40), reserve("b", 1, 25, 30)]);
         assert_eq!(occupancies(&history)["s"].least.seats.iter().max(), Some(&1));
     }
 

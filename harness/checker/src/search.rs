@@ -1,17 +1,21 @@
 //! Tier C: exact search for an order of events that explains everything that was told.
 //!
-//! Depth first: something may come next if nothing that surely happened had returned before it was sent (Wing and Gong, 1993). Three things
-//! keep it small. What changes nothing and is possible now is put next at once, without a choice: moving it forward hurts nobody.
-//! Among steps of one label (a booking of so many seats is made; a booking of so many seats is over) only the one that returns
-//! first is tried: if another one came first in some order, the two could change places. And a set of steps that was reached before is
-//! not looked at again; the slot's state depends on the set and on the number of seats alone, so a 128-bit hash of the two is remembered (Lowe,
+//! Depth first: something may come next if nothing that surely happened had returned before it was
+//! sent (Wing and Gong, 1993). Three things keep it small. What changes nothing and is possible now
+//! is put next at once, without a choice: moving it forward hurts nobody. Among steps of one label
+//! (a booking of so many seats is made; a booking of so many seats is over) only the one that
+//! returns first is tried: if another one came first in some order, the two could change places.
+//! And a set of steps that was reached before is not looked at again; the slot's state depends on
+//! the set and on the number of seats alone, so a 128-bit hash of the two is remembered (Lowe,
 //! Testing for Linearizability, 2017, remembers the states).
 //!
-//! The exchange holds for a booking whose other steps are all sent after its reserve had returned, which is so where a client needs the
-//! answer to know its booking; other bookings have a label of their own.
+//! The exchange holds for a booking whose other steps are all sent after its reserve had returned,
+//! which is so where a client needs the answer to know its booking; other bookings have a label of
+//! their own.
 //!
-//! It costs exponential time where many unlike steps overlap. A budget of steps and of remembered sets ends it; then nothing is known. There is
-//! no limit of time, because a verdict must be the same when it is repeated.
+//! It costs exponential time where many unlike steps overlap. A budget of steps and of remembered
+//! sets ends it; then nothing is known. There is no limit of time, because a verdict must be the
+//! same when it is repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,7 +153,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The instant before which whatever comes next was sent: the first return of what surely happened and is not in order yet.
+    /// The instant before which whatever comes next was sent: the first return of what surely
+    /// happened and is not in order yet.
     fn horizon_ns(&self) -> u64 {
         self.due.first().map_or(u64::MAX, |(returned_ns, _)| *returned_ns)
     }
@@ -158,14 +163,17 @@ impl<'a> Search<'a> {
         while self.steps < self.budget.steps {
             let horizon_ns = self.horizon_ns();
             let mut looked = 0;
-            let idle =
-                self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns).find(|(_, place)| {
+            let idle = self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns).find(
+                |(_, place)| {
                     looked += 1;
                     let told = &self.story.told[*place];
-                    // A confirm only keeps a hold from running out, and one that was acknowledged had not.
-                    let idle = !self.slot.changes(&told.step) || matches!(told.step, Step::Keep { .. });
+                    // A confirm only keeps a hold from running out, and one that was acknowledged
+                    // had not.
+                    let idle =
+                        !self.slot.changes(&told.step) || matches!(told.step, Step::Keep { .. });
                     told.sure && idle && !resizes(&told.step) && self.slot.allows(&told.step)
-                });
+                },
+            );
             let idle = idle.map(|(_, place)| *place);
             self.steps += looked;
             let Some(place) = idle else { return };
@@ -220,21 +228,25 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A number that is there already may be put back later by the same call: only what stays true once it is true may be moved forward.
+/// A number that is there already may be put back later by the same call: only what stays true once
+/// it is true may be moved forward.
 fn resizes(step: &Step<u32>) -> bool {
     matches!(step, Step::Resize { .. })
 }
 
-/// A random-looking number for each number of seats: there are not so many steps as to have the same.
+/// A random-looking number for each number of seats: there are not so many steps as to have the
+/// same.
 fn seats_name(seats: i64) -> u128 {
     name(usize::MAX - seats as usize)
 }
 
-/// A random-looking number for each step; the hash of a set is the exclusive or of its members' (Zobrist).
+/// A random-looking number for each step; the hash of a set is the exclusive or of its members'
+/// (Zobrist).
 fn name(place: usize) -> u128 {
     let half = |seed: u64| {
         // splitmix64
-        let mut word = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
+        let mut word =
+            (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
@@ -256,7 +268,8 @@ struct Steps {
 
 fn labels(story: &Story) -> Vec<Label> {
     let mut bookings: BTreeMap<u32, Steps> = BTreeMap::new();
-    let earlier = |so_far: Option<u64>, at_ns: u64| Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
+    let earlier =
+        |so_far: Option<u64>, at_ns: u64| Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
     for told in &story.told {
         match told.step {
             Step::Take { booking, seats } => {
@@ -281,7 +294,8 @@ fn labels(story: &Story) -> Vec<Label> {
     let label = |(place, told): (usize, &crate::story::Told)| match told.step {
         Step::Take { booking, seats } => {
             let steps = &bookings[&booking];
-            let needs_its_answer = steps.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > steps.taken_ns);
+            let needs_its_answer =
+                steps.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > steps.taken_ns);
             if steps.takes == 1 && needs_its_answer {
                 Label::Take { seats, sure: told.sure }
             } else {
@@ -290,8 +304,9 @@ fn labels(story: &Story) -> Vec<Label> {
         }
         Step::Give { booking } => {
             let steps = &bookings[&booking];
-            let kept_before =
-                steps.first_give_sent_ns.is_some_and(|sent_ns| sent_ns > steps.last_keep_returned_ns);
+            let kept_before = steps
+                .first_give_sent_ns
+                .is_some_and(|sent_ns| sent_ns > steps.last_keep_returned_ns);
             let last_word = if told.sure { steps.sure_gives == 1 } else { steps.sure_gives == 0 };
             if kept_before && last_word && steps.takes > 0 {
                 Label::Give { seats: steps.seats, sure: told.sure }
@@ -330,18 +345,31 @@ mod tests {
             read(1, 41, 85),
         ];
         assert_eq!(found(1, overlapping), Found::Explained);
-        assert_eq!(found(1, vec![unknown(reserve("a", 1, 0, 9)), sold_out(1, 20, 30)]), Found::Explained);
+        assert_eq!(
+            found(1, vec![unknown(reserve("a", 1, 0, 9)), sold_out(1, 20, 30)]),
+            Found::Explained
+        );
         let mut hold = reserve("a", 1, 0, 10);
         hold.seen.hold_ms = Some(1);
         let later = reserve("b", 1, ms(2), ms(3));
-        assert_eq!(found(1, vec![hold.clone(), later.clone()]), Found::Explained, "the hold ran out");
-        assert_eq!(found(1, vec![hold, confirm("a", 20, 30), later]), Found::Impossible, "it was confirmed");
+        assert_eq!(
+            found(1, vec![hold.clone(), later.clone()]),
+            Found::Explained,
+            "the hold ran out"
+        );
+        assert_eq!(
+            found(1, vec![hold, confirm("a", 20, 30), later]),
+            Found::Impossible,
+            "it was confirmed"
+        );
     }
 
     #[test]
     fn what_no_window_shows_is_refuted_by_search() {
-        // Each answer alone is possible at some instant of its call; together they are not: the two reads see the seats change twice.
-        let operations = vec![reserve("a", 1, 0, 100), read(1, 10, 20), read(2, 30, 40), read(1, 50, 60)];
+        // Each answer alone is possible at some instant of its call; together they are not: the two
+        // reads see the seats change twice.
+        let operations =
+            vec![reserve("a", 1, 0, 100), read(1, 10, 20), read(2, 30, 40), read(1, 50, 60)];
         assert_eq!(found(2, operations), Found::Impossible);
     }
 

@@ -47,7 +47,8 @@ pub(crate) fn operations_by_slot(history: &History) -> Vec<(&str, Operations<'_>
     let mut places: HashMap<&str, usize> = HashMap::default();
     let mut slots: Vec<(&str, Operations<'_>)> = Vec::new();
     for (index, operation) in history.indexed() {
-        let index = u32::try_from(index).expect("four thousand million operations would not be in memory");
+        let index =
+            u32::try_from(index).expect("four thousand million operations would not be in memory");
         let place = *places.entry(&operation.slot).or_insert_with(|| {
             slots.push((&operation.slot, Operations { history, places: Vec::new() }));
             slots.len() - 1
@@ -65,7 +66,8 @@ pub(crate) fn of(case: &Case) -> Vec<Slot<'_>> {
     let slots = bookings.into_iter().map(|Bookings { name, operations, tenures }| {
         let capacity = Capacity::of(case.capacity_of(name), operations.just());
         let free = Free::of(&capacity, &Occupancy::of(&tenures, operations.just()));
-        let (repeated_keys, repeated_changes) = (repeated_keys(&operations), repeated_changes(&operations));
+        let (repeated_keys, repeated_changes) =
+            (repeated_keys(&operations), repeated_changes(&operations));
         Slot { name, operations, tenures, capacity, free, repeated_keys, repeated_changes }
     });
     slots.collect()
@@ -75,9 +77,9 @@ pub(crate) fn of(case: &Case) -> Vec<Slot<'_>> {
 pub fn occupancies(history: &History) -> BTreeMap<&str, Occupancy> {
     let (mut bookings, strays) = bookings(history);
     give_back(&mut bookings, &strays, history);
-    let slots = bookings
-        .into_iter()
-        .map(|Bookings { name, operations, tenures }| (name, Occupancy::of(&tenures, operations.just())));
+    let slots = bookings.into_iter().map(|Bookings { name, operations, tenures }| {
+        (name, Occupancy::of(&tenures, operations.just()))
+    });
     slots.collect()
 }
 
@@ -87,7 +89,8 @@ struct Bookings<'a> {
     tenures: Vec<Tenure<'a>>,
 }
 
-/// The bookings of each slot, and the operations that change a booking that another slot must have made.
+/// The bookings of each slot, and the operations that change a booking that another slot must have
+/// made.
 fn bookings(history: &History) -> (Vec<Bookings<'_>>, Vec<usize>) {
     let last_returned = tenure::last_returned(history);
     let mut strays = Vec::new();
@@ -110,7 +113,9 @@ fn give_back(slots: &mut [Bookings<'_>], strays: &[usize], history: &History) {
     }
     for index in strays {
         let operation = &history.operations[*index];
-        let (Action::Confirm { booking } | Action::Cancel { booking }) = &operation.action else { continue };
+        let (Action::Confirm { booking } | Action::Cancel { booking }) = &operation.action else {
+            continue;
+        };
         for tenure in tenures.get_mut(&**booking).into_iter().flatten() {
             tenure.change(*index, operation);
         }
@@ -122,7 +127,9 @@ fn repeated_keys<'a>(operations: &Operations<'a>) -> HashSet<&'a str> {
     let mut sent: HashSet<&str> = HashSet::default();
     let keys = operations.just().filter_map(|operation| match &operation.action {
         Action::Reserve { key, .. } => Some(&**key),
-        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => None,
+        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => {
+            None
+        }
     });
     keys.filter(|key| !sent.insert(key)).collect()
 }

@@ -1,8 +1,10 @@
-//! The spec: what a slot is when one thing happens after the other. The meaning of correct, and the only place that says it.
+//! The spec: what a slot is when one thing happens after the other. The meaning of correct, and the
+//! only place that says it.
 //!
-//! A slot has `capacity` seats. A booking takes some of them if there are enough, keeps them when it is confirmed, and gives them
-//! back once: by a cancel, or because its hold ran out. Being refused and looking change nothing, and must be true. The number of seats may
-//! change, but never to fewer than are taken.
+//! A slot has `capacity` seats. A booking takes some of them if there are enough, keeps them when
+//! it is confirmed, and gives them back once: by a cancel, or because its hold ran out. Being
+//! refused and looking change nothing, and must be true. The number of seats may change, but never
+//! to fewer than are taken.
 
 use std::hash::Hash;
 
@@ -166,7 +168,9 @@ impl<B: Copy + Eq + Hash> Slot<B> {
                 self.set_life(booking, Life::Over);
                 Change::Ended(booking, confirmed)
             }
-            Step::Resize { capacity } => Change::Resized(std::mem::replace(&mut self.capacity, capacity)),
+            Step::Resize { capacity } => {
+                Change::Resized(std::mem::replace(&mut self.capacity, capacity))
+            }
             Step::Refuse { .. } | Step::Look { .. } => Change::None,
         })
     }
@@ -182,7 +186,8 @@ impl<B: Copy + Eq + Hash> Slot<B> {
             Change::Kept(booking) => self.set_life(booking, Life::Pending),
             Change::Ended(booking, confirmed) => {
                 self.taken += self.bookings[&booking].seats;
-                let life = if confirmed == Confirmed::Yes { Life::Confirmed } else { Life::Pending };
+                let life =
+                    if confirmed == Confirmed::Yes { Life::Confirmed } else { Life::Pending };
                 self.set_life(booking, life);
             }
             Change::Resized(capacity) => self.capacity = capacity,
@@ -212,7 +217,10 @@ mod tests {
         assert_eq!(slot.step(&take('a', 2)), Some(Change::None), "a receipt");
         assert_eq!(slot.step(&take('a', 1)), None, "another receipt");
         assert_eq!(slot.step(&Step::Keep { booking: 'a' }), Some(Change::Kept('a')));
-        assert_eq!(slot.step(&Step::Give { booking: 'a' }), Some(Change::Ended('a', Confirmed::Yes)));
+        assert_eq!(
+            slot.step(&Step::Give { booking: 'a' }),
+            Some(Change::Ended('a', Confirmed::Yes))
+        );
         assert_eq!(slot.step(&Step::Give { booking: 'a' }), Some(Change::None), "it is over");
         assert_eq!(slot.step(&Step::Keep { booking: 'a' }), None, "it is over");
         assert_eq!(slot.step(&Step::Refuse { seats: 2 }), None, "there are two");

@@ -1,4 +1,5 @@
-//! Stories: what clients were told about one slot, as steps of the spec with the intervals in which they happened.
+//! Stories: what clients were told about one slot, as steps of the spec with the intervals in which
+//! they happened.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ pub struct Story {
     pub told: Vec<Told>,
     /// Why the story cannot be told in steps, if it cannot.
     pub untellable: Option<String>,
-    /// Bookings that were confirmed, or cancelled, by more than one call, answered or not: an acknowledgement may repeat an older one.
+    /// Bookings that were confirmed, or cancelled, by more than one call, answered or not: an
+    /// acknowledgement may repeat an older one.
     pub contested: HashSet<u32>,
 }
 
@@ -84,9 +86,12 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The story of every slot, one after the other: all of them at once would need the memory of the history again.
+/// The story of every slot, one after the other: all of them at once would need the memory of the
+/// history again.
 pub fn each_story(history: &History) -> impl Iterator<Item = (&str, Story)> {
-    slots::operations_by_slot(history).into_iter().map(|(slot, operations)| (slot, story(&operations)))
+    slots::operations_by_slot(history)
+        .into_iter()
+        .map(|(slot, operations)| (slot, story(&operations)))
 }
 
 /// The story of every slot, by the slot.
@@ -98,7 +103,9 @@ pub fn stories(history: &History) -> BTreeMap<&str, Story> {
 pub(crate) fn story(operations: &Operations<'_>) -> Story {
     let mut names = Names::default();
     for (_, operation) in operations.iter() {
-        if let (Action::Reserve { key, .. }, Outcome::Unknown) = (&operation.action, operation.outcome) {
+        if let (Action::Reserve { key, .. }, Outcome::Unknown) =
+            (&operation.action, operation.outcome)
+        {
             names.unanswered.insert(key);
         }
     }
@@ -148,13 +155,18 @@ fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {
 }
 
 /// `None`: an operation that says nothing about the slot's seats.
-fn step<'a>(operation: &'a Operation, names: &mut Names<'a>) -> Result<Option<Step<u32>>, &'static str> {
+fn step<'a>(
+    operation: &'a Operation,
+    names: &mut Names<'a>,
+) -> Result<Option<Step<u32>>, &'static str> {
     let known = |names: &Names<'a>, booking: &str| {
         names.by_id.get(booking).copied().ok_or("it is about a booking of which nobody was told")
     };
     Ok(match (&operation.action, operation.outcome) {
         (_, Outcome::Rejected | Outcome::Throttled) => None,
-        (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some(Step::Refuse { seats: (*seats).into() }),
+        (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
+            Some(Step::Refuse { seats: (*seats).into() })
+        }
         (Action::Reserve { seats, key }, outcome) => {
             let booking = match (&operation.seen.booking, outcome) {
                 (Some(id), Outcome::Ok) => names.made(key, id),
@@ -169,22 +181,27 @@ fn step<'a>(operation: &'a Operation, names: &mut Names<'a>) -> Result<Option<St
             names.by_id.get(&**booking).map(|booking| Step::Give { booking: *booking })
         }
         (Action::Cancel { booking }, _) => Some(Step::Give { booking: known(names, booking)? }),
-        (Action::Read, Outcome::Ok) => operation.seen.available.map(|available| Step::Look { available }),
+        (Action::Read, Outcome::Ok) => {
+            operation.seen.available.map(|available| Step::Look { available })
+        }
         (Action::Read, _) => None,
         (Action::Resize { capacity }, _) => Some(Step::Resize { capacity: (*capacity).into() }),
     })
 }
 
-/// Bookings that may have given their seats back without being asked: holds that were not confirmed, from when they can have run out at the
-/// earliest, and whatever was made by calls that nobody answered, of which nobody knows how long it is held. (Those that a cancel ended may have run
-/// out before it: a service may well say `ok` to a cancel of what is over.)
+/// Bookings that may have given their seats back without being asked: holds that were not
+/// confirmed, from when they can have run out at the earliest, and whatever was made by calls that
+/// nobody answered, of which nobody knows how long it is held. (Those that a cancel ended may have
+/// run out before it: a service may well say `ok` to a cancel of what is over.)
 fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
-    let runs_out =
-        |operation: &Operation| operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown;
+    let runs_out = |operation: &Operation| {
+        operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown
+    };
     if !operations.iter().any(|(_, operation)| runs_out(operation)) {
         return Vec::new();
     }
-    // A call that nobody answered may have made the booking that a later one by the same key was told of.
+    // A call that nobody answered may have made the booking that a later one by the same key was
+    // told of.
     let mut first_sent: HashMap<&str, u64> = HashMap::default();
     let mut answered: HashSet<&str> = HashSet::default();
     for (_, operation) in operations.iter() {
@@ -199,11 +216,12 @@ fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
     let mut holds: BTreeMap<u32, Told> = BTreeMap::new();
     for (index, operation) in operations.iter() {
         let Action::Reserve { key, .. } = &operation.action else { continue };
-        let (booking, hold_ms) = match (operation.outcome, &operation.seen.booking, operation.seen.hold_ms) {
-            (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[&**id], hold_ms),
-            (Outcome::Unknown, _, _) if !answered.contains(&**key) => (names.by_key[&**key], 0),
-            _ => continue,
-        };
+        let (booking, hold_ms) =
+            match (operation.outcome, &operation.seen.booking, operation.seen.hold_ms) {
+                (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[&**id], hold_ms),
+                (Outcome::Unknown, _, _) if !answered.contains(&**key) => (names.by_key[&**key], 0),
+                _ => continue,
+            };
         let over_ns = first_sent[&**key].saturating_add(hold_ms.saturating_mul(1_000_000));
         let expiry = Told {
             step: Step::Give { booking },

@@ -1,11 +1,14 @@
 //! Tenure: for how long a booking took its seats, as far as its client can know.
 //!
-//! Two intervals bound it. *Surely* taken: from the return of the reserve that acknowledged it, to the first instant at which
-//! it may have been given back, which is the sending of a cancel, or for a hold that was not confirmed, the earliest instant
-//! at which it can have run out. *Possibly* taken: from the sending of its first reserve, to the return of a cancel that was
-//! acknowledged; a hold that ran out is given back by a sweeper whose instant no client sees, so it may be taken for ever.
+//! Two intervals bound it. *Surely* taken: from the return of the reserve that acknowledged it, to
+//! the first instant at which it may have been given back, which is the sending of a cancel, or for
+//! a hold that was not confirmed, the earliest instant at which it can have run out. *Possibly*
+//! taken: from the sending of its first reserve, to the return of a cancel that was acknowledged; a
+//! hold that ran out is given back by a sweeper whose instant no client sees, so it may be taken
+//! for ever.
 //!
-//! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and the possible one longer.
+//! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and
+//! the possible one longer.
 
 use foldhash::HashMap;
 use slotproof_vocabulary::{Action, Operation, Outcome};
@@ -35,11 +38,13 @@ pub(crate) struct Tenure<'a> {
     pub(crate) maybe_cancelled: bool,
     reserve_sent_ns: u64,
     reserve_returned_ns: u64,
-    /// The earliest instant at which the hold can have run out; like the next three, at the end of time if never.
+    /// The earliest instant at which the hold can have run out; like the next three, at the end of
+    /// time if never.
     hold_over_ns: u64,
     cancel_sent_ns: u64,
     cancel_returned_ns: u64,
-    /// From here on the history is silent about its client, who may have sent a cancel that is missing; for ever if it is whole.
+    /// From here on the history is silent about its client, who may have sent a cancel that is
+    /// missing; for ever if it is whole.
     silent_from_ns: u64,
 }
 
@@ -60,8 +65,8 @@ impl Tenure<'_> {
     }
 }
 
-/// Every booking that was acknowledged in one slot, in the order in which the file first names them; and the places of the operations that change a
-/// booking which was never acknowledged there.
+/// Every booking that was acknowledged in one slot, in the order in which the file first names
+/// them; and the places of the operations that change a booking which was never acknowledged there.
 pub(crate) fn tenures<'a>(
     operations: &Operations<'a>,
     last_returned: &HashMap<u64, u64>,
@@ -101,8 +106,9 @@ pub(crate) fn tenures<'a>(
     (tenures, strays)
 }
 
-/// Where the end of a history is missing: when each client was heard of last. A client has one operation in flight at most, and a
-/// history holds a beginning of what each client did, so until then nothing of it is missing. Empty for a whole history.
+/// Where the end of a history is missing: when each client was heard of last. A client has one
+/// operation in flight at most, and a history holds a beginning of what each client did, so until
+/// then nothing of it is missing. Empty for a whole history.
 pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
     let mut last = HashMap::default();
     if history.cut_off.is_some() {
@@ -114,8 +120,8 @@ pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
     last
 }
 
-/// When each key was sent for the first time: a call whose outcome nobody knows may have made the booking that a later one was
-/// told of.
+/// When each key was sent for the first time: a call whose outcome nobody knows may have made the
+/// booking that a later one was told of.
 fn first_sent<'a>(operations: &Operations<'a>) -> HashMap<&'a str, u64> {
     let mut first: HashMap<&str, u64> = HashMap::default();
     for (_, operation) in operations.iter() {
@@ -149,7 +155,9 @@ impl<'a> Tenure<'a> {
     /// Takes note of a confirm or a cancel of this booking.
     pub(crate) fn change(&mut self, index: usize, operation: &Operation) {
         match (&operation.action, operation.outcome) {
-            (Action::Confirm { .. }, Outcome::Ok) => self.confirmed = self.confirmed.or(Some(index)),
+            (Action::Confirm { .. }, Outcome::Ok) => {
+                self.confirmed = self.confirmed.or(Some(index))
+            }
             (Action::Cancel { .. }, Outcome::Ok) => {
                 self.cancelled = self.cancelled.or(Some(index));
                 self.maybe_cancelled = true;
@@ -166,7 +174,8 @@ impl<'a> Tenure<'a> {
     }
 }
 
-/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this. What is no hold never does.
+/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this.
+/// What is no hold never does.
 fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
     let hold_ms = reserve.seen.hold_ms;
     hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
@@ -189,7 +198,10 @@ mod tests {
     #[test]
     fn a_booking_is_surely_taken_from_its_acknowledgement_until_a_cancel_is_sent() {
         assert_eq!(one(vec![reserve("b", 1, 10, 20)]), (Some((20, u64::MAX)), (10, u64::MAX)));
-        assert_eq!(one(vec![reserve("b", 1, 10, 20), cancel("b", 30, 40)]), (Some((20, 30)), (10, 41)));
+        assert_eq!(
+            one(vec![reserve("b", 1, 10, 20), cancel("b", 30, 40)]),
+            (Some((20, 30)), (10, 41))
+        );
     }
 
     #[test]
@@ -207,11 +219,18 @@ mod tests {
             operation
         };
         assert_eq!(one(vec![hold(reserve("b", 1, 10, 20))]).0, Some((20, 10 + ms(5))));
-        assert_eq!(one(vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, 40)]).0, Some((20, u64::MAX)));
+        assert_eq!(
+            one(vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, 40)]).0,
+            Some((20, u64::MAX))
+        );
         assert_eq!(
             one(vec![hold(reserve("b", 1, 10, 20)), unknown(confirm("b", 30, 40))]).0,
             Some((20, 10 + ms(5)))
         );
-        assert_eq!(one(vec![hold(reserve("b", 1, 10, ms(6)))]).0, None, "acknowledged after it ran out");
+        assert_eq!(
+            one(vec![hold(reserve("b", 1, 10, ms(6)))]).0,
+            None,
+            "acknowledged after it ran out"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The example histories: each is judged as it says, and together they notice every way in which the checker could be wrong that is
-//! listed here.
+//! The example histories: each is judged as it says, and together they notice every way in which
+//! the checker could be wrong that is listed here.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -38,7 +38,8 @@ fn examples() -> Vec<(Example, Case)> {
             let history = History::read(std::io::BufReader::new(file)).expect(&example.file);
             assert_eq!(history.cut_off, None, "{}", example.file);
             let expectations = vec![Expectation::SoldOut, Expectation::Full];
-            let case = Case { history, capacity: example.capacity, expectations, ..Case::default() };
+            let case =
+                Case { history, capacity: example.capacity, expectations, ..Case::default() };
             (example, case)
         })
         .collect()
@@ -58,9 +59,13 @@ fn as_expected(example: &Example, case: &Case) -> bool {
 fn every_example_is_judged_as_it_says() {
     let examples = examples();
     for folder_name in ["good", "bad"] {
-        let listed = examples.iter().filter(|(example, _)| example.file.starts_with(folder_name)).count();
+        let listed =
+            examples.iter().filter(|(example, _)| example.file.starts_with(folder_name)).count();
         let there = fs::read_dir(folder().join(folder_name)).expect("a folder").count();
-        assert!(listed >= 10 && listed == there, "{folder_name}: {listed} are listed, {there} are there");
+        assert!(
+            listed >= 10 && listed == there,
+            "{folder_name}: {listed} are listed, {there} are there"
+        );
     }
     for (example, case) in &examples {
         let report = judge(case);
@@ -74,7 +79,8 @@ fn what_convicts_an_example_convicts_alone() {
         for finding in judge(&case).findings {
             let Some(evidence) = evidence_file::operations(&case, &finding) else { continue };
             assert!(evidence.len() <= case.history.operations.len());
-            let alone = Case { history: History { operations: evidence, cut_off: None }, ..case.clone() };
+            let alone =
+                Case { history: History { operations: evidence, cut_off: None }, ..case.clone() };
             assert!(
                 convicted_by(&judge(&alone)).contains(&finding.invariant),
                 "{}: {} alone: {alone:#?}",
@@ -110,10 +116,16 @@ const MUTANTS: [Mutant; 11] = [
         })
     }),
     ("sent and returned are swapped", |case| {
-        let latest =
-            case.history.operations.iter().map(|operation| operation.returned_ns).max().unwrap_or_default();
+        let latest = case
+            .history
+            .operations
+            .iter()
+            .map(|operation| operation.returned_ns)
+            .max()
+            .unwrap_or_default();
         each(case, |operation| {
-            // An interval that ends before it begins is read as one of the same length, turned round in time.
+            // An interval that ends before it begins is read as one of the same length, turned
+            // round in time.
             (operation.sent_ns, operation.returned_ns) =
                 (latest - operation.returned_ns, latest - operation.sent_ns);
         })
@@ -125,10 +137,14 @@ const MUTANTS: [Mutant; 11] = [
             }
         })
     }),
-    ("sold_out is not seen", |case| without(case, |operation| operation.outcome == Outcome::SoldOut)),
+    ("sold_out is not seen", |case| {
+        without(case, |operation| operation.outcome == Outcome::SoldOut)
+    }),
     ("one seat too many", |case| Case { capacity: case.capacity + 1, ..case }),
     ("one seat too few", |case| Case { capacity: case.capacity - 1, ..case }),
-    ("a call lasts no time", |case| each(case, |operation| operation.sent_ns = operation.returned_ns)),
+    ("a call lasts no time", |case| {
+        each(case, |operation| operation.sent_ns = operation.returned_ns)
+    }),
     ("every booking is of one seat", |case| {
         each(case, |operation| {
             if let Action::Reserve { seats, .. } = &mut operation.action {
@@ -142,7 +158,8 @@ const MUTANTS: [Mutant; 11] = [
     ("holds do not run out", |case| each(case, |operation| operation.seen.hold_ms = None)),
 ];
 
-/// The examples are the checker's conscience: a checker that is wrong in one of these ways judges some of them otherwise.
+/// The examples are the checker's conscience: a checker that is wrong in one of these ways judges
+/// some of them otherwise.
 #[test]
 fn every_mutant_of_the_checker_is_killed_by_an_example() {
     for (name, mutant) in MUTANTS {

@@ -1,5 +1,5 @@
-//! Histories that nobody meant: bytes of the examples changed at random. Reading and judging them ends, without a panic, and what is upheld had
-//! nothing taken from it.
+//! Histories that nobody meant: bytes of the examples changed at random. Reading and judging them
+//! ends, without a panic, and what is upheld had nothing taken from it.
 
 use std::fs;
 
@@ -49,9 +49,12 @@ fn mutate(text: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
         }
         _ => {
             // A number becomes one that is at an edge.
-            let digits: Vec<usize> = (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
+            let digits: Vec<usize> =
+                (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
             let Some(place) = digits.get(rng.random_range(0..digits.len().max(1))) else { return };
-            let end = (*place..text.len()).find(|place| !text[*place].is_ascii_digit()).unwrap_or(text.len());
+            let end = (*place..text.len())
+                .find(|place| !text[*place].is_ascii_digit())
+                .unwrap_or(text.len());
             let number = NUMBERS[rng.random_range(0..NUMBERS.len())];
             text.splice(*place..end, number.bytes());
         }
@@ -89,7 +92,10 @@ fn whatever_bytes_come_judging_them_ends() {
             continue;
         }
         let verdict = judge(&case).verdict;
-        assert!(!(broken_off && verdict == Verdict::Upheld), "seed {seed}: half a history upholds nothing");
+        assert!(
+            !(broken_off && verdict == Verdict::Upheld),
+            "seed {seed}: half a history upholds nothing"
+        );
         read += 1;
         cut += u64::from(broken_off);
     }

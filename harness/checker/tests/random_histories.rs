@@ -1,4 +1,5 @@
-//! Random small histories: what really happened is never convicted, and I1 decides as an exhaustive search does.
+//! Random small histories: what really happened is never convicted, and I1 decides as an exhaustive
+//! search does.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use rand::{
 use rand_chacha::ChaCha8Rng;
 use slotproof_checker::{Case, History, judge};
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, EndState, Invariant, Operation, Outcome, Seen, SlotRow,
-    Verdict,
+    Action, AuditRecord, BookingRow, BookingStatus, EndState, Invariant, Operation, Outcome, Seen,
+    SlotRow, Verdict,
 };
 
 const LAWFUL_HISTORIES: u64 = 100_000;
@@ -88,13 +89,23 @@ impl Service {
             Action::Cancel { booking } => self.change(booking, BookingStatus::Cancelled),
             Action::Read => {
                 let seats = |status| {
-                    self.bookings.iter().filter(|row| row.status == status).map(|row| row.seats).sum()
+                    self.bookings
+                        .iter()
+                        .filter(|row| row.status == status)
+                        .map(|row| row.seats)
+                        .sum()
                 };
-                let (pending, confirmed) = (seats(BookingStatus::Pending), seats(BookingStatus::Confirmed));
+                let (pending, confirmed) =
+                    (seats(BookingStatus::Pending), seats(BookingStatus::Confirmed));
                 let capacity = Some(self.capacity);
                 (
                     Outcome::Ok,
-                    Seen { pending: Some(pending), confirmed: Some(confirmed), capacity, ..self.seen() },
+                    Seen {
+                        pending: Some(pending),
+                        confirmed: Some(confirmed),
+                        capacity,
+                        ..self.seen()
+                    },
                 )
             }
             Action::Resize { capacity } => self.resize((*capacity).into()),
@@ -139,7 +150,8 @@ enum Resizes {
     None,
 }
 
-/// A lawful run: operations happen in order at instants 1,000 apart, and their calls stretch a random way around them.
+/// A lawful run: operations happen in order at instants 1,000 apart, and their calls stretch a
+/// random way around them.
 fn lawful(rng: &mut ChaCha8Rng, resizes: Resizes) -> Case {
     let capacity = rng.random_range(1..=4);
     let mut service = Service::new(capacity);
@@ -152,8 +164,8 @@ fn lawful(rng: &mut ChaCha8Rng, resizes: Resizes) -> Case {
         at_ns += 1_000;
         let changeable: Vec<_> =
             held.iter().filter(|(_, returned_ns)| *returned_ns < at_ns).cloned().collect();
-        let booking =
-            (!changeable.is_empty()).then(|| changeable[rng.random_range(0..changeable.len())].clone());
+        let booking = (!changeable.is_empty())
+            .then(|| changeable[rng.random_range(0..changeable.len())].clone());
         let (action, earliest_ns) = match (rng.random_range(0..10), booking) {
             (0..=4, _) | (_, None) if number % 3 != 2 => {
                 // Now and then somebody sends an earlier request again.
@@ -164,7 +176,9 @@ fn lawful(rng: &mut ChaCha8Rng, resizes: Resizes) -> Case {
                     again.filter(|(_, returned_ns)| *returned_ns < at_ns).unwrap_or((fresh, 0));
                 (reserve, returned_ns + 1)
             }
-            (8, _) if resizes == Resizes::Some => (Action::Resize { capacity: rng.random_range(0..=5) }, 0),
+            (8, _) if resizes == Resizes::Some => {
+                (Action::Resize { capacity: rng.random_range(0..=5) }, 0)
+            }
             (_, None) | (9, _) => (Action::Read, 0),
             (5..=6, Some((booking, returned_ns))) => {
                 (Action::Confirm { booking: booking.into() }, returned_ns + 1)
@@ -198,8 +212,12 @@ fn lawful(rng: &mut ChaCha8Rng, resizes: Resizes) -> Case {
         });
     }
     operations.shuffle(rng);
-    let slot =
-        SlotRow { slot: "s".to_owned(), capacity, available: service.available, version: service.version() };
+    let slot = SlotRow {
+        slot: "s".to_owned(),
+        capacity,
+        available: service.available,
+        version: service.version(),
+    };
     Case {
         history: History { operations, cut_off: None },
         capacity,
@@ -218,8 +236,11 @@ fn what_really_happened_is_never_convicted() {
         let resized = alone(&lawful(&mut ChaCha8Rng::seed_from_u64(seed), Resizes::Some));
         for case in [alone(&case), case, resized] {
             let verdict = judge(&case);
-            let convicted: Vec<_> =
-                verdict.findings.iter().filter(|finding| finding.verdict == Verdict::Violated).collect();
+            let convicted: Vec<_> = verdict
+                .findings
+                .iter()
+                .filter(|finding| finding.verdict == Verdict::Violated)
+                .collect();
             assert!(convicted.is_empty(), "seed {seed}: {convicted:#?}\n{case:#?}");
         }
     }
@@ -230,7 +251,8 @@ fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
     let mut operations = Vec::new();
     for number in 0..rng.random_range(1..=6_u64) {
         let (sent_ns, length) = (rng.random_range(0..40), rng.random_range(0..20));
-        let action = Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}").into() };
+        let action =
+            Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}").into() };
         let mut reserve = Operation::new(number, "s", action, sent_ns, sent_ns + length);
         reserve.seen.booking = Some(format!("b{number}").into());
         if rng.random_bool(0.6) {
@@ -257,8 +279,8 @@ fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
     }
 }
 
-/// Whether some order of events, with real time respected, never exceeds the capacity: every order is tried. An unknown
-/// operation may happen at any instant after it was sent, or never.
+/// Whether some order of events, with real time respected, never exceeds the capacity: every order
+/// is tried. An unknown operation may happen at any instant after it was sent, or never.
 fn some_order_fits(case: &Case) -> bool {
     fn search(operations: &[Operation], capacity: i64, done: u32, taken: i64) -> bool {
         let open = |index: usize| done & (1 << index) == 0;
@@ -269,7 +291,9 @@ fn some_order_fits(case: &Case) -> bool {
         (0..operations.len()).filter(|index| open(*index)).any(|next| {
             // Nothing may come before an operation that had returned when it was sent.
             let overtakes = (0..operations.len()).any(|other| {
-                open(other) && certain(other) && operations[other].returned_ns < operations[next].sent_ns
+                open(other)
+                    && certain(other)
+                    && operations[other].returned_ns < operations[next].sent_ns
             });
             let change = match &operations[next].action {
                 Action::Reserve { seats, .. } => i64::from(*seats),
@@ -305,11 +329,21 @@ fn overbooking_is_decided_exactly() {
     for seed in 0..ARBITRARY_HISTORIES {
         let case = arbitrary(&mut ChaCha8Rng::seed_from_u64(seed));
         let verdict = judge(&case);
-        let promised =
-            verdict.findings.iter().find(|finding| finding.invariant == Invariant::I1).expect("it is judged");
+        let promised = verdict
+            .findings
+            .iter()
+            .find(|finding| finding.invariant == Invariant::NoOverbookingObserved)
+            .expect("it is judged");
         let fits = some_order_fits(&case);
-        assert_eq!(promised.verdict == Verdict::Violated, !fits, "seed {seed}: {promised:#?}\n{case:#?}");
+        assert_eq!(
+            promised.verdict == Verdict::Violated,
+            !fits,
+            "seed {seed}: {promised:#?}\n{case:#?}"
+        );
         *(if fits { &mut acquitted } else { &mut convicted }) += 1;
     }
-    assert!(convicted > 1_000 && acquitted > 1_000, "{convicted} and {acquitted}: the generator is too tame");
+    assert!(
+        convicted > 1_000 && acquitted > 1_000,
+        "{convicted} and {acquitted}: the generator is too tame"
+    );
 }

@@ -1,5 +1,5 @@
-//! What judging costs: time and memory against the size of the history, each size in a process of its own, and porcupine-rs on the same
-//! files with a limit of time.
+//! What judging costs: time and memory against the size of the history, each size in a process of
+//! its own, and porcupine-rs on the same files with a limit of time.
 
 use std::{
     collections::BTreeMap,
@@ -79,7 +79,8 @@ pub(crate) struct CheckerReport {
 /// # Errors
 /// A file that cannot be written, or a process that fails.
 pub(crate) async fn bench(spec: &CheckerSpec) -> Result<(RunDirectory, CheckerReport)> {
-    let run = RunDirectory::create_named(&spec.runs, "bench-checker", time::OffsetDateTime::now_utc())?;
+    let run =
+        RunDirectory::create_named(&spec.runs, "bench-checker", time::OffsetDateTime::now_utc())?;
     note!("bench {}", run.path().display());
     let mut rows = Vec::new();
     for size in &spec.sizes {
@@ -96,7 +97,10 @@ pub(crate) async fn bench(spec: &CheckerSpec) -> Result<(RunDirectory, CheckerRe
             true => Some(child::<Porcupine>(&file, "porcupine").await?.0),
             false => None,
         };
-        note!("  {operations} operations of {clients} clients on {slots} slot(s): {} ms", judged.judge_ms);
+        note!(
+            "  {operations} operations of {clients} clients on {slots} slot(s): {} ms",
+            judged.judge_ms
+        );
         let file_bytes = std::fs::metadata(&file)?.len();
         rows.push(Row { size: *size, file_bytes, judged, memory_bytes_max, porcupine });
         std::fs::remove_file(&file)?;
@@ -108,10 +112,15 @@ pub(crate) async fn bench(spec: &CheckerSpec) -> Result<(RunDirectory, CheckerRe
     Ok((run, report))
 }
 
-/// Runs one measurement in a process of its own; answers with what it says and its largest resident size.
+/// Runs one measurement in a process of its own; answers with what it says and its largest resident
+/// size.
 async fn child<T: for<'de> Deserialize<'de>>(file: &Path, what: &str) -> Result<(T, u64)> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["measured", what]).arg(file).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    command
+        .args(["measured", what])
+        .arg(file)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true);
     let process = command.spawn()?;
     let pid = process.id().and_then(|pid| i32::try_from(pid).ok()).context("it runs")?;
     let output = process.wait_with_output();
@@ -140,7 +149,13 @@ pub(crate) fn judge_file(path: &Path) -> Result<Judged> {
     let tier_a_ms = begun.elapsed().as_millis() as u64;
     let begun = Instant::now();
     let verdict = judge(&case).verdict;
-    Ok(Judged { verdict, read_ms, tier_a_ms, proved_slots, judge_ms: begun.elapsed().as_millis() as u64 })
+    Ok(Judged {
+        verdict,
+        read_ms,
+        tier_a_ms,
+        proved_slots,
+        judge_ms: begun.elapsed().as_millis() as u64,
+    })
 }
 
 /// What happens to the one slot, for porcupine.
@@ -172,7 +187,8 @@ impl Model for Seats {
     }
 }
 
-/// In the process of its own: reads, and lets porcupine decide. Slots are checked one after the other, which is to its advantage.
+/// In the process of its own: reads, and lets porcupine decide. Slots are checked one after the
+/// other, which is to its advantage.
 pub(crate) fn porcupine_file(path: &Path) -> Result<Porcupine> {
     let history = judging::case_of_history(path, Some(CAPACITY), BTreeMap::new())?.history;
     let slots = events(&history);
@@ -195,7 +211,9 @@ pub(crate) fn porcupine_file(path: &Path) -> Result<Porcupine> {
 fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats>>> {
     let mut seats_of: BTreeMap<&str, i64> = BTreeMap::new();
     for operation in &history.operations {
-        if let (Action::Reserve { seats, .. }, Some(booking)) = (&operation.action, &operation.seen.booking) {
+        if let (Action::Reserve { seats, .. }, Some(booking)) =
+            (&operation.action, &operation.seen.booking)
+        {
             seats_of.insert(booking, i64::from(*seats));
         }
     }
@@ -204,7 +222,9 @@ fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats
         let op = match (&operation.action, operation.outcome) {
             (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
             (Action::Reserve { seats, .. }, _) => Event::Change(-i64::from(*seats)),
-            (Action::Cancel { booking }, _) => Event::Change(seats_of.get(&**booking).copied().unwrap_or(0)),
+            (Action::Cancel { booking }, _) => {
+                Event::Change(seats_of.get(&**booking).copied().unwrap_or(0))
+            }
             (Action::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
             (Action::Confirm { .. } | Action::Resize { .. }, _) => continue,
         };

@@ -1,11 +1,13 @@
 //! What the load engine costs, and whether its latency tells the truth.
 //!
-//! One server that does nothing, in a process of its own; against it the same reads by our engine with everything recorded, by our
-//! engine with the recorder off, by plain goose, and by oha and wrk where they are installed. One client process at a time; the
-//! order is drawn anew in every round, and ratios are taken within a round. CPU is what the kernel charged the client's process,
+//! One server that does nothing, in a process of its own; against it the same reads by our engine
+//! with everything recorded, by our engine with the recorder off, by plain goose, and by oha and
+//! wrk where they are installed. One client process at a time; the order is drawn anew in every
+//! round, and ratios are taken within a round. CPU is what the kernel charged the client's process,
 //! requests are what the server counted, memory is the client's largest resident size.
 //!
-//! Then the server is stopped for a while under an open load (SIGSTOP), and ten thousand clients with a thinking time are run.
+//! Then the server is stopped for a while under an open load (SIGSTOP), and ten thousand clients
+//! with a thinking time are run.
 
 use std::{
     fs,
@@ -20,7 +22,7 @@ use rustix::process::Signal;
 use serde::Serialize;
 use slotproof_reports::estimate::Estimate;
 use slotproof_scenarios::{Durations, Event, LoadOrder};
-use slotproof_vocabulary::{Mix, Outcome, Plan, PlanWords, Ramp, Rate, ScenarioKind, Span};
+use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -88,7 +90,9 @@ impl Tool {
     /// `None`: not on this machine.
     fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Slotproof | Self::SlotproofWithoutRecorder | Self::Goose => std::env::current_exe().ok(),
+            Self::Slotproof | Self::SlotproofWithoutRecorder | Self::Goose => {
+                std::env::current_exe().ok()
+            }
             Self::Oha => on_path("oha"),
             Self::Wrk => on_path("wrk"),
         }
@@ -97,7 +101,9 @@ impl Tool {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
 }
 
 /// One client process from its start to its end.
@@ -169,8 +175,12 @@ pub(crate) struct EngineReport {
 ///
 /// # Errors
 /// A process that does not start, or a load that breaks.
-pub(crate) async fn bench(spec: &EngineSpec, guard: &Guard) -> Result<(RunDirectory, EngineReport)> {
-    let run = RunDirectory::create_named(&spec.runs, "bench-engine", time::OffsetDateTime::now_utc())?;
+pub(crate) async fn bench(
+    spec: &EngineSpec,
+    guard: &Guard,
+) -> Result<(RunDirectory, EngineReport)> {
+    let run =
+        RunDirectory::create_named(&spec.runs, "bench-engine", time::OffsetDateTime::now_utc())?;
     note!("bench {}", run.path().display());
     let bench = Bench { spec, guard, run: &run, server: Server::start(&run, guard).await? };
     let tools: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| tool.program().is_some()).collect();
@@ -210,10 +220,12 @@ fn tool_report(tool: Tool, costs: &[Cost], all: &[(Tool, Vec<Cost>)]) -> ToolRep
         let values: Vec<f64> = costs.iter().map(value).collect();
         estimate(&values).expect("there is a round")
     };
-    // The median of the ratios of each round, not the ratio of medians: what slows a round slows both.
+    // The median of the ratios of each round, not the ratio of medians: what slows a round slows
+    // both.
     let ratio = |base: Tool, value: fn(&Cost) -> f64| {
         let (_, base) = all.iter().find(|(candidate, _)| *candidate == base)?;
-        let ratios: Vec<f64> = costs.iter().zip(base).map(|(own, base)| value(own) / value(base)).collect();
+        let ratios: Vec<f64> =
+            costs.iter().zip(base).map(|(own, base)| value(own) / value(base)).collect();
         estimate(&ratios)
     };
     ToolReport {
@@ -252,7 +264,8 @@ impl Server {
         let mut lines = BufReader::new(process.take_stdout().expect("it is piped")).lines();
         let line = lines.next_line().await?.context("the server said nothing")?;
         let said: serde_json::Value = serde_json::from_str(&line)?;
-        let address = said["listening"].as_str().context("the server did not say where it listens")?;
+        let address =
+            said["listening"].as_str().context("the server did not say where it listens")?;
         Ok(Self { process, target: format!("http://{address}") })
     }
 
@@ -278,18 +291,25 @@ impl Bench<'_> {
         let mut command = Command::new(program);
         match tool {
             Tool::Slotproof | Tool::SlotproofWithoutRecorder => {
-                let plan = reads(PlanWords {
+                let plan = reads(PlanArgs {
                     clients: Some(self.spec.clients),
                     think: Some(Span::default()),
                     duration: Some(Span(self.spec.measure)),
-                    ..PlanWords::default()
+                    ..PlanArgs::default()
                 })?;
                 let order = self.order(plan, cell, tool == Tool::Slotproof)?;
                 command.arg("load").arg(order);
             }
             Tool::Goose => {
                 let path = format!("/v1/slots/{SLOT}");
-                command.args(["measured", "plain-goose", &self.server.target, &path, &clients, &seconds]);
+                command.args([
+                    "measured",
+                    "plain-goose",
+                    &self.server.target,
+                    &path,
+                    &clients,
+                    &seconds,
+                ]);
             }
             Tool::Oha => {
                 command.args(["-z", &format!("{seconds}s"), "-c", &clients, "--no-tui", &url]);
@@ -337,7 +357,11 @@ impl Bench<'_> {
                 _ = looks.tick() => memory_bytes_max = memory_bytes_max.max(sampling::resident_bytes_max(pid).unwrap_or(0)),
             }
         };
-        anyhow::ensure!(status.success(), "{name} ended with {status}; its log ends with:\n{}", tail(&log));
+        anyhow::ensure!(
+            status.success(),
+            "{name} ended with {status}; its log ends with:\n{}",
+            tail(&log)
+        );
         Ok(memory_bytes_max)
     }
 
@@ -359,17 +383,19 @@ impl Bench<'_> {
 
     /// An open load, and the server stands still in its midst.
     async fn stall(&self) -> Result<StallReport> {
-        let plan = reads(PlanWords {
+        let plan = reads(PlanArgs {
             rate: Rate::of_per_s(STALL_RATE_PER_S).map(Ramp::flat),
             duration: Some(Span(self.spec.stalled)),
-            ..PlanWords::default()
+            ..PlanArgs::default()
         })?;
         let order = self.order(plan, "stall", true)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("load").arg(order);
         self.through_the_stall("slotproof, through a stall", command).await?;
         let ended = last_event(&self.run.log("slotproof--through-a-stall"))?;
-        let Event::Ended(totals) = ended else { anyhow::bail!("the load did not say how it ended") };
+        let Event::Ended(totals) = ended else {
+            anyhow::bail!("the load did not say how it ended")
+        };
         let arrivals = totals.arrivals.context("the load was open")?;
         let mut durations = Durations::default();
         for operation in history(&self.run.file("stall-history.jsonl.zst"))? {
@@ -431,11 +457,11 @@ impl Bench<'_> {
 
     /// As many clients as there may be, who take their time.
     async fn crowd(&self) -> Result<CrowdReport> {
-        let plan = reads(PlanWords {
+        let plan = reads(PlanArgs {
             clients: Some(CROWD),
             think: Some(CROWD_THINK),
             duration: Some(Span(self.spec.measure * 2)),
-            ..PlanWords::default()
+            ..PlanArgs::default()
         })?;
         let order = self.order(plan, "crowd", true)?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -446,7 +472,8 @@ impl Bench<'_> {
             clients: CROWD,
             think_ms: CROWD_THINK.ms(),
             operations: operations.len() as u64,
-            not_ok: operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count() as u64,
+            not_ok: operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count()
+                as u64,
             memory_bytes_max: cost.memory_bytes_max,
             cpu_us_per_request: cost.cpu_us_per_request,
         })
@@ -454,9 +481,10 @@ impl Bench<'_> {
 }
 
 /// A plan of which every operation is a read.
-fn reads(words: PlanWords) -> Result<Plan> {
+fn reads(words: PlanArgs) -> Result<Plan> {
     let mix = Mix { browse: 1, ..Mix::default() };
-    let words = PlanWords { scenario: Some(ScenarioKind::Steady), mix: Some(mix), slots: Some(1), ..words };
+    let words =
+        PlanArgs { scenario: Some(ScenarioKind::Steady), mix: Some(mix), slots: Some(1), ..words };
     Ok(Plan::try_from(words)?)
 }
 
@@ -504,7 +532,8 @@ impl EngineReport {
         if !self.not_installed.is_empty() {
             text.push_str(&format!("\nNot installed here: {}.\n", self.not_installed.join(", ")));
         }
-        let StallReport { rate_per_s, stall_ms, load_ms, arrivals_asked, arrivals_made, .. } = self.stall;
+        let StallReport { rate_per_s, stall_ms, load_ms, arrivals_asked, arrivals_made, .. } =
+            self.stall;
         let ms = |us: u64| us as f64 / 1e3;
         text.push_str(&format!(
             "\n## A server that stands still\n\n{rate_per_s} visits a second for {load_ms} ms; the server is stopped for {stall_ms} ms in their midst (SIGSTOP). \

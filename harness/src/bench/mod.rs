@@ -1,4 +1,5 @@
-//! Benches: the same work by several means, interleaved in random order over rounds, as ratios with intervals.
+//! Benches: the same work by several means, interleaved in random order over rounds, as ratios with
+//! intervals.
 
 pub(crate) mod checker;
 pub(crate) mod synthetic;

@@ -116,8 +116,11 @@ impl BenchReport {
              RabbitMQ and Redis are not in it.\n",
             self.rounds, self.measured_ms, self.seed, environment.cpus,
         );
-        let servers: Vec<_> =
-            environment.servers.iter().map(|server| format!("{} {}", server.name, server.version)).collect();
+        let servers: Vec<_> = environment
+            .servers
+            .iter()
+            .map(|server| format!("{} {}", server.name, server.version))
+            .collect();
         let commits: Vec<_> = self
             .durable_commit_by_round
             .iter()

@@ -1,6 +1,7 @@
 //! Clients that do nothing but reserve, over HTTP, each on a connection of its own that stays open.
 //!
-//! The thinnest client that is one: what it costs would be missing from the service on the same machine.
+//! The thinnest client that is one: what it costs would be missing from the service on the same
+//! machine.
 
 use std::{
     net::SocketAddr,
@@ -101,12 +102,14 @@ async fn live(
         let key = format!("{:x}-{number:x}-{request:x}", order.nonce);
         let booked = book(&mut sender, slot, &key, end + DRAIN_MAX).await?;
         let answered = Instant::now();
-        // By its answer alone: who left out what was under way at the beginning would count one booking per client too few.
+        // By its answer alone: who left out what was under way at the beginning would count one
+        // booking per client too few.
         if answered < begin || answered >= end {
             continue;
         }
         if booked {
-            latency_us.record((answered - sent).as_micros().clamp(1, LATENCY_MAX_US.into()) as u64)?;
+            latency_us
+                .record((answered - sent).as_micros().clamp(1, LATENCY_MAX_US.into()) as u64)?;
         } else {
             refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -124,9 +127,14 @@ async fn connect(target: SocketAddr) -> anyhow::Result<Sender> {
     Ok(sender)
 }
 
-/// `true`: the seat is taken. A request that was accepted is asked about until there is an answer, also after the measured time: it must
-/// not be left for the next cell to pay for.
-async fn book(sender: &mut Sender, slot: &str, key: &str, patience: Instant) -> anyhow::Result<bool> {
+/// `true`: the seat is taken. A request that was accepted is asked about until there is an answer,
+/// also after the measured time: it must not be left for the next cell to pay for.
+async fn book(
+    sender: &mut Sender,
+    slot: &str,
+    key: &str,
+    patience: Instant,
+) -> anyhow::Result<bool> {
     let reserve = Request::post(format!("/v1/slots/{slot}/bookings"))
         .header("host", "slotproof")
         .header("content-type", "application/json")

@@ -1,7 +1,9 @@
-//! What each strategy costs: bookings per second over HTTP, on one hot slot and spread over many, in one environment.
+//! What each strategy costs: bookings per second over HTTP, on one hot slot and spread over many,
+//! in one environment.
 //!
-//! Every service process runs from the beginning to the end. A round visits all cells in random order, pgbench among them; before each
-//! cell the tables are emptied and made anew, so that none inherits from another.
+//! Every service process runs from the beginning to the end. A round visits all cells in random
+//! order, pgbench among them; before each cell the tables are emptied and made anew, so that none
+//! inherits from another.
 
 use std::{
     path::PathBuf,
@@ -75,14 +77,21 @@ pub(crate) async fn bench(spec: &BenchSpec, guard: &Guard) -> Result<(RunDirecto
     for kind in &spec.strategies {
         services.push((*kind, start(*kind, &environment, &run, guard).await?));
     }
-    let mut bench =
-        Bench { spec, environment: &environment, services: &services, pgbench, run: &run, cells: Vec::new() };
+    let mut bench = Bench {
+        spec,
+        environment: &environment,
+        services: &services,
+        pgbench,
+        run: &run,
+        cells: Vec::new(),
+    };
     bench.cells = bench.all_cells();
     let mut durable_commit_by_round = Vec::new();
     let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
     let begun = Instant::now();
     for round in 1..=spec.rounds {
-        durable_commit_by_round.push(environment::durable_commit(&environment.endpoints.postgres_url).await);
+        durable_commit_by_round
+            .push(environment::durable_commit(&environment.endpoints.postgres_url).await);
         let mut order: Vec<usize> = (0..bench.cells.len()).collect();
         order.shuffle(&mut rng);
         for index in order {
@@ -150,17 +159,23 @@ impl Bench<'_> {
                     clients: *clients,
                 }));
             }
-            cells.extend(PGBENCH_CONNECTIONS.map(|connections| Cell::Pgbench { layout, connections }));
+            cells.extend(
+                PGBENCH_CONNECTIONS.map(|connections| Cell::Pgbench { layout, connections }),
+            );
         }
         let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
-        cells.into_iter().map(|cell| Measured { cell, rounds: Vec::new(), latency_us: empty() }).collect()
+        cells
+            .into_iter()
+            .map(|cell| Measured { cell, rounds: Vec::new(), latency_us: empty() })
+            .collect()
     }
 
     async fn measure(&mut self, index: usize, round: u32) -> Result<()> {
         let mut database = PgConnection::connect(&self.environment.endpoints.postgres_url).await?;
         match self.cells[index].cell {
             Cell::Strategy { kind, layout, clients } => {
-                let slots = make_slots(&mut database, layout, kind == StrategyKind::SeatRows).await?;
+                let slots =
+                    make_slots(&mut database, layout, kind == StrategyKind::SeatRows).await?;
                 let (measurement, latency_us) =
                     self.measure_strategy(&mut database, kind, slots, clients, round).await?;
                 self.cells[index].rounds.push(measurement);
@@ -169,7 +184,8 @@ impl Bench<'_> {
             Cell::Pgbench { layout, connections } => {
                 let slots = make_slots(&mut database, layout, false).await?;
                 let first = &slots[0];
-                let script = pgbench::script(&first[..24], &month().first_day().to_string(), 1, slots.len());
+                let script =
+                    pgbench::script(&first[..24], &month().first_day().to_string(), 1, slots.len());
                 self.run.write("pgbench.sql", script.as_bytes())?;
                 let bookings_per_s = pgbench::bookings_per_second(
                     &self.pgbench,
@@ -194,8 +210,11 @@ impl Bench<'_> {
         clients: usize,
         round: u32,
     ) -> Result<(Measurement, Histogram<u64>)> {
-        let service =
-            self.services.iter().find(|(candidate, _)| *candidate == kind).map(|(_, service)| service);
+        let service = self
+            .services
+            .iter()
+            .find(|(candidate, _)| *candidate == kind)
+            .map(|(_, service)| service);
         let service = service.context("every strategy of the bench has a service")?;
         let order = Order {
             target: service.addresses()[0],
@@ -206,8 +225,10 @@ impl Bench<'_> {
             nonce: rand::random(),
         };
         let postgresql = self.environment.processes.iter().find(|(name, _)| *name == "postgresql");
-        let postgresql = postgresql.map(|(_, pid)| *pid).context("PostgreSQL is a child of ours")?;
-        let cpu_ms = || (service.pids().map(sampling::cpu_ms).sum::<u64>(), sampling::cpu_ms(postgresql));
+        let postgresql =
+            postgresql.map(|(_, pid)| *pid).context("PostgreSQL is a child of ours")?;
+        let cpu_ms =
+            || (service.pids().map(sampling::cpu_ms).sum::<u64>(), sampling::cpu_ms(postgresql));
         let target = &service.targets()[0];
 
         let before = (Counters::read(database, target).await?, cpu_ms());
@@ -271,20 +292,24 @@ impl Bench<'_> {
         }
     }
 
-    /// The median of the ratios of each round, not the ratio of medians: what slows a round slows both.
+    /// The median of the ratios of each round, not the ratio of medians: what slows a round slows
+    /// both.
     fn ratio(&self, rates: &[f64], layout: Layout, clients: usize) -> Option<Estimate> {
         let base = self
             .cells
             .iter()
             .find(|measured| measured.cell == Cell::Strategy { kind: BASE, layout, clients })?;
-        let ratios: Vec<f64> =
-            rates.iter().zip(&base.rounds).map(|(rate, base)| rate / base.bookings_per_s.max(0.1)).collect();
+        let ratios: Vec<f64> = rates
+            .iter()
+            .zip(&base.rounds)
+            .map(|(rate, base)| rate / base.bookings_per_s.max(0.1))
+            .collect();
         estimate(&ratios)
     }
 }
 
-/// Makes every connection of the service's pool tell the database what it has counted: a backend does so at the end of a statement,
-/// if it has not done so for a second.
+/// Makes every connection of the service's pool tell the database what it has counted: a backend
+/// does so at the end of a statement, if it has not done so for a second.
 async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
     tokio::time::sleep(STATISTICS_INTERVAL).await;
     let url = format!("{target}/v1/slots/{slot}");
@@ -336,13 +361,18 @@ fn month() -> Month {
 }
 
 /// Empties the tables and makes the slots anew, numbered from 1.
-async fn make_slots(database: &mut PgConnection, layout: Layout, seat_rows: bool) -> Result<Vec<String>> {
+async fn make_slots(
+    database: &mut PgConnection,
+    layout: Layout,
+    seat_rows: bool,
+) -> Result<Vec<String>> {
     let count = match layout {
         Layout::Hot => 1,
         Layout::Spread => SPREAD_SLOTS,
     };
-    let ids: Vec<uuid::Uuid> =
-        (1..=count as u64).map(|number| SlotId::new(DoctorId(1), month(), number).as_uuid()).collect();
+    let ids: Vec<uuid::Uuid> = (1..=count as u64)
+        .map(|number| SlotId::new(DoctorId(1), month(), number).as_uuid())
+        .collect();
     let capacity = SEATS / i32::try_from(count)?;
     sqlx::raw_sql(
         "
@@ -369,6 +399,8 @@ async fn make_slots(database: &mut PgConnection, layout: Layout, seat_rows: bool
     .execute(&mut *database)
     .await?;
     // Not of the empty tables: who has seen them empty plans to read them whole.
-    sqlx::raw_sql("analyze appointment_slots, slot_seats; checkpoint").execute(&mut *database).await?;
+    sqlx::raw_sql("analyze appointment_slots, slot_seats; checkpoint")
+        .execute(&mut *database)
+        .await?;
     Ok(ids.iter().map(ToString::to_string).collect())
 }

@@ -1,4 +1,5 @@
-//! Synthetic histories: what clients of a service that does everything right would have seen, of any size.
+//! Synthetic histories: what clients of a service that does everything right would have seen, of
+//! any size.
 
 use std::{io::Write, path::Path};
 
@@ -40,7 +41,8 @@ impl Synthetic {
         let mut slots = vec![Slot::default(); self.slots as usize];
         // What each client holds, if anything: its slot, its seats, its booking.
         let mut held: Vec<Option<(usize, u32, String)>> = vec![None; self.clients as usize];
-        // Each client has its turn once a round; its calls are shorter than a round, so that they never overlap.
+        // Each client has its turn once a round; its calls are shorter than a round, so that they
+        // never overlap.
         let reach_ns = (self.clients * STEP_NS / 2).saturating_sub(1).max(1);
         for number in 0..self.operations {
             let client = number % self.clients;
@@ -48,8 +50,9 @@ impl Synthetic {
             let (sent_ns, returned_ns) =
                 (at_ns - rng.random_range(0..reach_ns), at_ns + rng.random_range(0..reach_ns));
             let holding = held[client as usize].take();
-            let slot =
-                holding.as_ref().map_or_else(|| rng.random_range(0..slots.len()), |(slot, _, _)| *slot);
+            let slot = holding
+                .as_ref()
+                .map_or_else(|| rng.random_range(0..slots.len()), |(slot, _, _)| *slot);
             let state = &mut slots[slot];
             let mut outcome = Outcome::Ok;
             let mut seen = Seen::default();
@@ -65,8 +68,10 @@ impl Synthetic {
                     Action::Read
                 }
                 None => {
-                    let (seats, key) =
-                        (rng.random_range(1..=3_u32), format!("bench-{client:x}-{number:x}").into());
+                    let (seats, key) = (
+                        rng.random_range(1..=3_u32),
+                        format!("bench-{client:x}-{number:x}").into(),
+                    );
                     if state.taken + i64::from(seats) <= self.capacity {
                         state.taken += i64::from(seats);
                         state.version += 1;
@@ -82,8 +87,11 @@ impl Synthetic {
             seen.version = Some(state.version);
             seen.available = Some(self.capacity - state.taken);
             let name = format!("00000001-0142-8100-8000-{slot:012x}");
-            let operation =
-                Operation { outcome, seen, ..Operation::new(client, name, action, sent_ns, returned_ns) };
+            let operation = Operation {
+                outcome,
+                seen,
+                ..Operation::new(client, name, action, sent_ns, returned_ns)
+            };
             serde_json::to_writer(&mut out, &operation)?;
             out.write_all(b"\n")?;
         }

@@ -1,4 +1,5 @@
-//! A server that does nothing: every answer is the same slot. What a client costs against it is the client's own cost.
+//! A server that does nothing: every answer is the same slot. What a client costs against it is the
+//! client's own cost.
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,10 @@ pub(crate) const COUNT_PATH: &str = "/count";
 ///
 /// # Errors
 /// No port is free.
-pub(crate) async fn serve(listening: impl FnOnce(SocketAddr), stop: impl Future<Output = ()>) -> Result<()> {
+pub(crate) async fn serve(
+    listening: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     listening(listener.local_addr()?);
     let answered = Arc::new(AtomicU64::new(0));

@@ -4,7 +4,7 @@ use std::{fs, ops::Range, path::Path};
 
 use serde::Deserialize;
 use slotproof_reports::capacity::Objective;
-use slotproof_vocabulary::{Plan, PlanWords, Rate, ScenarioKind, Span, StrategyKind};
+use slotproof_vocabulary::{Plan, PlanArgs, Rate, ScenarioKind, Span, StrategyKind};
 use toml::Spanned;
 
 use crate::{exit_code::UsageError, input::line_of};
@@ -14,7 +14,7 @@ use crate::{exit_code::UsageError, input::line_of};
 pub(crate) struct Claims {
     pub(crate) strategy: StrategyKind,
     /// The load, without its rate.
-    pub(crate) words: PlanWords,
+    pub(crate) words: PlanArgs,
     pub(crate) objective: Objective,
     pub(crate) price: Option<Price>,
     pub(crate) claims: Vec<Claim>,
@@ -105,7 +105,7 @@ struct Words {
     strategy: StrategyKind,
     objective: Spanned<ObjectiveWords>,
     #[serde(default)]
-    load: PlanWords,
+    load: PlanArgs,
     price: Option<Spanned<Price>>,
     #[serde(default)]
     claim: Vec<Spanned<toml::Table>>,
@@ -123,17 +123,23 @@ impl Claims {
     /// The first thing that is wrong, with its line.
     pub(crate) fn read(path: &Path) -> Result<Self, UsageError> {
         let text = fs::read_to_string(path).map_err(|error| {
-            UsageError(format!("failed to read {}: {error}; --claims names the file", path.display()))
+            UsageError(format!(
+                "failed to read {}: {error}; --claims names the file",
+                path.display()
+            ))
         })?;
-        Self::parse(&text)
-            .map_err(|reason| UsageError(format!("{} is not a file of claims: {reason}", path.display())))
+        Self::parse(&text).map_err(|reason| {
+            UsageError(format!("{} is not a file of claims: {reason}", path.display()))
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         let words: Words = toml::from_str(text).map_err(|error| error.to_string())?;
         let at = |span: Range<usize>| format!("line {}", line_of(text, span.start));
         if words.claim.is_empty() {
-            return Err("it has no [[claim]]; add one, or use --rate to search without claims".to_owned());
+            return Err(
+                "it has no [[claim]]; add one, or use --rate to search without claims".to_owned()
+            );
         }
         let place = at(words.objective.span());
         let ObjectiveWords { p99, errors } = words.objective.into_inner();
@@ -147,8 +153,9 @@ impl Claims {
             let place = at(spanned.span());
             let table = spanned.into_inner();
             known(&table).map_err(|reason| format!("{place}: {reason}"))?;
-            let claim: Claim =
-                table.try_into().map_err(|error: toml::de::Error| format!("{place}: {}", error.message()))?;
+            let claim: Claim = table
+                .try_into()
+                .map_err(|error: toml::de::Error| format!("{place}: {}", error.message()))?;
             if claims.iter().any(|other| other.id == claim.id) {
                 return Err(format!("{place}: there is another claim with the id {:?}", claim.id));
             }
@@ -157,7 +164,10 @@ impl Claims {
         }
         let price = match words.price {
             Some(price) if price.get_ref().per_node_hour <= 0.0 => {
-                return Err(format!("{}: per_node_hour must be more than nothing", at(price.span())));
+                return Err(format!(
+                    "{}: per_node_hour must be more than nothing",
+                    at(price.span())
+                ));
             }
             price => price.map(Spanned::into_inner),
         };
@@ -176,7 +186,9 @@ impl Claims {
     pub(crate) fn strategies(&self) -> Vec<StrategyKind> {
         let of_claims = self.claims.iter().flat_map(|claim| match claim.kind {
             ClaimKind::Better { strategy, than, .. } => vec![strategy, than],
-            ClaimKind::Contention { strategy, .. } | ClaimKind::Retries { strategy, .. } => vec![strategy],
+            ClaimKind::Contention { strategy, .. } | ClaimKind::Retries { strategy, .. } => {
+                vec![strategy]
+            }
             _ => Vec::new(),
         });
         std::iter::once(self.strategy).chain(of_claims).collect()
@@ -187,7 +199,7 @@ impl Claims {
     /// # Errors
     /// Words of the load that make no plan.
     pub(crate) fn plan(&self, rate: Rate, duration: Span, warm_up: Span) -> Result<Plan, String> {
-        let words = PlanWords {
+        let words = PlanArgs {
             strategy: Some(self.strategy),
             scenario: self.words.scenario.or(Some(ScenarioKind::Steady)),
             rate: Some(slotproof_vocabulary::Ramp::flat(rate)),
@@ -199,7 +211,8 @@ impl Claims {
     }
 }
 
-/// `flatten` and `deny_unknown_fields` do not go together: a key that a kind does not have is refused here.
+/// `flatten` and `deny_unknown_fields` do not go together: a key that a kind does not have is
+/// refused here.
 fn known(table: &toml::Table) -> Result<(), String> {
     let kind = table.get("kind").and_then(toml::Value::as_str).unwrap_or_default();
     let own: &[&str] = match kind {
@@ -218,14 +231,18 @@ fn known(table: &toml::Table) -> Result<(), String> {
     };
     let allowed = |key: &str| ["id", "says", "source", "kind"].contains(&key) || own.contains(&key);
     match table.keys().find(|key| !allowed(key)) {
-        Some(key) => Err(format!("unknown key `{key}`; a claim of the kind {kind} has {}", own.join(", "))),
+        Some(key) => {
+            Err(format!("unknown key `{key}`; a claim of the kind {kind} has {}", own.join(", ")))
+        }
         None => Ok(()),
     }
 }
 
 fn sensible(kind: &ClaimKind) -> Result<(), String> {
     match kind {
-        ClaimKind::Throughput { rate, .. } | ClaimKind::Latency { rate, .. } if rate.per_s() <= 0.0 => {
+        ClaimKind::Throughput { rate, .. } | ClaimKind::Latency { rate, .. }
+            if rate.per_s() <= 0.0 =>
+        {
             Err("a rate of nothing is kept by everybody; write 1000/s".to_owned())
         }
         ClaimKind::Throughput { nodes: Some(0), .. } | ClaimKind::Users { nodes: Some(0), .. } => {
@@ -247,12 +264,13 @@ fn sensible(kind: &ClaimKind) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "strategy = \"pessimistic\"\nobjective = { p99 = \"500ms\", errors = 0.01 }\n";
+    const HEAD: &str =
+        "strategy = \"pessimistic\"\nobjective = { p99 = \"500ms\", errors = 0.01 }\n";
 
     #[test]
     fn the_claims_of_this_repository_can_be_read() {
-        let claims =
-            Claims::parse(include_str!("../../../ci/claims/system-design.toml")).expect("they are claims");
+        let claims = Claims::parse(include_str!("../../../ci/claims/system-design.toml"))
+            .expect("they are claims");
         assert!(claims.claims.len() >= 8 && claims.price.is_some());
     }
 
@@ -267,7 +285,10 @@ mod tests {
             (claim("kind = \"users\"\nusers = 0\nthink = \"1s\"\n"), "1 at least"),
             (claim("kind = \"size\"\nbytes = \"100 elephants\"\n"), "write 100GB"),
             (claim("kind = \"throughput\"\nrate = \"0/s\"\n"), "write 1000/s"),
-            (claim("kind = \"size\"\nbytes = \"1GB\"\n").replace("500ms", "0s"), "line 2: the objective"),
+            (
+                claim("kind = \"size\"\nbytes = \"1GB\"\n").replace("500ms", "0s"),
+                "line 2: the objective",
+            ),
             (claim("kind = \"size\"\nbytes = \"1GB\"\n").replace("errors", "errers"), "errers"),
         ];
         for (text, said) in cases {

@@ -1,4 +1,5 @@
-//! Claims, judged: each gets a measurement, or what one machine can say of it and what that rests on.
+//! Claims, judged: each gets a measurement, or what one machine can say of it and what that rests
+//! on.
 
 use anyhow::Result;
 use slotproof_reports::{
@@ -7,7 +8,7 @@ use slotproof_reports::{
     quantity,
 };
 use slotproof_vocabulary::{
-    Action, Invariant, Outcome, Plan, PlanWords, ScenarioKind, Span, StrategyKind, Verdict,
+    Action, Invariant, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
 };
 
 use super::{
@@ -55,10 +56,19 @@ impl Bench<'_> {
     pub(super) async fn judge(&mut self, bracket: &Bracket) -> Result<Vec<JudgedClaim>> {
         let mut judged = Vec::new();
         for claim in self.spec.claims.claims.clone() {
-            let Judged { verdict, because, working, operations_per_s } = self.one(&claim, bracket).await?;
+            let Judged { verdict, because, working, operations_per_s } =
+                self.one(&claim, bracket).await?;
             note!("  {}: {}", claim.id, verdict.name());
             let Claim { id, says, source, .. } = claim;
-            judged.push(JudgedClaim { id, says, source, verdict, because, working, operations_per_s });
+            judged.push(JudgedClaim {
+                id,
+                says,
+                source,
+                verdict,
+                because,
+                working,
+                operations_per_s,
+            });
         }
         Ok(judged)
     }
@@ -72,8 +82,12 @@ impl Bench<'_> {
             ClaimKind::Users { users, think, nodes } => self.users(*users, *think, *nodes, bracket),
             ClaimKind::Latency { rate, p99 } => self.latency(rate.per_s(), *p99, bracket).await?,
             ClaimKind::Size { bytes } => self.size(bytes.0, bracket)?,
-            ClaimKind::Better { strategy, than, clients } => self.better(*strategy, *than, *clients).await?,
-            ClaimKind::Contention { strategy, clients } => self.contention(*strategy, *clients).await?,
+            ClaimKind::Better { strategy, than, clients } => {
+                self.better(*strategy, *than, *clients).await?
+            }
+            ClaimKind::Contention { strategy, clients } => {
+                self.contention(*strategy, *clients).await?
+            }
             ClaimKind::Retries { strategy, clients } => self.retries(*strategy, *clients).await?,
             ClaimKind::Recovery { rto, rpo } => self.recovery(*rto, *rpo).await?,
         })
@@ -92,7 +106,10 @@ impl Bench<'_> {
     fn throughput(&self, needed: f64, nodes: Option<u32>, bracket: &Bracket) -> Judged {
         let per_s = quantity::rate;
         let (Some(holds), Some(confirmed)) = (bracket.holds, self.confirmed(bracket)) else {
-            return Judged::new(ClaimVerdict::NotMeasurableHere, "no rate was held at all on this machine");
+            return Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                "no rate was held at all on this machine",
+            );
         };
         let held = holds.operations_per_s;
         let at = format!(
@@ -136,19 +153,20 @@ impl Bench<'_> {
         }
     }
 
-    /// What would have been too much at the very most if the load engine had not shared the CPUs, where they were what was busy.
+    /// What would have been too much at the very most if the load engine had not shared the CPUs,
+    /// where they were what was busy.
     fn without_the_client(&self, fails: Rates) -> f64 {
-        let failed = self
-            .probes
-            .iter()
-            .find(|probe| probe.asked_per_s == fails.visits_per_s && matches!(probe.held, Held::Fails(_)));
+        let failed = self.probes.iter().find(|probe| {
+            probe.asked_per_s == fails.visits_per_s && matches!(probe.held, Held::Fails(_))
+        });
         let Some(probe) = failed else { return fails.operations_per_s };
         let busy: f64 = probe.cpus_busy.values().sum();
         let client = probe.cpus_busy.get("load").copied().unwrap_or(0.0);
         fails.operations_per_s / (1.0 - (client / busy.max(f64::MIN_POSITIVE)).min(0.9))
     }
 
-    /// How many machines like this one would be needed, and what a million bookings would cost on them.
+    /// How many machines like this one would be needed, and what a million bookings would cost on
+    /// them.
     fn extrapolated(
         &self,
         needed: f64,
@@ -218,7 +236,10 @@ impl Bench<'_> {
 
     fn users(&self, users: u64, think: Span, nodes: Option<u32>, bracket: &Bracket) -> Judged {
         let Some((holds, confirmed)) = bracket.holds.zip(self.confirmed(bracket)) else {
-            return Judged::new(ClaimVerdict::NotMeasurableHere, "no rate was held at all on this machine");
+            return Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                "no rate was held at all on this machine",
+            );
         };
         let operations_per_visit = holds.operations_per_s / holds.visits_per_s;
         let response_s = confirmed.response_us_p50 as f64 / 1e6 * operations_per_visit;
@@ -238,8 +259,14 @@ impl Bench<'_> {
         Judged { working: working.collect(), operations_per_s: Some(needed), ..judged }
     }
 
-    async fn latency(&mut self, operations_per_s: f64, p99: Span, bracket: &Bracket) -> Result<Judged> {
-        let per_visit = bracket.holds.map_or(1.0, |holds| holds.operations_per_s / holds.visits_per_s);
+    async fn latency(
+        &mut self,
+        operations_per_s: f64,
+        p99: Span,
+        bracket: &Bracket,
+    ) -> Result<Judged> {
+        let per_visit =
+            bracket.holds.map_or(1.0, |holds| holds.operations_per_s / holds.visits_per_s);
         self.probe("claim", operations_per_s / per_visit).await?;
         let probe = self.probes.last().expect("it was just tried");
         let measured = format!(
@@ -254,7 +281,9 @@ impl Bench<'_> {
             Held::Fails(reason) if probe.verdict == Verdict::Violated => {
                 Judged::new(ClaimVerdict::Refuted, reason.clone())
             }
-            _ if probe.response_us_p99 <= p99.ms() * 1_000 => Judged::new(ClaimVerdict::Supported, measured),
+            _ if probe.response_us_p99 <= p99.ms() * 1_000 => {
+                Judged::new(ClaimVerdict::Supported, measured)
+            }
             _ => Judged::new(ClaimVerdict::Refuted, measured),
         })
     }
@@ -292,7 +321,7 @@ impl Bench<'_> {
 
     /// A strategy on one hot slot, as `compare` has it.
     async fn hot(&mut self, strategy: StrategyKind, clients: u32, round: u32) -> Result<Tried> {
-        let plan = Plan::try_from(PlanWords {
+        let plan = Plan::try_from(PlanArgs {
             scenario: Some(ScenarioKind::FlashSale),
             strategy: Some(strategy),
             clients: Some(clients),
@@ -301,14 +330,19 @@ impl Bench<'_> {
             warm_up: Some(Span::of_ms(250)),
             duration: Some(Span::of_ms(2_000)),
             seed: Some(u64::from(round)),
-            ..PlanWords::default()
+            ..PlanArgs::default()
         })
         .map_err(|error| UsageError(error.to_string()))?;
         let trial = self.spec.trial(plan, strategy, self.spec.replicas, Vec::new());
         self.series.trial(&trial).await
     }
 
-    async fn better(&mut self, strategy: StrategyKind, than: StrategyKind, clients: u32) -> Result<Judged> {
+    async fn better(
+        &mut self,
+        strategy: StrategyKind,
+        than: StrategyKind,
+        clients: u32,
+    ) -> Result<Judged> {
         let (mut theirs, mut others) = (Vec::new(), Vec::new());
         for round in 1..=self.spec.effort.rounds.max(3) {
             for (kind, rates) in [(strategy, &mut theirs), (than, &mut others)] {
@@ -332,7 +366,10 @@ impl Bench<'_> {
         Ok(match (ratio.low > 1.0, ratio.high < 1.0) {
             (true, _) => Judged::new(ClaimVerdict::Supported, text),
             (_, true) => Judged::new(ClaimVerdict::Refuted, text),
-            _ => Judged::new(ClaimVerdict::NotMeasurableHere, format!("no significant difference: {text}")),
+            _ => Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                format!("no significant difference: {text}"),
+            ),
         })
     }
 
@@ -375,7 +412,8 @@ impl Bench<'_> {
             "{} tries beyond the first for each booking, with {clients} clients on one slot",
             quantity::rate(per_booking)
         );
-        let verdict = if costs.retries > 0 { ClaimVerdict::Supported } else { ClaimVerdict::Refuted };
+        let verdict =
+            if costs.retries > 0 { ClaimVerdict::Supported } else { ClaimVerdict::Refuted };
         Ok(Judged::new(verdict, text))
     }
 
@@ -387,22 +425,27 @@ impl Bench<'_> {
                 "nothing may be killed in this environment",
             ));
         }
-        let words = PlanWords {
+        let words = PlanArgs {
             strategy: Some(self.spec.claims.strategy),
             clients: Some(50),
             duration: Some(Span::of_ms(6_000)),
             timeout: Some(Span::of_ms(5_000)),
-            ..PlanWords {
+            ..PlanArgs {
                 scenario: Some(ScenarioKind::FlashSale),
                 capacity: Some(30),
-                ..PlanWords::default()
+                ..PlanArgs::default()
             }
         };
         let plan = Plan::try_from(words).map_err(|error| UsageError(error.to_string()))?;
         let crash = Fault { kind: FaultKind::CrashPostgres, at: CRASH_AFTER };
-        let trial = self.spec.trial(plan, self.spec.claims.strategy, self.spec.replicas, vec![crash]);
+        let trial =
+            self.spec.trial(plan, self.spec.claims.strategy, self.spec.replicas, vec![crash]);
         let Tried { case, report } = self.series.trial(&trial).await?;
-        let lost = report.verdict.findings.iter().find(|finding| finding.invariant == Invariant::I3);
+        let lost = report
+            .verdict
+            .findings
+            .iter()
+            .find(|finding| finding.invariant == Invariant::NoLostBooking);
         let mut answered: Vec<u64> = case
             .history
             .operations

@@ -1,6 +1,8 @@
-//! Capacity: the highest rate that keeps an objective, what saturates there, how throughput scales, and what that says of somebody's estimates.
+//! Capacity: the highest rate that keeps an objective, what saturates there, how throughput scales,
+//! and what that says of somebody's estimates.
 //!
-//! The search is by an open load: visits arrive on schedule, however slow the service becomes. Every probe is a whole trial, judged like any other.
+//! The search is by an open load: visits arrive on schedule, however slow the service becomes.
+//! Every probe is a whole trial, judged like any other.
 
 pub(crate) mod claims;
 mod judge;
@@ -16,7 +18,7 @@ use slotproof_reports::{
     quantity,
 };
 use slotproof_scenarios::Durations;
-use slotproof_vocabulary::{Outcome, Plan, PlanWords, Rate, Span, StrategyKind, Verdict};
+use slotproof_vocabulary::{Outcome, Plan, PlanArgs, Rate, Span, StrategyKind, Verdict};
 
 use self::claims::Claims;
 use crate::{
@@ -66,7 +68,8 @@ const PROBES_MAX: usize = 24;
 const RATE_MIN: f64 = 1.0;
 /// How often a confirmation may fail before the search gives up.
 const CONFIRMATIONS_MAX: usize = 4;
-/// Clients of the scaling over service processes: enough to keep all of them busy, though a client that books waits a while before it pays.
+/// Clients of the scaling over service processes: enough to keep all of them busy, though a client
+/// that books waits a while before it pays.
 const REPLICAS_CLIENTS: u32 = 256;
 
 /// Everything that the measurements need.
@@ -80,7 +83,10 @@ struct Bench<'a> {
 ///
 /// # Errors
 /// What kept a trial from being made.
-pub(crate) async fn capacity(spec: &CapacitySpec, guard: &Guard) -> Result<(RunDirectory, Capacity)> {
+pub(crate) async fn capacity(
+    spec: &CapacitySpec,
+    guard: &Guard,
+) -> Result<(RunDirectory, Capacity)> {
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.runs, "capacity", now)?;
     note!("capacity {}", run.path().display());
@@ -119,7 +125,13 @@ impl CapacitySpec {
         self.claims.plan(rate, window, self.effort.warm_up).map_err(UsageError)
     }
 
-    fn trial(&self, plan: Plan, strategy: StrategyKind, replicas: u32, faults: Vec<Fault>) -> TrialSpec {
+    fn trial(
+        &self,
+        plan: Plan,
+        strategy: StrategyKind,
+        replicas: u32,
+        faults: Vec<Fault>,
+    ) -> TrialSpec {
         TrialSpec {
             repeat_command: command_of(&plan),
             plan,
@@ -135,7 +147,8 @@ impl CapacitySpec {
 }
 
 impl Bench<'_> {
-    /// Up until a rate fails, down if the first one does, halves the bracket, and holds what was held once more.
+    /// Up until a rate fails, down if the first one does, halves the bracket, and holds what was
+    /// held once more.
     async fn search(&mut self) -> Result<Bracket> {
         let (mut holds, mut fails) = (None, None);
         let mut rate = self.spec.start.per_s();
@@ -172,7 +185,8 @@ impl Bench<'_> {
         Ok(self.bracket(holds))
     }
 
-    /// The highest rate that was held, and is held again for twice as long; after each failure a lower one is tried.
+    /// The highest rate that was held, and is held again for twice as long; after each failure a
+    /// lower one is tried.
     async fn confirm(&mut self, held: Option<f64>) -> Result<Option<f64>> {
         let Some(mut rate) = held else { return Ok(None) };
         for _ in 0..CONFIRMATIONS_MAX {
@@ -189,11 +203,11 @@ impl Bench<'_> {
             visits_per_s: probe.asked_per_s,
             operations_per_s: probe.operations_per_s,
         };
-        let confirmed = self
-            .probes
-            .iter()
-            .rfind(|probe| probe.phase == "confirmation" && probe.held == Held::Holds && holds.is_some());
-        let above = |probe: &&Probe| confirmed.is_none_or(|held| probe.asked_per_s > held.asked_per_s);
+        let confirmed = self.probes.iter().rfind(|probe| {
+            probe.phase == "confirmation" && probe.held == Held::Holds && holds.is_some()
+        });
+        let above =
+            |probe: &&Probe| confirmed.is_none_or(|held| probe.asked_per_s > held.asked_per_s);
         let lowest = |wanted: fn(&Held) -> bool| {
             let probes = self.probes.iter().filter(above).filter(|probe| wanted(&probe.held));
             probes.min_by(|left, right| left.asked_per_s.total_cmp(&right.asked_per_s))
@@ -203,7 +217,8 @@ impl Bench<'_> {
         Bracket {
             holds: confirmed.map(rates),
             fails: failed.map(|probe| Rates {
-                // More than it was asked for it cannot make: what is refused is the load that was asked.
+                // More than it was asked for it cannot make: what is refused is the load that was
+                // asked.
                 operations_per_s: match confirmed {
                     Some(held) => probe.asked_per_s * held.operations_per_s / held.asked_per_s,
                     None => probe.operations_per_s,
@@ -225,7 +240,8 @@ impl Bench<'_> {
             .iter()
             .map(|(group, cpus)| format!("{group} {}", quantity::rate(*cpus)))
             .collect();
-        let cpu = format!("CPU: {} of {cpus} were busy ({})", quantity::rate(sum), shares.join(", "));
+        let cpu =
+            format!("CPU: {} of {cpus} were busy ({})", quantity::rate(sum), shares.join(", "));
         if sum >= cpus * 0.85 {
             busy.push(format!("{cpu}. Client, service and servers share this machine, so a machine of its own for the client would move the knee."));
         }
@@ -253,9 +269,11 @@ impl Bench<'_> {
             "confirmation" => Span::of_ms(self.spec.effort.window.ms() * 2),
             _ => self.spec.effort.window,
         };
-        let rate = Rate::of_per_s(per_s).ok_or_else(|| UsageError(format!("{per_s} visits/s is no rate")))?;
+        let rate = Rate::of_per_s(per_s)
+            .ok_or_else(|| UsageError(format!("{per_s} visits/s is no rate")))?;
         let plan = self.spec.plan(rate, window)?;
-        let trial = self.spec.trial(plan, self.spec.claims.strategy, self.spec.replicas, Vec::new());
+        let trial =
+            self.spec.trial(plan, self.spec.claims.strategy, self.spec.replicas, Vec::new());
         let Tried { case, report } = self.series.trial(&trial).await?;
         let probe = probe_of(phase, &case, &report, self.spec.claims.objective);
         note!(
@@ -301,7 +319,7 @@ impl Bench<'_> {
 
     /// Operations per second of so many clients who never think.
     async fn closed(&mut self, clients: u32, replicas: u32, round: u32) -> Result<f64> {
-        let words = PlanWords {
+        let words = PlanArgs {
             strategy: Some(self.spec.claims.strategy),
             clients: Some(clients),
             think: Some(Span::of_ms(0)),
@@ -330,7 +348,8 @@ fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) 
     let elapsed_ms = totals.elapsed_ms.max(1) as f64;
     let loaded_us = (elapsed_ms + report.plan.warm_up.ms() as f64) * 1e3;
     let unknown = totals.outcomes.get(Outcome::Unknown.name()).copied().unwrap_or(0);
-    let (asked_per_s, made_per_s) = totals.arrivals.map_or((0.0, 0.0), |it| (it.asked_per_s, it.made_per_s));
+    let (asked_per_s, made_per_s) =
+        totals.arrivals.map_or((0.0, 0.0), |it| (it.asked_per_s, it.made_per_s));
     let mut probe = Probe {
         phase: phase.to_owned(),
         run: report.run.clone(),
@@ -365,12 +384,16 @@ fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport)
     /// A later request says nothing of the instant at which it was due.
     const LAG_US_MAX: u64 = 100_000;
     let limit_us = objective.p99_ms * 1_000;
-    let violated = report.verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
+    let violated =
+        report.verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
     if let Some(finding) = violated {
         return Held::Fails(format!("{} is violated: {}", finding.invariant, finding.summary));
     }
     if probe.errors > objective.errors_max {
-        return Held::Fails(format!("{:.2} % of operations ended without an answer", probe.errors * 100.0));
+        return Held::Fails(format!(
+            "{:.2} % of operations ended without an answer",
+            probe.errors * 100.0
+        ));
     }
     if probe.service_us_p99 > limit_us {
         return Held::Fails(format!(
@@ -388,7 +411,10 @@ fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport)
         ));
     }
     if probe.response_us_p99 > limit_us {
-        return Held::Fails(format!("response p99 was {}", quantity::duration_us(probe.response_us_p99)));
+        return Held::Fails(format!(
+            "response p99 was {}",
+            quantity::duration_us(probe.response_us_p99)
+        ));
     }
     Held::Holds
 }

@@ -1,7 +1,9 @@
 //! The Universal Scalability Law, fitted to measured throughput.
 //!
-//! N / X(N) = 1/lambda + (sigma/lambda) (N - 1) + (kappa/lambda) N (N - 1) is linear in three unknowns, none of which can be negative. Each point is
-//! weighted by its throughput, so that relative errors count alike. Source: N. J. Gunther, A General Theory of Computational Scalability, 2008.
+//! N / X(N) = 1/lambda + (sigma/lambda) (N - 1) + (kappa/lambda) N (N - 1) is linear in three
+//! unknowns, none of which can be negative. Each point is weighted by its throughput, so that
+//! relative errors count alike. Source: N. J. Gunther, A General Theory of Computational
+//! Scalability, 2008.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,8 +44,9 @@ pub(crate) fn fit(points: &[(u32, Vec<f64>)]) -> Option<Usl> {
     let interval = |index: usize| {
         let mut values: Vec<f64> = resampled.iter().map(|law| law[index]).collect();
         values.sort_by(f64::total_cmp);
-        let at =
-            |share: f64| values.get(((values.len().max(1) - 1) as f64 * share).round() as usize).copied();
+        let at = |share: f64| {
+            values.get(((values.len().max(1) - 1) as f64 * share).round() as usize).copied()
+        };
         let own = law[index];
         Estimate {
             median: own,
@@ -73,7 +76,8 @@ fn r_squared(points: &[(f64, f64)], law: Law) -> f64 {
     if total > 0.0 { 1.0 - left / total } else { 1.0 }
 }
 
-/// Weighted least squares over every choice of terms that may be zero; of those without a negative one, the best.
+/// Weighted least squares over every choice of terms that may be zero; of those without a negative
+/// one, the best.
 fn solve(points: &[(f64, f64)]) -> Option<Law> {
     let mut best: Option<(f64, Law)> = None;
     for terms in [&[0, 1, 2][..], &[0, 1], &[0, 2], &[0]] {
@@ -115,14 +119,16 @@ fn least_squares(points: &[(f64, f64)], terms: &[usize]) -> Option<[f64; 3]> {
 fn eliminate(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
     let size = rows.len();
     for column in 0..size {
-        let pivot =
-            (column..size).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
+        let pivot = (column..size)
+            .max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
         rows.swap(column, pivot);
         if rows[column][column].abs() < 1e-300 {
             return None;
         }
         let pivot_row = rows[column].clone();
-        for row in rows.iter_mut().enumerate().filter(|(place, _)| *place != column).map(|(_, row)| row) {
+        for row in
+            rows.iter_mut().enumerate().filter(|(place, _)| *place != column).map(|(_, row)| row)
+        {
             let factor = row[column] / pivot_row[column];
             for (cell, above) in row.iter_mut().zip(&pivot_row) {
                 *cell -= factor * above;
@@ -163,7 +169,8 @@ mod tests {
     #[test]
     fn nothing_is_negative_and_too_few_points_have_no_fit() {
         // Faster than linear: no law of this kind, and no negative contention either.
-        let rising: Vec<_> = [1_u32, 2, 4, 8].iter().map(|n| (*n, vec![f64::from(*n).powf(1.2)])).collect();
+        let rising: Vec<_> =
+            [1_u32, 2, 4, 8].iter().map(|n| (*n, vec![f64::from(*n).powf(1.2)])).collect();
         let usl = fit(&rising).expect("four sizes");
         assert!(usl.sigma.median >= 0.0 && usl.kappa.median >= 0.0 && usl.peak_at.is_none());
         assert_eq!(fit(&rising[..3]), None);

@@ -33,15 +33,18 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// What each strategy costs: bookings per second, latency, retries, CPU, against each other and against pgbench.
+    /// What each strategy costs: bookings per second, latency, retries, CPU, against each other and
+    /// against pgbench.
     #[command(after_help = EXAMPLES)]
     Strategies(StrategiesArgs),
 
-    /// What the load engine costs, against plain goose, oha and wrk, and whether its latency shows a server that stands still.
+    /// What the load engine costs, against plain goose, oha and wrk, and whether its latency shows
+    /// a server that stands still.
     #[command(after_help = EXAMPLES)]
     Engine(EngineArgs),
 
-    /// What judging costs: time and memory against the size of the history, and porcupine-rs on the same files.
+    /// What judging costs: time and memory against the size of the history, and porcupine-rs on the
+    /// same files.
     #[command(after_help = EXAMPLES)]
     Checker(CheckerArgs),
 }
@@ -180,7 +183,8 @@ fn spec(args: StrategiesArgs) -> Result<BenchSpec, UsageError> {
     };
     let clients = or(args.clients.clone(), &[64, 256], &[16, 64, 256, 1_024]);
     let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 });
-    let measure = args.measure.map_or(Duration::from_secs(if args.quick { 1 } else { 2 }), |span| span.0);
+    let measure =
+        args.measure.map_or(Duration::from_secs(if args.quick { 1 } else { 2 }), |span| span.0);
     if !(Duration::from_millis(200)..=Duration::from_secs(10)).contains(&measure) {
         let reason = "--measure must be 200ms to 10s: shorter cells measure nothing, in longer ones the slots sell out";
         return Err(UsageError(reason.to_owned()));

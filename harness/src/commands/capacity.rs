@@ -33,7 +33,8 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// The measured time of each probe; a confirmation takes twice as long [default: 8s; with --quick 3s]
+    /// The measured time of each probe; a confirmation takes twice as long [default: 8s; with
+    /// --quick 3s]
     #[arg(long, value_name = "TIME")]
     window: Option<Span>,
 

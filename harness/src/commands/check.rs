@@ -49,7 +49,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIRECTORY")]
     evidence: Option<PathBuf>,
 
-    /// Walk the audit log of a run of ours through its strategy's model as well: is each change explained?
+    /// Walk the audit log of a run of ours through its strategy's model as well: is each change
+    /// explained?
     #[arg(long, conflicts_with = "capacity")]
     against_model: bool,
 
@@ -105,7 +106,8 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     let run = RunDirectory::open(path)?;
     let plan: Plan = run.read_json("plan.json")?;
     let (Some(strategy), Some(mut log)) = (plan.strategy, run.read_audit()?) else {
-        let reason = "--against-model needs the audit log of a strategy of ours, and this run has none";
+        let reason =
+            "--against-model needs the audit log of a strategy of ours, and this run has none";
         return Err(UsageError(reason.to_owned()).into());
     };
     log.sort_by(|left, right| (&left.slot, left.version).cmp(&(&right.slot, right.version)));
@@ -119,7 +121,9 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     for kind in explained.possible.difference(&explained.reached) {
         note!("  never happened: {kind}");
     }
-    let Some(Unexplained { record, before, instead }) = &explained.unexplained else { return Ok(true) };
+    let Some(Unexplained { record, before, instead }) = &explained.unexplained else {
+        return Ok(true);
+    };
     note!("\nnot explained: {}", serde_json::to_string(record)?);
     note!("  before it: {before}");
     match instead.is_empty() {
@@ -132,7 +136,8 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
 fn check_run(args: &Args) -> Result<(Case, VerdictReport)> {
     let run = RunDirectory::open(&args.run)?;
     if !args.capacity.is_empty() {
-        let reason = "--capacity is for a history; the plan of a run says how many seats its slots have";
+        let reason =
+            "--capacity is for a history; the plan of a run says how many seats its slots have";
         return Err(UsageError(reason.to_owned()).into());
     }
     let (_, case) = judging::case(&run)?;
@@ -160,14 +165,18 @@ fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
 
 /// Old evidence beside new would look like a conviction, and a history must never be written over.
 fn make_room_for_evidence(directory: &Path) -> Result<(), UsageError> {
-    let refused = |reason: String| UsageError(format!("--evidence {}: {reason}", directory.display()));
-    fs::create_dir_all(directory).map_err(|error| refused(format!("it cannot be made: {error}")))?;
+    let refused =
+        |reason: String| UsageError(format!("--evidence {}: {reason}", directory.display()));
+    fs::create_dir_all(directory)
+        .map_err(|error| refused(format!("it cannot be made: {error}")))?;
     let there = Invariant::ALL
         .iter()
         .map(|invariant| evidence_path(directory, *invariant))
         .find(|path| path.exists());
     match there {
-        Some(path) => Err(refused(format!("{} is there already; give another directory", path.display()))),
+        Some(path) => {
+            Err(refused(format!("{} is there already; give another directory", path.display())))
+        }
         None => Ok(()),
     }
 }

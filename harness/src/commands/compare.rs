@@ -52,7 +52,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
 
-    /// Load before the measured time of each cell: judged, and left out of the figures [default: 1s; with --quick 250ms]
+    /// Load before the measured time of each cell: judged, and left out of the figures [default:
+    /// 1s; with --quick 250ms]
     #[arg(long, value_name = "TIME")]
     warm_up: Option<Span>,
 
@@ -91,8 +92,9 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
     let quick = |quick_ms, full_ms| Span::of_ms(if args.quick { quick_ms } else { full_ms });
     let clients: &[u32] = if args.quick { &[50, 250] } else { &[50, 200, 600] };
-    let or =
-        |given: &[u32], default: &[u32]| if given.is_empty() { default.to_vec() } else { given.to_vec() };
+    let or = |given: &[u32], default: &[u32]| {
+        if given.is_empty() { default.to_vec() } else { given.to_vec() }
+    };
     let scenarios = match (args.scenarios.as_slice(), args.quick) {
         ([], true) => vec![ScenarioKind::HotAndCold],
         ([], false) => vec![ScenarioKind::FlashSale, ScenarioKind::HotAndCold],

@@ -41,7 +41,8 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
     }
     for (image, there) in environment::images() {
         let note = if there { "ok       " } else { "absent   " };
-        let remedy = if there { "" } else { " (pulled when needed; without a registry: ci/images/build)" };
+        let remedy =
+            if there { "" } else { " (pulled when needed; without a registry: ci/images/build)" };
         out!("  {note}{image}{remedy}");
     }
     out!("machine");
@@ -57,8 +58,11 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
 
 fn docker_version() -> Option<String> {
     let mut docker = Command::new("docker");
-    let output =
-        docker.args(["info", "--format", "{{.ServerVersion}}"]).stderr(Stdio::null()).output().ok()?;
+    let output = docker
+        .args(["info", "--format", "{{.ServerVersion}}"])
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !version.is_empty()).then_some(version)
 }

@@ -44,7 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     strategy: Vec<StrategyKind>,
 
-    /// Compare performance with another build of slotproof, or with the directory of an earlier gate of this machine.
+    /// Compare performance with another build of slotproof, or with the directory of an earlier
+    /// gate of this machine.
     #[arg(long, value_name = "PROGRAM|DIRECTORY", conflicts_with = "record")]
     baseline: Option<PathBuf>,
 
@@ -90,8 +91,10 @@ fn spec(args: &Args) -> Result<GateSpec, UsageError> {
         (None, false) => None,
     };
     if baseline.is_some() && config.performance.is_none() {
-        let reason =
-            format!("{} has no [performance], so there is nothing to measure", args.config.display());
+        let reason = format!(
+            "{} has no [performance], so there is nothing to measure",
+            args.config.display()
+        );
         return Err(UsageError(reason));
     }
     let mut repeat_command = format!("slotproof gate --config {}", args.config.display());
@@ -113,7 +116,8 @@ fn spec(args: &Args) -> Result<GateSpec, UsageError> {
     })
 }
 
-/// Annotations on standard output, where a step's commands are read, and the summary in the file that the step is given for it.
+/// Annotations on standard output, where a step's commands are read, and the summary in the file
+/// that the step is given for it.
 fn tell_github(gate: &Gate) -> Result<()> {
     if env::var_os("GITHUB_ACTIONS").is_some() {
         for line in gate.annotations() {

@@ -1,4 +1,5 @@
-//! `slotproof load`: runs a load order, in a process of its own. Progress goes to standard output, a line of JSON at a time.
+//! `slotproof load`: runs a load order, in a process of its own. Progress goes to standard output,
+//! a line of JSON at a time.
 
 use std::{fs, io::Write, path::PathBuf};
 
@@ -22,8 +23,8 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     };
     let text = fs::read(&args.order).map_err(|error| usage(&error))?;
     let order: LoadOrder = serde_json::from_slice(&text).map_err(|error| usage(&error))?;
-    let done =
-        runtime()?.block_on(slotproof_scenarios::run(order, |progress| say(&Event::Progress(progress))))?;
+    let done = runtime()?
+        .block_on(slotproof_scenarios::run(order, |progress| say(&Event::Progress(progress))))?;
     say(&Event::Ended(done));
     Ok(exit_code::UPHELD)
 }

@@ -1,4 +1,5 @@
-//! `slotproof measured`: what `bench engine` runs in processes of their own, beside the load engine.
+//! `slotproof measured`: what `bench engine` runs in processes of their own, beside the load
+//! engine.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,8 @@ use crate::{
 /// Processes of the bench.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// A server whose every answer is the same, on a free port of the loopback, until it is told to stop.
+    /// A server whose every answer is the same, on a free port of the loopback, until it is told to
+    /// stop.
     TrivialServer,
     /// Reads and judges a history.
     Judge { file: PathBuf },
@@ -35,7 +37,9 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
                 )
                 .await?;
             }
-            Command::Judge { file } => out!("{}", serde_json::to_string(&checker::judge_file(&file)?)?),
+            Command::Judge { file } => {
+                out!("{}", serde_json::to_string(&checker::judge_file(&file)?)?)
+            }
             Command::Porcupine { file } => {
                 out!("{}", serde_json::to_string(&checker::porcupine_file(&file)?)?)
             }

@@ -27,9 +27,10 @@ use crate::exit_code::Interrupted;
 
 /// Logs go to stderr; `RUST_LOG` says how much.
 pub(crate) fn init_tracing() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,sqlx=error,goose=error"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,sqlx=error,goose=error"));
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -44,7 +45,10 @@ struct Stop {
 
 impl Stop {
     fn listen() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     /// Completes when one of them comes, or has come.
@@ -58,7 +62,8 @@ impl Stop {
 
 /// Runs work to its end, or drops it at Ctrl-C or SIGTERM: whatever it had started ends with it.
 async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    // Before the work begins: a signal that comes while nobody listens is lost where the parent ignores it.
+    // Before the work begins: a signal that comes while nobody listens is lost where the parent
+    // ignores it.
     let mut stop = Stop::listen()?;
     tokio::select! {
         result = work => result,

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Result;
-use slotproof_models::{Expectation, Exploration, Limits, Schedule, Size, browse as browse_model, explore};
+use slotproof_models::{
+    Expectation, Exploration, Limits, Schedule, Size, browse as browse_model, explore,
+};
 use slotproof_vocabulary::{Span, StrategyKind, Verdict};
 
 use super::init_tracing;
@@ -54,7 +56,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.svg", requires = "strategy")]
     diagram: Option<PathBuf>,
 
-    /// Walk through the model by hand, in a browser: stateright's explorer, at this port of loopback, until Ctrl-C.
+    /// Walk through the model by hand, in a browser: stateright's explorer, at this port of
+    /// loopback, until Ctrl-C.
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "3000", requires = "strategy")]
     explore: Option<u16>,
 
@@ -67,7 +70,8 @@ pub(crate) struct Args {
     time: Span,
 }
 
-/// Without a name: exit 0 if every safe strategy is upheld and every negative control is violated. With one: its own verdict.
+/// Without a name: exit 0 if every safe strategy is upheld and every negative control is violated.
+/// With one: its own verdict.
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
     let size = Size { clients: args.clients, capacity: args.capacity };
@@ -83,7 +87,11 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             write(path, "--write", schedule(kind, size, &explored)?.to_json())?;
         }
         if let Some(path) = &args.diagram {
-            write(path, "--diagram", diagram::of_schedule(&schedule(kind, size, &explored)?).svg()?)?;
+            write(
+                path,
+                "--diagram",
+                diagram::of_schedule(&schedule(kind, size, &explored)?).svg()?,
+            )?;
         }
         return Ok(exit_code::of_verdict(verdict(&explored)));
     }
@@ -113,10 +121,14 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
 }
 
 /// The counterexample as a schedule.
-fn schedule(kind: StrategyKind, size: Size, explored: &Exploration) -> Result<Schedule, UsageError> {
-    explored
-        .counterexample(kind, size)
-        .ok_or_else(|| UsageError(format!("{kind} has no counterexample: nothing of it is violated")))
+fn schedule(
+    kind: StrategyKind,
+    size: Size,
+    explored: &Exploration,
+) -> Result<Schedule, UsageError> {
+    explored.counterexample(kind, size).ok_or_else(|| {
+        UsageError(format!("{kind} has no counterexample: nothing of it is violated"))
+    })
 }
 
 fn write(path: &Path, flag: &str, text: String) -> Result<(), UsageError> {

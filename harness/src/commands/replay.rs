@@ -66,11 +66,13 @@ pub(crate) struct Args {
     #[arg(long)]
     strategy: Option<StrategyKind>,
 
-    /// Play every schedule of this directory on the strategy that it is of and on every strategy that claims to be safe.
+    /// Play every schedule of this directory on the strategy that it is of and on every strategy
+    /// that claims to be safe.
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["schedule", "counterexample", "strategy", "times"])]
     regressions: Option<PathBuf>,
 
-    /// Lead the service along every edge of its model instead; of one strategy, or of all that decide in PostgreSQL.
+    /// Lead the service along every edge of its model instead; of one strategy, or of all that
+    /// decide in PostgreSQL.
     #[arg(long, conflicts_with_all = ["schedule", "counterexample", "regressions", "times"])]
     every_edge: bool,
 
@@ -82,7 +84,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(Size::SEATS_MAX)), requires = "every_edge")]
     capacity: u8,
 
-    /// every-edge: answers that may be lost in one history [default: any with two clients, one with more]
+    /// every-edge: answers that may be lost in one history [default: any with two clients, one with
+    /// more]
     #[arg(long, requires = "every_edge")]
     losses: Option<u8>,
 
@@ -197,7 +200,8 @@ fn every_edge(args: &Args) -> Result<Code> {
         }
     }
     let verdicts: Vec<Verdict> = all.iter().map(Coverage::verdict).collect();
-    let worst = [Verdict::Violated, Verdict::Unknown].into_iter().find(|worst| verdicts.contains(worst));
+    let worst =
+        [Verdict::Violated, Verdict::Unknown].into_iter().find(|worst| verdicts.contains(worst));
     Ok(exit_code::of_verdict(worst.unwrap_or(Verdict::Upheld)))
 }
 
@@ -208,18 +212,23 @@ fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
     note!("{}", shown.report);
     print_verdict(&shown.verdict);
     if let Some(line) = shown.report.first_stop() {
-        let number =
-            line.number.map_or_else(|| "after the end".to_owned(), |number| format!("at step {number}"));
+        let number = line
+            .number
+            .map_or_else(|| "after the end".to_owned(), |number| format!("at step {number}"));
         let text = line.texts.first().map(String::as_str).unwrap_or_default();
         match &line.blocked_by {
-            Some(whom) => note!("blocked {number}: {text}; PostgreSQL says that it waits for {whom}"),
+            Some(whom) => {
+                note!("blocked {number}: {text}; PostgreSQL says that it waits for {whom}")
+            }
             None => note!("stopped {number}: {text}; nothing was written"),
         }
     }
     match shown.report.skipped() {
         0 => {}
         skipped => {
-            note!("{skipped} steps of the schedule could not happen: this strategy had nothing to do there")
+            note!(
+                "{skipped} steps of the schedule could not happen: this strategy had nothing to do there"
+            )
         }
     }
     match strangers {
@@ -248,6 +257,8 @@ fn counterexample(kind: StrategyKind) -> Result<Schedule> {
     let explored = explore(kind, size, Limits::default());
     explored
         .counterexample(kind, size)
-        .ok_or_else(|| UsageError(format!("the model of {kind} has no counterexample: it is upheld")))
+        .ok_or_else(|| {
+            UsageError(format!("the model of {kind} has no counterexample: it is upheld"))
+        })
         .context("find the counterexample")
 }

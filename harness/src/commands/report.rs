@@ -86,7 +86,10 @@ fn write(path: &Path, document: &Document) -> Result<PathBuf> {
 fn run_report(path: &Path) -> Result<RunReport, UsageError> {
     let file = path.join("run.json");
     let text = fs::read(&file).map_err(|error| {
-        UsageError(format!("failed to read {}: {error}; --from-history makes it anew", file.display()))
+        UsageError(format!(
+            "failed to read {}: {error}; --from-history makes it anew",
+            file.display()
+        ))
     })?;
     RunReport::from_json(&text).map_err(|error| UsageError(format!("{}: {error}", file.display())))
 }
@@ -106,12 +109,13 @@ fn of_several(path: &Path) -> Result<Option<(&'static str, Document)>, UsageErro
 fn read<T: DeserializeOwned>(path: &Path, name: &str) -> Result<Option<T>, UsageError> {
     let file = path.join(name);
     let Ok(text) = fs::read(&file) else { return Ok(None) };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| UsageError(format!("{} is damaged, or of another version: {error}", file.display())))
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        UsageError(format!("{} is damaged, or of another version: {error}", file.display()))
+    })
 }
 
-/// Every report of a folder. One that cannot be read is named, and keeps none of the others from being listed.
+/// Every report of a folder. One that cannot be read is named, and keeps none of the others from
+/// being listed.
 fn draw_index(folder: &Path) -> Result<PathBuf> {
     let refused = |what: &str| {
         UsageError(format!(
@@ -119,13 +123,17 @@ fn draw_index(folder: &Path) -> Result<PathBuf> {
             folder.display()
         ))
     };
-    let there = fs::read_dir(folder).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    let there =
+        fs::read_dir(folder).map_err(|error| refused(&format!("cannot be read: {error}")))?;
     let mut directories: Vec<PathBuf> =
         there.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
     directories.sort();
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for directory in directories {
-        let name = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = directory
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let entry = match of_several(&directory) {
             Ok(Some((kind, document))) => Ok(Entry::of(kind, &document)),
             Ok(None) if directory.join("run.json").is_file() => {

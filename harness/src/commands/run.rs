@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use slotproof_reports::Format;
-use slotproof_vocabulary::{Plan, PlanWords, ScenarioKind, VerdictReport};
+use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, VerdictReport};
 
 use super::{
     init_tracing, interruptible, runtime,
@@ -49,12 +49,13 @@ pub(crate) struct Args {
     #[arg(long)]
     list: bool,
 
-    /// A plan in TOML or JSON, by the same words as the flags, which go before it; a run's plan.json is one.
+    /// A plan in TOML or JSON, by the same words as the flags, which go before it; a run's
+    /// plan.json is one.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 
     #[command(flatten)]
-    words: PlanWords,
+    words: PlanArgs,
 
     /// Print the whole plan as TOML, and do nothing else.
     #[arg(long)]
@@ -64,8 +65,9 @@ pub(crate) struct Args {
     #[arg(long)]
     schedule: bool,
 
-    /// What is done to the stack under load, and when; can be given again: kill-worker@3s, pause-service:6s@2s,
-    /// restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s. Needs the native environment.
+    /// What is done to the stack under load, and when; can be given again: kill-worker@3s,
+    /// pause-service:6s@2s, restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s. Needs the
+    /// native environment.
     #[arg(long = "fault", value_name = "FAULT@TIME")]
     faults: Vec<Fault>,
 
@@ -73,7 +75,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     runs: PathBuf,
 
-    /// Print what happens as lines of JSON on standard output, the verdict last, instead of the run directory's path.
+    /// Print what happens as lines of JSON on standard output, the verdict last, instead of the run
+    /// directory's path.
     #[arg(long)]
     json: bool,
 
@@ -129,9 +132,10 @@ fn plan(args: &Args) -> Result<Plan, UsageError> {
     Plan::try_from(words).map_err(|error| UsageError(format!("the plan cannot be run: {error}")))
 }
 
-fn read_words(path: &Path) -> Result<PlanWords, UsageError> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| UsageError(format!("{} is not a plan: {error}", path.display()));
+fn read_words(path: &Path) -> Result<PlanArgs, UsageError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        UsageError(format!("{} is not a plan: {error}", path.display()))
+    };
     let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     if path.extension().is_some_and(|extension| extension == "json") {
         // By way of an object: an array of values would pass for one.
@@ -194,7 +198,9 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
             "--fault needs --environment native: only those servers are ours to kill".to_owned(),
         ));
     }
-    if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker) && !strategy.needs_rabbitmq() {
+    if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker)
+        && !strategy.needs_rabbitmq()
+    {
         return Err(UsageError(format!("--fault kill-worker: {strategy} has no workers")));
     }
     Ok(TrialSpec {
@@ -277,10 +283,13 @@ mod tests {
     fn flags_go_before_the_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("plan.toml");
-        fs::write(&path, "scenario = \"steady\"\nstrategy = \"grouped\"\nrate = \"50/s\"\nslots = 7\n")
-            .expect("it can be written");
-        let plan =
-            plan(&parse(&format!("slotproof run --plan {} --slots 9", path.display()))).expect("a plan");
+        fs::write(
+            &path,
+            "scenario = \"steady\"\nstrategy = \"grouped\"\nrate = \"50/s\"\nslots = 7\n",
+        )
+        .expect("it can be written");
+        let plan = plan(&parse(&format!("slotproof run --plan {} --slots 9", path.display())))
+            .expect("a plan");
         assert_eq!((plan.slots, plan.strategy), (9, Some(StrategyKind::Grouped)));
         fs::write(&path, "scenario = \"steady\"\n\nrat = \"50/s\"\n").expect("it can be written");
         let error = read_words(&path).expect_err("refused").to_string();

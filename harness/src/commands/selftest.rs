@@ -1,4 +1,5 @@
-//! `slotproof selftest`: is the checker awake? Every negative control must be convicted, and no strategy that claims to be safe.
+//! `slotproof selftest`: is the checker awake? Every negative control must be convicted, and no
+//! strategy that claims to be safe.
 
 use std::path::PathBuf;
 

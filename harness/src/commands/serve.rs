@@ -32,7 +32,12 @@ pub(crate) struct Args {
     strategy: Option<StrategyKind>,
 
     /// The database; empty, or Slotproof's own.
-    #[arg(long, env = "SLOTPROOF_DATABASE_URL", hide_env_values = true, required_unless_present = "list")]
+    #[arg(
+        long,
+        env = "SLOTPROOF_DATABASE_URL",
+        hide_env_values = true,
+        required_unless_present = "list"
+    )]
     database_url: Option<String>,
 
     /// Where to listen; port 0 picks a free one.
@@ -51,7 +56,8 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
 
-    /// RabbitMQ, for the queue and for announcing what was committed: amqp://user:password@host:port/vhost
+    /// RabbitMQ, for the queue and for announcing what was committed:
+    /// amqp://user:password@host:port/vhost
     #[arg(long, env = "SLOTPROOF_AMQP_URL", hide_env_values = true)]
     amqp_url: Option<String>,
 
@@ -67,7 +73,8 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_LOCK_TTL", default_value = "5s")]
     lock_ttl: Span,
 
-    /// When a booking takes which path, for the strategy hybrid: a TOML file [default: the one built in]
+    /// When a booking takes which path, for the strategy hybrid: a TOML file [default: the one
+    /// built in]
     #[arg(long, env = "SLOTPROOF_POLICY", value_name = "FILE")]
     policy: Option<PathBuf>,
 
@@ -75,7 +82,8 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_TRIES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     tries: u32,
 
-    /// Let a director in at this loopback address, who holds requests at their pause points; see `slotproof replay`.
+    /// Let a director in at this loopback address, who holds requests at their pause points; see
+    /// `slotproof replay`.
     #[arg(long, value_name = "ADDRESS")]
     director: Option<SocketAddr>,
 
@@ -97,7 +105,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         return Err(UsageError("--hold must be longer than nothing".to_owned()).into());
     }
     if strategy.is_negative_control() {
-        note!("warning: {strategy} is a negative control: it is broken on purpose and will overbook");
+        note!(
+            "warning: {strategy} is a negative control: it is broken on purpose and will overbook"
+        );
     }
     if args.hold.ms() > HOLD_MAX_MS {
         return Err(UsageError(
@@ -124,7 +134,11 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         redis_url: args.redis_url,
         amqp_url: args.amqp_url,
         workers: args.workers,
-        announcements: if args.no_announcements { Announcements::Left } else { Announcements::Made },
+        announcements: if args.no_announcements {
+            Announcements::Left
+        } else {
+            Announcements::Made
+        },
         lock_ttl: args.lock_ttl.0,
         policy,
         tries: args.tries,
@@ -141,7 +155,8 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     })
 }
 
-/// Each client holds a socket: as many as the machine allows. What is then not enough shows as refused connections.
+/// Each client holds a socket: as many as the machine allows. What is then not enough shows as
+/// refused connections.
 fn allow_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -151,8 +166,9 @@ fn policy(path: Option<&Path>) -> Result<Policy, UsageError> {
     let Some(path) = path else {
         return Ok(Policy::DEFAULT.parse().expect("it is tested"));
     };
-    let refused =
-        |reason: String| UsageError(format!("the policy {} cannot be used: {reason}", path.display()));
+    let refused = |reason: String| {
+        UsageError(format!("the policy {} cannot be used: {reason}", path.display()))
+    };
     let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     text.parse().map_err(|error: toml::de::Error| refused(error.to_string()))
 }

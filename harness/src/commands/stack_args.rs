@@ -41,7 +41,8 @@ pub(crate) struct StackArgs {
     #[arg(long, default_value = "5s")]
     pub(crate) lock_ttl: Span,
 
-    /// containers: the PostgreSQL image [default: the one that ci/images/build made, else postgres:15]
+    /// containers: the PostgreSQL image [default: the one that ci/images/build made, else
+    /// postgres:15]
     #[arg(long, env = "SLOTPROOF_POSTGRES_IMAGE", value_name = "IMAGE")]
     postgres_image: Option<String>,
 
@@ -49,11 +50,13 @@ pub(crate) struct StackArgs {
     #[arg(long, env = "SLOTPROOF_REDIS_IMAGE", value_name = "IMAGE")]
     redis_image: Option<String>,
 
-    /// containers: the RabbitMQ image [default: the one that ci/images/build made, else rabbitmq:3.10]
+    /// containers: the RabbitMQ image [default: the one that ci/images/build made, else
+    /// rabbitmq:3.10]
     #[arg(long, env = "SLOTPROOF_RABBITMQ_IMAGE", value_name = "IMAGE")]
     rabbitmq_image: Option<String>,
 
-    /// external: the database, postgres://user:password@host:port/name; it must be empty or Slotproof's own.
+    /// external: the database, postgres://user:password@host:port/name; it must be empty or
+    /// Slotproof's own.
     #[arg(long, env = "SLOTPROOF_POSTGRES_URL", value_name = "URL", hide_env_values = true)]
     postgres_url: Option<String>,
 
@@ -72,7 +75,8 @@ pub(crate) struct StackArgs {
 
 impl StackArgs {
     /// # Errors
-    /// An external environment without a database, or database URLs without an external environment.
+    /// An external environment without a database, or database URLs without an external
+    /// environment.
     pub(crate) fn spec(&self) -> Result<EnvironmentSpec, UsageError> {
         if self.lock_ttl.ms() == 0 {
             return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()));
@@ -84,19 +88,22 @@ impl StackArgs {
                 redis: self.redis_image.clone(),
                 rabbitmq: self.rabbitmq_image.clone(),
             })),
-            (EnvironmentKind::External, Some(postgres_url)) => Ok(EnvironmentSpec::External(External {
-                postgres_url: postgres_url.clone(),
-                redis_url: self.redis_url.clone(),
-                amqp_url: self.amqp_url.clone(),
-                remote: if self.allow_remote { Remote::Allowed } else { Remote::Refused },
-            })),
+            (EnvironmentKind::External, Some(postgres_url)) => {
+                Ok(EnvironmentSpec::External(External {
+                    postgres_url: postgres_url.clone(),
+                    redis_url: self.redis_url.clone(),
+                    amqp_url: self.amqp_url.clone(),
+                    remote: if self.allow_remote { Remote::Allowed } else { Remote::Refused },
+                }))
+            }
             (EnvironmentKind::External, None) => {
                 Err(UsageError("--environment external needs --postgres-url".to_owned()))
             }
         }
     }
 
-    /// Whether every one of some strategies has the servers that it needs: said before anything is begun, and not in the middle of a series.
+    /// Whether every one of some strategies has the servers that it needs: said before anything is
+    /// begun, and not in the middle of a series.
     ///
     /// # Errors
     /// An external environment without Redis or RabbitMQ, and a strategy that cannot do without.
@@ -129,8 +136,10 @@ impl StackArgs {
             EnvironmentKind::Containers => "containers",
             EnvironmentKind::External => "external",
         };
-        let mut text =
-            format!("--environment {kind} --replicas {} --connections {}", self.replicas, self.connections);
+        let mut text = format!(
+            "--environment {kind} --replicas {} --connections {}",
+            self.replicas, self.connections
+        );
         if self.lock_ttl.ms() != LOCK_TTL_DEFAULT_MS {
             text.push_str(&format!(" --lock-ttl {}", self.lock_ttl));
         }

@@ -48,7 +48,10 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
     let spec = args.stack.spec()?;
     if args.strategy.is_negative_control() {
-        note!("warning: {} is a negative control: it is broken on purpose and will overbook", args.strategy);
+        note!(
+            "warning: {} is a negative control: it is broken on purpose and will overbook",
+            args.strategy
+        );
     }
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;

@@ -1,4 +1,5 @@
-//! How long a durable write takes here and now: the figure without which no throughput of a durable database means anything.
+//! How long a durable write takes here and now: the figure without which no throughput of a durable
+//! database means anything.
 
 use std::{
     fs::File,
@@ -35,14 +36,16 @@ pub(crate) fn calibrate(directory: &Path) -> std::io::Result<FsyncCalibration> {
     Ok(durations.calibration())
 }
 
-/// Commits transactions that leave one message in the database's log and nothing anywhere else; `None` where that is not
-/// allowed. It needs no table, so it is the same on any database, whoever runs it.
+/// Commits transactions that leave one message in the database's log and nothing anywhere else;
+/// `None` where that is not allowed. It needs no table, so it is the same on any database, whoever
+/// runs it.
 pub(crate) async fn durable_commit(postgres_url: &str) -> Option<FsyncCalibration> {
     let mut database = PgConnection::connect(postgres_url).await.ok()?;
     let mut durations = Durations::begin();
     while durations.wants_more() {
         let sent = Instant::now();
-        let message = sqlx::query("select pg_logical_emit_message(true, 'slotproof', 'calibration')::text");
+        let message =
+            sqlx::query("select pg_logical_emit_message(true, 'slotproof', 'calibration')::text");
         message.execute(&mut database).await.ok()?;
         durations.record(sent.elapsed());
     }
@@ -58,7 +61,8 @@ struct Durations {
 
 impl Durations {
     fn begin() -> Self {
-        let microseconds = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
+        let microseconds =
+            Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
         Self { microseconds, begun: Instant::now() }
     }
 
@@ -68,7 +72,8 @@ impl Durations {
     }
 
     fn record(&mut self, duration: Duration) {
-        self.microseconds.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        self.microseconds
+            .saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }
 
     fn calibration(&self) -> FsyncCalibration {
@@ -88,7 +93,9 @@ mod tests {
     fn a_calibration_measures_something_and_leaves_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let measured = calibrate(directory.path()).expect("it can be written to");
-        assert!(measured.samples >= 1 && measured.us_p50 >= 1 && measured.us_p99 >= measured.us_p50);
+        assert!(
+            measured.samples >= 1 && measured.us_p50 >= 1 && measured.us_p99 >= measured.us_p50
+        );
         assert_eq!(directory.path().read_dir().expect("it is there").count(), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! The `containers` environment: private servers in containers, by testcontainers.
 //!
-//! Image names are settings. Without one, the image that `ci/images/build` made on this machine is used if there is one,
-//! and the official image otherwise; which it was is part of the run's environment.
+//! Image names are settings. Without one, the image that `ci/images/build` made on this machine is
+//! used if there is one, and the official image otherwise; which it was is part of the run's
+//! environment.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -32,11 +33,20 @@ struct Known {
     port: u16,
 }
 
-const POSTGRES: Known =
-    Known { name: "postgresql", local: "slotproof/postgres:15", official: "postgres:15", port: 5432 };
-const REDIS: Known = Known { name: "redis", local: "slotproof/redis:7.0", official: "redis:7.0", port: 6379 };
-const RABBITMQ: Known =
-    Known { name: "rabbitmq", local: "slotproof/rabbitmq:3.10", official: "rabbitmq:3.10", port: 5672 };
+const POSTGRES: Known = Known {
+    name: "postgresql",
+    local: "slotproof/postgres:15",
+    official: "postgres:15",
+    port: 5432,
+};
+const REDIS: Known =
+    Known { name: "redis", local: "slotproof/redis:7.0", official: "redis:7.0", port: 6379 };
+const RABBITMQ: Known = Known {
+    name: "rabbitmq",
+    local: "slotproof/rabbitmq:3.10",
+    official: "rabbitmq:3.10",
+    port: 5672,
+};
 
 /// Running containers.
 pub(super) struct Containers {
@@ -78,10 +88,15 @@ pub(super) async fn start(
             ("POSTGRES_PASSWORD", password.clone()),
             ("POSTGRES_DB", "slotproof".to_owned()),
         ],
-        arguments: ["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"]
-            .iter()
-            .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
-            .collect(),
+        arguments: [
+            "max_connections=300",
+            "fsync=on",
+            "synchronous_commit=on",
+            "full_page_writes=on",
+        ]
+        .iter()
+        .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
+        .collect(),
     };
     let redis = Start {
         known: &REDIS,
@@ -115,7 +130,8 @@ pub(super) async fn start(
         password: Some(password.clone()),
     };
     let postgres_url = |port| format!("postgres://slotproof:{password}@127.0.0.1:{port}/slotproof");
-    // All three to their end, even when one fails: a start that is dropped half-way leaves a container that nobody knows.
+    // All three to their end, even when one fails: a start that is dropped half-way leaves a
+    // container that nobody knows.
     let (postgres, redis, rabbitmq) = tokio::join!(
         postgres.run(&run, &logs, async |port| probe::postgres(&postgres_url(port)).await),
         redis.run(&run, &logs, async |port| probe::redis(&address(port, None)).await),
@@ -180,10 +196,14 @@ impl Start {
         for (variable, value) in &self.variables {
             request = request.with_env_var(*variable, value);
         }
-        let container =
-            request.start().await.map_err(|error: TestcontainersError| failed(error.to_string()))?;
-        let port =
-            container.get_host_port_ipv4(self.known.port).await.map_err(|error| failed(error.to_string()))?;
+        let container = request
+            .start()
+            .await
+            .map_err(|error: TestcontainersError| failed(error.to_string()))?;
+        let port = container
+            .get_host_port_ipv4(self.known.port)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let begun = std::time::Instant::now();
         loop {
             let reason = match probe(port).await {
@@ -197,7 +217,8 @@ impl Start {
             if !running || begun.elapsed() > READY_WITHIN {
                 let log = logs.join(format!("{}.log", self.known.name));
                 let _ = fs::write(&log, log_of(&container).await);
-                let state = if running { "it was not ready in time" } else { "it ended at its start" };
+                let state =
+                    if running { "it was not ready in time" } else { "it ended at its start" };
                 return Err(failed(format!("{state} ({reason}); its log is {}", log.display())));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -219,8 +240,11 @@ pub(super) fn images() -> Vec<(String, bool)> {
 
 fn is_here(image: &str) -> bool {
     let mut inspect = std::process::Command::new("docker");
-    let inspected =
-        inspect.args(["image", "inspect", image]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let inspected = inspect
+        .args(["image", "inspect", image])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     inspected.is_ok_and(|status| status.success())
 }
 
@@ -231,7 +255,10 @@ async fn log_of(container: &ContainerAsync<GenericImage>) -> Vec<u8> {
 }
 
 fn remedy(reason: &str) -> String {
-    let text = if reason.contains("No such image") || reason.contains("pull") || reason.contains("registry") {
+    let text = if reason.contains("No such image")
+        || reason.contains("pull")
+        || reason.contains("registry")
+    {
         "where no registry can be reached, ci/images/build makes local images from the distribution's packages"
     } else if reason.contains("connect") || reason.contains("client") || reason.contains("socket") {
         "is a Docker engine running, and may you use it? try `docker info`"

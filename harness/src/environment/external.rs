@@ -1,4 +1,5 @@
-//! The `external` environment: servers that somebody else runs. Nothing is started, and each is asked whether it is there.
+//! The `external` environment: servers that somebody else runs. Nothing is started, and each is
+//! asked whether it is there.
 
 use slotproof_reports::run_report::ServerBlock;
 
@@ -36,7 +37,12 @@ pub(super) async fn find(external: &External) -> Result<Environment, Environment
 }
 
 /// Refuses what is not a URL of that kind, and what is not this machine unless it was allowed.
-fn own(url: &str, schemes: &[&'static str], port: u16, remote: Remote) -> Result<Address, EnvironmentError> {
+fn own(
+    url: &str,
+    schemes: &[&'static str],
+    port: u16,
+    remote: Remote,
+) -> Result<Address, EnvironmentError> {
     let address = Address::parse(url, schemes, port).ok_or_else(|| EnvironmentError::BadUrl {
         text: url.rsplit_once('@').map_or(url, |(_, place)| place).to_owned(),
         scheme: schemes[0],
@@ -55,7 +61,11 @@ fn answer(
     address: &Address,
     probed: Result<ServerBlock, String>,
 ) -> Result<ServerBlock, EnvironmentError> {
-    probed.map_err(|reason| EnvironmentError::Unreachable { name, address: address.shown(), reason })
+    probed.map_err(|reason| EnvironmentError::Unreachable {
+        name,
+        address: address.shown(),
+        reason,
+    })
 }
 
 #[cfg(test)]
@@ -65,10 +75,13 @@ mod tests {
     #[test]
     fn an_address_that_is_not_loopback_needs_leave() {
         let url = "postgres://u:secret@192.0.2.7:5432/x";
-        let refused = own(url, &["postgres"], 5432, Remote::Refused).expect_err("not ours").to_string();
+        let refused =
+            own(url, &["postgres"], 5432, Remote::Refused).expect_err("not ours").to_string();
         assert!(refused.contains("--allow-remote") && !refused.contains("secret"), "{refused}");
         assert!(own(url, &["postgres"], 5432, Remote::Allowed).is_ok());
-        for local in ["postgres://u@localhost/x", "postgres://u@127.8.9.1/x", "postgres://u@[::1]/x"] {
+        for local in
+            ["postgres://u@localhost/x", "postgres://u@127.8.9.1/x", "postgres://u@[::1]/x"]
+        {
             assert!(own(local, &["postgres"], 5432, Remote::Refused).is_ok(), "{local}");
         }
     }

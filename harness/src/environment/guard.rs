@@ -1,7 +1,8 @@
 //! The guard: a child process that outlives us and ends what we could not.
 //!
-//! It is told of every process group and container that is started and stopped, and reads that from a pipe. When the pipe
-//! closes, however we died, SIGKILL included, it ends everything that is left and then itself.
+//! It is told of every process group and container that is started and stopped, and reads that from
+//! a pipe. When the pipe closes, however we died, SIGKILL included, it ends everything that is left
+//! and then itself.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-/// How long a group may take to end by SIGQUIT, by which PostgreSQL stops its backends and frees its shared memory.
+/// How long a group may take to end by SIGQUIT, by which PostgreSQL stops its backends and frees
+/// its shared memory.
 const QUIT_WITHIN: Duration = Duration::from_secs(3);
 /// How often, and how far apart, containers of a dead run are looked for.
 const CONTAINER_SWEEPS: u32 = 5;
@@ -26,7 +28,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) enum Ward {
     /// A process group, by its leader.
     Group(i32),
-    /// All containers with this label: one that was being made when we died has no id that we could have told.
+    /// All containers with this label: one that was being made when we died has no id that we could
+    /// have told.
     Label(String),
 }
 
@@ -136,16 +139,22 @@ pub(crate) fn signal(leader: i32, signal: Signal) {
     }
 }
 
-/// Removes what is there, and looks again: the engine may still be making a container for somebody who is gone.
+/// Removes what is there, and looks again: the engine may still be making a container for somebody
+/// who is gone.
 fn remove_containers(label: &str) {
     for _ in 0..CONTAINER_SWEEPS {
         let filter = format!("label={label}");
-        let listed = Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output();
-        let ids =
-            listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let listed =
+            Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output();
+        let ids = listed
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default();
         for id in ids.split_whitespace() {
             let mut remove = Command::new("docker");
-            remove.args(["rm", "--force", "--volumes", id]).stdout(Stdio::null()).stderr(Stdio::null());
+            remove
+                .args(["rm", "--force", "--volumes", id])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             let _ = remove.status();
         }
         std::thread::sleep(CONTAINER_SWEEP_PAUSE);

@@ -1,6 +1,7 @@
 //! Environments: the servers that the service runs on.
 //!
-//! Data goes in ([`EnvironmentSpec`]), a handle comes out ([`Environment`]), and the rest of the harness sees endpoints only.
+//! Data goes in ([`EnvironmentSpec`]), a handle comes out ([`Environment`]), and the rest of the
+//! harness sees endpoints only.
 
 mod calibration;
 mod containers;
@@ -33,8 +34,8 @@ pub(crate) enum EnvironmentSpec {
     External(External),
 }
 
-/// Images of the `containers` environment. `None`: the local image that `ci/images/build` makes if it is there, else the
-/// official one.
+/// Images of the `containers` environment. `None`: the local image that `ci/images/build` makes if
+/// it is there, else the official one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Images {
     pub(crate) postgres: Option<String>,
@@ -59,7 +60,8 @@ pub(crate) enum Remote {
     Allowed,
 }
 
-/// Where the servers are. Redis and RabbitMQ may be absent in an external environment: no strategy needs them yet.
+/// Where the servers are. Redis and RabbitMQ may be absent in an external environment: no strategy
+/// needs them yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoints {
     pub(crate) postgres_url: String,
@@ -72,7 +74,8 @@ pub(crate) struct Environment {
     pub(crate) kind: &'static str,
     pub(crate) endpoints: Endpoints,
     pub(crate) servers: Vec<ServerBlock>,
-    /// Durable writes where the database keeps its data; `None` where the harness cannot write there.
+    /// Durable writes where the database keeps its data; `None` where the harness cannot write
+    /// there.
     pub(crate) fsync: Option<FsyncCalibration>,
     /// Durable commits as a client of the database sees them.
     pub(crate) durable_commit: Option<FsyncCalibration>,
@@ -104,8 +107,10 @@ impl Environment {
     /// # Errors
     /// The environment does not own its servers as processes, or the server does not come back.
     pub(crate) async fn restart(&mut self, name: &str) -> Result<(), EnvironmentError> {
-        let unreachable =
-            |reason: &str| EnvironmentError::NotOurs { name: name.to_owned(), reason: reason.to_owned() };
+        let unreachable = |reason: &str| EnvironmentError::NotOurs {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
         let Held::Processes { servers, .. } = &mut self.held else {
             return Err(unreachable("faults need the native environment"));
         };
@@ -144,7 +149,9 @@ impl Environment {
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
     /// A program is not installed.
-    #[error("{program} is not installed; `ci/setup` installs it, or your package manager does ({package})")]
+    #[error(
+        "{program} is not installed; `ci/setup` installs it, or your package manager does ({package})"
+    )]
     MissingProgram {
         /// The program.
         program: String,
@@ -199,7 +206,9 @@ pub enum EnvironmentError {
         reason: String,
     },
     /// Root, and nobody to become.
-    #[error("the servers must not run as root, and this machine has neither a user `postgres` nor `nobody`")]
+    #[error(
+        "the servers must not run as root, and this machine has neither a user `postgres` nor `nobody`"
+    )]
     NobodyToBecome,
     /// A container did not start.
     #[error("failed to start the {name} container from image {image}: {reason}\n{remedy}")]
@@ -240,7 +249,8 @@ pub(crate) fn pgbench() -> Result<std::path::PathBuf, EnvironmentError> {
     }
 }
 
-/// Starts or finds the servers, checks that each answers, and measures how long a durable write takes.
+/// Starts or finds the servers, checks that each answers, and measures how long a durable write
+/// takes.
 ///
 /// # Errors
 /// See [`EnvironmentError`]. What had been started is ended; logs stay in `logs`.

@@ -1,4 +1,5 @@
-//! Asking a server whether it is there and what it is. A probe speaks just enough of a protocol to know.
+//! Asking a server whether it is there and what it is. A probe speaks just enough of a protocol to
+//! know.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,9 +39,11 @@ impl Address {
             return None;
         }
         let authority = rest.split(['/', '?']).next()?;
-        let (login, place) =
-            authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
-        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+        let (login, place) = authority
+            .rsplit_once('@')
+            .map_or((None, authority), |(login, place)| (Some(login), place));
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, "")))
+        {
             Some((user, password)) => (non_empty(user), non_empty(password)),
             None => (None, None),
         };
@@ -118,7 +121,8 @@ pub(crate) async fn redis(address: &Address) -> Result<ServerBlock, String> {
         };
         let version = field("redis_version")
             .ok_or_else(|| info.lines().next().unwrap_or("it said nothing").to_owned())?;
-        let settings = field("aof_enabled").map(|on| ("aof_enabled".to_owned(), on)).into_iter().collect();
+        let settings =
+            field("aof_enabled").map(|on| ("aof_enabled".to_owned(), on)).into_iter().collect();
         Ok(ServerBlock { name: "redis".to_owned(), version, settings })
     })
     .await
@@ -137,7 +141,9 @@ async fn redis_command(stream: &mut TcpStream, words: &[&str]) -> Result<String,
         }
         let text = String::from_utf8_lossy(&answer);
         let complete = match text.strip_prefix('$').and_then(|rest| rest.split_once("\r\n")) {
-            Some((length, body)) => length.parse::<usize>().is_ok_and(|length| body.len() >= length + 2),
+            Some((length, body)) => {
+                length.parse::<usize>().is_ok_and(|length| body.len() >= length + 2)
+            }
             None => text.ends_with("\r\n") && !text.starts_with('$'),
         };
         if complete {
@@ -180,8 +186,8 @@ mod tests {
 
     #[test]
     fn addresses_are_read_from_urls_and_shown_without_passwords() {
-        let parsed =
-            Address::parse("postgres://me:s3:cret@db.example:6000/x", &["postgres"], 5432).expect("a URL");
+        let parsed = Address::parse("postgres://me:s3:cret@db.example:6000/x", &["postgres"], 5432)
+            .expect("a URL");
         assert_eq!(
             (parsed.host.as_str(), parsed.port, parsed.password.as_deref()),
             ("db.example", 6000, Some("s3:cret"))

@@ -102,7 +102,11 @@ impl Process {
     pub(crate) fn start(launch: Launch<'_>, guard: &Guard) -> Result<Self, ProcessError> {
         let Launch { name, mut command, log, stdout, stop, abandon } = launch;
         let program = command.as_std().get_program().to_string_lossy().into_owned();
-        let failed = |source| ProcessError::Spawn { name: name.to_owned(), program: program.clone(), source };
+        let failed = |source| ProcessError::Spawn {
+            name: name.to_owned(),
+            program: program.clone(),
+            source,
+        };
         let output = File::options().create(true).append(true).open(&log).map_err(failed)?;
         command.stdin(Stdio::null()).stderr(output.try_clone().map_err(failed)?).process_group(0);
         command.stdout(match stdout {
@@ -113,7 +117,16 @@ impl Process {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let leader = pid.expect("a child that was just started has a pid");
         guard.watch(&Ward::Group(leader));
-        Ok(Self { name: name.to_owned(), command, child, leader, log, stop, abandon, guard: guard.clone() })
+        Ok(Self {
+            name: name.to_owned(),
+            command,
+            child,
+            leader,
+            log,
+            stop,
+            abandon,
+            guard: guard.clone(),
+        })
     }
 
     /// What it is to us.
@@ -172,7 +185,8 @@ impl Process {
         self.child.wait().await
     }
 
-    /// Kills it and everything that descends from it, and starts it with the same command until `ready` says so.
+    /// Kills it and everything that descends from it, and starts it with the same command until
+    /// `ready` says so.
     ///
     /// # Errors
     /// It is not ready in time.
@@ -202,7 +216,8 @@ impl Process {
     fn start_again(&mut self) -> Result<(), ProcessError> {
         let program = self.command.as_std().get_program().to_string_lossy().into_owned();
         let name = self.name.clone();
-        self.child = self.command.spawn().map_err(|source| ProcessError::Spawn { name, program, source })?;
+        self.child =
+            self.command.spawn().map_err(|source| ProcessError::Spawn { name, program, source })?;
         self.guard.release(&Ward::Group(self.leader));
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         self.leader = pid.expect("a child that was just started has a pid");
@@ -252,7 +267,11 @@ pub(crate) fn tail(log: &Path) -> String {
         file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        Ok(String::from_utf8_lossy(&text).trim_end().lines().map(|line| format!("    {line}\n")).collect())
+        Ok(String::from_utf8_lossy(&text)
+            .trim_end()
+            .lines()
+            .map(|line| format!("    {line}\n"))
+            .collect())
     };
     read().unwrap_or_else(|error| format!("    (no log: {error})"))
 }

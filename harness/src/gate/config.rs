@@ -1,9 +1,10 @@
-//! The gate's configuration: `ci/gate.toml`. Read whole before anything is begun; whatever is wrong is said with its line and what to write instead.
+//! The gate's configuration: `ci/gate.toml`. Read whole before anything is begun; whatever is wrong
+//! is said with its line and what to write instead.
 
 use std::{collections::BTreeSet, fs, ops::Range, path::Path};
 
 use serde::Deserialize;
-use slotproof_vocabulary::{Invariant, Plan, PlanWords, Rate, Span, StrategyKind};
+use slotproof_vocabulary::{Invariant, Plan, PlanArgs, Rate, Span, StrategyKind};
 use toml::Spanned;
 
 use crate::{exit_code::UsageError, input::line_of};
@@ -68,7 +69,7 @@ struct CheckWords {
     strategies: Vec<StrategyKind>,
     require: Option<Vec<Invariant>>,
     #[serde(default)]
-    plan: PlanWords,
+    plan: PlanArgs,
     #[serde(default)]
     objectives: Objectives,
 }
@@ -81,7 +82,7 @@ struct PerformanceWords {
     rounds: u32,
     tolerance: f64,
     #[serde(default)]
-    plan: PlanWords,
+    plan: PlanArgs,
 }
 
 fn rounds() -> u32 {
@@ -89,13 +90,17 @@ fn rounds() -> u32 {
 }
 
 impl GateConfig {
-    /// Reads a configuration; every check is made once for each of `instead`, if there are any, and not for its own strategies.
+    /// Reads a configuration; every check is made once for each of `instead`, if there are any, and
+    /// not for its own strategies.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line.
     pub(crate) fn read(path: &Path, instead: &[StrategyKind]) -> Result<Self, UsageError> {
         let text = fs::read_to_string(path).map_err(|error| {
-            UsageError(format!("failed to read {}: {error}; --config names the gate's file", path.display()))
+            UsageError(format!(
+                "failed to read {}: {error}; --config names the gate's file",
+                path.display()
+            ))
         })?;
         Self::parse(&text, instead)
             .map_err(|reason| UsageError(format!("{} is not a gate: {reason}", path.display())))
@@ -104,13 +109,18 @@ impl GateConfig {
     fn parse(text: &str, instead: &[StrategyKind]) -> Result<Self, String> {
         let words: Words = toml::from_str(text).map_err(|error| error.to_string())?;
         if words.check.is_empty() {
-            return Err("it has no [[check]], and would pass whatever is merged; add one".to_owned());
+            return Err(
+                "it has no [[check]], and would pass whatever is merged; add one".to_owned()
+            );
         }
         let mut checks: Vec<CheckConfig> = Vec::new();
         for spanned in words.check {
             let place = place(text, &spanned.span());
-            let made = check(spanned.into_inner(), instead).map_err(|reason| format!("{place}: {reason}"))?;
-            if let Some(twin) = made.iter().find(|new| checks.iter().any(|old| old.name == new.name)) {
+            let made = check(spanned.into_inner(), instead)
+                .map_err(|reason| format!("{place}: {reason}"))?;
+            if let Some(twin) =
+                made.iter().find(|new| checks.iter().any(|old| old.name == new.name))
+            {
                 return Err(format!(
                     "{place}: there is another check named {:?}; name it otherwise",
                     twin.name
@@ -148,15 +158,20 @@ fn check(words: CheckWords, instead: &[StrategyKind]) -> Result<Vec<CheckConfig>
             ));
         }
         // Without I15 a load in which nothing was at stake would pass.
-        Some(listed) => {
-            Some(listed.into_iter().chain([Invariant::I15]).collect::<BTreeSet<_>>().into_iter().collect())
-        }
+        Some(listed) => Some(
+            listed
+                .into_iter()
+                .chain([Invariant::RunCoverage])
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        ),
         None => None,
     };
     let made = strategies.iter().map(|strategy| {
-        let words = PlanWords { strategy: Some(*strategy), ..plan.clone() };
-        let plan =
-            Plan::try_from(words).map_err(|error| named(&format!("its plan cannot be run: {error}")))?;
+        let words = PlanArgs { strategy: Some(*strategy), ..plan.clone() };
+        let plan = Plan::try_from(words)
+            .map_err(|error| named(&format!("its plan cannot be run: {error}")))?;
         Ok(CheckConfig {
             name: name.clone(),
             plan,
@@ -171,7 +186,9 @@ fn check(words: CheckWords, instead: &[StrategyKind]) -> Result<Vec<CheckConfig>
 fn possible(objectives: Objectives) -> Result<(), String> {
     let Objectives { p99, errors, goodput } = objectives;
     if p99.is_some_and(|limit| limit.ms() == 0) {
-        return Err("p99 = \"0s\" cannot be met by anybody; write a duration such as 500ms".to_owned());
+        return Err(
+            "p99 = \"0s\" cannot be met by anybody; write a duration such as 500ms".to_owned()
+        );
     }
     if errors.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         return Err("errors is a share from 0 to 1; one percent is 0.01".to_owned());
@@ -190,7 +207,7 @@ fn performance(words: PerformanceWords) -> Result<PerformanceConfig, String> {
     if !(3..=100).contains(&rounds) {
         return Err("rounds must be 3 to 100: fewer have no interval".to_owned());
     }
-    let words = PlanWords { strategy: Some(strategy), ..plan };
+    let words = PlanArgs { strategy: Some(strategy), ..plan };
     let plan = Plan::try_from(words).map_err(|error| format!("its plan cannot be run: {error}"))?;
     Ok(PerformanceConfig { plan, rounds, tolerance })
 }
@@ -212,8 +229,12 @@ mod tests {
 
     #[test]
     fn whether_anything_was_at_stake_is_always_required() {
-        let config = GateConfig::parse(&format!("{CHECK}require = [\"I1\"]\n"), &[]).expect("a gate");
-        assert_eq!(config.checks[0].require, Some(vec![Invariant::I1, Invariant::I15]));
+        let config =
+            GateConfig::parse(&format!("{CHECK}require = [\"I1\"]\n"), &[]).expect("a gate");
+        assert_eq!(
+            config.checks[0].require,
+            Some(vec![Invariant::NoOverbookingObserved, Invariant::RunCoverage])
+        );
     }
 
     #[test]
@@ -230,7 +251,10 @@ mod tests {
             (format!("{CHECK}require = []\n"), "leave it out"),
             (format!("{CHECK}plan = {{ clients = 0 }}\n"), "cannot be run"),
             (format!("{CHECK}{CHECK}"), "another check named"),
-            (format!("{CHECK}[performance]\nstrategy = \"queue\"\ntolerance = 3.0\n"), "line 4: tolerance"),
+            (
+                format!("{CHECK}[performance]\nstrategy = \"queue\"\ntolerance = 3.0\n"),
+                "line 4: tolerance",
+            ),
         ];
         for (text, said) in cases {
             let error = GateConfig::parse(&text, &[]).expect_err(&text);

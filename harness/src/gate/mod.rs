@@ -1,5 +1,6 @@
-//! The gate: what CI runs before a merge. Correctness is hard: nothing is tried again, and a race that is seen once fails. Performance is soft: only an
-//! interval that lies beyond the tolerance counts, and only against a base that was measured on this machine by this plan.
+//! The gate: what CI runs before a merge. Correctness is hard: nothing is tried again, and a race
+//! that is seen once fails. Performance is soft: only an interval that lies beyond the tolerance
+//! counts, and only against a base that was measured on this machine by this plan.
 
 pub(crate) mod config;
 pub(crate) mod performance;
@@ -46,7 +47,8 @@ pub(crate) struct GateSpec {
     pub(crate) repeat_command: String,
 }
 
-/// Runs every check; writes `gate.json`, `report.html`, `report.md`, `junit.xml`, `badge.json`, and a file of operations for each conviction.
+/// Runs every check; writes `gate.json`, `report.html`, `report.md`, `junit.xml`, `badge.json`, and
+/// a file of operations for each conviction.
 ///
 /// # Errors
 /// What kept a check from being run.
@@ -75,9 +77,9 @@ pub(crate) async fn gate(spec: &GateSpec, guard: &Guard) -> Result<(RunDirectory
     let circumstances = series.circumstances(spec.replicas, &spec.repeat_command, now)?;
     series.end().await;
     let performance = match (&spec.config.performance, &spec.baseline) {
-        (Some(config), Some(baseline)) => {
-            Some(performance::measure(config, baseline, spec, &run, &circumstances.environment).await?)
-        }
+        (Some(config), Some(baseline)) => Some(
+            performance::measure(config, baseline, spec, &run, &circumstances.environment).await?,
+        ),
         _ => None,
     };
     let gate = Gate {
@@ -99,9 +101,11 @@ pub(crate) async fn gate(spec: &GateSpec, guard: &Guard) -> Result<(RunDirectory
     Ok((run, gate))
 }
 
-/// What is named; else all that the run was judged by, which is nothing less than what `slotproof run` decides by.
+/// What is named; else all that the run was judged by, which is nothing less than what `slotproof
+/// run` decides by.
 fn required(named: Option<&[Invariant]>, ran: Option<&Ran>) -> Vec<Invariant> {
-    let judged = |invariant: &Invariant| ran.is_none_or(|ran| !ran.verdict.not_judged.contains(invariant));
+    let judged =
+        |invariant: &Invariant| ran.is_none_or(|ran| !ran.verdict.not_judged.contains(invariant));
     match named {
         Some(named) => named.to_vec(),
         None => Invariant::ALL.iter().copied().filter(judged).collect(),
@@ -160,7 +164,8 @@ fn write_evidence(case: &Case, report: &RunReport, parent: &RunDirectory) -> Res
 
 fn objectives(wanted: Objectives, report: &RunReport) -> Vec<Objective> {
     let totals = &report.totals;
-    let reserve = report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
+    let reserve =
+        report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
     let p99 = wanted.p99.map(|limit| {
         // Nobody was answered: then nobody was answered in time.
         let measured_us = reserve.map_or(u64::MAX, |reserve| reserve.response.us_p99);

@@ -1,6 +1,8 @@
-//! Is the head slower than the base? Both run the same plan, in turns; the head runs twice in each round, so that the noise of this machine is known.
+//! Is the head slower than the base? Both run the same plan, in turns; the head runs twice in each
+//! round, so that the noise of this machine is known.
 //!
-//! Each measurement is a whole `slotproof run` of its own: a base may be another version, of which nothing is asked but that it knows the plan.
+//! Each measurement is a whole `slotproof run` of its own: a base may be another version, of which
+//! nothing is asked but that it knows the plan.
 
 use std::{
     fs,
@@ -47,7 +49,9 @@ impl Baseline {
             ))
         };
         if path.is_file() {
-            return Ok(Self::Program(path.canonicalize().map_err(|error| refused(&error.to_string()))?));
+            return Ok(Self::Program(
+                path.canonicalize().map_err(|error| refused(&error.to_string()))?,
+            ));
         }
         let file = path.join("gate.json");
         let text = fs::read(&file)
@@ -55,7 +59,8 @@ impl Baseline {
         let gate: Gate = serde_json::from_slice(&text).map_err(|error| {
             refused(&format!("{} is not a gate.json of this version: {error}", file.display()))
         })?;
-        let performance = gate.performance.ok_or_else(|| refused("that gate measured no performance"))?;
+        let performance =
+            gate.performance.ok_or_else(|| refused("that gate measured no performance"))?;
         Ok(Self::Stored(path.to_owned(), Box::new(performance)))
     }
 
@@ -63,7 +68,11 @@ impl Baseline {
     ///
     /// # Errors
     /// Says in what it differs.
-    pub(crate) fn comparable(&self, plan: &Plan, here: &EnvironmentBlock) -> Result<(), UsageError> {
+    pub(crate) fn comparable(
+        &self,
+        plan: &Plan,
+        here: &EnvironmentBlock,
+    ) -> Result<(), UsageError> {
         let Self::Stored(path, stored) = self else { return Ok(()) };
         let refused = |what: &str, theirs: String, ours: String| {
             Err(UsageError(format!(
@@ -83,8 +92,14 @@ impl Baseline {
             return refused("machine", machine(there), machine(here));
         }
         let servers = |block: &EnvironmentBlock| {
-            let each = block.servers.iter().map(|server| format!("{} {}", server.name, server.version));
-            format!("{}, {} replicas, {}", block.kind, block.replicas, each.collect::<Vec<_>>().join(", "))
+            let each =
+                block.servers.iter().map(|server| format!("{} {}", server.name, server.version));
+            format!(
+                "{}, {} replicas, {}",
+                block.kind,
+                block.replicas,
+                each.collect::<Vec<_>>().join(", ")
+            )
         };
         if servers(there) != servers(here) {
             return refused("environment", servers(there), servers(here));
@@ -146,7 +161,8 @@ pub(crate) async fn measure(
             Baseline::Record => (Vec::new(), None),
             Baseline::Program(_) => {
                 let base = of(Side::Base);
-                let ratios: Vec<f64> = first.iter().zip(&base).map(|(head, base)| head / base).collect();
+                let ratios: Vec<f64> =
+                    first.iter().zip(&base).map(|(head, base)| head / base).collect();
                 let ratio = estimate(&ratios);
                 (base, ratio)
             }
@@ -183,15 +199,22 @@ fn value(kind: MeasureKind, report: &RunReport) -> Option<f64> {
     match kind {
         MeasureKind::ReservedPerS => Some(report.totals.reserved_per_s),
         MeasureKind::ResponseUsP99 => {
-            let reserve =
-                report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none())?;
+            let reserve = report
+                .latency
+                .iter()
+                .find(|it| it.operation == "reserve" && it.outcome.is_none())?;
             Some(reserve.response.us_p99 as f64)
         }
     }
 }
 
 /// A whole run by one program, in a process of its own.
-async fn one(program: &Path, plan: &Plan, spec: &GateSpec, run: &RunDirectory) -> Result<RunReport> {
+async fn one(
+    program: &Path,
+    plan: &Plan,
+    spec: &GateSpec,
+    run: &RunDirectory,
+) -> Result<RunReport> {
     run.write_json("performance-plan.json", plan)?;
     let mut command = Command::new(program);
     command
@@ -207,7 +230,8 @@ async fn one(program: &Path, plan: &Plan, spec: &GateSpec, run: &RunDirectory) -
         .kill_on_drop(true);
     let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
     let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    // Whatever its verdict: correctness is the checks' business, and a negative control may be the base.
+    // Whatever its verdict: correctness is the checks' business, and a negative control may be the
+    // base.
     anyhow::ensure!(
         output.status.code().is_some_and(|code| code < 3),
         "{} could not run the plan, and ended with {}:\n{}",

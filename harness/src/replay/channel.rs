@@ -1,4 +1,5 @@
-//! The wire to a directed process: orders go out, reports come in and are handed to the scene that they are about.
+//! The wire to a directed process: orders go out, reports come in and are handed to the scene that
+//! they are about.
 
 use std::{
     collections::HashMap,
@@ -30,7 +31,8 @@ impl Routes {
     }
 
     fn hand_on(&self, report: Report) {
-        let (Report::Parked { call, .. } | Report::Swept { call, .. } | Report::Wants { call, .. }) = &report;
+        let (Report::Parked { call, .. } | Report::Swept { call, .. } | Report::Wants { call, .. }) =
+            &report;
         let scene = call.split('/').next().unwrap_or_default();
         let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(said) = routes.get(scene) {

@@ -1,5 +1,5 @@
-//! How much of a strategy's model the service has been led through, and where the two differ: every edge of the model's graph, on a real
-//! database.
+//! How much of a strategy's model the service has been led through, and where the two differ: every
+//! edge of the model's graph, on a real database.
 
 use std::{
     fmt,
@@ -20,8 +20,9 @@ use crate::{
 
 /// Slots on which ways are gone at the same time.
 const AT_ONCE: usize = 12;
-/// SERIALIZABLE transactions on different slots are not independent: PostgreSQL notes what was read by pages of an index, and aborts one of two that
-/// share a page (SQLSTATE 40001, "read/write dependencies"). Harmless, and not what the model is about.
+/// SERIALIZABLE transactions on different slots are not independent: PostgreSQL notes what was read
+/// by pages of an index, and aborts one of two that share a page (SQLSTATE 40001, "read/write
+/// dependencies"). Harmless, and not what the model is about.
 const AT_ONCE_SERIALIZABLE: usize = 1;
 /// Calls that crash keep a connection each. After so many the service is started anew.
 const CRASHES_MAX: usize = 800;
@@ -44,7 +45,8 @@ pub(crate) struct Coverage {
     pub(crate) clients: u8,
     pub(crate) capacity: u8,
     pub(crate) states: usize,
-    /// Whether those are all states of the model; else its edges are those between the states that were looked at.
+    /// Whether those are all states of the model; else its edges are those between the states that
+    /// were looked at.
     pub(crate) complete: bool,
     /// Steps that change something: in the model, and those after which service and model agreed.
     pub(crate) edges: usize,
@@ -135,8 +137,9 @@ fn at_once(strategy: StrategyKind) -> usize {
 
 /// Portions of ways in which so few calls crash that one service bears it.
 fn in_portions(ways: &[Vec<Leg>]) -> Vec<&[Vec<Leg>]> {
-    let crashes =
-        |way: &Vec<Leg>| way.iter().filter(|leg| matches!(leg.what, Happening::Crash { .. })).count();
+    let crashes = |way: &Vec<Leg>| {
+        way.iter().filter(|leg| matches!(leg.what, Happening::Crash { .. })).count()
+    };
     let (mut portions, mut from, mut sum) = (Vec::new(), 0, 0);
     for (index, way) in ways.iter().enumerate() {
         if sum + crashes(way) > CRASHES_MAX {
@@ -154,7 +157,8 @@ async fn go(stage: &Stage, size: Size, way: &[Leg]) -> Result<Gone> {
     let walk = begin(stage.strategy, size);
     let slot = stage.slot(size.capacity).await?;
     let steps: Vec<Happening> = way.iter().map(|leg| leg.what.clone()).collect();
-    let mut director = Director::new(stage, format!("w{}", slot.as_uuid().simple()), slot, walk, &steps);
+    let mut director =
+        Director::new(stage, format!("w{}", slot.as_uuid().simple()), slot, walk, &steps);
     let mut gone = Gone { reached: Edges::default(), steps: 0, difference: None };
     for leg in way {
         gone.steps += 1;
@@ -176,7 +180,8 @@ async fn go(stage: &Stage, size: Size, way: &[Leg]) -> Result<Gone> {
 }
 
 impl Coverage {
-    /// Upheld: the service was led along every edge, and did what its model says. Not all of them, because the model was cut off, decides nothing.
+    /// Upheld: the service was led along every edge, and did what its model says. Not all of them,
+    /// because the model was cut off, decides nothing.
     pub(crate) fn verdict(&self) -> Verdict {
         let everything = self.edges_reached == self.edges && self.waits_reached == self.waits;
         match (self.differing, everything && self.complete) {

@@ -1,5 +1,6 @@
-//! The director of one slot: lets the calls of a schedule take their steps on the running service in the schedule's order, and
-//! after each step compares what everybody can see with what the model says.
+//! The director of one slot: lets the calls of a schedule take their steps on the running service
+//! in the schedule's order, and after each step compares what everybody can see with what the model
+//! says.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,8 +24,8 @@ use super::{
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// How long a report is awaited before PostgreSQL is asked whether its call waits.
 const PATIENCE: Duration = Duration::from_millis(2);
-/// The hold whose time runs out first lasts so long, the next one four times that, and so on: they run out in the order of the
-/// schedule, whenever they were written.
+/// The hold whose time runs out first lasts so long, the next one four times that, and so on: they
+/// run out in the order of the schedule, whenever they were written.
 const HOLD_FIRST_MS: u64 = 60_000;
 /// Holds that do not run out last longer than all that do.
 const HOLDS_MAX: u32 = 6;
@@ -207,7 +208,8 @@ impl<'a> Director<'a> {
         self.settle().await?;
         let now = clock::now_ns();
         for client in 0..self.clients.len() {
-            if let (false, Some((_, sent_ns))) = (self.clients[client].answered, self.clients[client].latest)
+            if let (false, Some((_, sent_ns))) =
+                (self.clients[client].answered, self.clients[client].latest)
             {
                 self.note_reserve(client, sent_ns, now, Answer::unknown("never_told"));
             }
@@ -257,7 +259,8 @@ impl<'a> Director<'a> {
         let prefix = format!("{}/", self.scene);
         let one = |name: &str| {
             let name = name.trim().trim_start_matches(&prefix);
-            CallId::try_from(name.to_owned()).map_or_else(|_| name.to_owned(), |call| call.to_string())
+            CallId::try_from(name.to_owned())
+                .map_or_else(|_| name.to_owned(), |call| call.to_string())
         };
         names.split(',').map(one).collect::<Vec<_>>().join(", ")
     }
@@ -270,14 +273,18 @@ impl<'a> Director<'a> {
     ) -> Result<()> {
         match what {
             // The model has begun the call, so it is due to be sent.
-            Happening::Send { client, path } => self.send(CallId { client: client - 1, call: 0 }, *path),
+            Happening::Send { client, path } => {
+                self.send(CallId { client: client - 1, call: 0 }, *path)
+            }
             Happening::Call { call, .. } => {
                 let Some(At::Parked(step)) = self.work.get(&Work::Call(*call)) else {
                     differences.push(format!("{call} is not under way, and in its model it is"));
                     return Ok(());
                 };
                 if let Some(point) = stood.get(call).filter(|point| *point != step) {
-                    differences.push(format!("{call} stands before `{step}`, in the model before `{point}`"));
+                    differences.push(format!(
+                        "{call} stands before `{step}`, in the model before `{point}`"
+                    ));
                 }
                 self.work.insert(Work::Call(*call), At::Going);
                 self.stage.order(process_of(*call), Order::Go(self.full_name(Work::Call(*call))));
@@ -303,7 +310,10 @@ impl<'a> Director<'a> {
             Happening::LockExpires => self.drop_redis_lock().await?,
             // Its call goes on without it; the retry is due.
             Happening::HearNothing { .. } => {}
-            Happening::Poll { .. } | Happening::ReadSlot | Happening::Flush | Happening::CrashDatabase => {
+            Happening::Poll { .. }
+            | Happening::ReadSlot
+            | Happening::Flush
+            | Happening::CrashDatabase => {
                 differences.push(format!("this step cannot be replayed: {what:?}"));
             }
         }
@@ -396,8 +406,9 @@ impl<'a> Director<'a> {
         HOLD_FIRST_MS * 4_u64.pow(place.min(HOLDS_MAX))
     }
 
-    /// Moves the time ahead, the service's and the history's, until this hold has just run out; or all that there are. Instead of the clock
-    /// the ends of the holds are moved, all by the same time.
+    /// Moves the time ahead, the service's and the history's, until this hold has just run out; or
+    /// all that there are. Instead of the clock the ends of the holds are moved, all by the same
+    /// time.
     async fn move_time(&mut self, until: Option<Uuid>) -> Result<()> {
         let left_ms: Option<i64> = sqlx::query_scalar(
             "
@@ -434,7 +445,8 @@ impl<'a> Director<'a> {
 
     async fn drop_redis_lock(&mut self) -> Result<()> {
         if let Some(mut redis) = self.stage.redis.clone() {
-            let _: i64 = redis::cmd("DEL").arg(&self.lock_keys()[..]).query_async(&mut redis).await?;
+            let _: i64 =
+                redis::cmd("DEL").arg(&self.lock_keys()[..]).query_async(&mut redis).await?;
         }
         Ok(())
     }
@@ -444,7 +456,8 @@ impl<'a> Director<'a> {
         [format!("lock:{{{}}}", self.slot), format!("lock:slot:{}", self.slot)]
     }
 
-    /// Waits until everything that is on its way stands before a step, waits for a lock, or is over. Answers who waits for whom.
+    /// Waits until everything that is on its way stands before a step, waits for a lock, or is
+    /// over. Answers who waits for whom.
     async fn settle(&mut self) -> Result<BTreeMap<String, String>> {
         let begun = Instant::now();
         loop {
@@ -497,7 +510,8 @@ impl<'a> Director<'a> {
     }
 
     fn note(&mut self, report: Report) {
-        let of = |name: &str| name.split_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
+        let of =
+            |name: &str| name.split_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
         match report {
             Report::Parked { call, step } => {
                 if let Ok(call) = CallId::try_from(of(&call)) {
@@ -545,7 +559,8 @@ impl<'a> Director<'a> {
                 };
                 let Some(booking) = self.clients[client].booking.clone() else { return };
                 let booking = booking.into();
-                let action = if confirms { Action::Confirm { booking } } else { Action::Cancel { booking } };
+                let action =
+                    if confirms { Action::Confirm { booking } } else { Action::Cancel { booking } };
                 let sent_ns = self.clients[client].asked_ns;
                 self.note_operation(client, action, (sent_ns, returned_ns), 1, answer);
             }
@@ -612,8 +627,16 @@ impl<'a> Director<'a> {
         differ("version of the slot", seen.version.to_string(), view.version.to_string());
         differ("bookings", self.bookings_seen(seen), bookings_expected(&view));
         differ("receipts", self.receipts_seen(seen), receipts_expected(&view));
-        differ("holder of the slot's row", self.holder(&seen.slot_locked_by), spoken(view.slot_locked_by));
-        differ("holder of the slot's name", self.holder(&seen.name_locked_by), spoken(view.name_locked_by));
+        differ(
+            "holder of the slot's row",
+            self.holder(&seen.slot_locked_by),
+            spoken(view.slot_locked_by),
+        );
+        differ(
+            "holder of the slot's name",
+            self.holder(&seen.name_locked_by),
+            spoken(view.name_locked_by),
+        );
         let told = |told: Option<Told>| format!("{:?}", told.unwrap_or(Told::Nothing));
         for (number, (client, expected)) in (1..).zip(self.clients.iter().zip(&view.told)) {
             differ(&format!("client {number} was told"), told(client.told), told(Some(*expected)));
@@ -627,26 +650,42 @@ impl<'a> Director<'a> {
                     At::Going => expected,
                     At::Over => None,
                 };
-                let place =
-                    |step: Option<&str>| step.map_or("over".to_owned(), |step| format!("before `{step}`"));
+                let place = |step: Option<&str>| {
+                    step.map_or("over".to_owned(), |step| format!("before `{step}`"))
+                };
                 differ(&format!("{call} is"), place(stands), place(expected));
             }
         }
-        let waits: Vec<String> =
-            self.walk.waiting().iter().filter_map(work_of).map(|work| self.full_name(work)).collect();
+        let waits: Vec<String> = self
+            .walk
+            .waiting()
+            .iter()
+            .filter_map(work_of)
+            .map(|work| self.full_name(work))
+            .collect();
         let sorted = |mut names: Vec<String>| {
             names.sort();
             names.join(", ")
         };
         differ("who waits for a lock", sorted(blocked.keys().cloned().collect()), sorted(waits));
         if let Some(mut redis) = self.stage.redis.clone() {
-            let held: i64 = redis::cmd("EXISTS").arg(&self.lock_keys()[..]).query_async(&mut redis).await?;
+            let held: i64 =
+                redis::cmd("EXISTS").arg(&self.lock_keys()[..]).query_async(&mut redis).await?;
             differ("lock in Redis taken", (held > 0).to_string(), view.redis.0.to_string());
             if self.stage.strategy == slotproof_vocabulary::StrategyKind::RedisLock {
                 let fence = format!("fence:{{{}}}", self.slot);
-                let tokens: Option<u32> = redis::cmd("GET").arg(fence).query_async(&mut redis).await?;
-                differ("tokens given out", tokens.unwrap_or(0).to_string(), view.redis.1.to_string());
-                differ("highest token that has written", seen.fence.to_string(), view.fence.to_string());
+                let tokens: Option<u32> =
+                    redis::cmd("GET").arg(fence).query_async(&mut redis).await?;
+                differ(
+                    "tokens given out",
+                    tokens.unwrap_or(0).to_string(),
+                    view.redis.1.to_string(),
+                );
+                differ(
+                    "highest token that has written",
+                    seen.fence.to_string(),
+                    view.fence.to_string(),
+                );
             }
         }
         Ok(())

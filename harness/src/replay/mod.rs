@@ -1,8 +1,9 @@
 //! Replaying a way through a model on the running service, against a real database.
 //!
-//! The director holds each request at its pause points and lets them go in the schedule's order. A step that the database blocks is
-//! recognised by `pg_blocking_pids`. After each step what can be seen is held against the model of the strategy that is replayed, and the
-//! whole ends in the ordinary checker.
+//! The director holds each request at its pause points and lets them go in the schedule's order. A
+//! step that the database blocks is recognised by `pg_blocking_pids`. After each step what can be
+//! seen is held against the model of the strategy that is replayed, and the whole ends in the
+//! ordinary checker.
 
 mod channel;
 pub(crate) mod coverage;
@@ -21,7 +22,8 @@ use anyhow::{Context, Result};
 use slotproof_models::{Happening, Schedule, Scheduled, begin};
 use slotproof_scenarios::recorder::{Outputs, Writer};
 use slotproof_vocabulary::{
-    LoadTotals, Operation, Plan, PlanWords, ScenarioKind, SlotId, Span, StrategyKind, Verdict, VerdictReport,
+    LoadTotals, Operation, Plan, PlanArgs, ScenarioKind, SlotId, Span, StrategyKind, Verdict,
+    VerdictReport,
 };
 
 use crate::{
@@ -56,7 +58,8 @@ pub(crate) struct Played {
     pub(crate) verdict: VerdictReport,
 }
 
-/// Starts servers and service, plays the schedule as often as was asked for, each time on a fresh slot, and judges each time.
+/// Starts servers and service, plays the schedule as often as was asked for, each time on a fresh
+/// slot, and judges each time.
 ///
 /// # Errors
 /// What kept it from being played; a strategy that has no model.
@@ -102,7 +105,8 @@ pub(crate) fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> 
     Err(UsageError(format!("{strategy} cannot be replayed: {reason}")))
 }
 
-/// Leads the service of each strategy along every edge of its model, one strategy after the other on the same servers.
+/// Leads the service of each strategy along every edge of its model, one strategy after the other
+/// on the same servers.
 ///
 /// # Errors
 /// What kept it from being done.
@@ -116,12 +120,14 @@ pub(crate) async fn cover_all(
     for strategy in strategies {
         can_be_replayed(*strategy)?;
     }
-    let run = RunDirectory::create_named(runs, "replay-every-edge", time::OffsetDateTime::now_utc())?;
+    let run =
+        RunDirectory::create_named(runs, "replay-every-edge", time::OffsetDateTime::now_utc())?;
     note!("run {}", run.path().display());
     let environment = environment::provision(&EnvironmentSpec::Native, run.path(), guard).await?;
     let mut all = Vec::new();
     for strategy in strategies {
-        let coverage = coverage::cover_strategy(*strategy, extent, &environment, &run, guard).await?;
+        let coverage =
+            coverage::cover_strategy(*strategy, extent, &environment, &run, guard).await?;
         tell(&coverage);
         all.push(coverage);
     }
@@ -191,7 +197,8 @@ async fn perform(spec: &ReplaySpec, stage: &Stage) -> Result<(Vec<Line>, SlotId,
 /// Lets every call that is still under way go on, one after the other, until all are over.
 async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    // Calls at the head of the list that ask for a lock in Redis and do not get it: they are not blocked, they ask again.
+    // Calls at the head of the list that ask for a lock in Redis and do not get it: they are not
+    // blocked, they ask again.
     let mut asking = 0;
     for _ in 0..AFTERMATH_MAX {
         let under_way = director.under_way();
@@ -219,21 +226,23 @@ fn unscheduled(what: &Happening) -> Scheduled {
 
 /// The plan that the checker is told of: what the schedule's world is.
 fn plan(spec: &ReplaySpec) -> Result<Plan> {
-    let words = PlanWords {
+    let words = PlanArgs {
         scenario: Some(ScenarioKind::FlashSale),
         strategy: Some(spec.strategy),
         clients: Some(spec.schedule.clients.into()),
         capacity: Some(spec.schedule.capacity.into()),
         hold: Some(Span::of_ms(1_000)),
-        ..PlanWords::default()
+        ..PlanArgs::default()
     };
     Plan::try_from(words).context("a plan for the replay")
 }
 
 /// Writes the history as a load would have.
 async fn record(run: &RunDirectory, history: Vec<Operation>) -> Result<LoadTotals> {
-    let measured_from_ns = history.iter().map(|operation| operation.sent_ns).min().unwrap_or_default();
-    let (writer, recorder) = Writer::create(Outputs { history: Some(run.history()), latency: None })?;
+    let measured_from_ns =
+        history.iter().map(|operation| operation.sent_ns).min().unwrap_or_default();
+    let (writer, recorder) =
+        Writer::create(Outputs { history: Some(run.history()), latency: None })?;
     for operation in history {
         recorder.record(operation).await;
     }
@@ -241,7 +250,8 @@ async fn record(run: &RunDirectory, history: Vec<Operation>) -> Result<LoadTotal
     Ok(LoadTotals { operations: writer.finish().await?, measured_from_ns, arrivals: None })
 }
 
-/// The worst of what was found: a violation, or a model that says something else than the service does.
+/// The worst of what was found: a violation, or a model that says something else than the service
+/// does.
 pub(crate) fn worst(played: &[Played]) -> Verdict {
     let verdict = |played: &Played| match (played.verdict.verdict, played.report.agrees()) {
         (Verdict::Violated, _) => Verdict::Violated,

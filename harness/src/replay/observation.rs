@@ -1,4 +1,5 @@
-//! What everybody can see of a slot while the calls stand still: the committed rows, who holds the locks, who waits for whom.
+//! What everybody can see of a slot while the calls stand still: the committed rows, who holds the
+//! locks, who waits for whom.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,10 +24,11 @@ pub(super) struct Observation {
     pub(super) name_locked_by: Option<String>,
 }
 
-/// Reads it in one statement, once no connection of the scene is at work: PostgreSQL reports an error a moment before it gives back what
-/// the failed transaction held.
+/// Reads it in one statement, once no connection of the scene is at work: PostgreSQL reports an
+/// error a moment before it gives back what the failed transaction held.
 ///
-/// Who holds the row: the transaction whose number is the row's `xmax`, as long as that transaction runs.
+/// Who holds the row: the transaction whose number is the row's `xmax`, as long as that transaction
+/// runs.
 pub(super) async fn observe(
     database: &PgPool,
     scene: &str,
@@ -41,7 +43,11 @@ pub(super) async fn observe(
 }
 
 /// The same, or nothing if a connection of the scene is at work.
-async fn glance(database: &PgPool, scene: &str, slot: SlotId) -> Result<Option<Observation>, sqlx::Error> {
+async fn glance(
+    database: &PgPool,
+    scene: &str,
+    slot: SlotId,
+) -> Result<Option<Observation>, sqlx::Error> {
     let row = sqlx::query(
         "
         select slot.available_seats, slot.version, slot.fence,
@@ -78,15 +84,19 @@ async fn glance(database: &PgPool, scene: &str, slot: SlotId) -> Result<Option<O
         available: row.try_get("available_seats")?,
         version: row.try_get("version")?,
         fence: row.try_get("fence")?,
-        bookings: bookings.into_iter().map(|(id, status, overdue)| (id, (status, overdue))).collect(),
+        bookings: bookings
+            .into_iter()
+            .map(|(id, status, overdue)| (id, (status, overdue)))
+            .collect(),
         receipts: receipts.into_iter().collect(),
         slot_locked_by: row.try_get("slot_locked_by")?,
         name_locked_by: row.try_get("name_locked_by")?,
     }))
 }
 
-/// The connections of a scene that wait for a transaction, each with those that it waits for; nothing if one is at work, for then somebody
-/// may go on any moment. Other locks (a table is made longer, say) are held for no longer than a statement: who waits for them is at work.
+/// The connections of a scene that wait for a transaction, each with those that it waits for;
+/// nothing if one is at work, for then somebody may go on any moment. Other locks (a table is made
+/// longer, say) are held for no longer than a statement: who waits for them is at work.
 pub(super) async fn blocked(
     database: &PgPool,
     scene: &str,
@@ -107,7 +117,8 @@ pub(super) async fn blocked(
     Ok(active.into_iter().map(|(name, blockers)| Some((name, blockers?))).collect())
 }
 
-/// Cuts the connections of this name, and comes back when PostgreSQL has rolled back what they had begun.
+/// Cuts the connections of this name, and comes back when PostgreSQL has rolled back what they had
+/// begun.
 pub(super) async fn cut(database: &PgPool, name: &str) -> Result<(), sqlx::Error> {
     loop {
         let left: i64 = sqlx::query_scalar(

@@ -1,5 +1,5 @@
-//! Kept schedules, each on the strategy that it convicts and on every strategy that claims to be safe: a counterexample that was found once is
-//! tried on everybody for ever.
+//! Kept schedules, each on the strategy that it convicts and on every strategy that claims to be
+//! safe: a counterexample that was found once is tried on everybody for ever.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,14 +52,16 @@ impl Outcome {
 
     /// Controls are convicted, the others upheld, and nobody does anything that its model does not.
     pub(crate) fn is_as_it_should_be(&self) -> bool {
-        let expected = if self.strategy.is_negative_control() { Verdict::Violated } else { Verdict::Upheld };
+        let expected =
+            if self.strategy.is_negative_control() { Verdict::Violated } else { Verdict::Upheld };
         self.agrees && self.verdict == expected
     }
 
     /// In a word or two.
     pub(crate) fn words(&self) -> String {
-        let at =
-            |stopped: &Stopped| stopped.at.map_or_else(|| "the end".to_owned(), |number| number.to_string());
+        let at = |stopped: &Stopped| {
+            stopped.at.map_or_else(|| "the end".to_owned(), |number| number.to_string())
+        };
         let how = match (&self.stopped, self.verdict) {
             (_, Verdict::Violated) => "violated".to_owned(),
             (_, Verdict::Unknown) => "unknown".to_owned(),
@@ -83,7 +85,8 @@ pub(crate) async fn play_all(
     let now = time::OffsetDateTime::now_utc();
     let parent = RunDirectory::create_named(runs, "replay-regressions", now)?;
     note!("run {}", parent.path().display());
-    let environment = environment::provision(&EnvironmentSpec::Native, parent.path(), guard).await?;
+    let environment =
+        environment::provision(&EnvironmentSpec::Native, parent.path(), guard).await?;
     let safe = StrategyKind::SAFE.iter().copied().filter(|kind| can_be_replayed(*kind).is_ok());
     let own = schedules.values().map(|schedule| schedule.strategy);
     let strategies: BTreeSet<StrategyKind> = safe.chain(own).collect();
@@ -100,9 +103,12 @@ pub(crate) async fn play_all(
                 times: 1,
                 environment: EnvironmentSpec::Native,
                 runs: parent.path().to_owned(),
-                repeat_command: format!("slotproof replay --schedule schedule.json --strategy {strategy}"),
+                repeat_command: format!(
+                    "slotproof replay --schedule schedule.json --strategy {strategy}"
+                ),
             };
-            let run = RunDirectory::create_named(parent.path(), &format!("{name}-on-{strategy}"), now)?;
+            let run =
+                RunDirectory::create_named(parent.path(), &format!("{name}-on-{strategy}"), now)?;
             let played = play(&spec, &stage, &environment, run).await?;
             outcomes.push(Outcome::of(name, strategy, &played));
         }

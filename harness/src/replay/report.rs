@@ -107,7 +107,8 @@ impl fmt::Display for ReplayReport {
                 ended = true;
                 writeln!(f, "  the schedule has ended; what is under way goes on:")?;
             }
-            let number = line.number.map_or_else(|| "    ".to_owned(), |number| format!("{number:>3}."));
+            let number =
+                line.number.map_or_else(|| "    ".to_owned(), |number| format!("{number:>3}."));
             for (index, text) in line.texts.iter().enumerate() {
                 let lead = if index == 0 { number.as_str() } else { "    " };
                 match (line.fate, index) {
@@ -116,9 +117,13 @@ impl fmt::Display for ReplayReport {
                         writeln!(f, "{lead} BLOCKED  {text}: waits for {whom}")?;
                     }
                     (Fate::Skipped, _) => writeln!(f, "{lead} skipped  {text}")?,
-                    (Fate::WroteNothing, 0) => writeln!(f, "{lead} IN VAIN  {text}: nothing is written")?,
+                    (Fate::WroteNothing, 0) => {
+                        writeln!(f, "{lead} IN VAIN  {text}: nothing is written")?
+                    }
                     (Fate::Happened, 0) => writeln!(f, "{lead} {text}")?,
-                    (Fate::Happened | Fate::WroteNothing, _) => writeln!(f, "{lead} and then  {text}")?,
+                    (Fate::Happened | Fate::WroteNothing, _) => {
+                        writeln!(f, "{lead} and then  {text}")?
+                    }
                 }
             }
             for difference in &line.differences {

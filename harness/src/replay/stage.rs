@@ -1,4 +1,5 @@
-//! The stage of a replay: real servers, the service as directed processes, and a look at the database from the side.
+//! The stage of a replay: real servers, the service as directed processes, and a look at the
+//! database from the side.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use redis::aio::ConnectionManager;
 use slotproof_target_service::pausing::Order;
 use slotproof_vocabulary::{
     DoctorId, SlotId, StrategyKind,
-    wire::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
+    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
@@ -56,7 +57,8 @@ impl Stage {
             endpoints: environment.endpoints.clone(),
             hold: FOR_EVER,
             connections: CONNECTIONS,
-            // Within a process, requests that lock in Redis wait for each other where no director can see them.
+            // Within a process, requests that lock in Redis wait for each other where no director
+            // can see them.
             replicas: if strategy.needs_redis() { 4 } else { 1 },
             port: None,
             lock_ttl: FOR_EVER,
@@ -80,8 +82,10 @@ impl Stage {
         let database = database.connect(&environment.endpoints.postgres_url).await?;
         let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
         let targets = replicas.targets();
-        let doctor = CreateDoctor { name: "Ada Example".to_owned(), specialty: "rehearsals".to_owned() };
-        let made = http.post(format!("{}/v1/admin/doctors", targets[0])).json(&doctor).send().await?;
+        let doctor =
+            CreateDoctor { name: "Ada Example".to_owned(), specialty: "rehearsals".to_owned() };
+        let made =
+            http.post(format!("{}/v1/admin/doctors", targets[0])).json(&doctor).send().await?;
         let doctor: DoctorBody = made.error_for_status()?.json().await?;
         let doctor = DoctorId(doctor.id.0);
         Ok(Self { strategy, http, targets, channels, routes, database, redis, doctor, replicas })
@@ -94,7 +98,12 @@ impl Stage {
             starts_at: time::OffsetDateTime::now_utc() + time::Duration::days(1),
             capacity: capacity.into(),
         };
-        let made = self.http.post(format!("{}/v1/admin/slots", self.targets[0])).json(&slot).send().await?;
+        let made = self
+            .http
+            .post(format!("{}/v1/admin/slots", self.targets[0]))
+            .json(&slot)
+            .send()
+            .await?;
         let made: SlotBody = made.error_for_status()?.json().await?;
         Ok(made.id)
     }

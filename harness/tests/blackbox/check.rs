@@ -28,7 +28,8 @@ fn every_example_is_judged_as_it_says_and_its_evidence_convicts_alone() {
         let evidence = found.path().to_str().expect("plain");
         let path = path.to_str().expect("plain");
         let (code, said, verdict) = check(&[path, "--capacity", &capacity, "--evidence", evidence]);
-        let code_of = |verdict: &str| ["upheld", "violated", "unknown"].iter().position(|it| *it == verdict);
+        let code_of =
+            |verdict: &str| ["upheld", "violated", "unknown"].iter().position(|it| *it == verdict);
         assert_eq!(code.map(|code| code as usize), code_of(&text("verdict")), "{path}: {said}");
         assert_eq!(verdict["verdict"], text("verdict"));
         for file in fs::read_dir(found.path()).expect("a folder") {
@@ -49,8 +50,7 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
         let (code, said, _) = check(&[name, "--capacity", "1"]);
         (code, said)
     };
-    let line =
-        r#"{"client":1,"slot":"s","op":"read","available":1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
+    let line = r#"{"client":1,"slot":"s","op":"read","available":1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
     let refused = |text: &str, says: &str| {
         let (code, said) = of(text);
         assert!(code == Some(64) && said.contains(says), "{text}: {code:?}: {said}");
@@ -58,7 +58,10 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
     refused(&format!("{line}\nnonsense\n"), "line 2");
     refused(&line.replace("\"sent_ns\":1", "\"sent_ns\":9").replace("ok\"}", "ok\"}\n"), "line 1");
     refused(&format!("{}\n", line.replace("\"client\"", "\"cleint\"")), "unknown field `cleint`");
-    refused(&format!("{}\n", line.replace("\"available\":1", "\"available\":9223372036854775807")), "line 1");
+    refused(
+        &format!("{}\n", line.replace("\"available\":1", "\"available\":9223372036854775807")),
+        "line 1",
+    );
 
     let (code, said) = of("");
     assert!(code == Some(2) && said.contains("the history is empty"), "{code:?}: {said}");
@@ -95,7 +98,8 @@ fn evidence_is_never_written_over_a_history_or_older_evidence() {
     fs::copy(histories().join("bad/last_seat_sold_twice.jsonl"), &history).expect("it is there");
     let before = fs::read(&history).expect("it is there");
     let there = directory.path().to_str().expect("plain");
-    let (code, said, _) = check(&[history.to_str().expect("plain"), "--capacity", "1", "--evidence", there]);
+    let (code, said, _) =
+        check(&[history.to_str().expect("plain"), "--capacity", "1", "--evidence", there]);
     assert!(code == Some(64) && said.contains("is there already"), "{code:?}: {said}");
     assert_eq!(fs::read(&history).expect("it is there"), before);
 }

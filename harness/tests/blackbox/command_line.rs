@@ -18,20 +18,32 @@ fn wrong_usage_is_64_and_names_what_is_wrong() {
     refused(&["run", "--strategy", "optimstic"], 64, "optimistic");
     refused(&["run", "--strategy", "optimistic", "--scenario", "flush_sale"], 64, "flash_sale");
     refused(&["run"], 64, "--strategy");
-    refused(&["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs], 64, "clients: it is 0");
+    refused(
+        &["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs],
+        64,
+        "clients: it is 0",
+    );
     refused(
         &["run", "--strategy", "optimistic", "--clients", "10001", "--runs", runs],
         64,
         "clients: it is 10001",
     );
-    refused(&["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs], 64, "capacity: it is 0");
+    refused(
+        &["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs],
+        64,
+        "capacity: it is 0",
+    );
     refused(&["run", "--strategy", "optimistic", "--duration", "15", "--runs", runs], 64, "15s");
     refused(
         &["run", "--strategy", "optimistic", "--duration", "0s", "--runs", runs],
         64,
         "duration: it is 0s",
     );
-    refused(&["run", "--strategy", "optimistic", "--replicas", "0", "--runs", runs], 64, "replicas");
+    refused(
+        &["run", "--strategy", "optimistic", "--replicas", "0", "--runs", runs],
+        64,
+        "replicas",
+    );
     refused(
         &["run", "--strategy", "optimistic", "--environment", "external", "--runs", runs],
         64,
@@ -57,14 +69,23 @@ fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
     steady(&["--arrivals", "poisson"], "arrivals: ");
     steady(&["--stages", "5s@1/s", "--rate", "1/s"], "rate: ");
     steady(&["--zipf", "1"], "zipf: ");
-    refused(&["run", "--strategy", "optimistic", "--rate", "5/s", "--runs", runs], 64, "flash_sale");
+    refused(
+        &["run", "--strategy", "optimistic", "--rate", "5/s", "--runs", runs],
+        64,
+        "flash_sale",
+    );
     refused(&["run", "--schedule", "--scenario", "steady"], 64, "--rate");
     let faulty = ["run", "--strategy", "optimistic", "--duration", "3s", "--runs", runs];
-    refused(&[&faulty[..], &["--fault", "pause-service:100h@1s"]].concat(), 64, "ends after the load");
+    refused(
+        &[&faulty[..], &["--fault", "pause-service:100h@1s"]].concat(),
+        64,
+        "ends after the load",
+    );
     refused(&[&faulty[..], &["--lock-ttl", "0s"]].concat(), 64, "--lock-ttl");
 
     let plan = directory.path().join("plan.toml");
-    std::fs::write(&plan, "scenario = \"steady\"\nrate = \"5/s\"\nusers = 7\n").expect("it can be written");
+    std::fs::write(&plan, "scenario = \"steady\"\nrate = \"5/s\"\nusers = 7\n")
+        .expect("it can be written");
     let plan = plan.to_str().expect("plain");
     refused(
         &["run", "--strategy", "optimistic", "--plan", plan, "--runs", runs],
@@ -82,8 +103,16 @@ fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
 #[test]
 fn a_plan_is_printed_whole_and_read_again() {
     let directory = tempfile::tempdir().expect("a directory");
-    let words =
-        ["run", "--dry-run", "--scenario", "steady", "--stages", "2s@5/s,3s@5/s..9/s", "--warm-up", "1s"];
+    let words = [
+        "run",
+        "--dry-run",
+        "--scenario",
+        "steady",
+        "--stages",
+        "2s@5/s,3s@5/s..9/s",
+        "--warm-up",
+        "1s",
+    ];
     let printed = output(&words).stdout;
     let path = directory.path().join("plan.toml");
     std::fs::write(&path, &printed).expect("it can be written");

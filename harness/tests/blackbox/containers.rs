@@ -1,4 +1,5 @@
-//! The containers environment, where a Docker engine answers. Under `CI=true` a missing engine is a failure.
+//! The containers environment, where a Docker engine answers. Under `CI=true` a missing engine is a
+//! failure.
 
 use std::process::{Command, Stdio};
 

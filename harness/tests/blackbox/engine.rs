@@ -1,4 +1,5 @@
-//! The load engine as a process: honest latency, targets that misbehave, loads that are killed, and the same seed twice.
+//! The load engine as a process: honest latency, targets that misbehave, loads that are killed, and
+//! the same seed twice.
 
 use std::{
     convert::Infallible,
@@ -41,8 +42,9 @@ impl Load {
     fn start(plan: Value, target: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = |name: &str| directory.path().join(name);
-        let slots: Vec<String> =
-            (0..plan["slots"].as_u64().unwrap_or(1)).map(|number| format!("slot-{number}")).collect();
+        let slots: Vec<String> = (0..plan["slots"].as_u64().unwrap_or(1))
+            .map(|number| format!("slot-{number}"))
+            .collect();
         let order = json!({
             "plan": plan, "run": "test", "targets": [target], "slots": slots,
             "history": file("history.jsonl.zst"), "latency": file("latency.hlog"),
@@ -118,7 +120,9 @@ impl TrivialServer {
     fn start() -> Self {
         let mut child = start(slotproof().args(["measured", "trivial-server"]));
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
+        BufReader::new(child.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
         Self { child, target }
@@ -168,8 +172,9 @@ fn a_pool_that_is_too_small_does_not_hide_the_queue() {
     let arrivals = ended.totals.arrivals.expect("it is open");
     assert_eq!((arrivals.made, ended.operations.len()), (600, 600));
     assert!(arrivals.waiting_max >= 100, "{} waited for a client", arrivals.waiting_max);
-    let half_a_second =
-        |ms: fn(&Operation) -> u64| ended.operations.iter().filter(|operation| ms(operation) >= 500).count();
+    let half_a_second = |ms: fn(&Operation) -> u64| {
+        ended.operations.iter().filter(|operation| ms(operation) >= 500).count()
+    };
     assert!(half_a_second(response_ms) >= 80, "{} by their schedule", half_a_second(response_ms));
     assert!(
         half_a_second(service_ms) <= 4,
@@ -184,9 +189,18 @@ fn the_same_seed_makes_the_same_visits_at_the_same_instants() {
     let plan = json!({
         "scenario": "hot_and_cold", "rate": "300/s", "arrivals": "poisson", "duration": "1s", "slots": 20, "seed": 5,
     });
-    let words =
-        ["--scenario", "hot_and_cold", "--rate", "300/s", "--arrivals", "poisson", "--duration", "1s"];
-    let schedule = output(&[&["run", "--schedule", "--slots", "20", "--seed", "5"], &words[..]].concat());
+    let words = [
+        "--scenario",
+        "hot_and_cold",
+        "--rate",
+        "300/s",
+        "--arrivals",
+        "poisson",
+        "--duration",
+        "1s",
+    ];
+    let schedule =
+        output(&[&["run", "--schedule", "--slots", "20", "--seed", "5"], &words[..]].concat());
     let planned: Vec<Value> = String::from_utf8(schedule.stdout)
         .expect("text")
         .lines()
@@ -261,7 +275,8 @@ fn every(ended: &Ended, outcome: Outcome, reason: &str) {
 
 #[test]
 fn a_target_that_is_down_rejects_for_sure() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let free =
+        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
     every(&readers(&format!("http://{free}")), Outcome::Rejected, "not_connected");
 }
 
@@ -313,7 +328,8 @@ fn a_target_that_dies_in_the_midst_leaves_what_was_answered_and_ends_in_time() {
     load.until(|progress| progress["outcomes"]["ok"].as_u64() > Some(20));
     drop(server);
     let ended = load.end();
-    let count = |outcome| ended.operations.iter().filter(|operation| operation.outcome == outcome).count();
+    let count =
+        |outcome| ended.operations.iter().filter(|operation| operation.outcome == outcome).count();
     assert!(count(Outcome::Ok) > 20 && count(Outcome::Rejected) > 20, "{:?}", ended.totals);
     assert_eq!(ended.operations.len(), 200, "every arrival was made");
 }
@@ -327,7 +343,11 @@ fn an_operation_that_nobody_answers_is_sent_again_by_the_same_key_and_counted() 
             while request(&mut stream) {
                 if sent.fetch_add(1, Ordering::SeqCst) % 3 == 2 {
                     let slot = r#"{"capacity":9,"available_seats":9,"version":0}"#;
-                    let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{slot}", slot.len());
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{slot}",
+                        slot.len()
+                    );
                 }
             }
         })
@@ -337,18 +357,28 @@ fn an_operation_that_nobody_answers_is_sent_again_by_the_same_key_and_counted() 
         "attempts": 5, "resend": "50ms",
     });
     let ended = Load::start(plan, &answers_every_third).end();
-    let attempts: u64 = ended.operations.iter().map(|operation| u64::from(operation.attempts)).sum();
-    assert_eq!(attempts, sent.load(Ordering::SeqCst), "nothing was sent behind the recorder's back");
+    let attempts: u64 =
+        ended.operations.iter().map(|operation| u64::from(operation.attempts)).sum();
+    assert_eq!(
+        attempts,
+        sent.load(Ordering::SeqCst),
+        "nothing was sent behind the recorder's back"
+    );
     assert!(
-        ended.operations.iter().all(|operation| operation.attempts == 3 && operation.outcome == Outcome::Ok)
+        ended
+            .operations
+            .iter()
+            .all(|operation| operation.attempts == 3 && operation.outcome == Outcome::Ok)
     );
 }
 
-/// A service without any idea of capacity: every reserve gets what it wants. Runs on a thread of its own, until the test ends.
+/// A service without any idea of capacity: every reserve gets what it wants. Runs on a thread of
+/// its own, until the test ends.
 fn generous_service() -> String {
     let (say, address) = std::sync::mpsc::channel::<SocketAddr>();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             say.send(listener.local_addr().expect("an address")).expect("the test waits");
@@ -367,7 +397,10 @@ fn generous_service() -> String {
     format!("http://{}", address.recv().expect("it listens"))
 }
 
-fn generous_answer(request: &Request<hyper::body::Incoming>, version: u64) -> Response<Full<Bytes>> {
+fn generous_answer(
+    request: &Request<hyper::body::Incoming>,
+    version: u64,
+) -> Response<Full<Bytes>> {
     let booking = request.uri().path().split('/').nth(3).unwrap_or_default();
     let (status, body) = if request.method() == Method::GET {
         (200, json!({"capacity": 3, "available_seats": 3, "version": version}))
@@ -391,24 +424,34 @@ fn check(directory: &Path) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn an_overbooking_is_seen_while_the_load_runs_and_a_load_that_is_killed_is_judged_up_to_its_last_flush() {
+fn an_overbooking_is_seen_while_the_load_runs_and_a_load_that_is_killed_is_judged_up_to_its_last_flush()
+ {
     let plan = json!({"scenario": "flash_sale", "clients": 50, "capacity": 3, "duration": "60s"});
     let mut load = Load::start(plan, &generous_service());
-    let seen = load
-        .until(|progress| progress["overbooked_slots"] == 1 && progress["elapsed_ms"].as_u64() > Some(4_000));
+    let seen = load.until(|progress| {
+        progress["overbooked_slots"] == 1 && progress["elapsed_ms"].as_u64() > Some(4_000)
+    });
     load.child.kill().expect("it runs");
     load.child.wait().expect("it ends");
 
-    let told: u64 = seen["outcomes"].as_object().expect("counts").values().filter_map(Value::as_u64).sum();
+    let told: u64 =
+        seen["outcomes"].as_object().expect("counts").values().filter_map(Value::as_u64).sum();
     let (code, verdict) = check(load.directory.path());
     assert_eq!(code, Some(1), "{verdict:#}");
     let finding = |invariant: &str| {
         let findings = verdict["findings"].as_array().expect("findings");
-        findings.iter().find(|finding| finding["invariant"] == invariant).expect("it was judged").clone()
+        findings
+            .iter()
+            .find(|finding| finding["invariant"] == invariant)
+            .expect("it was judged")
+            .clone()
     };
     let promised = finding("I1");
     assert_eq!(promised["verdict"], "violated");
-    assert!(promised["summary"].as_str().expect("a sentence").contains("breaks off"), "{promised:#}");
+    assert!(
+        promised["summary"].as_str().expect("a sentence").contains("breaks off"),
+        "{promised:#}"
+    );
     assert_eq!(finding("I5")["verdict"], "unknown", "what is missing may explain it");
     let kept = verdict["operations"].as_u64().expect("a number");
     assert!(kept * 2 > told, "{kept} of {told} operations were kept of four seconds and more");

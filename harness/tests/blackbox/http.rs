@@ -11,8 +11,11 @@ async fn nothing_that_a_client_sends_is_answered_with_a_500() {
     let slot = service.slot(5).await;
     let path = format!("/v1/slots/{}/bookings", slot.id);
     let send = async |body: Vec<u8>, kind: &'static str| {
-        let request =
-            service.http.post(service.url(&path)).header("idempotency-key", "k").header(CONTENT_TYPE, kind);
+        let request = service
+            .http
+            .post(service.url(&path))
+            .header("idempotency-key", "k")
+            .header(CONTENT_TYPE, kind);
         problem(request.body(body).send().await.expect("an answer")).await
     };
     let json = "application/json";
@@ -53,7 +56,10 @@ async fn a_wrong_field_is_named() {
     };
     let doctors = "/v1/admin/doctors";
     assert_eq!(field(doctors, json!({"name": "", "specialty": "x"})).await, "name");
-    assert_eq!(field(doctors, json!({"name": "x", "specialty": "y".repeat(201)})).await, "specialty");
+    assert_eq!(
+        field(doctors, json!({"name": "x", "specialty": "y".repeat(201)})).await,
+        "specialty"
+    );
     assert_eq!(field(doctors, json!({"name": "x\0", "specialty": "y"})).await, "name");
     let slot_of = |starts_at: &str, capacity: i64| json!({"doctor_id": slot.doctor_id, "starts_at": starts_at, "capacity": capacity});
     assert_eq!(field("/v1/admin/slots", slot_of("2027-01-01T00:00:00Z", 0)).await, "capacity");
@@ -74,18 +80,27 @@ async fn what_is_not_there_is_not_found() {
         "00000001-0142-8200-8000-00000000dead",
     ] {
         for path in [format!("/v1/slots/{id}"), format!("/v1/bookings/{id}")] {
-            assert_eq!(problem(service.get(&path).await).await, (404, "not_found".to_owned()), "{path}");
+            assert_eq!(
+                problem(service.get(&path).await).await,
+                (404, "not_found".to_owned()),
+                "{path}"
+            );
         }
         let path = format!("/v1/slots/{id}/bookings");
-        let request =
-            service.http.post(service.url(&path)).header("idempotency-key", "k").json(&json!({"seats": 1}));
+        let request = service
+            .http
+            .post(service.url(&path))
+            .header("idempotency-key", "k")
+            .json(&json!({"seats": 1}));
         assert_eq!(
             problem(request.send().await.expect("an answer")).await.0,
             404,
             "{path} and {missing_slot}"
         );
         assert_eq!(
-            problem(service.post(&format!("/v1/bookings/{id}/confirm"), &Value::Null).await).await.0,
+            problem(service.post(&format!("/v1/bookings/{id}/confirm"), &Value::Null).await)
+                .await
+                .0,
             404
         );
     }
@@ -119,8 +134,9 @@ async fn an_idempotency_key_is_needed_and_belongs_to_one_request() {
         problem(service.reserve(&slot, 2, "mine").await).await,
         (422, "idempotency_mismatch".to_owned())
     );
-    let request = json!({"doctor_id": slot.doctor_id, "starts_at": "2027-03-01T10:00:00Z", "capacity": 5});
-    let other: slotproof_vocabulary::wire::SlotBody =
+    let request =
+        json!({"doctor_id": slot.doctor_id, "starts_at": "2027-03-01T10:00:00Z", "capacity": 5});
+    let other: slotproof_vocabulary::reference_api::SlotBody =
         service.post("/v1/admin/slots", &request).await.json().await.expect("a slot");
     assert_eq!(
         problem(service.reserve(&other, 1, "mine").await).await,
@@ -135,16 +151,23 @@ async fn slots_are_listed_by_doctor_and_by_seats_left() {
     let (free, full) = (service.slot(1).await, service.slot(1).await);
     service.hold(&full, 1, "k").await;
     let listed = async |query: &str| -> Vec<String> {
-        let body: Value = service.get(&format!("/v1/slots{query}")).await.json().await.expect("a list");
+        let body: Value =
+            service.get(&format!("/v1/slots{query}")).await.json().await.expect("a list");
         let items = body["items"].as_array().expect("items").clone();
         items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
     };
-    assert_eq!(listed(&format!("?available=true&doctor_id={}", free.doctor_id)).await, [free.id.to_string()]);
+    assert_eq!(
+        listed(&format!("?available=true&doctor_id={}", free.doctor_id)).await,
+        [free.id.to_string()]
+    );
     assert_eq!(
         listed(&format!("?available=false&doctor_id={}", full.doctor_id)).await,
         [full.id.to_string()]
     );
-    assert_eq!(listed(&format!("?available=true&doctor_id={}", full.doctor_id)).await, Vec::<String>::new());
+    assert_eq!(
+        listed(&format!("?available=true&doctor_id={}", full.doctor_id)).await,
+        Vec::<String>::new()
+    );
     assert_eq!(listed("").await.len(), 2);
     for query in ["?available=perhaps", "?doctor_id=-1", "?doctor=1"] {
         assert_eq!(
@@ -164,7 +187,8 @@ async fn operators_are_told_what_they_ask() {
     assert_eq!(service.get("/healthz").await.status(), 200);
     assert_eq!(service.get("/readyz").await.status(), 200);
     let metrics = service.get("/metrics").await.text().await.expect("text");
-    let counted = r#"http_requests_total{method="POST",route="/v1/slots/{id}/bookings",status="201"} 1"#;
+    let counted =
+        r#"http_requests_total{method="POST",route="/v1/slots/{id}/bookings",status="201"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
     let openapi: Value = service.get("/openapi.json").await.json().await.expect("JSON");
     let paths: Vec<&String> = openapi["paths"].as_object().expect("paths").keys().collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use slotproof_vocabulary::{BookingStatus, StrategyKind, wire::BookingBody};
+use slotproof_vocabulary::{BookingStatus, StrategyKind, reference_api::BookingBody};
 
 use crate::stack::{Service, eventually, problem};
 
@@ -44,7 +44,11 @@ async fn a_booking_goes_from_pending_to_confirmed_to_cancelled() {
             (BookingStatus::Cancelled, 3, 5)
         );
         assert_eq!(service.cancel(&held).await.status(), 200, "cancelled already");
-        assert_eq!(service.read(&slot).await.available_seats, 5, "and the seats are given back once");
+        assert_eq!(
+            service.read(&slot).await.available_seats,
+            5,
+            "and the seats are given back once"
+        );
         assert_eq!(problem(service.confirm(&held).await).await, (409, "wrong_status".to_owned()));
     }
 }
@@ -61,9 +65,14 @@ async fn sold_out_carries_the_version_and_takes_nothing() {
             (&refused["code"], &refused["slot_version"], &refused["available_seats"]),
             (&"sold_out".into(), &1.into(), &1.into())
         );
-        // Where an answer is asked for later, it has to be kept; everywhere else a refusal leaves nothing behind.
+        // Where an answer is asked for later, it has to be kept; everywhere else a refusal leaves
+        // nothing behind.
         if strategy != "queue" {
-            assert_eq!(service.hold(&slot, 1, "second").await.slot_version, 2, "a refusal leaves no receipt");
+            assert_eq!(
+                service.hold(&slot, 1, "second").await.slot_version,
+                2,
+                "a refusal leaves no receipt"
+            );
         }
     }
 }
@@ -74,7 +83,10 @@ async fn a_hold_that_runs_out_gives_its_seats_back_and_cannot_be_confirmed() {
         let service = Service::start(strategy, "100ms").await;
         let slot = service.slot(1).await;
         let held = service.hold(&slot, 1, "k").await;
-        eventually("the seat is free again", async || service.read(&slot).await.available_seats == 1).await;
+        eventually("the seat is free again", async || {
+            service.read(&slot).await.available_seats == 1
+        })
+        .await;
         assert_eq!(problem(service.confirm(&held).await).await, (409, "hold_expired".to_owned()));
         assert_eq!(problem(service.cancel(&held).await).await, (409, "hold_expired".to_owned()));
         service.hold(&slot, 1, "another").await;
@@ -111,7 +123,8 @@ async fn as_many_seats_are_sold_as_there_are_under_contention() {
         let statuses = join_all((0..40).map(|n| {
             let (service, slot, key) = (&service, &slot, format!("key-{n}"));
             async move {
-                // A client that is told to retry later does so: a hot slot may make it lose every try.
+                // A client that is told to retry later does so: a hot slot may make it lose every
+                // try.
                 loop {
                     let answer = service.reserve(slot, 1, &key).await;
                     match answer.status().as_u16() {
@@ -131,6 +144,10 @@ async fn as_many_seats_are_sold_as_there_are_under_contention() {
         .await;
         assert_eq!(statuses.iter().filter(|booked| **booked).count(), 10, "{strategy}");
         let read = service.read(&slot).await;
-        assert_eq!((read.available_seats, read.pending_seats, read.version), (0, 10, 10), "{strategy}");
+        assert_eq!(
+            (read.available_seats, read.pending_seats, read.version),
+            (0, 10, 10),
+            "{strategy}"
+        );
     }
 }

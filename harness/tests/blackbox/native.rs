@@ -11,18 +11,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::stack::{eventually, slotproof, start};
 
-/// Processes that have the run's directory in their arguments, environment or open files: its servers and services.
+/// Processes that have the run's directory in their arguments, environment or open files: its
+/// servers and services.
 fn left_of(runs: &Path) -> Vec<String> {
     let needle = runs.to_str().expect("plain");
-    let holds =
-        |path: &Path| fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle));
+    let holds = |path: &Path| {
+        fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle))
+    };
     let opens = |path: &Path| {
         let files = fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| target.starts_with(runs))
+        files
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|target| target.starts_with(runs))
     };
     let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
-    let pids =
-        entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
+    let pids = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
     let own = std::process::id().to_string();
     pids.filter(|entry| entry.file_name().to_str() != Some(own.as_str()))
         .filter(|entry| {
@@ -38,7 +42,17 @@ fn left_of(runs: &Path) -> Vec<String> {
 
 fn begin(runs: &Path, duration: &str) -> Child {
     let mut command = slotproof();
-    command.args(["run", "--strategy", "pessimistic", "--clients", "50", "--capacity", "5", "--hold", "1s"]);
+    command.args([
+        "run",
+        "--strategy",
+        "pessimistic",
+        "--clients",
+        "50",
+        "--capacity",
+        "5",
+        "--hold",
+        "1s",
+    ]);
     start(command.args(["--duration", duration, "--runs"]).arg(runs).stderr(Stdio::piped()))
 }
 
@@ -98,7 +112,8 @@ async fn after_a_kill_that_nobody_can_catch_the_guard_ends_everything() {
 
 #[tokio::test]
 async fn two_runs_at_once_never_meet() {
-    let runs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+    let runs =
+        [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
     let children = runs.each_ref().map(|runs| begin(runs.path(), "5s"));
     for child in children {
         let output = child.wait_with_output().expect("it ends");
@@ -116,17 +131,22 @@ async fn a_server_that_cannot_start_is_named_with_its_log_and_nothing_is_left() 
     let fake = programs.path().join("redis-server");
     fs::write(&fake, "#!/bin/sh\n[ \"$1\" = --version ] && { echo 'Redis server v=7.0.0'; exit; }\necho 'no room at the inn'\nexit 3\n")
         .expect("it can be written");
-    fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("it is ours");
     fs::set_permissions(programs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("it is ours");
     let runs = tempfile::tempdir().expect("a directory");
-    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").expect("there is one"));
+    let path =
+        format!("{}:{}", programs.path().display(), std::env::var("PATH").expect("there is one"));
     let mut command = slotproof();
     command.args(["run", "--strategy", "pessimistic", "--runs"]).arg(runs.path()).env("PATH", path);
     let output = command.output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(69), "{stderr}");
-    assert!(stderr.contains("redis ended at its start") && stderr.contains("no room at the inn"), "{stderr}");
+    assert!(
+        stderr.contains("redis ended at its start") && stderr.contains("no room at the inn"),
+        "{stderr}"
+    );
     eventually("every process has ended", async || left_of(runs.path()).is_empty()).await;
 }
 
@@ -164,7 +184,9 @@ fn the_selftest_tells_a_safe_strategy_from_broken_ones_and_from_those_that_need_
         .as_array()
         .expect("rows")
         .iter()
-        .map(|row| (row["strategy"].clone(), row["needs"].clone(), row["trials"][0]["verdict"].clone()))
+        .map(|row| {
+            (row["strategy"].clone(), row["needs"].clone(), row["trials"][0]["verdict"].clone())
+        })
         .collect();
     let row = |strategy: &str, needs: Option<&str>, verdict: &str| {
         (serde_json::json!(strategy), serde_json::json!(needs), serde_json::json!(verdict))

@@ -56,7 +56,8 @@ async fn ask(arguments: &[&str], file: Option<(&str, &str)>) -> Asked {
         .env_remove("GITHUB_STEP_SUMMARY")
         .env("GITHUB_ACTIONS", "true");
     let output = command.output().expect("the binary runs");
-    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    let last =
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
     let directory = Path::new(&last).parent().map(Path::to_path_buf).unwrap_or_default();
     Asked { output, directory, folder }
 }
@@ -80,10 +81,16 @@ async fn a_gate_passes_what_is_upheld_and_leaves_what_ci_reads() {
     assert_eq!(gate["checks"][0]["strategy"], "conditional");
     assert!(asked.text("junit.xml").contains("failures=\"0\""), "{}", asked.text("junit.xml"));
     assert!(asked.text("badge.json").contains("brightgreen"));
-    assert!(asked.text("report.md").contains("passed") && asked.text("report.html").contains("flash sale"));
+    assert!(
+        asked.text("report.md").contains("passed")
+            && asked.text("report.html").contains("flash sale")
+    );
     let again = slotproof().arg("report").arg(&asked.directory).output().expect("the binary runs");
     let before = asked.text("report.html");
-    assert!(again.status.success() && asked.text("report.html") == before, "drawn again it is the same");
+    assert!(
+        again.status.success() && asked.text("report.html") == before,
+        "drawn again it is the same"
+    );
 }
 
 #[tokio::test]
@@ -91,22 +98,32 @@ async fn a_gate_stops_an_overbooking_and_the_witness_convicts_alone() {
     let asked = ask(&["gate", "--strategy", "unprotected"], Some(("--config", CHECK))).await;
     assert_eq!(asked.code(), 1, "{}", asked.said());
     let junit = asked.text("junit.xml");
-    assert!(junit.contains("I1 never more seats promised") && junit.contains("returned ms"), "{junit}");
+    assert!(
+        junit.contains("I1 never more seats promised") && junit.contains("returned ms"),
+        "{junit}"
+    );
     assert!(junit.contains("repeat: slotproof run") && junit.contains("name=\"seed\""), "{junit}");
     let said = String::from_utf8_lossy(&asked.output.stdout).into_owned();
     assert!(
         said.starts_with("::error title=slotproof%3A flash sale violated with unprotected::I1"),
         "{said}"
     );
-    let evidence =
-        asked.json("gate.json")["checks"][0]["ran"]["evidence"][0].as_str().expect("a file").to_owned();
+    let evidence = asked.json("gate.json")["checks"][0]["ran"]["evidence"][0]
+        .as_str()
+        .expect("a file")
+        .to_owned();
     let alone = slotproof()
         .arg("check")
         .arg(asked.directory.join(&evidence))
         .args(["--capacity", "40"])
         .output()
         .expect("the binary runs");
-    assert_eq!(alone.status.code(), Some(1), "{evidence}: {}", String::from_utf8_lossy(&alone.stderr));
+    assert_eq!(
+        alone.status.code(),
+        Some(1),
+        "{evidence}: {}",
+        String::from_utf8_lossy(&alone.stderr)
+    );
 }
 
 #[tokio::test]
@@ -136,15 +153,24 @@ async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
     for (arguments, file, said) in cases {
         let asked = ask(&arguments, file).await;
         assert_eq!(asked.code(), 64, "{arguments:?}: {}", asked.said());
-        assert!(asked.said().contains(said), "{arguments:?}: {} does not say {said:?}", asked.said());
+        assert!(
+            asked.said().contains(said),
+            "{arguments:?}: {} does not say {said:?}",
+            asked.said()
+        );
         assert!(!asked.folder.path().join("runs").exists(), "{arguments:?}: something was begun");
     }
 }
 
 #[tokio::test]
 async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
-    let arguments =
-        ["compare", "--strategies", "conditional,pessimistic,unprotected", "--scenarios", "flash_sale"];
+    let arguments = [
+        "compare",
+        "--strategies",
+        "conditional,pessimistic,unprotected",
+        "--scenarios",
+        "flash_sale",
+    ];
     let more = ["--clients", "100", "--rounds", "2", "--duration", "2s", "--warm-up", "200ms"];
     let asked = ask(&[&arguments[..], &more[..]].concat(), None).await;
     assert_eq!(asked.code(), 0, "a control that is convicted is no failure: {}", asked.said());
@@ -209,18 +235,25 @@ kind = "retries"
 strategy = "pessimistic"
 clients = 20
 "#;
-    let arguments = ["capacity", "--quick", "--window", "700ms", "--rounds", "1", "--start", "60/s"];
+    let arguments =
+        ["capacity", "--quick", "--window", "700ms", "--rounds", "1", "--start", "60/s"];
     let asked = ask(&arguments, Some(("--claims", claims))).await;
     assert_eq!(asked.code(), 0, "{}", asked.said());
     let capacity = asked.json("capacity.json");
     let holds = capacity["bracket"]["holds"]["visits_per_s"].as_f64().expect("some rate holds");
     let probes = capacity["probes"].as_array().expect("probes");
-    let confirmed = probes.iter().rfind(|probe| probe["phase"] == "confirmation").expect("it was confirmed");
-    assert_eq!((confirmed["held"].as_str(), confirmed["asked_per_s"].as_f64()), (Some("holds"), Some(holds)));
+    let confirmed =
+        probes.iter().rfind(|probe| probe["phase"] == "confirmation").expect("it was confirmed");
+    assert_eq!(
+        (confirmed["held"].as_str(), confirmed["asked_per_s"].as_f64()),
+        (Some("holds"), Some(holds))
+    );
     if let Some(fails) = capacity["bracket"]["fails"]["visits_per_s"].as_f64() {
         assert!(holds < fails);
     }
-    assert!(capacity["by_clients"]["usl"]["lambda"]["median"].as_f64().expect("it was fitted") > 0.0);
+    assert!(
+        capacity["by_clients"]["usl"]["lambda"]["median"].as_f64().expect("it was fitted") > 0.0
+    );
     let verdicts: Vec<&str> = capacity["claims"]
         .as_array()
         .expect("claims")

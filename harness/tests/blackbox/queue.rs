@@ -30,16 +30,19 @@ fn run(strategy: &str, more: &[&str]) -> (Output, PathBuf, tempfile::TempDir) {
 }
 
 fn verdicts(run: &std::path::Path) -> Value {
-    serde_json::from_slice(&fs::read(run.join("verdict.json")).expect("it was judged")).expect("it is JSON")
+    serde_json::from_slice(&fs::read(run.join("verdict.json")).expect("it was judged"))
+        .expect("it is JSON")
 }
 
 #[test]
 fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
-    let faults = ["--duration", "9s", "--fault", "kill-worker@2s", "--fault", "restart-rabbitmq@4s"];
+    let faults =
+        ["--duration", "9s", "--fault", "kill-worker@2s", "--fault", "restart-rabbitmq@4s"];
     let (output, run, _runs) = run("queue", &faults);
     assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
     let injected: Value =
-        serde_json::from_slice(&fs::read(run.join("faults.json")).expect("they are noted")).expect("JSON");
+        serde_json::from_slice(&fs::read(run.join("faults.json")).expect("they are noted"))
+            .expect("JSON");
     assert_eq!(injected.as_array().map(Vec::len), Some(2));
 }
 
@@ -62,7 +65,8 @@ fn an_announcement_of_what_was_not_committed_is_convicted() {
     assert_eq!(output.status.code(), Some(1));
     let verdicts = verdicts(&run);
     let findings = verdicts["findings"].as_array().expect("findings");
-    let announced = findings.iter().find(|finding| finding["invariant"] == "I14").expect("it was judged");
+    let announced =
+        findings.iter().find(|finding| finding["invariant"] == "I14").expect("it was judged");
     assert_eq!(announced["verdict"], "violated", "{announced:#}");
 }
 
@@ -110,7 +114,8 @@ async fn without_a_broker_or_a_redis_nobody_can_reserve_and_everybody_is_told_wh
     ] {
         let url = fresh_database().await;
         let service =
-            Service::start_with(strategy, &[("SLOTPROOF_DATABASE_URL", &url), (variable, nowhere)]).await;
+            Service::start_with(strategy, &[("SLOTPROOF_DATABASE_URL", &url), (variable, nowhere)])
+                .await;
         assert_eq!(
             problem(service.get("/readyz").await).await,
             (503, "unavailable".to_owned()),

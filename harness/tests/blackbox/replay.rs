@@ -1,4 +1,5 @@
-//! Models and the real service: counterexamples on a real database, every edge of a model, audit logs against models.
+//! Models and the real service: counterexamples on a real database, every edge of a model, audit
+//! logs against models.
 
 use std::{
     fs,
@@ -50,12 +51,18 @@ fn a_replay_is_a_run_that_can_be_checked_again_and_has_a_diagram() {
     let asked = replay(&["--schedule", path.to_str().expect("plain"), "--strategy", "pessimistic"]);
     assert_eq!(asked.code, Some(0), "{}", asked.said);
     assert!(
-        asked.said.contains("blocked at step 4: client 2's call begins, locks the slot and reads its seats"),
+        asked.said.contains(
+            "blocked at step 4: client 2's call begins, locks the slot and reads its seats"
+        ),
         "{}",
         asked.said
     );
-    let run =
-        fs::read_dir(asked.folder.path()).expect("a folder").next().expect("a run").expect("a run").path();
+    let run = fs::read_dir(asked.folder.path())
+        .expect("a folder")
+        .next()
+        .expect("a run")
+        .expect("a run")
+        .path();
     for file in ["replay.json", "schedule.json", "report.html", "verdict.json"] {
         assert!(run.join(file).is_file(), "{file}");
     }
@@ -65,8 +72,8 @@ fn a_replay_is_a_run_that_can_be_checked_again_and_has_a_diagram() {
     assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
 }
 
-/// The kept counterexamples: each convicts the control that it is of, every time, and no strategy that claims to be safe; all of them do what their
-/// models do, step by step.
+/// The kept counterexamples: each convicts the control that it is of, every time, and no strategy
+/// that claims to be safe; all of them do what their models do, step by step.
 #[test]
 fn every_kept_counterexample_convicts_its_control_and_nobody_else() {
     let asked = replay(&["--regressions", schedules().to_str().expect("plain")]);
@@ -75,7 +82,8 @@ fn every_kept_counterexample_convicts_its_control_and_nobody_else() {
     let kept = fs::read_dir(schedules()).expect("a folder").count();
     assert_eq!(outcomes.len(), kept * 8, "seven strategies that claim to be safe, and its own");
     let of = |schedule: &str, strategy: &str| {
-        let is_it = |outcome: &&Value| outcome["schedule"] == schedule && outcome["strategy"] == strategy;
+        let is_it =
+            |outcome: &&Value| outcome["schedule"] == schedule && outcome["strategy"] == strategy;
         outcomes.iter().find(is_it).expect("it was played").clone()
     };
     assert_eq!(of("unprotected", "pessimistic")["stopped"]["by"], "waited");
@@ -106,7 +114,12 @@ fn what_cannot_be_replayed_is_refused_with_the_reason() {
     let refused = |text: &str, says: &str| {
         fs::write(&path, text).expect("it can be written");
         let asked = replay(&["--schedule", name]);
-        assert!(asked.code == Some(64) && asked.said.contains(says), "{:?}: {}", asked.code, asked.said);
+        assert!(
+            asked.code == Some(64) && asked.said.contains(says),
+            "{:?}: {}",
+            asked.code,
+            asked.said
+        );
     };
     let kept = fs::read_to_string(schedules().join("unprotected.json")).expect("it is kept");
     refused("nonsense", "line 1");
@@ -123,7 +136,12 @@ fn what_cannot_be_replayed_is_refused_with_the_reason() {
     ] {
         fs::write(&path, &kept).expect("it can be written");
         let asked = replay(arguments);
-        assert!(asked.code == Some(64) && asked.said.contains(says), "{:?}: {}", asked.code, asked.said);
+        assert!(
+            asked.code == Some(64) && asked.said.contains(says),
+            "{:?}: {}",
+            asked.code,
+            asked.said
+        );
     }
 }
 
@@ -140,7 +158,10 @@ fn a_counterexample_is_told_drawn_and_written() {
         .expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("6. client 2's call writes the booking, and one seat less than it read"), "{said}");
+    assert!(
+        said.contains("6. client 2's call writes the booking, and one seat less than it read"),
+        "{said}"
+    );
     let kept = fs::read_to_string(schedules().join("lost_update.json")).expect("it is kept");
     assert_eq!(fs::read_to_string(&schedule).expect("it is written"), kept);
     assert!(fs::read_to_string(&diagram).expect("it is drawn").starts_with("<svg"));
@@ -158,11 +179,13 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn a_model_can_be_walked_through_in_a_browser() {
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port =
+        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
     let mut command = slotproof();
     command.args(["model", "pessimistic", "--explore", &port.to_string()]);
-    let _explorer =
-        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs"));
+    let _explorer = Running(
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs"),
+    );
     let states = format!("http://127.0.0.1:{port}/.states/");
     let ask = async |path: &str| -> Value {
         match reqwest::get(format!("{states}{path}")).await {
@@ -170,9 +193,12 @@ async fn a_model_can_be_walked_through_in_a_browser() {
             Err(_) => Value::Null,
         }
     };
-    eventually("the explorer shows where it begins", async || ask("").await[0]["fingerprint"].is_string())
-        .await;
-    // Paths are the numbers of the steps that were taken; the first number is that of the beginning.
+    eventually("the explorer shows where it begins", async || {
+        ask("").await[0]["fingerprint"].is_string()
+    })
+    .await;
+    // Paths are the numbers of the steps that were taken; the first number is that of the
+    // beginning.
     let next = ask("0").await;
     assert_eq!(next[0]["action"], "client 1 sends reserve", "{next}");
 }
@@ -195,14 +221,22 @@ fn an_audit_log_is_explained_by_the_model_of_who_wrote_it() {
     let load = ["--clients", "150", "--capacity", "20", "--duration", "2s", "--hold", "500ms"];
     let ran = output(&[&["run", "--strategy", "off_by_one", "--runs", runs][..], &load].concat());
     assert_eq!(ran.status.code(), Some(1), "{}", String::from_utf8_lossy(&ran.stderr));
-    let run = fs::read_dir(folder.path()).expect("a folder").next().expect("a run").expect("a run").path();
+    let run = fs::read_dir(folder.path())
+        .expect("a folder")
+        .next()
+        .expect("a run")
+        .expect("a run")
+        .path();
     let check = || {
         let output = output(&["check", run.to_str().expect("plain"), "--against-model"]);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, said) = check();
     assert_eq!(code, Some(1), "it is overbooked: {said}");
-    assert!(said.contains("kinds of change that the model has") && !said.contains("not explained"), "{said}");
+    assert!(
+        said.contains("kinds of change that the model has") && !said.contains("not explained"),
+        "{said}"
+    );
 
     let plan = run.join("plan.json");
     let text = fs::read_to_string(&plan).expect("a plan").replace("off_by_one", "conditional");

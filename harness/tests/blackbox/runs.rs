@@ -20,7 +20,8 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
     let database_url = fresh_database().await;
     let mut command = slotproof();
     command.args(["run", "--strategy", strategy]);
-    let usual = [("--clients", "150"), ("--duration", "4s"), ("--hold", "1s"), ("--capacity", "20")];
+    let usual =
+        [("--clients", "150"), ("--duration", "4s"), ("--hold", "1s"), ("--capacity", "20")];
     for (flag, value) in usual.into_iter().filter(|(flag, _)| !more.contains(flag)) {
         command.args([flag, value]);
     }
@@ -30,7 +31,8 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
         .env("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url);
     let output = command.output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    let last =
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
     let said: Option<Value> = serde_json::from_str(&last).ok();
     let path = said.and_then(|event| Some(event["run"].as_str()?.to_owned())).unwrap_or(last);
     let path = PathBuf::from(path);
@@ -45,7 +47,11 @@ fn json(path: &Path) -> Value {
 fn verdict_of(run: &Path, invariant: &str) -> Value {
     let verdict = json(&run.join("verdict.json"));
     let findings = verdict["findings"].as_array().expect("findings");
-    findings.iter().find(|finding| finding["invariant"] == invariant).expect("it was judged").clone()
+    findings
+        .iter()
+        .find(|finding| finding["invariant"] == invariant)
+        .expect("it was judged")
+        .clone()
 }
 
 fn check(run: &Path) -> Output {
@@ -99,12 +105,25 @@ async fn every_scenario_is_upheld_by_a_safe_strategy_and_worth_judging() {
 
 #[tokio::test]
 async fn a_generator_that_cannot_keep_its_schedule_is_unknown_and_not_a_slow_service() {
-    let more =
-        ["--scenario", "steady", "--rate", "500/s", "--clients", "1", "--duration", "2s", "--slots", "1"];
+    let more = [
+        "--scenario",
+        "steady",
+        "--rate",
+        "500/s",
+        "--clients",
+        "1",
+        "--duration",
+        "2s",
+        "--slots",
+        "1",
+    ];
     let (code, run, _runs) = run("conditional", &more).await;
     assert_eq!(code, 2);
     let worth = verdict_of(&run, "I15");
-    assert!(worth["summary"].as_str().expect("a sentence").contains("generator overloaded"), "{worth:#}");
+    assert!(
+        worth["summary"].as_str().expect("a sentence").contains("generator overloaded"),
+        "{worth:#}"
+    );
 }
 
 #[tokio::test]
@@ -116,8 +135,9 @@ async fn a_program_is_told_what_happens_as_lines_of_json_and_the_verdict_last() 
 
 #[tokio::test]
 async fn every_negative_control_that_needs_no_fault_is_convicted() {
-    let shown_by_load =
-        StrategyKind::NEGATIVE_CONTROLS.iter().filter(|kind| kind.shown_by() == Some(ShownBy::Load));
+    let shown_by_load = StrategyKind::NEGATIVE_CONTROLS
+        .iter()
+        .filter(|kind| kind.shown_by() == Some(ShownBy::Load));
     // Nothing is announced without a broker.
     for kind in shown_by_load.filter(|kind| **kind != StrategyKind::AnnounceApart) {
         // A race need not be run by every seed.
@@ -140,22 +160,27 @@ async fn negative_controls_are_convicted_with_a_witness_that_can_be_counted() {
         assert_eq!(promised["verdict"], "violated", "{strategy}");
         let operations = promised["witness"]["operations"].as_array().expect("operations");
         let instant = promised["witness"]["instant_ns"].as_u64().expect("an instant");
-        let seats: u64 =
-            operations.iter().map(|shown| shown["operation"]["seats"].as_u64().expect("seats")).sum();
+        let seats: u64 = operations
+            .iter()
+            .map(|shown| shown["operation"]["seats"].as_u64().expect("seats"))
+            .sum();
         assert!(seats > 20, "{seats} seats are no more than the slot has");
         for shown in operations {
             assert!(shown["operation"]["returned_ns"].as_u64().expect("an instant") <= instant);
         }
         let html = fs::read_to_string(run.join("report.html")).expect("there is a report");
         assert!(html.contains("violated") && html.contains("I1"));
-        assert!(fs::read_to_string(run.join("junit.xml")).expect("there is one").contains("<failure"));
+        assert!(
+            fs::read_to_string(run.join("junit.xml")).expect("there is one").contains("<failure")
+        );
     }
 }
 
 #[tokio::test]
 async fn everything_after_the_load_is_repeated_from_the_run_directory() {
     let (_, run, _runs) = run("unprotected", &[]).await;
-    let names = ["verdict.json", "run.json", "report.html", "report.md", "junit.xml", "latency.hgrm"];
+    let names =
+        ["verdict.json", "run.json", "report.html", "report.md", "junit.xml", "latency.hgrm"];
     let read = || names.map(|name| fs::read(run.join(name)).expect("the file is there"));
     let first = read();
     assert_eq!(check(&run).status.code(), Some(1));
@@ -163,7 +188,8 @@ async fn everything_after_the_load_is_repeated_from_the_run_directory() {
         for name in ["report.html", "report.md"] {
             fs::remove_file(run.join(name)).expect("it is there");
         }
-        let status = slotproof().args(arguments).arg(&run).output().expect("the binary runs").status;
+        let status =
+            slotproof().args(arguments).arg(&run).output().expect("the binary runs").status;
         assert_eq!(status.code(), Some(0));
         for ((name, first), second) in names.iter().zip(&first).zip(read()) {
             assert!(*first == second, "{name} is not the same");
@@ -182,11 +208,20 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
     fs::write(&history, &whole[..whole.len() / 2]).expect("it can be written");
     assert_eq!(check(&run).status.code(), Some(2), "half of the file");
     assert!(
-        verdict_of(&run, "I1")["summary"].as_str().expect("a sentence").contains("breaks off after line")
+        verdict_of(&run, "I1")["summary"]
+            .as_str()
+            .expect("a sentence")
+            .contains("breaks off after line")
     );
 
-    let first_lines =
-        text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(99).expect("a hundred lines").0 + 1;
+    let first_lines = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .nth(99)
+        .expect("a hundred lines")
+        .0
+        + 1;
     fs::write(&history, zstd::encode_all(&text[..first_lines], 1).expect("it compresses"))
         .expect("it can be written");
     assert_eq!(check(&run).status.code(), Some(2), "whole lines, but not all of them");
@@ -230,8 +265,10 @@ async fn a_run_that_was_not_worth_judging_is_unknown() {
         "1s",
     ]);
     command.args(["--environment", "external", "--runs"]).arg(runs.path());
-    let output =
-        command.env("SLOTPROOF_POSTGRES_URL", fresh_database().await).output().expect("the binary runs");
+    let output = command
+        .env("SLOTPROOF_POSTGRES_URL", fresh_database().await)
+        .output()
+        .expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nobody was told sold_out"));
 }
@@ -245,7 +282,10 @@ async fn a_database_that_is_not_ours_is_left_alone() {
         .execute(&mut database)
         .await
         .expect("a table");
-    sqlx::query("insert into bookings values (1, 'somebody')").execute(&mut database).await.expect("a row");
+    sqlx::query("insert into bookings values (1, 'somebody')")
+        .execute(&mut database)
+        .await
+        .expect("a row");
 
     let runs = tempfile::tempdir().expect("a directory");
     let mut command = slotproof();
@@ -257,12 +297,15 @@ async fn a_database_that_is_not_ours_is_left_alone() {
     assert_eq!(output.status.code(), Some(69), "{stderr}");
     assert!(stderr.contains("nothing was changed"), "{stderr}");
 
-    let tables: i64 =
-        sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
-            .fetch_one(&mut database)
-            .await
-            .expect("a count");
-    let guest: String =
-        sqlx::query_scalar("select guest from bookings").fetch_one(&mut database).await.expect("the row");
+    let tables: i64 = sqlx::query_scalar(
+        "select count(*) from information_schema.tables where table_schema = 'public'",
+    )
+    .fetch_one(&mut database)
+    .await
+    .expect("a count");
+    let guest: String = sqlx::query_scalar("select guest from bookings")
+        .fetch_one(&mut database)
+        .await
+        .expect("the row");
     assert_eq!((tables, guest.as_str()), (1, "somebody"));
 }

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use slotproof_vocabulary::{
     StrategyKind,
-    wire::{BookingBody, DoctorBody, SlotBody},
+    reference_api::{BookingBody, DoctorBody, SlotBody},
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -38,7 +38,8 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
-/// Ends process groups when this test process ends, however it ends: statics are never dropped. It is Slotproof's own guard.
+/// Ends process groups when this test process ends, however it ends: statics are never dropped. It
+/// is Slotproof's own guard.
 fn guard() -> &'static Mutex<ChildStdin> {
     static GUARD: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     GUARD.get_or_init(|| {
@@ -81,8 +82,9 @@ fn shared_stack() -> &'static Endpoints {
     let (_, endpoints) = UP.get_or_init(|| {
         let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
         let mut command = slotproof();
-        let mut up =
-            start(command.args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
+        let mut up = start(
+            command.args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()),
+        );
         let mut text = String::new();
         let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
         while !text.ends_with("}\n") {
@@ -90,24 +92,27 @@ fn shared_stack() -> &'static Endpoints {
         }
         let endpoints: Value = serde_json::from_str(&text).expect("it speaks JSON");
         let url = |name: &str| endpoints[name].as_str().expect("it says where").to_owned();
-        let (postgres_url, redis_url, amqp_url) = (url("postgres_url"), url("redis_url"), url("amqp_url"));
+        let (postgres_url, redis_url, amqp_url) =
+            (url("postgres_url"), url("redis_url"), url("amqp_url"));
         (up, Endpoints { postgres_url, redis_url, amqp_url })
     });
     endpoints
 }
 
-/// The queues of the broker belong to whoever holds this: services on databases of their own would decide each other's requests.
+/// The queues of the broker belong to whoever holds this: services on databases of their own would
+/// decide each other's requests.
 pub(crate) async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
     static BROKER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     BROKER.lock().await
 }
 
-/// A service process of one strategy, on a database of its own on the shared server. Dropping it ends it.
+/// A service process of one strategy, on a database of its own on the shared server. Dropping it
+/// ends it.
 pub(crate) struct Service {
     _process: Process,
     _broker: Option<tokio::sync::MutexGuard<'static, ()>>,
-    /// Put before every key. What a service that has ended left in the broker's queues is decided by the next one, whose database
-    /// must not take it for a request of its own test.
+    /// Put before every key. What a service that has ended left in the broker's queues is decided
+    /// by the next one, whose database must not take it for a request of its own test.
     nonce: String,
     pub(crate) target: String,
     pub(crate) http: reqwest::Client,
@@ -128,23 +133,39 @@ impl Service {
             held = Some(broker().await);
             variables.push(("SLOTPROOF_AMQP_URL", endpoints.amqp_url.as_str()));
         }
-        let nonce = if held.is_some() { uuid::Uuid::new_v4().simple().to_string() } else { String::new() };
+        let nonce =
+            if held.is_some() { uuid::Uuid::new_v4().simple().to_string() } else { String::new() };
         let service = Self { _broker: held, nonce, ..Self::start_with(strategy, &variables).await };
-        eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
+        eventually("the service is ready", async || service.get("/readyz").await.status() == 200)
+            .await;
         service
     }
 
-    /// Started with these environment variables, and listening; whether it is ready is another question.
+    /// Started with these environment variables, and listening; whether it is ready is another
+    /// question.
     pub(crate) async fn start_with(strategy: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = slotproof();
-        command.args(["serve", "--strategy", strategy, "--listen", "127.0.0.1:0", "--no-announcements"]);
+        command.args([
+            "serve",
+            "--strategy",
+            strategy,
+            "--listen",
+            "127.0.0.1:0",
+            "--no-announcements",
+        ]);
         let mut process = Process(start(command.envs(variables.iter().copied())));
         let stdout = process.0.stdout.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self { _process: process, _broker: None, nonce: String::new(), target, http: reqwest::Client::new() }
+        Self {
+            _process: process,
+            _broker: None,
+            nonce: String::new(),
+            target,
+            http: reqwest::Client::new(),
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -171,7 +192,12 @@ impl Service {
     }
 
     /// Reserves, and waits for the decision of a request that was accepted.
-    pub(crate) async fn reserve(&self, slot: &SlotBody, seats: i64, key: &str) -> reqwest::Response {
+    pub(crate) async fn reserve(
+        &self,
+        slot: &SlotBody,
+        seats: i64,
+        key: &str,
+    ) -> reqwest::Response {
         let key = &format!("{}{key}", self.nonce);
         let request = self.http.post(self.url(&format!("/v1/slots/{}/bookings", slot.id)));
         let request = request.header("idempotency-key", key).json(&json!({"seats": seats}));
@@ -201,7 +227,11 @@ impl Service {
     }
 
     pub(crate) async fn cancel(&self, booking: &BookingBody) -> reqwest::Response {
-        self.http.delete(self.url(&format!("/v1/bookings/{}", booking.id))).send().await.expect("an answer")
+        self.http
+            .delete(self.url(&format!("/v1/bookings/{}", booking.id)))
+            .send()
+            .await
+            .expect("an answer")
     }
 
     pub(crate) async fn read(&self, slot: &SlotBody) -> SlotBody {
@@ -222,8 +252,10 @@ impl Drop for Process {
 /// A problem's status and code.
 pub(crate) async fn problem(answer: reqwest::Response) -> (u16, String) {
     let status = answer.status().as_u16();
-    let kind =
-        answer.headers().get("content-type").map(|value| value.to_str().unwrap_or_default().to_owned());
+    let kind = answer
+        .headers()
+        .get("content-type")
+        .map(|value| value.to_str().unwrap_or_default().to_owned());
     let body: Value = answer.json().await.expect("a body of JSON");
     assert_eq!(kind.as_deref(), Some("application/problem+json"), "{body}");
     assert_eq!(body["status"], status);

@@ -1,10 +1,11 @@
-//! What is left when the run has settled: rows and audit log, read by the harness after the last answer.
+//! What is left when the run has settled: rows and audit log, read by the harness after the last
+//! answer.
 //!
 //! Ids are opaque strings here, as in a history: another system's probe can fill the same shapes.
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::BookingStatus;
+use crate::reference_api::BookingStatus;
 
 /// The rows at the end of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,8 @@ pub struct EndState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Announced {
-    /// Changes that were still waiting to be announced, or announcements to be applied, when patience ended.
+    /// Changes that were still waiting to be announced, or announcements to be applied, when
+    /// patience ended.
     pub waiting: u64,
     /// Every message that was sent, in the order of slot, version and sending.
     pub notices: Vec<Notice>,
@@ -85,7 +87,8 @@ pub struct BookingRow {
     pub seats: i64,
     /// The idempotency key that made it.
     pub key: String,
-    /// For a pending booking: how long its hold had run out when the row was read (database clock); negative while it holds.
+    /// For a pending booking: how long its hold had run out when the row was read (database clock);
+    /// negative while it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_ms: Option<i64>,
 }

@@ -1,7 +1,8 @@
 //! Ids that carry their routing.
 //!
-//! A slot id and a booking id are UUIDs of version 8 (RFC 9562) with named bit fields. A request that knows nothing but
-//! an id finds its shard (by doctor) and its partition (by month) without a lookup.
+//! A slot id and a booking id are UUIDs of version 8 (RFC 9562) with named bit fields. A request
+//! that knows nothing but an id finds its shard (by doctor) and its partition (by month) without a
+//! lookup.
 //!
 //! ```text
 //! bits   0..32   doctor            which shard
@@ -13,7 +14,8 @@
 //! bits  66..128  unique            random, chosen by the service
 //! ```
 //!
-//! In a history, where other systems are judged too, ids are opaque strings; only the service parses them.
+//! In a history, where other systems are judged too, ids are opaque strings; only the service
+//! parses them.
 
 use std::fmt;
 
@@ -153,7 +155,8 @@ impl SlotId {
 }
 
 impl BookingId {
-    /// A booking lies on the shard and in the partition of its slot. `unique` should be random; its upper two bits are not kept.
+    /// A booking lies on the shard and in the partition of its slot. `unique` should be random; its
+    /// upper two bits are not kept.
     pub fn new(slot: SlotId, unique: u64) -> Self {
         Self(pack(slot.doctor(), slot.month(), KIND_BOOKING, unique))
     }

@@ -1,16 +1,17 @@
 //! The words of Slotproof as types: one word, one meaning.
 //!
-//! Everybody knows this crate: the service, the load engine, the checker, the models and the reports. It holds no
-//! judgement (what is correct is written in the checker, and the service never sees that), does no IO, and reads no clock.
+//! Everybody knows this crate: the service, the load engine, the checker, the models and the
+//! reports. It holds no judgement (what is correct is written in the checker, and the service never
+//! sees that), does no IO, and reads no clock.
 
 pub mod ids;
+pub mod reference_api;
 pub mod strategy;
-pub mod wire;
 
 pub mod load;
 pub mod mix;
 pub mod plan;
-pub mod plan_words;
+pub mod plan_args;
 pub mod scenario;
 pub mod span;
 
@@ -24,9 +25,9 @@ pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Mix, Visit};
 pub use operation::{Action, Operation, Outcome, Seen};
 pub use plan::{Expectation, Plan, PlanError, Workload};
-pub use plan_words::PlanWords;
+pub use plan_args::PlanArgs;
+pub use reference_api::BookingStatus;
 pub use scenario::ScenarioKind;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
 pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};
-pub use wire::BookingStatus;

@@ -56,7 +56,8 @@ impl Mix {
         self.weights().iter().map(|(_, _, weight)| weight).sum()
     }
 
-    /// The visit at a place from 0 to [`Mix::total`], exclusive, when visits stand in a row, each as long as its weight.
+    /// The visit at a place from 0 to [`Mix::total`], exclusive, when visits stand in a row, each
+    /// as long as its weight.
     pub fn at(&self, mut place: u32) -> Visit {
         for (visit, _, weight) in self.weights() {
             if place < weight {
@@ -91,8 +92,11 @@ impl FromStr for Mix {
                 )
             };
             let (name, weight) = part.split_once('=').ok_or_else(wrong)?;
-            let weight =
-                weight.parse().ok().filter(|weight| *weight <= Self::WEIGHT_MAX).ok_or_else(wrong)?;
+            let weight = weight
+                .parse()
+                .ok()
+                .filter(|weight| *weight <= Self::WEIGHT_MAX)
+                .ok_or_else(wrong)?;
             let place = match name {
                 "browse" => &mut mix.browse,
                 "book" => &mut mix.book,
@@ -137,7 +141,14 @@ mod tests {
         let places: Vec<Visit> = (0..mix.total()).map(|place| mix.at(place)).collect();
         assert_eq!(
             places,
-            [Visit::Browse, Visit::Browse, Visit::Cancel, Visit::Cancel, Visit::Cancel, Visit::Abandon]
+            [
+                Visit::Browse,
+                Visit::Browse,
+                Visit::Cancel,
+                Visit::Cancel,
+                Visit::Cancel,
+                Visit::Abandon
+            ]
         );
     }
 }

@@ -1,6 +1,8 @@
-//! Operations: what one client did, when, and what it was told. A history is a file of these, one JSON object a line.
+//! Operations: what one client did, when, and what it was told. A history is a file of these, one
+//! JSON object a line.
 //!
-//! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply are left out.
+//! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply
+//! are left out.
 
 use std::sync::Arc;
 
@@ -8,13 +10,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// One logical call of a client with its interval and its outcome.
 ///
-/// The three instants are nanoseconds of one monotonic clock of one machine; their zero means nothing.
+/// The three instants are nanoseconds of one monotonic clock of one machine; their zero means
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "OperationLine<Box<str>>")]
 pub struct Operation {
     /// Who called. A client has at most one operation in flight.
     pub client: u64,
-    /// The client's incarnation: after `unknown` the old one may still be in flight for ever, so it is retired.
+    /// The client's incarnation: after `unknown` the old one may still be in flight for ever, so it
+    /// is retired.
     pub process: u64,
     /// The slot, opaque. Shared: a history has many operations and few slots.
     pub slot: Arc<str>,
@@ -37,7 +41,8 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// An operation as the least that is known of one: sent once, as scheduled, by a client that never was unsure, and told nothing more.
+    /// An operation as the least that is known of one: sent once, as scheduled, by a client that
+    /// never was unsure, and told nothing more.
     pub fn new(
         client: u64,
         slot: impl Into<Arc<str>>,
@@ -83,7 +88,8 @@ pub enum Action {
     },
     /// Read the slot.
     Read,
-    /// Give the slot another number of seats. Fewer than are taken cannot be: then it must be refused.
+    /// Give the slot another number of seats. Fewer than are taken cannot be: then it must be
+    /// refused.
     Resize {
         /// How many it is to have.
         capacity: u32,
@@ -109,19 +115,22 @@ impl Action {
 pub enum Outcome {
     /// It happened.
     Ok,
-    /// A definite no that claims something: fewer seats were left than asked for, at some instant of the call.
+    /// A definite no that claims something: fewer seats were left than asked for, at some instant
+    /// of the call.
     SoldOut,
     /// A definite no that says nothing of capacity.
     Rejected,
     /// A definite no: the client was asked to slow down.
     Throttled,
-    /// It may have happened and it may not: timeout, reset after the first byte, any 5xx, an unreadable body.
+    /// It may have happened and it may not: timeout, reset after the first byte, any 5xx, an
+    /// unreadable body.
     Unknown,
 }
 
 impl Outcome {
     /// Every outcome, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Ok, Self::SoldOut, Self::Rejected, Self::Throttled, Self::Unknown];
+    pub const ALL: [Self; 5] =
+        [Self::Ok, Self::SoldOut, Self::Rejected, Self::Throttled, Self::Unknown];
 
     /// The name in files and reports.
     pub fn name(self) -> &'static str {
@@ -154,7 +163,8 @@ pub struct Seen {
     pub hold_ms: Option<u64>,
 }
 
-/// An [`Operation`] as a line of a history. It owns its text when it is read, and borrows it when it is written.
+/// An [`Operation`] as a line of a history. It owns its text when it is read, and borrows it when
+/// it is written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OperationLine<Text> {
@@ -246,10 +256,14 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
                 Action::Reserve { seats, key: line.key.ok_or(missing("key"))? }
             }
             OpName::Confirm => Action::Confirm {
-                booking: line.booking.ok_or(LineError::Missing { op: "confirm", field: "booking" })?,
+                booking: line
+                    .booking
+                    .ok_or(LineError::Missing { op: "confirm", field: "booking" })?,
             },
             OpName::Cancel => Action::Cancel {
-                booking: line.booking.ok_or(LineError::Missing { op: "cancel", field: "booking" })?,
+                booking: line
+                    .booking
+                    .ok_or(LineError::Missing { op: "cancel", field: "booking" })?,
             },
             OpName::Read | OpName::Resize if line.booking.is_some() => {
                 let op = if line.op == OpName::Read { "read" } else { "resize" };
@@ -257,8 +271,11 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
             }
             OpName::Read => Action::Read,
             OpName::Resize => {
-                let capacity = line.capacity.ok_or(LineError::Missing { op: "resize", field: "capacity" })?;
-                Action::Resize { capacity: capacity.try_into().map_err(|_| LineError::NoCapacity(capacity))? }
+                let capacity =
+                    line.capacity.ok_or(LineError::Missing { op: "resize", field: "capacity" })?;
+                Action::Resize {
+                    capacity: capacity.try_into().map_err(|_| LineError::NoCapacity(capacity))?,
+                }
             }
         };
         if line.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
@@ -416,7 +433,10 @@ mod tests {
                 r#"{"client":1,"slot":"s","op":"resize","capacity":-1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
                 "no slot has so many",
             ),
-            (r#"{"client":1,"slot":"s","op":"steal","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#, "steal"),
+            (
+                r#"{"client":1,"slot":"s","op":"steal","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "steal",
+            ),
             (
                 r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok","sets":3}"#,
                 "sets",

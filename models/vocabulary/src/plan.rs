@@ -1,6 +1,7 @@
 //! Plans: a workload as data. A run can be repeated from its plan and nothing else.
 //!
-//! [`PlanWords`] is how people write one (`plan_words.rs`). [`Plan`] is what the words mean, with nothing left open and nothing contradictory.
+//! [`PlanArgs`] is how people write one (`plan_args.rs`). [`Plan`] is what the words mean, with
+//! nothing left open and nothing contradictory.
 
 use std::{fmt, time::Duration};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     StrategyKind,
     mix::Mix,
-    plan_words::PlanWords,
+    plan_args::PlanArgs,
     scenario::ScenarioKind,
     span::{Ramp, Rate, Span, Spike, Stage},
 };
@@ -28,13 +29,14 @@ pub enum Expectation {
     Reclaim,
     /// Some operation was sent more than once.
     Resend,
-    /// Every arrival was made, and all but one of a hundred operations were sent within this many milliseconds of their time.
+    /// Every arrival was made, and all but one of a hundred operations were sent within this many
+    /// milliseconds of their time.
     OnSchedule(u64),
 }
 
 /// What a run does. Stored as `plan.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "PlanWords", into = "PlanWords")]
+#[serde(try_from = "PlanArgs", into = "PlanArgs")]
 pub struct Plan {
     /// The load shape.
     pub scenario: ScenarioKind,
@@ -69,11 +71,13 @@ pub struct Plan {
 /// Who arrives when.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Workload {
-    /// So many clients, each of which comes again when it is done and has thought: a slow service slows them down.
+    /// So many clients, each of which comes again when it is done and has thought: a slow service
+    /// slows them down.
     Closed {
         /// Concurrent clients, each with at most one operation in flight.
         clients: u32,
-        /// Mean time between two visits of a client; each time is drawn evenly from half of it to one and a half of it.
+        /// Mean time between two visits of a client; each time is drawn evenly from half of it to
+        /// one and a half of it.
         think: Span,
         /// How long new operations are begun.
         duration: Span,
@@ -98,7 +102,8 @@ pub enum Workload {
 pub enum Arrivals {
     /// One after the other, evenly.
     Constant,
-    /// Independent of each other: a Poisson process of the stages' rate, on the condition that it has as many arrivals as asked for.
+    /// Independent of each other: a Poisson process of the stages' rate, on the condition that it
+    /// has as many arrivals as asked for.
     Poisson,
 }
 
@@ -181,18 +186,23 @@ fn length(stages: &[Stage]) -> Span {
     Span(stages.iter().fold(Duration::ZERO, |sum, stage| sum.saturating_add(stage.lasts.0)))
 }
 
-impl TryFrom<PlanWords> for Plan {
+impl TryFrom<PlanArgs> for Plan {
     type Error = PlanError;
 
-    fn try_from(words: PlanWords) -> Result<Self, PlanError> {
+    fn try_from(words: PlanArgs) -> Result<Self, PlanError> {
         let scenario = words.scenario.unwrap_or(ScenarioKind::FlashSale);
         let defaults = scenario.defaults();
         let refuse_where = |field, said: bool, reason: &str| {
             if said { Err(PlanError::new(field, reason)) } else { Ok(()) }
         };
-        refuse_where("zipf", words.zipf.is_some() && defaults.zipf.is_none(), "only hot_and_cold has one")?;
+        refuse_where(
+            "zipf",
+            words.zipf.is_some() && defaults.zipf.is_none(),
+            "only hot_and_cold has one",
+        )?;
         if scenario == ScenarioKind::FlashSale {
-            let reason = "flash_sale has a way of its own: everyone at one instant, and again and again";
+            let reason =
+                "flash_sale has a way of its own: everyone at one instant, and again and again";
             refuse_where("mix", words.mix.is_some(), reason)?;
             refuse_where("think", words.think.is_some(), reason)?;
             refuse_where("rate", words.rate.is_some(), reason)?;
@@ -202,7 +212,9 @@ impl TryFrom<PlanWords> for Plan {
         let once = "nothing is sent again: give --attempts too";
         refuse_where("resend", words.resend.is_some() && attempts == 1, once)?;
         let resend = words.resend.unwrap_or(RESEND);
-        let never = format!("nothing is sent again after {resend} when nobody waits longer than the timeout");
+        let never = format!(
+            "nothing is sent again after {resend} when nobody waits longer than the timeout"
+        );
         refuse_where("resend", attempts > 1 && resend >= words.timeout.unwrap_or(TIMEOUT), &never)?;
         let plan = Self {
             scenario,
@@ -218,7 +230,12 @@ impl TryFrom<PlanWords> for Plan {
             zipf: words.zipf.or(defaults.zipf),
             mix: words.mix.unwrap_or(defaults.mix),
             sockets: words.sockets.unwrap_or(Sockets::Shared),
-            warm_up: spans("warm_up", words.warm_up.unwrap_or_default(), Span::default(), Self::SPAN_MAX)?,
+            warm_up: spans(
+                "warm_up",
+                words.warm_up.unwrap_or_default(),
+                Span::default(),
+                Self::SPAN_MAX,
+            )?,
             timeout: spans(
                 "timeout",
                 words.timeout.unwrap_or(TIMEOUT),
@@ -231,8 +248,18 @@ impl TryFrom<PlanWords> for Plan {
                 1,
                 Self::ATTEMPTS_MAX,
             )?,
-            resend: spans("resend", words.resend.unwrap_or(RESEND), Span::of_ms(1), Span::of_ms(600_000))?,
-            hold: spans("hold", words.hold.unwrap_or(defaults.hold), Span::of_ms(10), Self::SPAN_MAX)?,
+            resend: spans(
+                "resend",
+                words.resend.unwrap_or(RESEND),
+                Span::of_ms(1),
+                Span::of_ms(600_000),
+            )?,
+            hold: spans(
+                "hold",
+                words.hold.unwrap_or(defaults.hold),
+                Span::of_ms(10),
+                Self::SPAN_MAX,
+            )?,
             seed: words.seed.unwrap_or(1),
         };
         match plan.zipf {
@@ -244,10 +271,12 @@ impl TryFrom<PlanWords> for Plan {
     }
 }
 
-fn workload(words: &PlanWords) -> Result<Workload, PlanError> {
+fn workload(words: &PlanArgs) -> Result<Workload, PlanError> {
     let scenario = words.scenario.unwrap_or(ScenarioKind::FlashSale);
-    let clients = |default| in_range("clients", words.clients.unwrap_or(default), 1, Plan::CLIENTS_MAX);
-    let duration = || spans("duration", words.duration.unwrap_or(DURATION), Span::of_ms(100), Plan::SPAN_MAX);
+    let clients =
+        |default| in_range("clients", words.clients.unwrap_or(default), 1, Plan::CLIENTS_MAX);
+    let duration =
+        || spans("duration", words.duration.unwrap_or(DURATION), Span::of_ms(100), Plan::SPAN_MAX);
     if !words.is_open() {
         let only_open = [
             ("arrivals", words.arrivals.is_some()),
@@ -276,7 +305,10 @@ fn workload(words: &PlanWords) -> Result<Workload, PlanError> {
         (Some(ramp), []) => spiked(Stage { lasts: duration()?, ramp }, words.spike)?,
         (None, stages) => {
             if words.spike.is_some() {
-                return Err(PlanError::new("spike", "the stages say every rate; write it as one of them"));
+                return Err(PlanError::new(
+                    "spike",
+                    "the stages say every rate; write it as one of them",
+                ));
             }
             if words.duration.is_some_and(|duration| duration != length(stages)) {
                 return Err(PlanError::new(
@@ -291,12 +323,14 @@ fn workload(words: &PlanWords) -> Result<Workload, PlanError> {
         }
     };
     spans("duration", length(&stages), Span::of_ms(100), Plan::SPAN_MAX)?;
-    let warm_up = stages
-        .first()
-        .map(|first| Stage { lasts: words.warm_up.unwrap_or_default(), ramp: Ramp::flat(first.ramp.from) });
+    let warm_up = stages.first().map(|first| Stage {
+        lasts: words.warm_up.unwrap_or_default(),
+        ramp: Ramp::flat(first.ramp.from),
+    });
     let arrivals: f64 = stages.iter().chain(&warm_up).map(Stage::arrivals).sum();
     if !(1.0..=Plan::ARRIVALS_MAX).contains(&arrivals) {
-        let reason = format!("{arrivals} arrivals are asked for; it must be 1 to {}", Plan::ARRIVALS_MAX);
+        let reason =
+            format!("{arrivals} arrivals are asked for; it must be 1 to {}", Plan::ARRIVALS_MAX);
         return Err(PlanError::new(if words.rate.is_some() { "rate" } else { "stages" }, reason));
     }
     let peak = stages.iter().flat_map(|stage| [stage.ramp.from, stage.ramp.to]).map(Rate::per_s);
@@ -330,7 +364,7 @@ fn spiked(stage: Stage, spike: Option<Spike>) -> Result<Vec<Stage>, PlanError> {
     Ok(stages.into_iter().filter(|stage| stage.lasts > Span::default()).collect())
 }
 
-impl From<Plan> for PlanWords {
+impl From<Plan> for PlanArgs {
     fn from(plan: Plan) -> Self {
         let flash_sale = plan.scenario == ScenarioKind::FlashSale;
         let words = Self {
@@ -364,7 +398,9 @@ impl From<Plan> for PlanWords {
                     ..words
                 };
                 match stages.as_slice() {
-                    [stage] => Self { rate: Some(stage.ramp), duration: Some(stage.lasts), ..words },
+                    [stage] => {
+                        Self { rate: Some(stage.ramp), duration: Some(stage.lasts), ..words }
+                    }
                     _ => Self { stages, ..words },
                 }
             }
@@ -416,7 +452,7 @@ impl PlanError {
 mod tests {
     use super::*;
 
-    fn words(json: serde_json::Value) -> PlanWords {
+    fn words(json: serde_json::Value) -> PlanArgs {
         serde_json::from_value(json).expect("the words of a plan")
     }
 
@@ -472,7 +508,10 @@ mod tests {
     fn contradictions_name_the_field_that_is_too_much() {
         let open = |more: serde_json::Value| {
             let mut words = json!({"scenario": "steady", "rate": "800/s"});
-            words.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            words
+                .as_object_mut()
+                .expect("an object")
+                .extend(more.as_object().expect("an object").clone());
             refused(words)
         };
         assert_eq!(open(json!({"think": "1s"})), "think");
@@ -486,7 +525,10 @@ mod tests {
         assert_eq!(refused(json!({"scenario": "steady", "zipf": 1.0})), "zipf");
         assert_eq!(refused(json!({"scenario": "steady", "resend": "50ms"})), "resend");
         assert_eq!(refused(json!({"scenario": "retry_storm", "timeout": "100ms"})), "resend");
-        assert_eq!(open(json!({"rate": "1000000/s", "duration": "100ms", "warm_up": "24h"})), "rate");
+        assert_eq!(
+            open(json!({"rate": "1000000/s", "duration": "100ms", "warm_up": "24h"})),
+            "rate"
+        );
         let endless = vec!["18446744073709551615ms@1/s"; 1_100];
         assert_eq!(refused(json!({"scenario": "steady", "stages": endless})), "duration");
         for field in ["rate", "think", "mix"] {
@@ -502,7 +544,7 @@ mod tests {
     #[test]
     fn words_that_nobody_knows_are_refused() {
         let refused = |json: serde_json::Value| {
-            serde_json::from_value::<PlanWords>(json).expect_err("refused").to_string()
+            serde_json::from_value::<PlanArgs>(json).expect_err("refused").to_string()
         };
         assert!(refused(json!({"cleints": 5})).contains("unknown field `cleints`"));
         assert!(refused(json!({"rate": "-5/s"})).contains("is not a rate"));
@@ -511,8 +553,9 @@ mod tests {
 
     #[test]
     fn a_spike_is_three_stages() {
-        let plan =
-            plan(json!({"scenario": "steady", "rate": "100/s", "duration": "10s", "spike": "900/s:2s@3s"}));
+        let plan = plan(
+            json!({"scenario": "steady", "rate": "100/s", "duration": "10s", "spike": "900/s:2s@3s"}),
+        );
         let Workload::Open { stages, clients, .. } = plan.workload else { panic!("it is open") };
         let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
         assert_eq!(stages, ["3s@100/s", "2s@900/s", "5s@100/s"]);
@@ -521,14 +564,16 @@ mod tests {
 
     #[test]
     fn flags_go_before_the_file_and_another_way_to_arrive_replaces_it_whole() {
-        let file = || words(json!({"scenario": "steady", "rate": "800/s", "clients": 500, "capacity": 9}));
+        let file =
+            || words(json!({"scenario": "steady", "rate": "800/s", "clients": 500, "capacity": 9}));
         let merged = words(json!({"capacity": 7, "duration": "3s"})).or(file());
         let plan = Plan::try_from(merged).expect("a plan");
         assert_eq!((plan.capacity, plan.clients(), plan.duration()), (7, 500, Span::of_ms(3_000)));
 
         let closed = Plan::try_from(words(json!({"think": "1s"})).or(file())).expect("a plan");
         assert!(matches!(closed.workload, Workload::Closed { clients: 1_000, .. }), "{closed:?}");
-        let other = Plan::try_from(words(json!({"stages": ["2s@5/s"]})).or(file())).expect("a plan");
+        let other =
+            Plan::try_from(words(json!({"stages": ["2s@5/s"]})).or(file())).expect("a plan");
         assert_eq!(other.duration(), Span::of_ms(2_000));
     }
 }

@@ -1,4 +1,5 @@
-//! Scenarios: load shapes. What each does is in the page of its name in `scenarios/src`; here are its name and its numbers.
+//! Scenarios: load shapes. What each does is in the page of its name in `scenarios/src`; here are
+//! its name and its numbers.
 
 use std::{fmt, str::FromStr};
 
@@ -131,9 +132,8 @@ impl FromStr for ScenarioKind {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("no scenario is called {text:?}; there are {}", names.join(", ")))
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            format!("no scenario is called {text:?}; there are {}", names.join(", "))
+        })
     }
 }

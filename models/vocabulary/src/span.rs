@@ -77,8 +77,12 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is not a rate; write 800/s, 2.5/s or 90/m, from 0 to {}/s", Self::PER_S_MAX);
+        let wrong = || {
+            format!(
+                "{text:?} is not a rate; write 800/s, 2.5/s or 90/m, from 0 to {}/s",
+                Self::PER_S_MAX
+            )
+        };
         let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
         let number: f64 = number.parse().map_err(|_| wrong())?;
         let per_s = match unit {
@@ -125,7 +129,11 @@ impl FromStr for Ramp {
 
 impl fmt::Display for Ramp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.from == self.to { self.from.fmt(f) } else { write!(f, "{}..{}", self.from, self.to) }
+        if self.from == self.to {
+            self.from.fmt(f)
+        } else {
+            write!(f, "{}..{}", self.from, self.to)
+        }
     }
 }
 
@@ -176,8 +184,11 @@ impl FromStr for Spike {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is not a spike; write 4000/s:2s@8s for 4,000 a second for 2 s, after 8 s");
+        let wrong = || {
+            format!(
+                "{text:?} is not a spike; write 4000/s:2s@8s for 4,000 a second for 2 s, after 8 s"
+            )
+        };
         let (rate, times) = text.split_once(':').ok_or_else(wrong)?;
         let (lasts, at) = times.split_once('@').ok_or_else(wrong)?;
         Ok(Self { rate: rate.parse()?, lasts: lasts.parse()?, at: at.parse()? })
@@ -221,7 +232,8 @@ mod tests {
             (ms("250ms"), ms("15s"), ms("5m"), ms("1h")),
             (Ok(250), Ok(15_000), Ok(300_000), Ok(3_600_000))
         );
-        for wrong in ["15", "s", "", "-1s", "1.5s", "15 s", "99999999999999999999h", "18446744073709551615h"]
+        for wrong in
+            ["15", "s", "", "-1s", "1.5s", "15 s", "99999999999999999999h", "18446744073709551615h"]
         {
             assert!(ms(wrong).is_err(), "{wrong:?}");
         }
@@ -231,7 +243,10 @@ mod tests {
     fn what_is_written_is_read_again() {
         fn same<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
             for text in texts {
-                assert_eq!(text.parse::<T>().map(|value| value.to_string()), Ok((*text).to_owned()));
+                assert_eq!(
+                    text.parse::<T>().map(|value| value.to_string()),
+                    Ok((*text).to_owned())
+                );
             }
         }
         same::<Span>(&["250ms", "15s", "0s"]);

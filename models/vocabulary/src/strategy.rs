@@ -1,4 +1,5 @@
-//! The strategies: ways of making `reserve` safe, and the negative controls that are broken on purpose.
+//! The strategies: ways of making `reserve` safe, and the negative controls that are broken on
+//! purpose.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +11,8 @@ macro_rules! strategies {
         safe { $($safe:ident $safe_name:literal $safe_mechanism:literal)+ }
         controls { $($control:ident $control_name:literal $needs:ident $control_mechanism:literal)+ }
     ) => {
-        /// A strategy of the service, or a negative control: broken on purpose, and the checker must convict it.
+        /// A strategy of the service, or a negative control: broken on purpose, and the checker
+        /// must convict it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum StrategyKind {
             $(#[doc = $safe_mechanism] #[serde(rename = $safe_name)] $safe,)+
@@ -153,7 +155,10 @@ mod tests {
     fn names_are_the_same_on_the_command_line_and_in_json() {
         for kind in StrategyKind::all() {
             assert_eq!(kind.name().parse(), Ok(kind));
-            assert_eq!(serde_json::to_string(&kind).expect("serializes"), format!("{:?}", kind.name()));
+            assert_eq!(
+                serde_json::to_string(&kind).expect("serializes"),
+                format!("{:?}", kind.name())
+            );
         }
     }
 

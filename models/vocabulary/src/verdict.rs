@@ -36,46 +36,71 @@ impl fmt::Display for Verdict {
 }
 
 macro_rules! invariants {
-    ($($id:ident, $claim:literal;)+) => {
-        /// The invariants, numbered as in the documentation.
+    ($($variant:ident = $number:literal, $name:literal, $claim:literal;)+) => {
+        /// The invariants, by their names. Files and reports say the numbers of the documentation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Invariant {
-            $(#[doc = $claim] $id,)+
+            $(#[doc = $claim] #[serde(rename = $number)] $variant,)+
         }
 
         impl Invariant {
             /// Every invariant.
-            pub const ALL: &[Self] = &[$(Self::$id),+];
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// What it claims, in one line.
+            /// The number in files and reports, such as `I1`.
+            pub fn number(self) -> &'static str {
+                match self { $(Self::$variant => $number,)+ }
+            }
+
+            /// The name, in a few words.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The property that it states, in one line.
             pub fn claim(self) -> &'static str {
-                match self { $(Self::$id => $claim,)+ }
+                match self { $(Self::$variant => $claim,)+ }
             }
         }
     };
 }
 
 invariants! {
-    I1, "never more seats promised than the slot has, from what clients were told alone";
-    I2, "never more seats taken than the slot has, in the audit log and in the final rows";
-    I3, "no acknowledged booking is lost";
-    I4, "every row traces to an operation that some client sent";
-    I5, "one effect per idempotency key";
-    I6, "a booking lives one life";
-    I7, "seats are conserved: available + pending + confirmed = capacity";
-    I8, "sold_out was true at some instant of the call that was told so";
-    I9, "a read is possible at some instant of its call";
-    I10, "a client reads its own writes and never goes back in versions";
-    I11, "free seats can be bought once the run has settled, and no hold has leaked";
-    I12, "no booking id is given to two keys";
-    I13, "the audit log has no gap, replays to the final rows, and respects real time";
-    I14, "each committed booking is announced once, and nothing else is";
-    I15, "the run was worth judging";
+    NoOverbookingObserved = "I1", "no overbooking observed",
+        "never more seats promised than the slot has, from what clients were told alone";
+    NoOverbookingStored = "I2", "no overbooking stored",
+        "never more seats taken than the slot has, in the audit log and in the final rows";
+    NoLostBooking = "I3", "no lost booking",
+        "no acknowledged booking is lost";
+    NoPhantom = "I4", "no phantom",
+        "every row traces to an operation that some client sent";
+    Idempotent = "I5", "idempotent",
+        "one effect per idempotency key";
+    LawfulLifecycle = "I6", "lawful lifecycle",
+        "a booking goes from pending to confirmed, cancelled or expired, and has one end";
+    SeatsConserved = "I7", "seats conserved",
+        "available + pending + confirmed = capacity, in every read and at the end";
+    HonestSoldOut = "I8", "honest sold-out",
+        "sold_out was true at some instant of the call that was told so";
+    PossibleReads = "I9", "possible reads",
+        "a read is possible at some instant of its call";
+    SessionOrder = "I10", "session order",
+        "a client reads its own writes and never goes back in versions";
+    NothingLeaked = "I11", "nothing leaked",
+        "after the run settles, free seats can be bought and no hold has leaked";
+    UniqueBookings = "I12", "unique bookings",
+        "no booking id is given to two keys";
+    OneOrder = "I13", "one order",
+        "the audit log has no gap, replays to the final rows, and respects real time";
+    AnnouncedOnce = "I14", "announced once",
+        "each committed change is announced once, and nothing else is";
+    RunCoverage = "I15", "run coverage",
+        "the run sold slots out, resold seats, and kept its own schedule";
 }
 
 impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.pad(self.number())
     }
 }
 
@@ -107,7 +132,8 @@ pub struct Witness {
     /// The instant at which it shows, on the history's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instant_ns: Option<u64>,
-    /// The operations involved, in order of their return, with their line in the history (the first line is 1).
+    /// The operations involved, in order of their return, with their line in the history (the first
+    /// line is 1).
     pub operations: Vec<WitnessOperation>,
     /// Audit records involved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -126,7 +152,8 @@ pub struct WitnessOperation {
     pub operation: Operation,
 }
 
-/// The whole judgement of a run: `verdict.json`. It depends on the run directory alone, so it can be repeated byte for byte.
+/// The whole judgement of a run: `verdict.json`. It depends on the run directory alone, so it can
+/// be repeated byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictReport {
     /// Version of this shape.
@@ -148,9 +175,12 @@ impl VerdictReport {
     /// The worst finding decides; no findings decide nothing.
     pub fn new(operations: u64, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.invariant);
-        let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Unknown);
-        let judged = |invariant: &Invariant| findings.iter().any(|finding| finding.invariant == *invariant);
-        let not_judged = Invariant::ALL.iter().copied().filter(|invariant| !judged(invariant)).collect();
+        let verdict =
+            findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Unknown);
+        let judged =
+            |invariant: &Invariant| findings.iter().any(|finding| finding.invariant == *invariant);
+        let not_judged =
+            Invariant::ALL.iter().copied().filter(|invariant| !judged(invariant)).collect();
         Self { schema_version: Self::SCHEMA_VERSION, verdict, operations, findings, not_judged }
     }
 }
@@ -160,14 +190,26 @@ mod tests {
     use super::*;
 
     fn finding(invariant: Invariant, verdict: Verdict) -> Finding {
-        Finding { invariant, verdict, summary: String::new(), examined: 1, violations: 0, witness: None }
+        Finding {
+            invariant,
+            verdict,
+            summary: String::new(),
+            examined: 1,
+            violations: 0,
+            witness: None,
+        }
     }
 
     #[test]
     fn the_worst_finding_decides() {
         let verdicts = |all: &[Verdict]| {
-            VerdictReport::new(9, all.iter().map(|verdict| finding(Invariant::I1, *verdict)).collect())
-                .verdict
+            VerdictReport::new(
+                9,
+                all.iter()
+                    .map(|verdict| finding(Invariant::NoOverbookingObserved, *verdict))
+                    .collect(),
+            )
+            .verdict
         };
         assert_eq!(verdicts(&[Verdict::Upheld, Verdict::Upheld]), Verdict::Upheld);
         assert_eq!(verdicts(&[Verdict::Upheld, Verdict::Unknown]), Verdict::Unknown);
@@ -179,7 +221,10 @@ mod tests {
     fn the_shape_of_a_verdict_is_pinned() {
         let report = VerdictReport::new(
             2,
-            vec![finding(Invariant::I8, Verdict::Upheld), finding(Invariant::I1, Verdict::Upheld)],
+            vec![
+                finding(Invariant::HonestSoldOut, Verdict::Upheld),
+                finding(Invariant::NoOverbookingObserved, Verdict::Upheld),
+            ],
         );
         insta::assert_json_snapshot!(report);
     }

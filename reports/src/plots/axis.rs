@@ -50,11 +50,19 @@ impl Axis {
 
     /// Rows by their number, 0 on top, each with its label.
     pub(super) fn rows(labels: &[String]) -> Self {
-        let ticks = labels.iter().enumerate().map(|(row, label)| (row as f64, label.clone())).collect();
-        Self { title: String::new(), ticks, scale: Scale::Linear, from: labels.len() as f64 - 0.4, to: -0.6 }
+        let ticks =
+            labels.iter().enumerate().map(|(row, label)| (row as f64, label.clone())).collect();
+        Self {
+            title: String::new(),
+            ticks,
+            scale: Scale::Linear,
+            from: labels.len() as f64 - 0.4,
+            to: -0.6,
+        }
     }
 
-    /// Counts from 0. Where the lines' peaks lie far apart the axis is logarithmic, or the small ones would lie on the floor.
+    /// Counts from 0. Where the lines' peaks lie far apart the axis is logarithmic, or the small
+    /// ones would lie on the floor.
     pub(super) fn counts(title: &str, peaks: &[f64]) -> Self {
         /// Peaks further apart than this cannot be read on one even scale.
         const EVEN_SCALE_RATIO: f64 = 25.0;
@@ -66,7 +74,13 @@ impl Axis {
         let mut ticks = vec![(0.0, "0".to_owned())];
         ticks.extend(powers(1.0, highest).into_iter().map(|power| (power, number(power))));
         let title = format!("{title}, logarithmic");
-        Self { title, ticks: sparse(ticks), scale: Scale::LogFromZero, from: 0.0, to: highest * 1.4 }
+        Self {
+            title,
+            ticks: sparse(ticks),
+            scale: Scale::LogFromZero,
+            from: 0.0,
+            to: highest * 1.4,
+        }
     }
 
     /// Latency in microseconds, logarithmic.
@@ -84,7 +98,13 @@ impl Axis {
             .filter(|tick| (from..=to).contains(tick))
             .map(|tick| (tick, short_duration(tick)))
             .collect();
-        Self { title: "latency, logarithmic".to_owned(), ticks: sparse(ticks), scale: Scale::Log, from, to }
+        Self {
+            title: "latency, logarithmic".to_owned(),
+            ticks: sparse(ticks),
+            scale: Scale::Log,
+            from,
+            to,
+        }
     }
 
     /// Quantiles by their nines, as far as that many operations can tell.
@@ -119,7 +139,8 @@ impl Axis {
 
     /// Where a value lies. Values beyond the axis lie on its ends.
     pub(super) fn place(&self, value: f64) -> f64 {
-        let (low, high) = if self.from <= self.to { (self.from, self.to) } else { (self.to, self.from) };
+        let (low, high) =
+            if self.from <= self.to { (self.from, self.to) } else { (self.to, self.from) };
         let value = if value.is_finite() { value.clamp(low, high) } else { low };
         match self.scale {
             Scale::Linear => value,
@@ -139,15 +160,22 @@ impl Axis {
 fn even_ticks(from: f64, to: f64) -> Vec<f64> {
     let rough = (to - from) / 8.0;
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
     let step = step.unwrap_or(10.0 * power);
     let first = (from / step).ceil();
-    // Counted, not summed: at huge values a sum would never reach its end. Ten is more than eight and a rounding.
-    (0..10).map(|index| (first + f64::from(index)) * step).filter(|tick| (from..=to).contains(tick)).collect()
+    // Counted, not summed: at huge values a sum would never reach its end. Ten is more than eight
+    // and a rounding.
+    (0..10)
+        .map(|index| (first + f64::from(index)) * step)
+        .filter(|tick| (from..=to).contains(tick))
+        .collect()
 }
 
 fn powers(from: f64, to: f64) -> Vec<f64> {
-    std::iter::successors(Some(from), |power| Some(power * 10.0)).take_while(|power| *power <= to).collect()
+    std::iter::successors(Some(from), |power| Some(power * 10.0))
+        .take_while(|power| *power <= to)
+        .collect()
 }
 
 /// Every second, third, ... tick, so that no more than eight are left.
@@ -199,9 +227,18 @@ mod tests {
     #[test]
     fn ticks_are_what_a_person_would_write() {
         assert_eq!(labels(&Axis::seconds(15.0)), ["0", "2", "4", "6", "8", "10", "12", "14"]);
-        assert_eq!(labels(&Axis::latency_us(900.0, 30_000.0)), ["1 ms", "2 ms", "5 ms", "10 ms", "20 ms"]);
-        assert_eq!(labels(&Axis::latency_us(90.0, 5e6)), ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
-        assert_eq!(labels(&Axis::counts("", &[12_000.0, 3.0])), ["0", "1", "10", "100", "1,000", "10k"]);
+        assert_eq!(
+            labels(&Axis::latency_us(900.0, 30_000.0)),
+            ["1 ms", "2 ms", "5 ms", "10 ms", "20 ms"]
+        );
+        assert_eq!(
+            labels(&Axis::latency_us(90.0, 5e6)),
+            ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]
+        );
+        assert_eq!(
+            labels(&Axis::counts("", &[12_000.0, 3.0])),
+            ["0", "1", "10", "100", "1,000", "10k"]
+        );
         assert_eq!(labels(&Axis::numbers("", -40.0, 200.0)), ["0", "50", "100", "150", "200"]);
         assert_eq!(labels(&Axis::nines(5_000)), ["50%", "90%", "99%", "99.9%"]);
     }
@@ -227,7 +264,10 @@ mod tests {
             assert!(axis.ticks.len() <= 10, "{axis:?}");
             for value in [f64::NEG_INFINITY, -huge, 0.0, 1.0, huge, f64::INFINITY, f64::NAN] {
                 let place = axis.place(value);
-                assert!((from.min(to)..=from.max(to)).contains(&place), "{value} at {place} on {axis:?}");
+                assert!(
+                    (from.min(to)..=from.max(to)).contains(&place),
+                    "{value} at {place} on {axis:?}"
+                );
             }
         }
     }

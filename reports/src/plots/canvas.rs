@@ -1,7 +1,8 @@
 //! The canvas: plotters' SVG backend with our own frame, drawn in the values' own units.
 //!
-//! plotters guesses how wide a text is, having no font, so axes and legends of its own are clipped or too far apart. Here ticks
-//! and titles are placed by hand, and legends are left to the page, whose text does not shrink with the plot.
+//! plotters guesses how wide a text is, having no font, so axes and legends of its own are clipped
+//! or too far apart. Here ticks and titles are placed by hand, and legends are left to the page,
+//! whose text does not shrink with the plot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -63,7 +64,8 @@ pub(super) struct Canvas<'a, 'b> {
 /// Draws the frame, then lets `paint` draw the data.
 ///
 /// # Errors
-/// Says what the drawing library said. A panic in there is an error too: a plot that fails must not fail its report.
+/// Says what the drawing library said. A panic in there is an error too: a plot that fails must not
+/// fail its report.
 pub(super) fn draw(
     frame: &Frame,
     paint: impl FnOnce(&mut Canvas<'_, '_>) -> Result<(), PlotError>,
@@ -134,7 +136,8 @@ impl<'a, 'b> Canvas<'a, 'b> {
         self.root.present().map_err(refused)
     }
 
-    /// A line through points; one point alone is a line of no length, and is left to [`Canvas::mark`].
+    /// A line through points; one point alone is a line of no length, and is left to
+    /// [`Canvas::mark`].
     pub(super) fn line(&mut self, points: &[(f64, f64)], stroke: Stroke) -> Result<(), PlotError> {
         if points.len() < 2 {
             return Ok(());
@@ -144,7 +147,11 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A line; where there is but one point, that point.
-    pub(super) fn series(&mut self, points: &[(f64, f64)], stroke: Stroke) -> Result<(), PlotError> {
+    pub(super) fn series(
+        &mut self,
+        points: &[(f64, f64)],
+        stroke: Stroke,
+    ) -> Result<(), PlotError> {
         match points {
             [_] => self.mark(points, stroke.ink, Marker::Dot),
             points => self.line(points, stroke),
@@ -152,13 +159,19 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A filled area between corners.
-    pub(super) fn area(&mut self, corners: &[(f64, f64)], ink: Ink, opacity: f64) -> Result<(), PlotError> {
+    pub(super) fn area(
+        &mut self,
+        corners: &[(f64, f64)],
+        ink: Ink,
+        opacity: f64,
+    ) -> Result<(), PlotError> {
         let placed = self.placed(corners);
         self.chart.draw_series([Polygon::new(placed, ink.fill(opacity))]).map_err(refused)?;
         Ok(())
     }
 
-    /// A filled bar from one instant to another, `half` units to either side of its row, and never too thin to be seen.
+    /// A filled bar from one instant to another, `half` units to either side of its row, and never
+    /// too thin to be seen.
     pub(super) fn bar(
         &mut self,
         (from, to): (f64, f64),
@@ -173,7 +186,12 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A band over the whole height, never too thin to be seen.
-    pub(super) fn band(&mut self, (from, to): (f64, f64), ink: Ink, opacity: f64) -> Result<(), PlotError> {
+    pub(super) fn band(
+        &mut self,
+        (from, to): (f64, f64),
+        ink: Ink,
+        opacity: f64,
+    ) -> Result<(), PlotError> {
         let (bottom, top) = self.frame.y.ends();
         let (left, low) = self.chart.backend_coord(&(self.frame.x.place(from), bottom));
         let (right, high) = self.chart.backend_coord(&(self.frame.x.place(to), top));
@@ -206,7 +224,12 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A marker on each point.
-    pub(super) fn mark(&mut self, points: &[(f64, f64)], ink: Ink, marker: Marker) -> Result<(), PlotError> {
+    pub(super) fn mark(
+        &mut self,
+        points: &[(f64, f64)],
+        ink: Ink,
+        marker: Marker,
+    ) -> Result<(), PlotError> {
         let (fill, outline) = (ink.fill(1.0), Stroke::new(ink, Dash::Solid, 4).style());
         let chart = &mut self.chart;
         for (x, y) in points {
@@ -214,10 +237,15 @@ impl<'a, 'b> Canvas<'a, 'b> {
             match marker {
                 Marker::Dot => chart.draw_series([Circle::new(at, 7, fill)]).map(drop),
                 Marker::Ring => chart
-                    .draw_series([Circle::new(at, 7, Ink::Paper.fill(1.0)), Circle::new(at, 7, outline)])
+                    .draw_series([
+                        Circle::new(at, 7, Ink::Paper.fill(1.0)),
+                        Circle::new(at, 7, outline),
+                    ])
                     .map(drop),
                 Marker::Cross => chart.draw_series([Cross::new(at, 7, outline)]).map(drop),
-                Marker::Triangle => chart.draw_series([TriangleMarker::new(at, 10, fill)]).map(drop),
+                Marker::Triangle => {
+                    chart.draw_series([TriangleMarker::new(at, 10, fill)]).map(drop)
+                }
                 Marker::Square => chart
                     .draw_series([EmptyElement::at(at) + Rectangle::new([(-6, -6), (7, 7)], fill)])
                     .map(drop),
@@ -228,9 +256,16 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A bold text beside a point, lifted by `rise` units.
-    pub(super) fn say(&self, text: &str, at: (f64, f64), side: Side, rise: i32) -> Result<(), PlotError> {
+    pub(super) fn say(
+        &self,
+        text: &str,
+        at: (f64, f64),
+        side: Side,
+        rise: i32,
+    ) -> Result<(), PlotError> {
         let (x, y) = self.pixel(at);
-        let style = TextStyle::from(("sans-serif", Frame::TEXT * 1.24, FontStyle::Bold).into_font());
+        let style =
+            TextStyle::from(("sans-serif", Frame::TEXT * 1.24, FontStyle::Bold).into_font());
         let color = Ink::Text.fill(1.0).color;
         let style = style.color(&color).pos(Pos::new(side, VPos::Center));
         self.root.draw(&Text::new(text.to_owned(), (x, y - rise), style)).map_err(refused)

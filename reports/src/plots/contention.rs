@@ -39,8 +39,10 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
         comparison.cells.iter().map(|cell| cell.scenario).collect();
     // One scenario is enough for one plot: the first, in which everybody meets at one slot.
     let scenario = scenarios.first().copied();
-    for cell in
-        comparison.cells.iter().filter(|cell| Some(cell.scenario) == scenario && cell.convicted_by.is_empty())
+    for cell in comparison
+        .cells
+        .iter()
+        .filter(|cell| Some(cell.scenario) == scenario && cell.convicted_by.is_empty())
     {
         let Some(estimate) = cell.estimates.get(&metric) else { continue };
         let name = cell.strategy.to_string();

@@ -1,8 +1,10 @@
-//! Inks: the colours of Okabe and Ito, which people with any colour vision tell apart, by role and never as a value.
+//! Inks: the colours of Okabe and Ito, which people with any colour vision tell apart, by role and
+//! never as a value.
 //!
-//! plotters writes fixed colours, and a report must be readable on white, on black and on paper. So a line is drawn in a
-//! colour that is no colour but a code (red 0, green the ink, blue the dash), and [`super::svg`] turns the codes into CSS
-//! variables that the page defines for light, dark and print.
+//! plotters writes fixed colours, and a report must be readable on white, on black and on paper. So
+//! a line is drawn in a colour that is no colour but a code (red 0, green the ink, blue the dash),
+//! and [`super::svg`] turns the codes into CSS variables that the page defines for light, dark and
+//! print.
 
 use plotters::style::{RGBAColor, ShapeStyle};
 

@@ -35,7 +35,8 @@ pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
     let highest = drawn.iter().map(|(_, estimate)| estimate.high).fold(0.0, f64::max);
     let x = match metric {
         Metric::ResponseUsP50 | Metric::ResponseUsP99 | Metric::ResponseUsP999 => {
-            let lowest = drawn.iter().map(|(_, estimate)| estimate.low).fold(f64::INFINITY, f64::min);
+            let lowest =
+                drawn.iter().map(|(_, estimate)| estimate.low).fold(f64::INFINITY, f64::min);
             Axis::latency_us(lowest, highest).titled(metric.title())
         }
         _ => Axis::numbers(metric.title(), 0.0, highest * 1.05),

@@ -1,4 +1,5 @@
-//! When it was slow: latency by second, as a heat map of all responses with the medians and the slowest hundredths over it.
+//! When it was slow: latency by second, as a heat map of all responses with the medians and the
+//! slowest hundredths over it.
 
 use super::{
     Figure, PlotError, Svg,
@@ -52,7 +53,8 @@ const LINES: [Line; 4] = [
 pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     let lines: Vec<_> = LINES.iter().map(|line| points(report, line)).collect();
     let cells = heat(report);
-    let heights = lines.iter().flatten().map(|(_, us)| *us).chain(cells.iter().map(|cell| cell.from_us));
+    let heights =
+        lines.iter().flatten().map(|(_, us)| *us).chain(cells.iter().map(|cell| cell.from_us));
     if heights.clone().next().is_none() {
         return Err(PlotError::NoData("no operation returned"));
     }
@@ -62,7 +64,10 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         left: 132,
         label: "Latency by second: median and 99th percentile of response and service".to_owned(),
         x: Axis::seconds(last),
-        y: Axis::latency_us(heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max)),
+        y: Axis::latency_us(
+            heights.clone().fold(f64::INFINITY, f64::min),
+            heights.fold(0.0, f64::max),
+        ),
     };
     canvas::draw(&frame, |canvas| {
         for cell in &cells {
@@ -98,11 +103,13 @@ fn heat(report: &RunReport) -> Vec<Cell> {
         let most = counts.values().copied().max().unwrap_or(1).max(1) as f64;
         let from = seconds.first().map_or(0.0, |second| f64::from(second.second));
         let to = seconds.last().map_or(1.0, |second| f64::from(second.second));
-        cells.extend(counts.into_iter().filter(|(_, count)| *count > 0).map(|(bucket, count)| Cell {
-            seconds: (from - 0.5, to + 0.5),
-            from_us: Second::bucket_from_us(bucket),
-            to_us: Second::bucket_from_us(bucket.saturating_add(1)),
-            share: count as f64 / most,
+        cells.extend(counts.into_iter().filter(|(_, count)| *count > 0).map(|(bucket, count)| {
+            Cell {
+                seconds: (from - 0.5, to + 0.5),
+                from_us: Second::bucket_from_us(bucket),
+                to_us: Second::bucket_from_us(bucket.saturating_add(1)),
+                share: count as f64 / most,
+            }
         }));
     }
     cells
@@ -118,8 +125,12 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         numbers("service_us_p99"),
     ]);
     for second in &report.timeline {
-        let row =
-            [second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99];
+        let row = [
+            second.response_us_p50,
+            second.response_us_p99,
+            second.service_us_p50,
+            second.service_us_p99,
+        ];
         let row = row.map(|us| us.to_string());
         data.push(std::iter::once(second.second.to_string()).chain(row).collect());
     }
@@ -139,6 +150,11 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 
 /// A line's points, without the seconds in which nothing returned.
 fn points(report: &RunReport, line: &Line) -> Vec<(f64, f64)> {
-    let busy = report.timeline.iter().filter(|second| second.outcomes.values().any(|count| *count > 0));
-    thinned(&busy.map(|second| (f64::from(second.second), (line.of)(second) as f64)).collect::<Vec<_>>())
+    let busy =
+        report.timeline.iter().filter(|second| second.outcomes.values().any(|count| *count > 0));
+    thinned(
+        &busy
+            .map(|second| (f64::from(second.second), (line.of)(second) as f64))
+            .collect::<Vec<_>>(),
+    )
 }

@@ -34,7 +34,10 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         left: 132,
         label: "Latency by percentile: response solid, service dashed".to_owned(),
         x: Axis::nines(most),
-        y: Axis::latency_us(heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max)),
+        y: Axis::latency_us(
+            heights.clone().fold(f64::INFINITY, f64::min),
+            heights.fold(0.0, f64::max),
+        ),
     };
     canvas::draw(&frame, |canvas| {
         for (latency, look) in operations.iter().zip(LOOKS) {
@@ -50,10 +53,13 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
 /// The plot with its data.
 pub(crate) fn figure(report: &RunReport) -> Figure {
     let mut legend = Vec::new();
-    let mut data = Table::new(&[words("operation"), words("latency"), numbers("quantile"), numbers("us")]);
+    let mut data =
+        Table::new(&[words("operation"), words("latency"), numbers("quantile"), numbers("us")]);
     for (latency, (ink, marker)) in all_outcomes(report).into_iter().zip(LOOKS) {
-        let kinds =
-            [("response", &latency.response, Dash::Solid), ("service", &latency.service, Dash::Dashed)];
+        let kinds = [
+            ("response", &latency.response, Dash::Solid),
+            ("service", &latency.service, Dash::Dashed),
+        ];
         for (kind, percentiles, dash) in kinds {
             legend.push(Key::marked(
                 format!("{} {kind}", latency.operation),
@@ -94,7 +100,8 @@ const LOOKS: [(Ink, Marker); 4] = [
 
 /// Each operation over all its outcomes, `reserve` first.
 fn all_outcomes(report: &RunReport) -> Vec<&Latency> {
-    let mut found: Vec<_> = report.latency.iter().filter(|latency| latency.outcome.is_none()).collect();
+    let mut found: Vec<_> =
+        report.latency.iter().filter(|latency| latency.outcome.is_none()).collect();
     found.sort_by_key(|latency| latency.operation != "reserve");
     found.truncate(LOOKS.len());
     found
@@ -106,13 +113,15 @@ fn curves(latency: &Latency) -> [Vec<(f64, f64)>; 2] {
 
 /// The curve as points of the plot.
 fn curve(percentiles: &Percentiles) -> Vec<(f64, f64)> {
-    let points: Vec<_> = percentiles.curve.iter().map(|(quantile, us)| (*quantile, *us as f64)).collect();
+    let points: Vec<_> =
+        percentiles.curve.iter().map(|(quantile, us)| (*quantile, *us as f64)).collect();
     thinned(&points)
 }
 
 /// The first point of the curve at or past each marked quantile that the curve reaches.
 fn marks(curve: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let reached = |quantile: &f64| curve.iter().find(|(at, _)| at >= quantile).filter(|(at, _)| *at < 1.0);
+    let reached =
+        |quantile: &f64| curve.iter().find(|(at, _)| at >= quantile).filter(|(at, _)| *at < 1.0);
     let mut marks: Vec<_> = MARKED.iter().filter_map(reached).copied().collect();
     marks.dedup();
     if marks.is_empty() { curve.first().copied().into_iter().collect() } else { marks }

@@ -1,4 +1,5 @@
-//! Plots: one file each, every one a function from a report to an SVG, wrapped in a figure with its data.
+//! Plots: one file each, every one a function from a report to an SVG, wrapped in a figure with its
+//! data.
 
 mod axis;
 mod canvas;

@@ -6,7 +6,8 @@ use super::ink::{Dash, Ink, Marker, Stroke};
 
 /// The line and the marker of an outcome.
 pub(super) fn look(name: &str) -> (Stroke, Marker) {
-    let (ink, dash, marker) = match Outcome::ALL.into_iter().find(|outcome| outcome.name() == name) {
+    let (ink, dash, marker) = match Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)
+    {
         Some(Outcome::Ok) => (Ink::Green, Dash::Solid, Marker::Dot),
         Some(Outcome::SoldOut) => (Ink::Blue, Dash::Dashed, Marker::Square),
         Some(Outcome::Rejected) => (Ink::Orange, Dash::Mixed, Marker::Triangle),

@@ -29,18 +29,20 @@ const SLOT_CHARACTERS_MAX: usize = 12;
 /// A series and its points as they are drawn: (second, seats left).
 type Drawn<'a> = (&'a SeatsSeries, Vec<(f64, f64)>);
 
-/// Draws the seats left of each slot as steps, between its capacity and zero. What is below zero is shaded, and so is the time
-/// that was spent there.
+/// Draws the seats left of each slot as steps, between its capacity and zero. What is below zero is
+/// shaded, and so is the time that was spent there.
 ///
 /// # Errors
 /// There is nothing to draw when no slot was touched.
 pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
-    let slots: Vec<_> = drawn(report).into_iter().map(|series| (series, thinned(&points(series)))).collect();
+    let slots: Vec<_> =
+        drawn(report).into_iter().map(|series| (series, thinned(&points(series)))).collect();
     let seats = slots.iter().flat_map(|(_, points)| points).map(|(_, seats)| *seats);
     if seats.clone().next().is_none() {
         return Err(PlotError::NoData("no slot was touched"));
     }
-    let last_s = slots.iter().flat_map(|(_, points)| points).map(|(second, _)| *second).fold(0.0, f64::max);
+    let last_s =
+        slots.iter().flat_map(|(_, points)| points).map(|(second, _)| *second).fold(0.0, f64::max);
     let capacity = slots.iter().map(|(series, _)| series.capacity as f64).fold(1.0, f64::max);
     let highest = seats.clone().fold(capacity, f64::max);
     let lowest = seats.fold(0.0, f64::min);
@@ -69,13 +71,19 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
 
 /// The plot with its data.
 pub(crate) fn figure(report: &RunReport) -> Figure {
-    let mut data = Table::new(&[words("slot"), numbers("ms"), numbers("seats_left"), numbers("capacity")]);
+    let mut data =
+        Table::new(&[words("slot"), numbers("ms"), numbers("seats_left"), numbers("capacity")]);
     let mut legend = Vec::new();
     for (series, stroke) in drawn(report).into_iter().zip(STROKES) {
         legend.push(Key::line(format!("slot {}", series.slot), stroke));
         for (second, seats) in thinned(&points(series)) {
             let ms = format!("{:.3}", second * 1e3);
-            data.push(vec![series.slot.clone(), ms, format!("{seats:.0}"), series.capacity.to_string()]);
+            data.push(vec![
+                series.slot.clone(),
+                ms,
+                format!("{seats:.0}"),
+                series.capacity.to_string(),
+            ]);
         }
     }
     if !legend.is_empty() {
@@ -94,7 +102,8 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 }
 
 fn caption(report: &RunReport) -> String {
-    let deepest = drawn(report).into_iter().flat_map(|series| &series.points).map(|(_, seats)| *seats).min();
+    let deepest =
+        drawn(report).into_iter().flat_map(|series| &series.points).map(|(_, seats)| *seats).min();
     let how = "Capacity minus the seats that clients must have held at that instant, from what they were told alone.";
     match deepest {
         Some(seats) if seats < 0 => format!(
@@ -191,7 +200,12 @@ fn worst<'a>(slots: &[Drawn<'a>]) -> Option<Worst<'a>> {
 }
 
 /// Says how much was too many, beside the worst instant, and what the region is, at its other end.
-fn name(canvas: &mut Canvas<'_, '_>, worst: &Worst<'_>, floor: f64, last_s: f64) -> Result<(), PlotError> {
+fn name(
+    canvas: &mut Canvas<'_, '_>,
+    worst: &Worst<'_>,
+    floor: f64,
+    last_s: f64,
+) -> Result<(), PlotError> {
     let &Worst { slot, second, seats } = worst;
     canvas.mark(&[(second, seats)], Ink::Vermillion, Marker::Square)?;
     let slot = slot.map_or_else(String::new, |slot| format!(" in {}", tail(slot)));
@@ -225,7 +239,10 @@ mod tests {
 
     #[test]
     fn a_value_holds_until_the_next() {
-        assert_eq!(steps(&[(0.0, 5.0), (2.0, 4.0)], 3.0), [(0.0, 5.0), (2.0, 5.0), (2.0, 4.0), (3.0, 4.0)]);
+        assert_eq!(
+            steps(&[(0.0, 5.0), (2.0, 4.0)], 3.0),
+            [(0.0, 5.0), (2.0, 5.0), (2.0, 4.0), (3.0, 4.0)]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! From what plotters writes to what a page can hold: no fixed size, no fixed colour, no fixed font.
+//! From what plotters writes to what a page can hold: no fixed size, no fixed colour, no fixed
+//! font.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use super::ink::{Dash, Ink};
 pub struct Svg(String);
 
 impl Svg {
-    /// Wraps the elements that plotters wrote. `label` says to those who cannot see it what is drawn.
+    /// Wraps the elements that plotters wrote. `label` says to those who cannot see it what is
+    /// drawn.
     pub(super) fn new(written: &str, (width, height): (u32, u32), label: &str) -> Self {
         let body = written.split_once('>').map_or("", |(_root, body)| body);
         let body = body.trim_end().trim_end_matches("</svg>");
@@ -38,7 +40,8 @@ fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Turns the codes of [`Ink`] and [`Dash`] into CSS. Text cannot be mistaken for a code: plotters escapes its quotes.
+/// Turns the codes of [`Ink`] and [`Dash`] into CSS. Text cannot be mistaken for a code: plotters
+/// escapes its quotes.
 fn recoloured(body: &str) -> String {
     let body = body.replace(" font-family=\"sans-serif\"", "").replace(" opacity=\"1\"", "");
     let mut out = String::with_capacity(body.len());

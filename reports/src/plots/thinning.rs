@@ -3,10 +3,11 @@
 /// Points of a line that can be told apart on a plot.
 const BUCKETS_MAX: usize = 600;
 
-/// The line with at most four points for each bucket: the first, the lowest, the highest and the last. No extreme is lost, so
-/// an overbooking of one millisecond in a day is still drawn.
+/// The line with at most four points for each bucket: the first, the lowest, the highest and the
+/// last. No extreme is lost, so an overbooking of one millisecond in a day is still drawn.
 pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let finite: Vec<_> = points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let finite: Vec<_> =
+        points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     if finite.len() <= 4 * BUCKETS_MAX {
         return finite;
     }

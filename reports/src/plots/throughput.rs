@@ -19,8 +19,10 @@ use crate::{
 /// # Errors
 /// There is nothing to draw when no operation returned.
 pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
-    let lines: Vec<_> = outcomes(report).into_iter().map(|name| (name, points(report, name))).collect();
-    let peak = |points: &Vec<(f64, f64)>| points.iter().map(|(_, count)| *count).fold(0.0, f64::max);
+    let lines: Vec<_> =
+        outcomes(report).into_iter().map(|name| (name, points(report, name))).collect();
+    let peak =
+        |points: &Vec<(f64, f64)>| points.iter().map(|(_, count)| *count).fold(0.0, f64::max);
     let peaks: Vec<_> = lines.iter().map(|(_, points)| peak(points)).collect();
     if lines.is_empty() {
         return Err(PlotError::NoData("no operation returned"));
@@ -49,7 +51,9 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     let mut data = Table::new(&[numbers("second")]);
     data.columns.extend(outcomes.iter().map(|name| numbers((*name).to_owned())));
     for second in &report.timeline {
-        let counts = outcomes.iter().map(|name| second.outcomes.get(*name).copied().unwrap_or(0).to_string());
+        let counts = outcomes
+            .iter()
+            .map(|name| second.outcomes.get(*name).copied().unwrap_or(0).to_string());
         data.push(std::iter::once(second.second.to_string()).chain(counts).collect());
     }
     let key = |name: &&str| Key::marked(*name, look(name).0, look(name).1);
@@ -76,12 +80,16 @@ fn outcomes(report: &RunReport) -> Vec<&str> {
 fn points(report: &RunReport, outcome: &str) -> Vec<(f64, f64)> {
     let count = |second: &Second| second.outcomes.get(outcome).copied().unwrap_or(0) as f64;
     thinned(
-        &report.timeline.iter().map(|second| (f64::from(second.second), count(second))).collect::<Vec<_>>(),
+        &report
+            .timeline
+            .iter()
+            .map(|second| (f64::from(second.second), count(second)))
+            .collect::<Vec<_>>(),
     )
 }
 
-/// Enough points for the marker to be found, and no more. Those on the floor are left bare, or the outcomes that are rare would
-/// cover each other there.
+/// Enough points for the marker to be found, and no more. Those on the floor are left bare, or the
+/// outcomes that are rare would cover each other there.
 fn spread(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     const MARKERS_MAX: usize = 8;
     let above: Vec<_> = points.iter().copied().filter(|(_, count)| *count > 0.0).collect();

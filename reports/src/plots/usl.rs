@@ -15,7 +15,8 @@ use crate::{
 const FIT: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
 const MEASURED: Stroke = Stroke::new(Ink::Green, Dash::Solid, 5);
 const CLAIM: Stroke = Stroke::new(Ink::Purple, Dash::Dashed, 4);
-/// A claim that speaks of more than this many times what was measured is left to the table: its line would flatten all others.
+/// A claim that speaks of more than this many times what was measured is left to the table: its
+/// line would flatten all others.
 const DRAWN_UP_TO: f64 = 3.0;
 
 /// Draws points, law and claims.
@@ -68,11 +69,15 @@ fn drawn(claims: &[JudgedClaim], measured_max: f64) -> Vec<(String, f64)> {
 
 /// The plot with its data.
 pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedClaim]) -> Figure {
-    let mut data =
-        Table::new(&[numbers(scaling.over.clone()), numbers("operations_per_s"), numbers("fitted")]);
+    let mut data = Table::new(&[
+        numbers(scaling.over.clone()),
+        numbers("operations_per_s"),
+        numbers("fitted"),
+    ]);
     for (n, rounds) in &scaling.points {
         for per_s in rounds {
-            let fitted = scaling.usl.map_or(String::new(), |usl| format!("{:.1}", usl.at(f64::from(*n))));
+            let fitted =
+                scaling.usl.map_or(String::new(), |usl| format!("{:.1}", usl.at(f64::from(*n))));
             data.push(vec![n.to_string(), format!("{per_s:.1}"), fitted]);
         }
     }
@@ -80,7 +85,8 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     if scaling.usl.is_some() {
         legend.push(Key::line("fitted law", FIT));
     }
-    let measured_max = scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);
+    let measured_max =
+        scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);
     if !drawn(claims, measured_max).is_empty() {
         legend.push(Key::line("claimed", CLAIM));
     }

@@ -1,8 +1,11 @@
-//! A witness as it happened: a lane for each client, a bar for each operation, and the instant that it all comes to.
+//! A witness as it happened: a lane for each client, a bar for each operation, and the instant that
+//! it all comes to.
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness, verdict::WitnessOperation};
+use slotproof_vocabulary::{
+    Action, Finding, Invariant, Outcome, Witness, verdict::WitnessOperation,
+};
 
 use super::{
     Figure, PlotError, Svg,
@@ -46,7 +49,7 @@ pub fn draw(finding: &Finding) -> Result<Svg, PlotError> {
     };
     canvas::draw(&frame, |canvas| {
         for (row, (_, operations)) in lanes.iter().enumerate() {
-            if finding.invariant == Invariant::I1 {
+            if finding.invariant == Invariant::NoOverbookingObserved {
                 held(canvas, row as f64, operations, witness)?;
             }
             for found in operations {
@@ -120,7 +123,8 @@ fn bar(
     canvas.mark(&[(returned, row)], stroke.ink, marker)
 }
 
-/// A line from each acknowledged reserve's answer to the instant, unless the witness holds a cancel that was sent before.
+/// A line from each acknowledged reserve's answer to the instant, unless the witness holds a cancel
+/// that was sent before.
 fn held(
     canvas: &mut Canvas<'_, '_>,
     row: f64,
@@ -150,8 +154,9 @@ fn held(
 }
 
 fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
-    let occurs =
-        |outcome: &Outcome| witness.operations.iter().any(|found| found.operation.outcome == *outcome);
+    let occurs = |outcome: &Outcome| {
+        witness.operations.iter().any(|found| found.operation.outcome == *outcome)
+    };
     let outcomes = Outcome::ALL.into_iter().filter(occurs);
     let bar = |outcome: Outcome| {
         let (stroke, marker) = look(outcome.name());
@@ -159,7 +164,7 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
     };
     let mut legend: Vec<_> = outcomes.map(bar).collect();
     if witness.instant_ns.is_some() {
-        if finding.invariant == Invariant::I1 {
+        if finding.invariant == Invariant::NoOverbookingObserved {
             legend.push(Key::line("seats promised, not given back", HELD));
         }
         legend.push(Key::line("the instant at which it shows", INSTANT));
@@ -171,7 +176,7 @@ fn caption(finding: &Finding, witness: &Witness) -> String {
     let mut caption = String::from(
         "Each bar runs from the request's sending to the answer's arrival, one lane for each client.",
     );
-    if finding.invariant == Invariant::I1 && witness.instant_ns.is_some() {
+    if finding.invariant == Invariant::NoOverbookingObserved && witness.instant_ns.is_some() {
         caption.push_str(" Every lane that reaches the upright line holds seats at that instant.");
     }
     match lanes(witness).1 {

@@ -1,4 +1,5 @@
-//! What no run should leave, and some will: nothing, one of everything, zero, and numbers beyond all sense.
+//! What no run should leave, and some will: nothing, one of everything, zero, and numbers beyond
+//! all sense.
 
 use slotproof_reports::{Format, RunReport, render};
 use slotproof_vocabulary::Verdict;
@@ -45,8 +46,12 @@ fn one_point_of_everything_is_drawn() {
 fn zero_everywhere_is_drawn() {
     let mut report = fixtures::violated();
     for second in &mut report.timeline {
-        (second.response_us_p50, second.response_us_p99, second.service_us_p50, second.service_us_p99) =
-            (0, 0, 0, 0);
+        (
+            second.response_us_p50,
+            second.response_us_p99,
+            second.service_us_p50,
+            second.service_us_p99,
+        ) = (0, 0, 0, 0);
     }
     for latency in &mut report.latency {
         latency.response.curve = vec![(0.0, 0), (1.0, 0)];
@@ -89,7 +94,12 @@ fn numbers_beyond_all_sense_are_drawn() {
         resource.cpu_ms_by_second.push((u32::MAX, u64::MAX));
     }
     report.seats[0].capacity = i64::MAX;
-    report.seats[0].points.extend([(f64::INFINITY, 1), (f64::NAN, 1), (1e300, i64::MIN), (-5.0, i64::MAX)]);
+    report.seats[0].points.extend([
+        (f64::INFINITY, 1),
+        (f64::NAN, 1),
+        (1e300, i64::MIN),
+        (-5.0, i64::MAX),
+    ]);
     let witness = report.verdict.findings[0].witness.as_mut().expect("the fixture has one");
     witness.instant_ns = Some(u64::MAX);
     witness.operations[0].operation.client = u64::MAX;
@@ -109,7 +119,8 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
     }
     report.seats = vec![report.seats[0].clone(); RunReport::SEATS_SERIES_MAX + 2];
     for series in &mut report.seats {
-        series.points = (0..40_000).map(|at| (f64::from(at) * 2_000.0, 40 - i64::from(at % 47))).collect();
+        series.points =
+            (0..40_000).map(|at| (f64::from(at) * 2_000.0, 40 - i64::from(at % 47))).collect();
     }
     let mut finding = report.verdict.findings[0].clone();
     let witness = finding.witness.as_mut().expect("the fixture has one");
@@ -124,9 +135,11 @@ fn a_day_of_load_and_a_witness_of_thousands_stay_small() {
         .map(|invariant| slotproof_vocabulary::Finding { invariant: *invariant, ..finding.clone() })
         .collect();
     let html = check(&report);
-    for note in
-        ["2950 more rows are in verdict.json", "more rows are in the download", "run.json has all of them"]
-    {
+    for note in [
+        "2950 more rows are in verdict.json",
+        "more rows are in the download",
+        "run.json has all of them",
+    ] {
         assert!(html.contains(note), "{note}");
     }
     assert!(html.contains("at worst 6 too many"), "thinning lost the overbooking");

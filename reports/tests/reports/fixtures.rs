@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use slotproof_reports::{
     RunReport,
     run_report::{
-        EnvironmentBlock, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries, Second, ServerBlock,
-        Totals,
+        EnvironmentBlock, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries, Second,
+        ServerBlock, Totals,
     },
 };
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan, PlanWords,
-    Seen, Span, StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Plan,
+    PlanArgs, Seen, Span, StrategyKind, Verdict, VerdictReport, Witness, verdict::WitnessOperation,
 };
 
 const CAPACITY: i64 = 40;
@@ -21,9 +21,13 @@ const SECONDS: u32 = 15;
 /// Everything held.
 pub fn upheld() -> RunReport {
     let mut report = measured(StrategyKind::Conditional);
-    let upheld = |invariant| finding(invariant, Verdict::Upheld, "0 of 61,204 facts contradict it", 61_204);
-    let findings =
-        Invariant::ALL.iter().copied().filter(|invariant| *invariant != Invariant::I14).map(upheld);
+    let upheld =
+        |invariant| finding(invariant, Verdict::Upheld, "0 of 61,204 facts contradict it", 61_204);
+    let findings = Invariant::ALL
+        .iter()
+        .copied()
+        .filter(|invariant| *invariant != Invariant::AnnouncedOnce)
+        .map(upheld);
     report.verdict = VerdictReport::new(61_204, findings.collect());
     report
 }
@@ -32,18 +36,44 @@ pub fn upheld() -> RunReport {
 pub fn violated() -> RunReport {
     let mut report = measured(StrategyKind::LostUpdate);
     let summary = format!("{HELD} acknowledged seats were held at once in a slot of {CAPACITY}");
-    let mut overbooked = finding(Invariant::I1, Verdict::Violated, &summary, 61_204);
+    let mut overbooked =
+        finding(Invariant::NoOverbookingObserved, Verdict::Violated, &summary, 61_204);
     overbooked.violations = 6;
     overbooked.witness = Some(witness());
-    let mut conserved = finding(Invariant::I7, Verdict::Violated, "the counter of 1 slot is 6 seats off", 1);
+    let mut conserved = finding(
+        Invariant::SeatsConserved,
+        Verdict::Violated,
+        "the counter of 1 slot is 6 seats off",
+        1,
+    );
     conserved.violations = 1;
     let findings = vec![
         overbooked,
-        finding(Invariant::I3, Verdict::Upheld, "all 46 acknowledged bookings are in the final rows", 46),
+        finding(
+            Invariant::NoLostBooking,
+            Verdict::Upheld,
+            "all 46 acknowledged bookings are in the final rows",
+            46,
+        ),
         conserved,
-        finding(Invariant::I8, Verdict::Upheld, "all 58,911 refusals were possible", 58_911),
-        finding(Invariant::I9, Verdict::Unknown, "the target declares no staleness for reads", 0),
-        finding(Invariant::I15, Verdict::Upheld, "sold out, full and resale were reached", 3),
+        finding(
+            Invariant::HonestSoldOut,
+            Verdict::Upheld,
+            "all 58,911 refusals were possible",
+            58_911,
+        ),
+        finding(
+            Invariant::PossibleReads,
+            Verdict::Unknown,
+            "the target declares no staleness for reads",
+            0,
+        ),
+        finding(
+            Invariant::RunCoverage,
+            Verdict::Upheld,
+            "sold out, full and resale were reached",
+            3,
+        ),
     ];
     report.verdict = VerdictReport::new(61_204, findings);
     report.seats[0].points = seats(-6);
@@ -56,7 +86,7 @@ pub fn unknown() -> RunReport {
     report.verdict = VerdictReport::new(
         0,
         vec![finding(
-            Invariant::I15,
+            Invariant::RunCoverage,
             Verdict::Unknown,
             "no operation was recorded: is the service reachable?",
             0,
@@ -84,7 +114,14 @@ pub fn unknown() -> RunReport {
 }
 
 fn finding(invariant: Invariant, verdict: Verdict, summary: &str, examined: u64) -> Finding {
-    Finding { invariant, verdict, summary: summary.to_owned(), examined, violations: 0, witness: None }
+    Finding {
+        invariant,
+        verdict,
+        summary: summary.to_owned(),
+        examined,
+        violations: 0,
+        witness: None,
+    }
 }
 
 /// A witness of `HELD` reserves that were all told yes, one of them after a cancel.
@@ -167,12 +204,12 @@ fn measured(strategy: StrategyKind) -> RunReport {
         repeat_command: format!(
             "slotproof run --scenario flash_sale --strategy {strategy} --clients 2000 --seed 42"
         ),
-        plan: Plan::try_from(PlanWords {
+        plan: Plan::try_from(PlanArgs {
             strategy: Some(strategy),
             capacity: Some(CAPACITY as u32),
             duration: Some(Span::of_ms(u64::from(SECONDS) * 1_000)),
             seed: Some(42),
-            ..PlanWords::default()
+            ..PlanArgs::default()
         })
         .expect("it can be run"),
         environment: environment(),
@@ -197,7 +234,11 @@ fn measured(strategy: StrategyKind) -> RunReport {
             latency("cancel", None, 171, 900),
         ],
         timeline: (0..SECONDS).map(second).collect(),
-        seats: vec![SeatsSeries { slot: "019a-monday-9".into(), capacity: CAPACITY, points: seats(0) }],
+        seats: vec![SeatsSeries {
+            slot: "019a-monday-9".into(),
+            capacity: CAPACITY,
+            points: seats(0),
+        }],
         costs: None,
         resources: vec![
             resource("load", 620, 92 << 20),
@@ -252,11 +293,13 @@ fn percentiles(median_us: u64, stretch: u64) -> Percentiles {
     let at = |quantile: f64| {
         let nines = -(1.0 - quantile).max(1e-5).log10();
         median_us / 2
-            + (median_us as f64 * (stretch as f64).powf((nines / 5.0).powi(2)) * (0.5 + quantile / 2.0))
-                as u64
+            + (median_us as f64
+                * (stretch as f64).powf((nines / 5.0).powi(2))
+                * (0.5 + quantile / 2.0)) as u64
                 / 2
     };
-    let quantiles = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995, 1.0];
+    let quantiles =
+        [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995, 1.0];
     Percentiles {
         us_p50: at(0.5),
         us_p90: at(0.9),
@@ -288,7 +331,8 @@ fn second(second: u32) -> Second {
     }
 }
 
-/// Seats that go within a second, come back as holds run out, and go again; at worst `lowest` are left.
+/// Seats that go within a second, come back as holds run out, and go again; at worst `lowest` are
+/// left.
 fn seats(lowest: i64) -> Vec<(f64, i64)> {
     let mut points = vec![(0.0, CAPACITY)];
     let mut left = CAPACITY;

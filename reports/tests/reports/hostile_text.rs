@@ -60,7 +60,8 @@ fn hostile_text_reads_back_from_json() {
 /// Markdown escapes nothing inside of a fence or a code span, and nothing gets out of one.
 fn outside_fences(text: &str) -> String {
     let text = text.replace("\\`", "");
-    let fenced = text.split("```").enumerate().filter(|(index, _)| index % 2 == 0).map(|(_, part)| part);
+    let fenced =
+        text.split("```").enumerate().filter(|(index, _)| index % 2 == 0).map(|(_, part)| part);
     let lines: String = fenced.collect();
     lines.split('`').enumerate().filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect()
 }

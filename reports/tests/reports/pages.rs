@@ -1,7 +1,8 @@
-//! Every page in a browser: opened from a file, without a network, on a phone and on a screen. Nothing overflows, no two texts of a plot lie on each other,
-//! and the console stays silent.
+//! Every page in a browser: opened from a file, without a network, on a phone and on a screen.
+//! Nothing overflows, no two texts of a plot lie on each other, and the console stays silent.
 //!
-//! Needs Chromium, which `ci/setup --browser` installs. With `CI=true` a missing one is a failure; else the tests pass it by, and say so.
+//! Needs Chromium, which `ci/setup --browser` installs. With `CI=true` a missing one is a failure;
+//! else the tests pass it by, and say so.
 
 use std::{
     fs,
@@ -54,7 +55,10 @@ fn browser() -> Option<PathBuf> {
     let found = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
     let found = found.into_iter().find(|program| program.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no Chromium: run ci/setup --browser");
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            "no Chromium: run ci/setup --browser"
+        );
         eprintln!("no Chromium: the pages are not looked at");
     }
     found
@@ -73,7 +77,11 @@ fn look(browser: &Path, folder: &Path, page: &str, width: u32) -> String {
             "--disable-background-networking",
             "--host-resolver-rules=MAP * ~NOTFOUND",
         ])
-        .args(["--allow-file-access-from-files", "--virtual-time-budget=5000", "--enable-logging=stderr"])
+        .args([
+            "--allow-file-access-from-files",
+            "--virtual-time-budget=5000",
+            "--enable-logging=stderr",
+        ])
         .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("--window-size={},1000", width + 40))
         .arg("--dump-dom")

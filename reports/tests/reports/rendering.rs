@@ -48,7 +48,11 @@ fn html_needs_nothing_but_itself() {
             assert!(!html.contains(fetch), "{fetch} is in the page");
         }
         for target in html.split("href=\"").skip(1) {
-            assert!(target.starts_with('#') || target.starts_with("data:text/csv"), "{}", &target[..40]);
+            assert!(
+                target.starts_with('#') || target.starts_with("data:text/csv"),
+                "{}",
+                &target[..40]
+            );
         }
     }
 }
@@ -96,7 +100,14 @@ fn a_violation_is_shown_with_its_witness_and_what_was_not_judged_is_said() {
 fn every_plot_of_a_measured_run_is_drawn_with_its_data() {
     let html = text(&fixtures::violated(), Format::Html);
     assert!(!html.contains("could not be drawn"));
-    for id in ["seats-left", "latency-percentiles", "latency-over-time", "throughput", "cpu", "witness-I1"] {
+    for id in [
+        "seats-left",
+        "latency-percentiles",
+        "latency-over-time",
+        "throughput",
+        "cpu",
+        "witness-I1",
+    ] {
         assert!(html.contains(&format!("<figure id=\"{id}\">")), "{id}");
         assert!(html.contains(&format!("download=\"{id}.csv\" href=\"data:text/csv")), "{id}");
     }

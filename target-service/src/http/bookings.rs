@@ -11,7 +11,7 @@ use rand::Rng;
 use serde::Deserialize;
 use slotproof_vocabulary::{
     BookingId, SlotId,
-    wire::{AcceptedBody, BookingBody, Problem, ProblemCode, ReserveRequest},
+    reference_api::{AcceptedBody, BookingBody, Problem, ProblemCode, ReserveRequest},
 };
 
 use super::{
@@ -129,16 +129,20 @@ fn reserved(want: &Want, answer: Reserved) -> Result<Response, Refusal> {
             ProblemCode::IdempotencyMismatch,
             "this key was used for another slot or another number of seats",
         )),
-        Reserved::RetryLater => {
-            Err(Refusal::new(ProblemCode::RetryLater, "every try lost against others; nothing was written"))
+        Reserved::RetryLater => Err(Refusal::new(
+            ProblemCode::RetryLater,
+            "every try lost against others; nothing was written",
+        )),
+        Reserved::NoSlot => {
+            Err(Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
         }
-        Reserved::NoSlot => Err(Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}"))),
     }
 }
 
 /// Confirm a booking
 ///
-/// Makes a pending booking a confirmed one, while its hold lasts. A booking that is confirmed already stays so.
+/// Makes a pending booking a confirmed one, while its hold lasts. A booking that is confirmed
+/// already stays so.
 #[utoipa::path(
     post, path = "/v1/bookings/{id}/confirm", tag = "bookings",
     params(("id" = BookingId, Path, description = "The booking")),
@@ -157,7 +161,8 @@ pub(super) async fn confirm(
 
 /// Cancel a booking
 ///
-/// Gives the seats of a pending or confirmed booking back. A booking that is cancelled already stays so.
+/// Gives the seats of a pending or confirmed booking back. A booking that is cancelled already
+/// stays so.
 #[utoipa::path(
     delete, path = "/v1/bookings/{id}", tag = "bookings",
     params(("id" = BookingId, Path, description = "The booking")),
@@ -193,12 +198,14 @@ pub(super) async fn read(
 fn answer(booking: BookingId, changed: Changed) -> Result<Json<BookingBody>, Refusal> {
     match changed {
         Changed::Done(body) => Ok(Json(body)),
-        Changed::HoldExpired => {
-            Err(Refusal::new(ProblemCode::HoldExpired, format!("the hold of booking {booking} ran out")))
-        }
-        Changed::WrongStatus(status) => {
-            Err(Refusal::new(ProblemCode::WrongStatus, format!("booking {booking} is {}", status.name())))
-        }
+        Changed::HoldExpired => Err(Refusal::new(
+            ProblemCode::HoldExpired,
+            format!("the hold of booking {booking} ran out"),
+        )),
+        Changed::WrongStatus(status) => Err(Refusal::new(
+            ProblemCode::WrongStatus,
+            format!("booking {booking} is {}", status.name()),
+        )),
         Changed::NoBooking => Err(no_booking(booking)),
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use slotproof_vocabulary::wire::{CreateDoctor, DoctorBody, DoctorList, Problem};
+use slotproof_vocabulary::reference_api::{CreateDoctor, DoctorBody, DoctorList, Problem};
 
 use super::{
     State,

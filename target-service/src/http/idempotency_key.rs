@@ -1,7 +1,7 @@
 //! The `Idempotency-Key` header, parsed once.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use slotproof_vocabulary::wire::ProblemCode;
+use slotproof_vocabulary::reference_api::ProblemCode;
 
 use super::problem::Refusal;
 
@@ -19,7 +19,8 @@ impl IdempotencyKey {
 
     /// `None`: not 1 to 255 visible ASCII characters.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let valid = (1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+        let valid =
+            (1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         valid.then(|| Self(bytes.iter().copied().map(char::from).collect()))
     }
 }
@@ -30,12 +31,14 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let refusal = |detail: &str| Refusal::new(ProblemCode::IdempotencyKeyInvalid, detail);
         let mut values = parts.headers.get_all("idempotency-key").iter();
-        let value = values.next().ok_or_else(|| refusal("the Idempotency-Key header is missing"))?;
+        let value =
+            values.next().ok_or_else(|| refusal("the Idempotency-Key header is missing"))?;
         if values.next().is_some() {
             return Err(refusal("there is more than one Idempotency-Key header"));
         }
-        Self::parse(value.as_bytes())
-            .ok_or_else(|| refusal("the Idempotency-Key header must be 1 to 255 visible ASCII characters"))
+        Self::parse(value.as_bytes()).ok_or_else(|| {
+            refusal("the Idempotency-Key header must be 1 to 255 visible ASCII characters")
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! The edge: requests are parsed into types, answers are mapped onto HTTP, and nothing is decided here.
+//! The edge: requests are parsed into types, answers are mapped onto HTTP, and nothing is decided
+//! here.
 
 mod bookings;
 mod doctors;

@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use slotproof_vocabulary::wire::ProblemCode;
+use slotproof_vocabulary::reference_api::ProblemCode;
 use utoipa::OpenApi;
 
 use super::{State, bookings, doctors, problem::Refusal, slots};
@@ -43,16 +43,26 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
     match tokio::time::timeout(READY_WITHIN, ping).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            return Err(Refusal::new(ProblemCode::Unavailable, format!("the database failed: {error}")));
+            return Err(Refusal::new(
+                ProblemCode::Unavailable,
+                format!("the database failed: {error}"),
+            ));
         }
-        Err(_) => return Err(Refusal::new(ProblemCode::Unavailable, "the database did not answer in time")),
+        Err(_) => {
+            return Err(Refusal::new(
+                ProblemCode::Unavailable,
+                "the database did not answer in time",
+            ));
+        }
     }
     if state.needs.publisher.is_some_and(|publisher| !publisher.is_connected()) {
         return Err(Refusal::new(ProblemCode::Unavailable, "RabbitMQ is not connected"));
     }
     if let Some(mut redis) = state.needs.redis {
         let pong: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut redis).await;
-        pong.map_err(|error| Refusal::new(ProblemCode::Unavailable, format!("Redis failed: {error}")))?;
+        pong.map_err(|error| {
+            Refusal::new(ProblemCode::Unavailable, format!("Redis failed: {error}"))
+        })?;
     }
     Ok(Json(json!({"status": "ready"})))
 }
@@ -92,10 +102,13 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(Api::openapi())
 }
 
-/// Counts and times every request by its route; what matches no route is one series, or a scanner could make a million.
+/// Counts and times every request by its route; what matches no route is one series, or a scanner
+/// could make a million.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let method = match request.method().as_str() {
-        known @ ("GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "HEAD" | "OPTIONS") => known.to_owned(),
+        known @ ("GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "HEAD" | "OPTIONS") => {
+            known.to_owned()
+        }
         _ => "other".to_owned(),
     };
     let route = request

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use slotproof_vocabulary::wire::{Problem, ProblemCode};
+use slotproof_vocabulary::reference_api::{Problem, ProblemCode};
 
 use crate::booking::ReserveError;
 
@@ -32,7 +32,10 @@ impl Refusal {
 
     pub(crate) fn sold_out(wanted: i32, slot_version: i64, available_seats: i32) -> Self {
         let detail = format!("{wanted} seats were asked for and {available_seats} are left");
-        Self { seen: Some((slot_version, available_seats)), ..Self::new(ProblemCode::SoldOut, detail) }
+        Self {
+            seen: Some((slot_version, available_seats)),
+            ..Self::new(ProblemCode::SoldOut, detail)
+        }
     }
 }
 
@@ -40,21 +43,35 @@ fn status_and_title(code: ProblemCode) -> (StatusCode, &'static str) {
     match code {
         ProblemCode::SoldOut => (StatusCode::CONFLICT, "Too few seats are left"),
         ProblemCode::HoldExpired => (StatusCode::CONFLICT, "The hold has run out"),
-        ProblemCode::WrongStatus => (StatusCode::CONFLICT, "The booking's status does not allow this"),
-        ProblemCode::RetryLater => (StatusCode::SERVICE_UNAVAILABLE, "Too much contention; try again"),
+        ProblemCode::WrongStatus => {
+            (StatusCode::CONFLICT, "The booking's status does not allow this")
+        }
+        ProblemCode::RetryLater => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Too much contention; try again")
+        }
         ProblemCode::IdempotencyMismatch => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
         }
         ProblemCode::IdempotencyKeyInvalid => {
             (StatusCode::BAD_REQUEST, "The idempotency key is missing or invalid")
         }
-        ProblemCode::InvalidField => (StatusCode::UNPROCESSABLE_ENTITY, "A field has an unacceptable value"),
-        ProblemCode::MalformedBody => (StatusCode::BAD_REQUEST, "The body is not what was expected"),
+        ProblemCode::InvalidField => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "A field has an unacceptable value")
+        }
+        ProblemCode::MalformedBody => {
+            (StatusCode::BAD_REQUEST, "The body is not what was expected")
+        }
         ProblemCode::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-        ProblemCode::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here"),
+        ProblemCode::MethodNotAllowed => {
+            (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here")
+        }
         ProblemCode::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-        ProblemCode::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON"),
-        ProblemCode::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "The service cannot take requests now"),
+        ProblemCode::UnsupportedMediaType => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
+        }
+        ProblemCode::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The service cannot take requests now")
+        }
         ProblemCode::Internal => {
             (StatusCode::INTERNAL_SERVER_ERROR, "Something failed; it may have happened")
         }
@@ -98,7 +115,8 @@ impl From<ReserveError> for Refusal {
     }
 }
 
-/// Whatever the database failed with, a commit may be among what failed: the client must take it as unknown.
+/// Whatever the database failed with, a commit may be among what failed: the client must take it as
+/// unknown.
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -118,7 +136,10 @@ pub(super) async fn no_such_path(OriginalUri(uri): OriginalUri) -> Refusal {
 }
 
 pub(super) async fn method_not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
-    Refusal::new(ProblemCode::MethodNotAllowed, format!("{method} is not allowed at {}", uri.path()))
+    Refusal::new(
+        ProblemCode::MethodNotAllowed,
+        format!("{method} is not allowed at {}", uri.path()),
+    )
 }
 
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

@@ -8,14 +8,14 @@ use axum::{
 };
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use slotproof_vocabulary::wire::ProblemCode;
+use slotproof_vocabulary::reference_api::ProblemCode;
 
 use super::problem::Refusal;
 
 /// Bodies larger than this are refused: the largest that means anything is a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// So much of a body that is too large is still read, and thrown away: a client that is still sending when the connection
-/// closes sees a reset, and not the answer that tells it why.
+/// So much of a body that is too large is still read, and thrown away: a client that is still
+/// sending when the connection closes sees a reset, and not the answer that tells it why.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A JSON body, or a refusal that says where it is wrong.
@@ -27,16 +27,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let bytes = read(body).await?;
-        let kind =
-            parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+        let kind = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        if kind
+            .split(';')
+            .next()
+            .is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json"))
+        {
             return Err(Refusal::new(
                 ProblemCode::UnsupportedMediaType,
                 "Content-Type must be application/json",
             ));
         }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Refusal::new(ProblemCode::MalformedBody, format!("the body is not what was expected: {error}"))
+            Refusal::new(
+                ProblemCode::MalformedBody,
+                format!("the body is not what was expected: {error}"),
+            )
         })
     }
 }
@@ -71,8 +81,10 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for PathId<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let text =
-            Path::<String>::from_request_parts(parts, state).await.map(|Path(text)| text).unwrap_or_default();
+        let text = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map(|Path(text)| text)
+            .unwrap_or_default();
         text.parse()
             .map(Self)
             .map_err(|_| Refusal::new(ProblemCode::NotFound, format!("{text:?} names nothing")))
@@ -94,11 +106,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
 }
 
 /// A whole number within bounds, as the integer that the database stores.
-pub(super) fn whole_number(field: &'static str, value: i64, least: i32, most: i32) -> Result<i32, Refusal> {
-    i32::try_from(value)
-        .ok()
-        .filter(|value| (least..=most).contains(value))
-        .ok_or_else(|| Refusal::field(field, format!("{field} is {value}; it must be {least} to {most}")))
+pub(super) fn whole_number(
+    field: &'static str,
+    value: i64,
+    least: i32,
+    most: i32,
+) -> Result<i32, Refusal> {
+    i32::try_from(value).ok().filter(|value| (least..=most).contains(value)).ok_or_else(|| {
+        Refusal::field(field, format!("{field} is {value}; it must be {least} to {most}"))
+    })
 }
 
 /// A text whose length, in characters, is within 1 and 200, and that PostgreSQL can store.
@@ -110,6 +126,9 @@ pub(super) fn short_text(field: &'static str, value: String) -> Result<String, R
     if (1..=200).contains(&length) {
         Ok(value)
     } else {
-        Err(Refusal::field(field, format!("{field} has {length} characters; it must have 1 to 200")))
+        Err(Refusal::field(
+            field,
+            format!("{field} has {length} characters; it must have 1 to 200"),
+        ))
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use slotproof_vocabulary::{
     DoctorId, Month, SlotId,
-    wire::{CreateSlot, Problem, ProblemCode, SlotBody, SlotList},
+    reference_api::{CreateSlot, Problem, ProblemCode, SlotBody, SlotList},
 };
 
 use super::{
@@ -50,7 +50,8 @@ pub(super) async fn list(
     Shared(state): Shared<State>,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Json<SlotList>, Refusal> {
-    let filter = Filter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
+    let filter =
+        Filter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
     Ok(Json(SlotList { items: slots::list(&state.pool, filter).await? }))
 }
 
@@ -66,7 +67,9 @@ pub(super) async fn read(
     PathId(slot): PathId<SlotId>,
 ) -> Result<Json<SlotBody>, Refusal> {
     let found = state.bookings.read_slot(slot).await?;
-    found.map(Json).ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
+    found
+        .map(Json)
+        .ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
 }
 
 /// Create a slot
@@ -84,11 +87,19 @@ pub(super) async fn create(
     Body(body): Body<CreateSlot>,
 ) -> Result<(StatusCode, Json<SlotBody>), Refusal> {
     let capacity = whole_number("capacity", body.capacity, 1, CAPACITY_MAX)?;
-    let month = Month::of(body.starts_at)
-        .ok_or_else(|| Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461"))?;
-    let created =
-        slots::create_slot(&state.pool, body.doctor_id, body.starts_at, month, capacity, state.seat_rows)
-            .await?;
-    let no_doctor = || Refusal::new(ProblemCode::NotFound, format!("there is no doctor {}", body.doctor_id));
+    let month = Month::of(body.starts_at).ok_or_else(|| {
+        Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461")
+    })?;
+    let created = slots::create_slot(
+        &state.pool,
+        body.doctor_id,
+        body.starts_at,
+        month,
+        capacity,
+        state.seat_rows,
+    )
+    .await?;
+    let no_doctor =
+        || Refusal::new(ProblemCode::NotFound, format!("there is no doctor {}", body.doctor_id));
     created.map(|slot| (StatusCode::CREATED, Json(slot))).ok_or_else(no_doctor)
 }

@@ -40,7 +40,8 @@ pub(super) struct Duty {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// Does `work` on a connection; when that ends, pauses and begins anew on another one, until told to stop.
+/// Does `work` on a connection; when that ends, pauses and begins anew on another one, until told
+/// to stop.
 pub(super) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
     Duty { name, url, hold_ms, mut stopping }: Duty,
     mut work: impl FnMut(Connection) -> W,
@@ -66,7 +67,8 @@ pub(super) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
     }
 }
 
-/// Connects and declares the topology, so that whoever comes first after a broker was emptied finds it.
+/// Connects and declares the topology, so that whoever comes first after a broker was emptied finds
+/// it.
 pub(super) async fn connect(url: &str, name: &str, hold_ms: i64) -> Result<Connection, QueueError> {
     let connecting = async {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -76,5 +78,7 @@ pub(super) async fn connect(url: &str, name: &str, hold_ms: i64) -> Result<Conne
         channel.close(200, "declared".into()).await?;
         Ok(connection)
     };
-    tokio::time::timeout(CONNECT_WITHIN, connecting).await.map_err(|_| QueueError::ConnectTimedOut)?
+    tokio::time::timeout(CONNECT_WITHIN, connecting)
+        .await
+        .map_err(|_| QueueError::ConnectTimedOut)?
 }

@@ -6,7 +6,9 @@ use futures::StreamExt;
 use lapin::{
     Connection,
     message::Delivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    },
     types::FieldTable,
 };
 use slotproof_vocabulary::BookingId;
@@ -73,7 +75,8 @@ pub(super) async fn consume(
             // The database refused the whole for one of them.
             Err(error) if error.as_database_error().is_some() && events.len() > 1 => {
                 for (event, delivery) in events.iter().zip(&delivered) {
-                    let applied = apply(&pool, consumer, std::slice::from_ref(event), redelivery).await;
+                    let applied =
+                        apply(&pool, consumer, std::slice::from_ref(event), redelivery).await;
                     settle(applied, delivery, consumer, false).await?;
                 }
             }
@@ -96,7 +99,8 @@ async fn apply(
     }
 }
 
-/// What failed goes back, after a pause, so that a database that restarts does not send good events to the dead letters.
+/// What failed goes back, after a pause, so that a database that restarts does not send good events
+/// to the dead letters.
 async fn settle(
     applied: Result<(), sqlx::Error>,
     delivery: &Delivery,
@@ -147,7 +151,9 @@ impl Columns {
     /// In one order for everybody, so that two transactions cannot wait for each other in a circle.
     fn of(events: &[Event]) -> Self {
         let mut sorted: Vec<&Event> = events.iter().collect();
-        sorted.sort_by_key(|event| (event.doctor_id, event.slot_month, event.slot_id, event.slot_version));
+        sorted.sort_by_key(|event| {
+            (event.doctor_id, event.slot_month, event.slot_id, event.slot_version)
+        });
         Self {
             doctors: sorted.iter().map(|event| event.doctor_id).collect(),
             months: sorted.iter().map(|event| event.slot_month).collect(),
@@ -160,7 +166,11 @@ impl Columns {
     }
 }
 
-async fn notify(pool: &PgPool, events: &[Event], redelivery: Redelivery) -> Result<(), sqlx::Error> {
+async fn notify(
+    pool: &PgPool,
+    events: &[Event],
+    redelivery: Redelivery,
+) -> Result<(), sqlx::Error> {
     let columns = Columns::of(events);
     sqlx::query!(
         r#"
@@ -234,8 +244,8 @@ async fn count(pool: &PgPool, events: &[Event], redelivery: Redelivery) -> Resul
 /// Compare-and-set: a hold that was confirmed, cancelled or swept in the meantime is left as it is.
 async fn expire(pool: &PgPool, events: &[Event]) -> Result<(), sqlx::Error> {
     for event in events {
-        let booking =
-            BookingId::try_from(event.booking_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let booking = BookingId::try_from(event.booking_id)
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         lifecycle::expire(pool, booking).await?;
     }
     Ok(())

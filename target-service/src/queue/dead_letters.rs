@@ -1,4 +1,5 @@
-//! Messages that could not be handled: to be looked at by a person, and sent again when the cause is gone.
+//! Messages that could not be handled: to be looked at by a person, and sent again when the cause
+//! is gone.
 
 use lapin::{
     BasicProperties, Confirmation, Connection, ConnectionProperties,
@@ -40,11 +41,12 @@ pub async fn list(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
     Ok(letters)
 }
 
-/// Sends each message to the queue in which it died, and takes it out of the dead letters when the broker has it there. A
-/// message whose queue is gone or unknown stays. Answers with what was sent.
+/// Sends each message to the queue in which it died, and takes it out of the dead letters when the
+/// broker has it there. A message whose queue is gone or unknown stays. Answers with what was sent.
 ///
 /// # Errors
-/// The broker's. What had been sent by then is gone from the dead letters, and the rest is still there.
+/// The broker's. What had been sent by then is gone from the dead letters, and the rest is still
+/// there.
 pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -54,10 +56,14 @@ pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
     while let Some(message) = get(&channel).await? {
         seen.push(message);
     }
-    // Only those that were there at the beginning: what dies again meanwhile waits for the next replay.
+    // Only those that were there at the beginning: what dies again meanwhile waits for the next
+    // replay.
     for message in seen {
         let letter = letter(&message);
-        match publish(&channel, "", &letter.queue, &message.delivery.data, persistent()).await?.await? {
+        match publish(&channel, "", &letter.queue, &message.delivery.data, persistent())
+            .await?
+            .await?
+        {
             Confirmation::Ack(None) => {}
             _ => {
                 tracing::warn!(queue = letter.queue, "a dead letter stays: no such queue takes it");

@@ -1,8 +1,10 @@
-//! RabbitMQ: requests on their way to workers, events on their way to consumers. Nothing outside this module knows AMQP.
+//! RabbitMQ: requests on their way to workers, events on their way to consumers. Nothing outside
+//! this module knows AMQP.
 //!
-//! The database decides; a message is never the truth. Requests are delivered at least once and decided once, because the
-//! decision and its receipt are one transaction. Events are committed to the outbox with the change that they tell of,
-//! published at least once, and applied once, because a consumer notes an event in the transaction that applies it.
+//! The database decides; a message is never the truth. Requests are delivered at least once and
+//! decided once, because the decision and its receipt are one transaction. Events are committed to
+//! the outbox with the change that they tell of, published at least once, and applied once, because
+//! a consumer notes an event in the transaction that applies it.
 
 mod connection;
 mod consumers;
@@ -88,7 +90,9 @@ pub(crate) fn start(
     };
 
     let offering = publisher.clone();
-    tasks.spawn(keep_connected(duty("publisher"), move |connection| offering.clone().offer(connection)));
+    tasks.spawn(keep_connected(duty("publisher"), move |connection| {
+        offering.clone().offer(connection)
+    }));
     for number in 0..duties.workers {
         let pool = pool.clone();
         let duty = duty(&format!("worker {number}"));
@@ -99,7 +103,9 @@ pub(crate) fn start(
     }
 
     let relaying = pool.clone();
-    tasks.spawn(keep_connected(duty("relay"), move |connection| relay::relay(connection, relaying.clone())));
+    tasks.spawn(keep_connected(duty("relay"), move |connection| {
+        relay::relay(connection, relaying.clone())
+    }));
     for consumer in Consumer::ALL {
         let pool = pool.clone();
         let redelivery = duties.redelivery;

@@ -17,7 +17,8 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// AMQP's delivery mode 2.
 const PERSISTENT: u8 = 2;
-/// AMQP's priority of urgent messages, for people who look into the queue; the queue itself is what makes them urgent.
+/// AMQP's priority of urgent messages, for people who look into the queue; the queue itself is what
+/// makes them urgent.
 const URGENT: u8 = 9;
 
 /// Where requests are published; it has a channel while there is a connection.
@@ -36,7 +37,8 @@ impl Publisher {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         self.0.channel.send_replace(Some(channel.clone()));
-        // A failed publish says so at once; a broker that goes away while nobody publishes is noticed a little later.
+        // A failed publish says so at once; a broker that goes away while nobody publishes is
+        // noticed a little later.
         while channel.status().connected() {
             tokio::select! {
                 () = self.0.lost.notified() => {}
@@ -54,7 +56,8 @@ impl Publisher {
     /// Done when the broker has confirmed the request.
     pub(crate) async fn publish(&self, want: &Want) -> Result<(), ReserveError> {
         let unavailable = |reason: &str| ReserveError::Unavailable(format!("RabbitMQ: {reason}"));
-        let channel = self.0.channel.borrow().clone().ok_or_else(|| unavailable("not connected"))?;
+        let channel =
+            self.0.channel.borrow().clone().ok_or_else(|| unavailable("not connected"))?;
         let request = Request {
             slot: want.slot,
             seats: want.seats,
@@ -79,7 +82,9 @@ impl Publisher {
         })?;
         match tokio::time::timeout(CONFIRM_WITHIN, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-            Ok(Ok(Confirmation::Ack(Some(_)))) => Err(unavailable("there is no queue for requests")),
+            Ok(Ok(Confirmation::Ack(Some(_)))) => {
+                Err(unavailable("there is no queue for requests"))
+            }
             Ok(Ok(_)) => Err(ReserveError::Unknown("RabbitMQ refused the request".to_owned())),
             Ok(Err(error)) => {
                 self.0.lost.notify_one();
@@ -92,7 +97,11 @@ impl Publisher {
 
 impl Publisher {
     /// A negative control: announces what has not been committed, past the outbox.
-    pub(crate) async fn announce_too_early(&self, want: &Want, slot_version: i64) -> Result<(), QueueError> {
+    pub(crate) async fn announce_too_early(
+        &self,
+        want: &Want,
+        slot_version: i64,
+    ) -> Result<(), QueueError> {
         let Some(channel) = self.0.channel.borrow().clone() else { return Ok(()) };
         let event = Event {
             doctor_id: want.doctor_id(),
@@ -109,7 +118,8 @@ impl Publisher {
     }
 }
 
-/// Hands a message to the channel; the future is its confirm. A message that no queue takes comes back.
+/// Hands a message to the channel; the future is its confirm. A message that no queue takes comes
+/// back.
 pub(super) async fn publish(
     channel: &Channel,
     exchange: &str,
@@ -122,5 +132,7 @@ pub(super) async fn publish(
 }
 
 pub(super) fn persistent() -> BasicProperties {
-    BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type("application/json".into())
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
 }

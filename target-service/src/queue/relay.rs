@@ -29,8 +29,9 @@ pub(super) async fn relay(connection: Connection, pool: PgPool) -> Result<(), Qu
     }
 }
 
-/// Takes events out of the outbox, publishes them, and commits when the broker has all of them. A relay that dies before the
-/// commit leaves them to be published again. Relays of other processes pass over what this one has locked.
+/// Takes events out of the outbox, publishes them, and commits when the broker has all of them. A
+/// relay that dies before the commit leaves them to be published again. Relays of other processes
+/// pass over what this one has locked.
 async fn round(channel: &lapin::Channel, pool: &PgPool) -> Result<i64, QueueError> {
     let mut transaction = pool.begin().await?;
     let events = sqlx::query_as!(
@@ -58,7 +59,8 @@ async fn round(channel: &lapin::Channel, pool: &PgPool) -> Result<i64, QueueErro
     let mut confirms = Vec::with_capacity(events.len());
     for event in &events {
         let body = serde_json::to_vec(event).expect("an event is JSON");
-        confirms.push(publish(channel, topology::EVENTS, &event.status, &body, persistent()).await?);
+        confirms
+            .push(publish(channel, topology::EVENTS, &event.status, &body, persistent()).await?);
     }
     for confirm in confirms {
         match confirm.await? {

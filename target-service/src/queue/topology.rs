@@ -8,9 +8,10 @@
 //!                            └─ booking.expiry.wait.<ms> ── after that time ──> booking.expiry ──> consumer
 //! ```
 //!
-//! All queues are quorum queues, which keep their messages on disk. RabbitMQ 3.10 knows no priorities in them, so urgent
-//! requests have a queue of their own. A message's time to live ends only at the head of its queue, so there is one waiting queue
-//! for each length of hold; and because it is only a hint, the sweep of the database stays the truth about expiry.
+//! All queues are quorum queues, which keep their messages on disk. RabbitMQ 3.10 knows no
+//! priorities in them, so urgent requests have a queue of their own. A message's time to live ends
+//! only at the head of its queue, so there is one waiting queue for each length of hold; and
+//! because it is only a hint, the sweep of the database stays the truth about expiry.
 
 use lapin::{
     Channel, ExchangeKind,
@@ -26,16 +27,20 @@ pub(super) const ANALYTICS: &str = "analytics";
 pub(super) const EXPIRY: &str = "booking.expiry";
 pub(super) const DEAD: &str = "booking.dead";
 
-/// Times that a message may come back before it is taken for poison. A worker that dies gives back what it held, too.
+/// Times that a message may come back before it is taken for poison. A worker that dies gives back
+/// what it held, too.
 const DELIVERIES_MAX: i32 = 5;
-/// A hint that comes a little late finds the hold run out; one that came early would be for nothing.
+/// A hint that comes a little late finds the hold run out; one that came early would be for
+/// nothing.
 const EXPIRY_MARGIN_MS: i64 = 20;
 /// The routing key of an event that starts a hold.
 const HOLD_BEGAN: &str = "pending";
 
 pub(super) async fn declare(channel: &Channel, hold_ms: i64) -> lapin::Result<()> {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
+    channel
+        .exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default())
+        .await?;
 
     queue(channel, DEAD, &[]).await?;
     let poison = [
@@ -56,12 +61,18 @@ pub(super) async fn declare(channel: &Channel, hold_ms: i64) -> lapin::Result<()
 
     for (name, key) in [(NOTIFICATIONS, "#"), (ANALYTICS, "#"), (waiting.as_str(), HOLD_BEGAN)] {
         let options = QueueBindOptions::default();
-        channel.queue_bind(name.into(), EVENTS.into(), key.into(), options, FieldTable::default()).await?;
+        channel
+            .queue_bind(name.into(), EVENTS.into(), key.into(), options, FieldTable::default())
+            .await?;
     }
     Ok(())
 }
 
-async fn queue(channel: &Channel, name: &str, arguments: &[(&str, AMQPValue)]) -> lapin::Result<()> {
+async fn queue(
+    channel: &Channel,
+    name: &str,
+    arguments: &[(&str, AMQPValue)],
+) -> lapin::Result<()> {
     let mut table = FieldTable::default();
     table.insert("x-queue-type".into(), text("quorum"));
     for (key, value) in arguments {

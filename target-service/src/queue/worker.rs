@@ -1,7 +1,7 @@
 //! Workers decide requests, one after the other, urgent ones first.
 //!
-//! A request is acknowledged after its decision is committed. A worker that dies in between leaves the request to another
-//! one, which finds the receipt and decides nothing again.
+//! A request is acknowledged after its decision is committed. A worker that dies in between leaves
+//! the request to another one, which finds the receipt and decides nothing again.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use futures::StreamExt;
 use lapin::{
     Channel, Connection, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    },
     types::FieldTable,
 };
 use slotproof_vocabulary::StrategyKind;
@@ -23,11 +25,13 @@ use crate::{
     strategies::conditional::Conditional,
 };
 
-/// Requests that a worker has been handed and not decided: what another one has to wait for when this one stands still.
+/// Requests that a worker has been handed and not decided: what another one has to wait for when
+/// this one stands still.
 const PREFETCH: u16 = 8;
 /// Times that a decision is tried after losing races, before the request goes back to the queue.
 const TRIES_MAX: u32 = 100;
-/// Before a request that the database failed on is handed back, so that a database that restarts is not taken for poison.
+/// Before a request that the database failed on is handed back, so that a database that restarts is
+/// not taken for poison.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(super) async fn work(connection: Connection, pool: PgPool) -> Result<(), QueueError> {
@@ -53,7 +57,12 @@ async fn consume(connection: &Connection, queue: &str) -> Result<(Channel, Consu
     let channel = connection.create_channel().await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let consumer = channel
-        .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            queue.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await?;
     Ok((channel, consumer))
 }
@@ -74,7 +83,8 @@ async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
             delivery.acker.ack(BasicAckOptions::default()).await?;
         }
         Err(error) => {
-            // Whether it was committed is found out by whoever gets it next. The broker counts, and buries what fails too often.
+            // Whether it was committed is found out by whoever gets it next. The broker counts, and
+            // buries what fails too often.
             tracing::warn!(%error, slot = %want.slot, "failed to decide a request; it goes back to the queue");
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             delivery.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
@@ -86,14 +96,15 @@ async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
 fn parse(body: &[u8]) -> Option<Want> {
     let request: Request = serde_json::from_slice(body).ok()?;
     let key = IdempotencyKey::parse(request.key.as_bytes())?;
-    let beside_its_slot =
-        request.booking.doctor() == request.slot.doctor() && request.booking.month() == request.slot.month();
+    let beside_its_slot = request.booking.doctor() == request.slot.doctor()
+        && request.booking.month() == request.slot.month();
     let valid = beside_its_slot && (1..=SEATS_MAX).contains(&request.seats) && request.hold_ms > 0;
     let Request { slot, seats, booking, hold_ms, urgent, .. } = request;
     valid.then_some(Want { slot, seats, key, booking, hold_ms, urgent })
 }
 
-/// Books, or leaves a receipt that says why not: in both cases in one transaction, which a second delivery cannot repeat.
+/// Books, or leaves a receipt that says why not: in both cases in one transaction, which a second
+/// delivery cannot repeat.
 async fn decide(pool: &PgPool, want: &Want) -> Result<(), ReserveError> {
     let decided = retrying(StrategyKind::Queue, TRIES_MAX, || async {
         let mut connection = pool.acquire().await?;
@@ -110,7 +121,8 @@ async fn decide(pool: &PgPool, want: &Want) -> Result<(), ReserveError> {
     }
 }
 
-/// Where there is a receipt already, another delivery of the request was decided first, and that decision stands.
+/// Where there is a receipt already, another delivery of the request was decided first, and that
+/// decision stands.
 async fn refuse(
     pool: &PgPool,
     want: &Want,

@@ -1,15 +1,19 @@
 //! # conditional
 //!
-//! **Claim.** Never overbooks: the condition and the write are one statement, evaluated under the row's lock.
+//! **Claim.** Never overbooks: the condition and the write are one statement, evaluated under the
+//! row's lock.
 //!
-//! **Mechanism.** `update ... where available_seats >= k`. At READ COMMITTED a statement that waited for the row's lock
-//! evaluates its condition again on the row that the other transaction left (PostgreSQL 15 manual, 13.2.1).
+//! **Mechanism.** `update ... where available_seats >= k`. At READ COMMITTED a statement that
+//! waited for the row's lock evaluates its condition again on the row that the other transaction
+//! left (PostgreSQL 15 manual, 13.2.1).
 //!
-//! **Cost.** One round trip. The row is locked from the update to the end of the commit's fsync, and for no round trip of
-//! the client. Those who find it sold out match no row, but queue for the lock while a writer holds it.
+//! **Cost.** One round trip. The row is locked from the update to the end of the commit's fsync,
+//! and for no round trip of the client. Those who find it sold out match no row, but queue for the
+//! lock while a writer holds it.
 //!
-//! **Fails when.** None known. A statement that matched no row must not be asked how many seats there are: its snapshot may
-//! be older than the row that it waited for. `sold_out` is decided from a fresh snapshot, in `booking.rs`.
+//! **Fails when.** None known. A statement that matched no row must not be asked how many seats
+//! there are: its snapshot may be older than the row that it waited for. `sold_out` is decided from
+//! a fresh snapshot, in `booking.rs`.
 //!
 //! **Model.** `models/src/conditional.rs`
 

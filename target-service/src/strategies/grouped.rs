@@ -1,16 +1,20 @@
 //! # grouped
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for many at once.
+//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for
+//! many at once.
 //!
-//! **Mechanism.** One lane per slot and process. While a transaction is being committed, requests gather in the lane; the next
-//! transaction takes all that have gathered, 256 at most, locks the slot's row, grants seats in order of arrival, and writes
-//! everything in one statement. There is no timer: a request that is alone is decided at once, as `conditional` does. Lanes
-//! of other processes are kept out by the row's lock, as in `pessimistic`.
+//! **Mechanism.** One lane per slot and process. While a transaction is being committed, requests
+//! gather in the lane; the next transaction takes all that have gathered, 256 at most, locks the
+//! slot's row, grants seats in order of arrival, and writes everything in one statement. There is
+//! no timer: a request that is alone is decided at once, as `conditional` does. Lanes of other
+//! processes are kept out by the row's lock, as in `pessimistic`.
 //!
-//! **Cost.** Four round trips and one fsync, shared by all that waited: the busier the slot, the cheaper each booking.
+//! **Cost.** Four round trips and one fsync, shared by all that waited: the busier the slot, the
+//! cheaper each booking.
 //!
-//! **Fails when.** None known. A batch that the database refuses is halved until the request at fault is alone, so that it
-//! takes nobody with it. A connection lost at commit leaves a batch unknown, and each request looks for its own receipt.
+//! **Fails when.** None known. A batch that the database refuses is halved until the request at
+//! fault is alone, so that it takes nobody with it. A connection lost at commit leaves a batch
+//! unknown, and each request looks for its own receipt.
 //!
 //! **Model.** `models/src/grouped.rs`
 
@@ -28,7 +32,8 @@ use tokio::sync::oneshot;
 use super::{Strategy, conditional::Conditional};
 use crate::{
     booking::{
-        Receipt, ReserveError, Reserved, Taken, Want, booked, lost_race, once, outcome, replay, retrying,
+        Receipt, ReserveError, Reserved, Taken, Want, booked, lost_race, once, outcome, replay,
+        retrying,
     },
     metrics,
 };
@@ -78,7 +83,10 @@ impl Grouped {
             }
             None => {
                 lanes.insert(slot, VecDeque::from([waiting]));
-                tokio::spawn(drive(self.means.clone(), Lane { lanes: Arc::clone(&self.lanes), slot }));
+                tokio::spawn(drive(
+                    self.means.clone(),
+                    Lane { lanes: Arc::clone(&self.lanes), slot },
+                ));
                 true
             }
         }
@@ -92,7 +100,9 @@ impl Strategy for Grouped {
         if !self.enqueue(Waiting { want: want.clone(), answer }) {
             return Ok(Reserved::RetryLater);
         }
-        answered.await.unwrap_or_else(|_| Err(ReserveError::Unknown("the lane was abandoned".to_owned())))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(ReserveError::Unknown("the lane was abandoned".to_owned())))
     }
 }
 
@@ -189,7 +199,8 @@ fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
     })
 }
 
-/// A request that shares with nobody is decided by the one statement of `conditional`: one round trip for five.
+/// A request that shares with nobody is decided by the one statement of `conditional`: one round
+/// trip for five.
 async fn alone(means: &Means, want: &Want) -> Answer {
     retrying(StrategyKind::Grouped, means.tries, || async {
         let mut connection = means.pool.acquire().await?;
@@ -205,7 +216,8 @@ fn refuse(batch: Vec<Waiting>, error: &sqlx::Error) {
     }
 }
 
-/// The connection was lost. A receipt proves that the commit happened; its absence proves nothing, the commit may be under way.
+/// The connection was lost. A receipt proves that the commit happened; its absence proves nothing,
+/// the commit may be under way.
 async fn resolve(pool: &PgPool, want: &Want, lost: &sqlx::Error) -> Answer {
     match outcome(pool, want).await {
         Ok(Reserved::Accepted) | Err(_) => Err(ReserveError::Unknown(lost.to_string())),
@@ -213,8 +225,8 @@ async fn resolve(pool: &PgPool, want: &Want, lost: &sqlx::Error) -> Answer {
     }
 }
 
-/// Whether receipts are read before seats are granted. Duplicates are rare: at first nobody looks for them, and one that is there
-/// makes the transaction fail by the receipts' unique key.
+/// Whether receipts are read before seats are granted. Duplicates are rare: at first nobody looks
+/// for them, and one that is there makes the transaction fail by the receipts' unique key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duplicates {
     NotExpected,
@@ -287,10 +299,15 @@ async fn transact(
                 if granted.peek().is_some_and(|(next, ..)| std::ptr::eq(*next, *want)) =>
             {
                 let (_, slot_version, available_seats) = granted.next().expect("it was peeked at");
-                Ok(Reserved::Booked(booked(want, Taken { slot_version, available_seats, expires_at })))
+                Ok(Reserved::Booked(booked(
+                    want,
+                    Taken { slot_version, available_seats, expires_at },
+                )))
             }
             // Whoever was passed over wanted more than was left then, and more than is left now.
-            (None, _) => Ok(Reserved::SoldOut { slot_version: version, available_seats: available }),
+            (None, _) => {
+                Ok(Reserved::SoldOut { slot_version: version, available_seats: available })
+            }
         })
         .collect()
 }
@@ -336,7 +353,8 @@ async fn receipts(
         .collect())
 }
 
-/// Writes what was granted: the slot once, and for each request its booking, receipt, audit record and outbox row.
+/// Writes what was granted: the slot once, and for each request its booking, receipt, audit record
+/// and outbox row.
 async fn write(
     connection: &mut PgConnection,
     granted: &[(&Want, i64, i32)],

@@ -1,7 +1,8 @@
-//! The strategies: one page each, with the same layout: *Claim, Mechanism, Cost, Fails when, Model*, then the SQL.
+//! The strategies: one page each, with the same layout: *Claim, Mechanism, Cost, Fails when,
+//! Model*, then the SQL.
 //!
-//! Most pages make one try and say whether it took the seats. Everything else about a reserve (receipts, `sold_out`, trying
-//! again) is the same for all of them and lives in `booking.rs`.
+//! Most pages make one try and say whether it took the seats. Everything else about a reserve
+//! (receipts, `sold_out`, trying again) is the same for all of them and lives in `booking.rs`.
 
 pub mod advisory;
 pub mod conditional;
@@ -45,19 +46,24 @@ pub(crate) trait Strategy: Send + Sync {
 pub(crate) trait Reserve: Send + Sync {
     /// Takes the seats and writes booking, receipt, audit record and outbox row, all or nothing.
     ///
-    /// One connection for the whole try: whoever reads, gives the connection back and queues for another one writes by what
-    /// was true seconds ago.
+    /// One connection for the whole try: whoever reads, gives the connection back and queues for
+    /// another one writes by what was true seconds ago.
     ///
-    /// `None`: nothing was written. Too few seats, a lost race, an unknown slot: the page need not say which.
+    /// `None`: nothing was written. Too few seats, a lost race, an unknown slot: the page need not
+    /// say which.
     ///
     /// # Errors
-    /// The database's own. An error that proves a rollback (serialization failure, deadlock, the receipt's unique key)
-    /// counts as `None`; after any other the outcome is unknown.
-    async fn reserve(&self, connection: &mut PgConnection, want: &Want)
-    -> Result<Option<Taken>, sqlx::Error>;
+    /// The database's own. An error that proves a rollback (serialization failure, deadlock, the
+    /// receipt's unique key) counts as `None`; after any other the outcome is unknown.
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        want: &Want,
+    ) -> Result<Option<Taken>, sqlx::Error>;
 }
 
-/// What strategies are built from. A strategy that needs what is absent is not built; see [`StrategyKind::needs_redis`].
+/// What strategies are built from. A strategy that needs what is absent is not built; see
+/// [`StrategyKind::needs_redis`].
 pub(crate) struct Means {
     pub(crate) pool: PgPool,
     pub(crate) redis: Option<ConnectionManager>,
@@ -68,7 +74,8 @@ pub(crate) struct Means {
     pub(crate) tries: u32,
 }
 
-/// The one place where a strategy is chosen; everything after it is ignorant of the choice. `None`: it needs a Redis.
+/// The one place where a strategy is chosen; everything after it is ignorant of the choice. `None`:
+/// it needs a Redis.
 pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy>> {
     let Means { pool, redis, publisher, lock_ttl, policy, tries } = means;
     Some(match kind {
@@ -78,7 +85,9 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
         StrategyKind::Conditional => tried(kind, pool, tries, conditional::Conditional),
         StrategyKind::Advisory => tried(kind, pool, tries, advisory::Advisory),
         StrategyKind::SeatRows => tried(kind, pool, tries, seat_rows::SeatRows),
-        StrategyKind::RedisLock => Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl, tries)),
+        StrategyKind::RedisLock => {
+            Arc::new(redis_lock::RedisLock::new(pool, redis?, lock_ttl, tries))
+        }
         StrategyKind::Queue => Arc::new(queue::Queue { publisher }),
         StrategyKind::Hybrid if policy.multi_region && redis.is_none() => return None,
         StrategyKind::Hybrid => Arc::new(hybrid::Hybrid {
@@ -99,18 +108,27 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
         StrategyKind::OneSeatCheck => tried(kind, pool, tries, mutants::OneSeatCheck),
         StrategyKind::ReceiptApart => tried(kind, pool, tries, mutants::ReceiptApart),
         StrategyKind::AuditApart => tried(kind, pool, tries, mutants::AuditApart),
-        StrategyKind::AnnounceApart => tried(kind, pool, tries, mutants::AnnounceApart { publisher }),
+        StrategyKind::AnnounceApart => {
+            tried(kind, pool, tries, mutants::AnnounceApart { publisher })
+        }
         StrategyKind::RaceIsSoldOut => Arc::new(mutants::RaceIsSoldOut { pool }),
-        StrategyKind::ReplayNewId => {
-            Arc::new(mutants::ReplayNewId(Tries { kind, page: conditional::Conditional, pool, tries }))
-        }
-        StrategyKind::RedisLockUnfenced => {
-            Arc::new(redis_lock_unfenced::RedisLockUnfenced { pool, redis: redis?, ttl: lock_ttl, tries })
-        }
+        StrategyKind::ReplayNewId => Arc::new(mutants::ReplayNewId(Tries {
+            kind,
+            page: conditional::Conditional,
+            pool,
+            tries,
+        })),
+        StrategyKind::RedisLockUnfenced => Arc::new(redis_lock_unfenced::RedisLockUnfenced {
+            pool,
+            redis: redis?,
+            ttl: lock_ttl,
+            tries,
+        }),
         StrategyKind::RedisLockToken => {
             Arc::new(redis_lock_token::RedisLockToken { pool, redis: redis?, ttl: lock_ttl, tries })
         }
-        // These break what comes after a reserve (see `bookings.rs`) or lies below it (see `application.rs`).
+        // These break what comes after a reserve (see `bookings.rs`) or lies below it (see
+        // `application.rs`).
         StrategyKind::CommitNotDurable
         | StrategyKind::CancelTwice
         | StrategyKind::CancelLeaks
@@ -119,6 +137,11 @@ pub(crate) fn build(kind: StrategyKind, means: Means) -> Option<Arc<dyn Strategy
     })
 }
 
-fn tried(kind: StrategyKind, pool: PgPool, tries: u32, page: impl Reserve + 'static) -> Arc<dyn Strategy> {
+fn tried(
+    kind: StrategyKind,
+    pool: PgPool,
+    tries: u32,
+    page: impl Reserve + 'static,
+) -> Arc<dyn Strategy> {
     Arc::new(Tries { kind, page, pool, tries })
 }

@@ -1,13 +1,16 @@
 //! # pessimistic
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else waits.
+//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else
+//! waits.
 //!
-//! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay true until commit; then
-//! one statement writes. `for no key update` and not `for update`, because nothing here changes the row's key and the
-//! foreign key check of other inserts would wait for nothing.
+//! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay
+//! true until commit; then one statement writes. `for no key update` and not `for update`, because
+//! nothing here changes the row's key and the foreign key check of other inserts would wait for
+//! nothing.
 //!
-//! **Cost.** Four round trips, three of them while the row is locked, and the commit's fsync as well: on a hot slot the
-//! rate is bounded by one over that time. Those who find it sold out queue for the lock like everyone else.
+//! **Cost.** Four round trips, three of them while the row is locked, and the commit's fsync as
+//! well: on a hot slot the rate is bounded by one over that time. Those who find it sold out queue
+//! for the lock like everyone else.
 //!
 //! **Fails when.** None known. A client that stalls between lock and commit stalls the slot.
 //!

@@ -1,20 +1,25 @@
 //! # redis_lock
 //!
-//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the fencing token that came with it.
+//! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the
+//! fencing token that came with it.
 //!
-//! **Mechanism.** `SET NX PX` with an owner token takes the lock, and the same script counts a fencing token up. The seats are read
-//! together with the highest token that has written to the slot; the write demands that no other token has written since and
-//! that its own is higher. Release is compare-and-delete: who has lost the lock does not free another's. Within a process
-//! requests for a slot wait for each other without asking Redis, so that only one per process polls.
+//! **Mechanism.** `SET NX PX` with an owner token takes the lock, and the same script counts a
+//! fencing token up. The seats are read together with the highest token that has written to the
+//! slot; the write demands that no other token has written since and that its own is higher.
+//! Release is compare-and-delete: who has lost the lock does not free another's. Within a process
+//! requests for a slot wait for each other without asking Redis, so that only one per process
+//! polls.
 //!
-//! The usual advice, to refuse tokens lower than the highest *written*, is not enough: a holder that read, stalled, and writes
-//! before its successor does has the higher token of nobody against it, and the successor then writes by a stale read. So
-//! the token seen at the read is compared as well.
+//! The usual advice, to refuse tokens lower than the highest *written*, is not enough: a holder
+//! that read, stalled, and writes before its successor does has the higher token of nobody against
+//! it, and the successor then writes by a stale read. So the token seen at the read is compared as
+//! well.
 //!
 //! **Cost.** Two trips to Redis and two to PostgreSQL, all under the lock, and the commit's fsync.
 //!
-//! **Fails when.** None known. Without Redis nobody can reserve (503 `unavailable`). A Redis that forgets makes tokens that are too low;
-//! they are refused, and the counter is lifted above what PostgreSQL has seen.
+//! **Fails when.** None known. Without Redis nobody can reserve (503 `unavailable`). A Redis that
+//! forgets makes tokens that are too low; they are refused, and the counter is lifted above what
+//! PostgreSQL has seen.
 //!
 //! **Model.** `models/src/redis_lock.rs`
 
@@ -36,13 +41,17 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::Strategy;
 use crate::{
-    booking::{ReserveError, Reserved, Taken, Want, booked, look, nothing_written, pause_before, retrying},
+    booking::{
+        ReserveError, Reserved, Taken, Want, booked, look, nothing_written, pause_before, retrying,
+    },
     pausing::about_to,
 };
 
-/// Requests of a process for one slot wait at one of these gates; slots that share one only lose time.
+/// Requests of a process for one slot wait at one of these gates; slots that share one only lose
+/// time.
 const GATES: usize = 1_024;
-/// How long a request waits for the lock before it is told `retry_later`; shorter than a client's patience.
+/// How long a request waits for the lock before it is told `retry_later`; shorter than a client's
+/// patience.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long Redis may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -74,8 +83,8 @@ struct Scripts {
     lift: Script,
 }
 
-/// A lock that was held when it was taken; it may have expired since. Dropping it frees it too: a client that goes away takes
-/// its request with it, and must not leave the slot locked.
+/// A lock that was held when it was taken; it may have expired since. Dropping it frees it too: a
+/// client that goes away takes its request with it, and must not leave the slot locked.
 struct Held {
     fence: i64,
     lock: Option<Lock>,
@@ -133,7 +142,14 @@ impl RedisLock {
             release: Arc::new(Script::new(RELEASE)),
             lift: Script::new(LIFT),
         };
-        Self { pool, redis, ttl, tries, gates: (0..GATES).map(|_| Mutex::new(())).collect(), scripts }
+        Self {
+            pool,
+            redis,
+            ttl,
+            tries,
+            gates: (0..GATES).map(|_| Mutex::new(())).collect(),
+            scripts,
+        }
     }
 
     fn gate(&self, slot: SlotId) -> &Mutex<()> {
@@ -190,7 +206,9 @@ impl RedisLock {
         )
         .fetch_optional(&mut *connection)
         .await?;
-        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else { return Ok(None) };
+        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else {
+            return Ok(None);
+        };
         if read.fence >= held.fence {
             self.lift(want.slot, read.fence).await?;
             return Ok(None);

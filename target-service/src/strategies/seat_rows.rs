@@ -1,16 +1,21 @@
 //! # seat_rows
 //!
-//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked row is passed over.
+//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked
+//! row is passed over.
 //!
-//! **Mechanism.** `select ... where booking_id is null ... for update skip locked limit k` takes free seats without waiting for anybody
-//! who takes others. Too few of them is not sold out: who holds the others may yet roll back. `sold_out` is said by the
-//! counter in a fresh snapshot (`booking.rs`); while the counter says that seats are left, the try is repeated.
+//! **Mechanism.** `select ... where booking_id is null ... for update skip locked limit k` takes
+//! free seats without waiting for anybody who takes others. Too few of them is not sold out: who
+//! holds the others may yet roll back. `sold_out` is said by the counter in a fresh snapshot
+//! (`booking.rs`); while the counter says that seats are left, the try is repeated.
 //!
-//! **Cost.** Four round trips. Choosing seats waits for nobody; but each change of a slot has a version, and numbering the
-//! changes is a row lock again, taken last and held for one round trip and the commit's fsync. Without an order of changes per
-//! slot seat rows are much faster (8 times was measured), and nobody can check them.
+//! **Cost.** Four round trips. Choosing seats waits for nobody; but each change of a slot has a
+//! version, and numbering the changes is a row lock again, taken last and held for one round trip
+//! and the commit's fsync. Without an order of changes per slot seat rows are much faster (8 times
+//! was measured), and nobody can check them.
 //!
-//! **Fails when.** A slot was made or sold under another strategy, which knows no seat rows: then counter and rows disagree. Near the end clients lose tries to seats that are locked and come back.
+//! **Fails when.** A slot was made or sold under another strategy, which knows no seat rows: then
+//! counter and rows disagree. Near the end clients lose tries to seats that are locked and come
+//! back.
 //!
 //! **Model.** `models/src/seat_rows.rs`
 

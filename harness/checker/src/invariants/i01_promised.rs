@@ -1,8 +1,8 @@
 //! I1: never more seats promised than the slot has, from what clients were told alone.
 //!
-//! Exact: violated if and only if the least occupancy exceeds the capacity at some instant. The witness is the fewest bookings
-//! that were surely taken at the first such instant; who doubts it need only see that each reserve had returned by then and
-//! that no cancel had been sent.
+//! Exact: violated if and only if the least occupancy exceeds the capacity at some instant. The
+//! witness is the fewest bookings that were surely taken at the first such instant; who doubts it
+//! need only see that each reserve had returned by then and that no cancel had been sent.
 
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
@@ -10,7 +10,7 @@ use super::{Count, Evidence, fewest_beyond, witness};
 use crate::slots::Slot;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I1);
+    let mut count = Count::new(Invariant::NoOverbookingObserved);
     let mut worst = Worst::default();
     for slot in &evidence.slots {
         // Where nobody was told of a booking nothing was promised.
@@ -54,7 +54,9 @@ impl<'a> Worst<'a> {
 fn show(evidence: &Evidence<'_>, slot: &Slot<'_>, instant_ns: u64) -> Witness {
     let (_, capacity) = slot.capacity.within(instant_ns, instant_ns);
     let held = slot.tenures.iter().filter(|tenure| {
-        tenure.surely().is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
+        tenure
+            .surely()
+            .is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
     });
     let fewest = fewest_beyond(held.map(|tenure| (tenure.seats, tenure)).collect(), capacity);
     let seats: i64 = fewest.iter().map(|tenure| tenure.seats).sum();
@@ -84,17 +86,23 @@ mod tests {
     };
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
-        only(&case(capacity, operations), Invariant::I1).verdict
+        only(&case(capacity, operations), Invariant::NoOverbookingObserved).verdict
     }
 
     #[test]
     fn as_many_seats_as_there_are_may_be_held() {
-        assert_eq!(verdict(3, vec![reserve("a", 2, 0, 10), reserve("b", 1, 0, 10)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(3, vec![reserve("a", 2, 0, 10), reserve("b", 1, 0, 10)]),
+            Verdict::Upheld
+        );
     }
 
     #[test]
     fn two_holds_of_the_last_seat_are_an_overbooking_and_both_are_named() {
-        let finding = only(&case(1, vec![reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)]), Invariant::I1);
+        let finding = only(
+            &case(1, vec![reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)]),
+            Invariant::NoOverbookingObserved,
+        );
         assert_eq!(finding.verdict, Verdict::Violated);
         let witness = finding.witness.expect("it is shown");
         assert_eq!(witness.instant_ns, Some(20));
@@ -128,13 +136,19 @@ mod tests {
 
     #[test]
     fn a_retry_that_is_told_of_the_same_booking_takes_no_second_seat() {
-        assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(1, vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)]),
+            Verdict::Upheld
+        );
     }
 
     #[test]
     fn of_a_double_click_the_call_that_was_answered_first_is_the_witness() {
-        let operations = vec![reserve("a", 1, 0, 50), reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)];
-        let witness = only(&case(1, operations), Invariant::I1).witness.expect("it is shown");
+        let operations =
+            vec![reserve("a", 1, 0, 50), reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)];
+        let witness = only(&case(1, operations), Invariant::NoOverbookingObserved)
+            .witness
+            .expect("it is shown");
         assert_eq!(witness.instant_ns, Some(20));
         assert_eq!(witness.operations.iter().map(|shown| shown.line).collect::<Vec<_>>(), [2, 3]);
     }
@@ -156,7 +170,7 @@ mod tests {
             reserve("c", 3, 0, 12),
             reserve("d", 2, 0, 13),
         ];
-        let finding = only(&case(4, operations), Invariant::I1);
+        let finding = only(&case(4, operations), Invariant::NoOverbookingObserved);
         let witness = finding.witness.expect("5 seats at instant 12");
         assert_eq!(witness.instant_ns, Some(12));
         assert_eq!(witness.operations.len(), 3, "3 + 1 is not beyond 4, 3 + 1 + 1 is");
@@ -172,7 +186,7 @@ mod tests {
             let mut case = case(1, operations);
             case.history = case.history.cut("the load was killed");
             case.origin = origin;
-            only(&case, Invariant::I1)
+            only(&case, Invariant::NoOverbookingObserved)
         };
         let cut = |operations| cut_by(crate::Origin::Recorder, operations);
         let held = || vec![by(1, reserve("a", 1, 0, 10)), by(2, reserve("b", 1, 12, 20))];
@@ -185,9 +199,17 @@ mod tests {
         );
         let heard_of_later = [1, 2].map(|client| by(client, crate::fixture::read(0, 30, 40)));
         let foreign = cut_by(crate::Origin::Foreign, [held(), heard_of_later.to_vec()].concat());
-        assert_eq!(foreign.verdict, Verdict::Unknown, "lines in any order: an earlier cancel may be missing");
+        assert_eq!(
+            foreign.verdict,
+            Verdict::Unknown,
+            "lines in any order: an earlier cancel may be missing"
+        );
         let finding = cut([held(), heard_of_later.to_vec()].concat());
-        assert_eq!(finding.verdict, Verdict::Violated, "both were heard of at 40, and had cancelled nothing");
+        assert_eq!(
+            finding.verdict,
+            Verdict::Violated,
+            "both were heard of at 40, and had cancelled nothing"
+        );
         assert!(finding.summary.contains("breaks off"), "{}", finding.summary);
         let upheld = cut(vec![by(1, reserve("a", 1, 0, 10))]);
         assert_eq!(upheld.verdict, Verdict::Unknown, "nothing is upheld by half of a history");
@@ -195,11 +217,17 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_given_more_seats_may_sell_them_once_that_was_asked_for() {
-        let sold = |from_ns| vec![reserve("a", 1, 0, 10), resize(2, 20, 30), reserve("b", 1, 12, from_ns)];
+        let sold =
+            |from_ns| vec![reserve("a", 1, 0, 10), resize(2, 20, 30), reserve("b", 1, 12, from_ns)];
         assert_eq!(verdict(1, sold(25)), Verdict::Upheld, "it may have been in force");
         assert_eq!(verdict(1, sold(19)), Verdict::Violated, "nobody had asked for it yet");
-        let shrunk = |sent_ns| vec![reserve("a", 1, 0, 10), resize(1, 20, 30), reserve("b", 1, sent_ns, 40)];
-        assert_eq!(verdict(2, shrunk(31)), Verdict::Violated, "one seat was left, and it was taken");
+        let shrunk =
+            |sent_ns| vec![reserve("a", 1, 0, 10), resize(1, 20, 30), reserve("b", 1, sent_ns, 40)];
+        assert_eq!(
+            verdict(2, shrunk(31)),
+            Verdict::Violated,
+            "one seat was left, and it was taken"
+        );
         let refused = resize(2, 20, 30);
         let refused = Operation { outcome: slotproof_vocabulary::Outcome::Rejected, ..refused };
         let sold = vec![reserve("a", 1, 0, 10), refused, reserve("b", 1, 32, 40)];

@@ -1,7 +1,8 @@
-//! I2: never more seats taken than the slot has, at any prefix of the audit log and in the final rows.
+//! I2: never more seats taken than the slot has, at any prefix of the audit log and in the final
+//! rows.
 //!
-//! Exact, and from the service's own mouth: the log's records are replayed in the order of the slot's versions, and the seats
-//! of the bookings that then take seats are summed.
+//! Exact, and from the service's own mouth: the log's records are replayed in the order of the
+//! slot's versions, and the seats of the bookings that then take seats are summed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     if evidence.case.audit.is_none() && evidence.case.end.is_none() {
         return None;
     }
-    let mut count = Count::new(Invariant::I2);
+    let mut count = Count::new(Invariant::NoOverbookingStored);
     let mut most: Option<(i64, i64)> = None;
     for (slot, records) in by_slot(evidence) {
         let capacity = evidence.case.capacity_of(slot);
@@ -26,9 +27,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         if taken > capacity {
             most = most.max(Some((taken, capacity)));
             count.violation(|| {
-                let fewest = fewest_beyond(rows.iter().map(|row| (row.seats, *row)).collect(), capacity);
-                let explanation = format!("these rows take more seats than the {capacity} that the slot has");
-                Witness { rows: fewest.into_iter().cloned().collect(), ..witness(slot, explanation) }
+                let fewest =
+                    fewest_beyond(rows.iter().map(|row| (row.seats, *row)).collect(), capacity);
+                let explanation =
+                    format!("these rows take more seats than the {capacity} that the slot has");
+                Witness {
+                    rows: fewest.into_iter().cloned().collect(),
+                    ..witness(slot, explanation)
+                }
             });
         }
     }
@@ -59,7 +65,13 @@ pub(super) fn rows_by_slot<'a>(evidence: &Evidence<'a>) -> BTreeMap<&'a str, Vec
     for slot in evidence.case.end.iter().flat_map(|end| &end.slots) {
         slots.entry(&slot.slot).or_default();
     }
-    for row in evidence.case.end.iter().flat_map(|end| &end.bookings).filter(|row| row.status.takes_seats()) {
+    for row in evidence
+        .case
+        .end
+        .iter()
+        .flat_map(|end| &end.bookings)
+        .filter(|row| row.status.takes_seats())
+    {
         slots.entry(&row.slot).or_default().push(row);
     }
     slots
@@ -110,7 +122,10 @@ mod tests {
     };
 
     fn logged(capacity: i64, records: Vec<AuditRecord>) -> Finding {
-        only(&Case { audit: Some(records), ..case(capacity, vec![]) }, Invariant::I2)
+        only(
+            &Case { audit: Some(records), ..case(capacity, vec![]) },
+            Invariant::NoOverbookingStored,
+        )
     }
 
     #[test]
@@ -140,7 +155,11 @@ mod tests {
     fn final_rows_beyond_the_capacity_are_convicted() {
         let rows = |status| vec![row("a", BookingStatus::Confirmed, 1), row("b", status, 1)];
         let judged = |status| {
-            only(&Case { end: Some(end(1, 0, rows(status))), ..case(1, vec![]) }, Invariant::I2).verdict
+            only(
+                &Case { end: Some(end(1, 0, rows(status))), ..case(1, vec![]) },
+                Invariant::NoOverbookingStored,
+            )
+            .verdict
         };
         assert_eq!(judged(BookingStatus::Cancelled), Verdict::Upheld);
         assert_eq!(judged(BookingStatus::Pending), Verdict::Violated);

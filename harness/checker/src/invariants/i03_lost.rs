@@ -1,8 +1,8 @@
 //! I3: no acknowledged booking is lost.
 //!
-//! What a client was told must still be true in the final rows, unless something that the client knows of can have undone it:
-//! a booking is there; it is cancelled only if some cancel was sent; it is confirmed if its confirm was acknowledged; and it
-//! no longer takes seats if its cancel was.
+//! What a client was told must still be true in the final rows, unless something that the client
+//! knows of can have undone it: a booking is there; it is cancelled only if some cancel was sent;
+//! it is confirmed if its confirm was acknowledged; and it no longer takes seats if its cancel was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         .map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
     let unlogged = |tenure: &Tenure<'_>| {
         let missing = |told: bool, status| {
-            told && logged.as_ref().is_some_and(|logged| !logged.contains(&(tenure.booking, status)))
+            told && logged
+                .as_ref()
+                .is_some_and(|logged| !logged.contains(&(tenure.booking, status)))
         };
         let never = if missing(tenure.confirmed.is_some(), BookingStatus::Confirmed) {
             "confirm"
@@ -33,7 +35,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         };
         Some(format!("its {never} was acknowledged, and the log has none"))
     };
-    let mut count = Count::new(Invariant::I3);
+    let mut count = Count::new(Invariant::NoLostBooking);
     for tenure in evidence.tenures() {
         count.examine();
         let row = rows.get(tenure.booking).copied();
@@ -58,9 +60,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn loss(tenure: &Tenure<'_>, row: Option<&BookingRow>) -> Option<String> {
-    let Some(row) = row else { return Some("was acknowledged, and there is no such row".to_owned()) };
+    let Some(row) = row else {
+        return Some("was acknowledged, and there is no such row".to_owned());
+    };
     if row.seats != tenure.seats {
-        return Some(format!("was acknowledged with {} seats, and its row has {}", tenure.seats, row.seats));
+        return Some(format!(
+            "was acknowledged with {} seats, and its row has {}",
+            tenure.seats, row.seats
+        ));
     }
     if row.slot != tenure.slot {
         return Some(format!(
@@ -70,7 +77,8 @@ fn loss(tenure: &Tenure<'_>, row: Option<&BookingRow>) -> Option<String> {
     }
     if tenure.cancelled.is_some() {
         let undone = row.status != BookingStatus::Cancelled;
-        return undone.then(|| format!("its cancel was acknowledged, and its row is {}", row.status.name()));
+        return undone
+            .then(|| format!("its cancel was acknowledged, and its row is {}", row.status.name()));
     }
     match row.status {
         BookingStatus::Confirmed => None,
@@ -96,7 +104,8 @@ mod tests {
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
-        only(&Case { end: Some(end(9, 9, rows)), ..case(9, operations) }, Invariant::I3).verdict
+        only(&Case { end: Some(end(9, 9, rows)), ..case(9, operations) }, Invariant::NoLostBooking)
+            .verdict
     }
 
     type Told = fn() -> Vec<Operation>;

@@ -1,7 +1,8 @@
 //! I4: every row traces to an operation that some client sent.
 //!
-//! A row's key must be the key of a reserve of as many seats in the same slot, which was acknowledged with that booking or
-//! whose outcome nobody knows. A client that was told a definite no must not have a booking.
+//! A row's key must be the key of a reserve of as many seats in the same slot, which was
+//! acknowledged with that booking or whose outcome nobody knows. A client that was told a definite
+//! no must not have a booking.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             reserves.entry(key).or_default().push(index);
         }
     }
-    let mut count = Count::new(Invariant::I4);
+    let mut count = Count::new(Invariant::NoPhantom);
     for row in &end.bookings {
         count.examine();
         let sent = reserves.get(row.key.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -41,7 +42,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn phantom<'a, I: Iterator<Item = &'a Operation>>(row: &BookingRow, sent: impl Fn() -> I) -> Option<String> {
+fn phantom<'a, I: Iterator<Item = &'a Operation>>(
+    row: &BookingRow,
+    sent: impl Fn() -> I,
+) -> Option<String> {
     if sent().next().is_none() {
         return Some(format!("no reserve with its key {} was ever sent", row.key));
     }
@@ -55,9 +59,13 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(row: &BookingRow, sent: impl F
         Outcome::SoldOut | Outcome::Rejected | Outcome::Throttled => false,
     };
     if !sent().any(fits) {
-        Some("the reserve with its key asked for another slot or another number of seats".to_owned())
+        Some(
+            "the reserve with its key asked for another slot or another number of seats".to_owned(),
+        )
     } else if !sent().any(|operation| fits(operation) && may_have_made_it(operation)) {
-        Some("the client that sent its key was told of another booking, or a definite no".to_owned())
+        Some(
+            "the client that sent its key was told of another booking, or a definite no".to_owned(),
+        )
     } else {
         None
     }
@@ -75,7 +83,8 @@ mod tests {
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
-        only(&Case { end: Some(end(9, 9, rows)), ..case(9, operations) }, Invariant::I4).verdict
+        only(&Case { end: Some(end(9, 9, rows)), ..case(9, operations) }, Invariant::NoPhantom)
+            .verdict
     }
 
     #[test]
@@ -97,7 +106,11 @@ mod tests {
         );
         let mut refused = sold_out(1, 0, 10);
         refused.action = reserve("a", 1, 0, 10).action;
-        assert_eq!(verdict(vec![refused], rows()), Verdict::Violated, "a definite no with a booking");
+        assert_eq!(
+            verdict(vec![refused], rows()),
+            Verdict::Violated,
+            "a definite no with a booking"
+        );
         let mut elsewhere = reserve("a", 1, 0, 10);
         elsewhere.slot = "t".into();
         assert_eq!(verdict(vec![elsewhere], rows()), Verdict::Violated);

@@ -8,10 +8,11 @@ use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witn
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I5);
+    let mut count = Count::new(Invariant::Idempotent);
     let mut told: HashMap<&str, usize> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
-        let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) else {
+        let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome)
+        else {
             continue;
         };
         let first = *told.entry(key).or_insert_with(|| {
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn a_key_that_is_told_of_one_booking_twice_had_one_effect() {
         let operations = vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)];
-        assert_eq!(only(&case(9, operations), Invariant::I5).verdict, Verdict::Upheld);
+        assert_eq!(only(&case(9, operations), Invariant::Idempotent).verdict, Verdict::Upheld);
     }
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         let mut second = reserve("b", 1, 20, 30);
         second.action = reserve("a", 1, 0, 0).action;
         assert_eq!(
-            only(&case(9, vec![reserve("a", 1, 0, 10), second]), Invariant::I5).verdict,
+            only(&case(9, vec![reserve("a", 1, 0, 10), second]), Invariant::Idempotent).verdict,
             Verdict::Violated
         );
     }
@@ -83,6 +84,6 @@ mod tests {
         twin.key = "key-a".to_owned();
         let rows = vec![row("a", BookingStatus::Pending, 1), twin];
         let judged = Case { end: Some(end(9, 7, rows)), ..case(9, vec![reserve("a", 1, 0, 10)]) };
-        assert_eq!(only(&judged, Invariant::I5).verdict, Verdict::Violated);
+        assert_eq!(only(&judged, Invariant::Idempotent).verdict, Verdict::Violated);
     }
 }

@@ -1,6 +1,8 @@
-//! I6: a booking lives one life: pending, then confirmed or expired; cancelled from pending or confirmed; and never two ends.
+//! I6: a booking lives one life: pending, then confirmed or expired; cancelled from pending or
+//! confirmed; and never two ends.
 //!
-//! Exact on the audit log: each record must start where the booking's last one ended, in the same slot and with its seats.
+//! Exact on the audit log: each record must start where the booking's last one ended, in the same
+//! slot and with its seats.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +12,14 @@ use super::{Count, Evidence, i02_taken::by_slot, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     evidence.case.audit.as_ref()?;
-    let mut count = Count::new(Invariant::I6);
+    let mut count = Count::new(Invariant::LawfulLifecycle);
     let mut lives: BTreeMap<&str, &AuditRecord> = BTreeMap::new();
     for (slot, records) in by_slot(evidence) {
         for record in records {
             count.examine();
             let last = lives.insert(&record.booking, record);
-            let same_seats = last.is_none_or(|last| last.seats == record.seats && last.slot == record.slot);
+            let same_seats =
+                last.is_none_or(|last| last.seats == record.seats && last.slot == record.slot);
             let steps = record.from == last.map(|last| last.to) && allowed(record.from, record.to);
             let lawful = steps && same_seats && record.seats > 0;
             if !lawful {
@@ -30,7 +33,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     check_answers(evidence, &mut count);
     Some(count.finding(
         |examined| format!("all {examined} changes of state were lawful"),
-        |violations, examined| format!("{violations} of {examined} changes of state were not lawful"),
+        |violations, examined| {
+            format!("{violations} of {examined} changes of state were not lawful")
+        },
     ))
 }
 
@@ -38,7 +43,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
     for tenure in evidence.tenures() {
-        let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else { continue };
+        let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else {
+            continue;
+        };
         count.examine();
         if operations[confirmed].sent_ns > operations[cancelled].returned_ns {
             count.violation(|| Witness {
@@ -75,9 +82,12 @@ mod tests {
     };
 
     fn life(steps: &[(Option<BookingStatus>, BookingStatus)]) -> Verdict {
-        let records =
-            steps.iter().zip(1..).map(|((from, to), version)| record(version, "a", *from, *to, 1)).collect();
-        only(&Case { audit: Some(records), ..case(9, vec![]) }, Invariant::I6).verdict
+        let records = steps
+            .iter()
+            .zip(1..)
+            .map(|((from, to), version)| record(version, "a", *from, *to, 1))
+            .collect();
+        only(&Case { audit: Some(records), ..case(9, vec![]) }, Invariant::LawfulLifecycle).verdict
     }
 
     #[test]

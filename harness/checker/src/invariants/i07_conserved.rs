@@ -1,7 +1,8 @@
-//! I7: seats are conserved: available + pending + confirmed = capacity, in every answer and at the end.
+//! I7: seats are conserved: available + pending + confirmed = capacity, in every answer and at the
+//! end.
 //!
-//! A strategy can lose an update without promising a seat twice: then the counter and the bookings disagree, and only this
-//! invariant sees it.
+//! A strategy can lose an update without promising a seat twice: then the counter and the bookings
+//! disagree, and only this invariant sees it.
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
@@ -14,7 +15,7 @@ use super::{
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I7);
+    let mut count = Count::new(Invariant::SeatsConserved);
     check_answers(evidence, &mut count);
     check_log(evidence, &mut count);
     check_rows(evidence, &mut count);
@@ -22,26 +23,35 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     Some(count.finding(
-        |examined| format!("seats add up to the capacity in all {examined} answers, records and final rows"),
+        |examined| {
+            format!(
+                "seats add up to the capacity in all {examined} answers, records and final rows"
+            )
+        },
         |violations, examined| {
-            format!("seats do not add up in {violations} of {examined} answers, records and final rows")
+            format!(
+                "seats do not add up in {violations} of {examined} answers, records and final rows"
+            )
         },
     ))
 }
 
-/// Every number in every answer must be one that the slot can have, and where all are there they must add up.
+/// Every number in every answer must be one that the slot can have, and where all are there they
+/// must add up.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     for (slot, (index, operation)) in
         evidence.slots.iter().flat_map(|slot| slot.operations.iter().map(move |told| (slot, told)))
     {
         let seen = &operation.seen;
         let parts = [seen.available, seen.pending, seen.confirmed];
-        if operation.outcome == Outcome::Unknown || (parts == [None; 3] && seen.capacity.is_none()) {
+        if operation.outcome == Outcome::Unknown || (parts == [None; 3] && seen.capacity.is_none())
+        {
             continue;
         }
         count.examine();
         // A receipt is as old as the first call by its key.
-        let receipt = matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
+        let receipt =
+            matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
         let from_ns = if receipt { 0 } else { operation.sent_ns };
         let (fewest, most) = slot.capacity.within(from_ns, operation.returned_ns);
         let possible = parts.iter().flatten().all(|seats| (0..=most).contains(seats))
@@ -140,7 +150,7 @@ mod tests {
             let mut read = read(available, 0, 10);
             (read.seen.pending, read.seen.confirmed, read.seen.capacity) =
                 (Some(pending), Some(confirmed), Some(9));
-            only(&case(9, vec![read]), Invariant::I7).verdict
+            only(&case(9, vec![read]), Invariant::SeatsConserved).verdict
         };
         assert_eq!(judged(4, 3, 2), Verdict::Upheld);
         assert_eq!(judged(5, 3, 2), Verdict::Violated);
@@ -150,8 +160,13 @@ mod tests {
     #[test]
     fn the_final_rows_must_add_up() {
         let judged = |available| {
-            let rows = vec![row("a", BookingStatus::Confirmed, 2), row("b", BookingStatus::Expired, 3)];
-            only(&Case { end: Some(end(9, available, rows)), ..case(9, vec![]) }, Invariant::I7).verdict
+            let rows =
+                vec![row("a", BookingStatus::Confirmed, 2), row("b", BookingStatus::Expired, 3)];
+            only(
+                &Case { end: Some(end(9, available, rows)), ..case(9, vec![]) },
+                Invariant::SeatsConserved,
+            )
+            .verdict
         };
         assert_eq!(judged(7), Verdict::Upheld);
         assert_eq!(judged(8), Verdict::Violated);
@@ -160,6 +175,6 @@ mod tests {
     #[test]
     fn a_capacity_that_grew_is_not_believed() {
         let grown = Case { end: Some(end(10, 10, vec![])), ..case(9, vec![]) };
-        assert_eq!(only(&grown, Invariant::I7).verdict, Verdict::Violated);
+        assert_eq!(only(&grown, Invariant::SeatsConserved).verdict, Verdict::Violated);
     }
 }

@@ -1,8 +1,10 @@
 //! I8: `sold_out` was true at some instant of the call that was told so.
 //!
-//! A client that asked for k seats and was told `sold_out` was wronged for certain if at every instant of its call at least k
-//! seats must have been free: if the most that can have been taken never exceeded capacity - k. Sound: no false alarms.
-//! An answer that itself says that enough seats were left is wrong by its own word. It is not complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
+//! A client that asked for k seats and was told `sold_out` was wronged for certain if at every
+//! instant of its call at least k seats must have been free: if the most that can have been taken
+//! never exceeded capacity - k. Sound: no false alarms. An answer that itself says that enough
+//! seats were left is wrong by its own word. It is not complete where cancels overlap
+//! (`occupancy.rs` says why the bounds are what they are).
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
@@ -10,7 +12,7 @@ use super::{Count, Evidence, witness};
 use crate::{free::Windows, slots::Slot};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I8);
+    let mut count = Count::new(Invariant::HonestSoldOut);
     for slot in &evidence.slots {
         for refusal in refusals(slot) {
             count.examine();
@@ -19,7 +21,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
-    // Where nobody was refused there is nothing to judge; whether the run was worth judging is I15's business.
+    // Where nobody was refused there is nothing to judge; whether the run was worth judging is
+    // I15's business.
     if count.examined == 0 {
         return None;
     }
@@ -51,10 +54,13 @@ impl Refusal<'_> {
 
 /// Everybody in a slot who was told `sold_out`.
 pub(crate) fn refusals<'a>(slot: &Slot<'a>) -> Vec<Refusal<'a>> {
-    let refused = |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
-        (Action::Reserve { seats, .. }, Outcome::SoldOut) => Some((index, operation, i64::from(*seats))),
-        _ => None,
-    };
+    let refused =
+        |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
+            (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
+                Some((index, operation, i64::from(*seats)))
+            }
+            _ => None,
+        };
     let mut refused = slot.operations.iter().filter_map(refused).peekable();
     if refused.peek().is_none() {
         return Vec::new();
@@ -89,7 +95,7 @@ mod tests {
     };
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
-        only(&case(capacity, operations), Invariant::I8).verdict
+        only(&case(capacity, operations), Invariant::HonestSoldOut).verdict
     }
 
     #[test]
@@ -100,7 +106,10 @@ mod tests {
             Verdict::Upheld,
             "the reserve was in flight"
         );
-        assert_eq!(verdict(1, vec![unknown(reserve("a", 1, 0, 10)), sold_out(1, 20, 30)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(1, vec![unknown(reserve("a", 1, 0, 10)), sold_out(1, 20, 30)]),
+            Verdict::Upheld
+        );
         let cancelled = cancel("a", 15, 25);
         assert_eq!(
             verdict(1, vec![reserve("a", 1, 0, 10), cancelled, sold_out(1, 20, 30)]),
@@ -112,7 +121,10 @@ mod tests {
     #[test]
     fn sold_out_is_dishonest_when_seats_must_have_been_free() {
         assert_eq!(verdict(1, vec![sold_out(1, 20, 30)]), Verdict::Violated);
-        assert_eq!(verdict(2, vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)]), Verdict::Violated);
+        assert_eq!(
+            verdict(2, vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)]),
+            Verdict::Violated
+        );
         let cancelled = cancel("a", 12, 15);
         assert_eq!(
             verdict(1, vec![reserve("a", 1, 0, 10), cancelled, sold_out(1, 20, 30)]),
@@ -135,6 +147,9 @@ mod tests {
     #[test]
     fn a_wish_for_more_seats_than_are_left_is_refused_honestly() {
         assert_eq!(verdict(3, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]), Verdict::Upheld);
-        assert_eq!(verdict(4, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]), Verdict::Violated);
+        assert_eq!(
+            verdict(4, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]),
+            Verdict::Violated
+        );
     }
 }

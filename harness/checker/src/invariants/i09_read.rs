@@ -1,8 +1,9 @@
-//! I9: a read is possible at some instant of its call. So is any other answer that says how many seats are left, unless it may be a receipt,
-//! which is as old as the first call by its key.
+//! I9: a read is possible at some instant of its call. So is any other answer that says how many
+//! seats are left, unless it may be a receipt, which is as old as the first call by its key.
 //!
-//! A read of `available` seats is impossible for certain if capacity - available lies outside [least, most] at every instant of
-//! the call. Neighbouring steps overlap or touch, so the union over the call is one interval, and its ends decide. Sound.
+//! A read of `available` seats is impossible for certain if capacity - available lies outside
+//! [least, most] at every instant of the call. Neighbouring steps overlap or touch, so the union
+//! over the call is one interval, and its ends decide. Sound.
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
@@ -15,14 +16,16 @@ use crate::{
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I9);
+    let mut count = Count::new(Invariant::PossibleReads);
     for slot in &evidence.slots {
         let says = |(index, operation): (usize, &Operation)| {
-            let available = operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)?;
+            let available =
+                operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)?;
             Some((index, operation.sent_ns, operation.returned_ns, available))
         };
         let receipt = |operation: &Operation| matches!(&operation.action, Action::Reserve { key, .. } if slot.repeated_keys.contains(&**key));
-        let answers = slot.operations.iter().filter(|(_, operation)| !receipt(operation)).filter_map(says);
+        let answers =
+            slot.operations.iter().filter(|(_, operation)| !receipt(operation)).filter_map(says);
         let mut answers = answers.peekable();
         if answers.peek().is_none() {
             continue;
@@ -31,7 +34,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let (fewest, most) = (Windows::smallest(&slot.free.at_least), Windows::largest(&at_most));
         for (index, sent_ns, returned_ns, available) in answers {
             count.examine();
-            let (fewest, most) = (fewest.within(sent_ns, returned_ns), most.within(sent_ns, returned_ns));
+            let (fewest, most) =
+                (fewest.within(sent_ns, returned_ns), most.within(sent_ns, returned_ns));
             if !(fewest..=most).contains(&available) {
                 count.violation(|| Witness {
                     operations: evidence.case.history.show([index]),
@@ -56,8 +60,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// The most that was free, where what returns and what is sent at one instant may have happened in either order: a booking counts only
-/// from the instant after its return. (For I1 that would be too little: there the two are counted together.)
+/// The most that was free, where what returns and what is sent at one instant may have happened in
+/// either order: a booking counts only from the instant after its return. (For I1 that would be too
+/// little: there the two are counted together.)
 fn at_most_between(slot: &Slot<'_>) -> Steps {
     let later = |tenure: &Tenure<'_>| {
         let interval = tenure.surely()?;
@@ -78,7 +83,7 @@ mod tests {
     };
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
-        only(&case(capacity, operations), Invariant::I9).verdict
+        only(&case(capacity, operations), Invariant::PossibleReads).verdict
     }
 
     #[test]
@@ -86,7 +91,11 @@ mod tests {
         let held = || reserve("a", 1, 0, 10);
         assert_eq!(verdict(3, vec![read(3, 0, 5)]), Verdict::Upheld);
         assert_eq!(verdict(3, vec![held(), read(2, 20, 30)]), Verdict::Upheld);
-        assert_eq!(verdict(3, vec![held(), read(3, 5, 8)]), Verdict::Upheld, "the reserve was in flight");
+        assert_eq!(
+            verdict(3, vec![held(), read(3, 5, 8)]),
+            Verdict::Upheld,
+            "the reserve was in flight"
+        );
         assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(3, 25, 30)]), Verdict::Upheld);
         assert_eq!(verdict(3, vec![held(), cancel("a", 20, 40), read(2, 25, 30)]), Verdict::Upheld);
         assert_eq!(verdict(3, vec![held(), read(3, 10, 30)]), Verdict::Upheld, "at one instant");
@@ -95,7 +104,8 @@ mod tests {
             Verdict::Upheld,
             "at one instant"
         );
-        let changed_hands = vec![held(), cancel("a", 30, 40), reserve("b", 1, 20, 30), read(3, 25, 35)];
+        let changed_hands =
+            vec![held(), cancel("a", 30, 40), reserve("b", 1, 20, 30), read(3, 25, 35)];
         assert_eq!(verdict(3, changed_hands), Verdict::Upheld, "between the two, at one instant");
         assert_eq!(verdict(3, vec![unknown(held()), read(2, 90, 99)]), Verdict::Upheld);
     }

@@ -1,8 +1,9 @@
 //! I10: a client reads its own writes, and never goes back in versions.
 //!
-//! Every answer carries the slot's version: the one that it wrote, or the one that it saw. An operation that was sent after
-//! another one of the same client had returned must not carry an older version of that slot. An acknowledgement of a key that
-//! was acknowledged before repeats its receipt, old version included, and says nothing about now.
+//! Every answer carries the slot's version: the one that it wrote, or the one that it saw. An
+//! operation that was sent after another one of the same client had returned must not carry an
+//! older version of that slot. An acknowledgement of a key that was acknowledged before repeats its
+//! receipt, old version included, and says nothing about now.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::slots::Slot;
 type Versioned<'a> = (usize, &'a Operation, i64);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I10);
+    let mut count = Count::new(Invariant::SessionOrder);
     for slot in &evidence.slots {
         for (client, mut session) in sessions(slot) {
             session.sort_by_key(|(_, operation, _)| operation.sent_ns);
@@ -39,7 +40,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     Some(count.finding(
         |examined| format!("no client went back in versions, in {examined} steps"),
-        |violations, examined| format!("clients went back in versions in {violations} of {examined} steps"),
+        |violations, examined| {
+            format!("clients went back in versions in {violations} of {examined} steps")
+        },
     ))
 }
 
@@ -61,7 +64,8 @@ fn sessions<'a>(slot: &Slot<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
 
 /// Answers that say which version of their slot was true during the call.
 ///
-/// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first of them: it is left out.
+/// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first
+/// of them: it is left out.
 pub(super) fn versions<'a>(slot: &Slot<'a>) -> impl Iterator<Item = Versioned<'a>> {
     slot.operations.iter().filter_map(move |(index, operation)| {
         let receipt = match (&operation.action, operation.outcome) {
@@ -89,26 +93,38 @@ mod tests {
     }
 
     fn verdict(operations: Vec<Operation>) -> Verdict {
-        only(&case(9, operations), Invariant::I10).verdict
+        only(&case(9, operations), Invariant::SessionOrder).verdict
     }
 
     #[test]
     fn a_client_goes_forward_or_stays() {
         assert_eq!(
-            verdict(vec![at(3, reserve("a", 1, 0, 10)), at(3, read(8, 20, 30)), at(5, read(7, 40, 50))]),
+            verdict(vec![
+                at(3, reserve("a", 1, 0, 10)),
+                at(3, read(8, 20, 30)),
+                at(5, read(7, 40, 50))
+            ]),
             Verdict::Upheld
         );
     }
 
     #[test]
     fn a_client_that_goes_back_does_not_read_its_own_writes() {
-        assert_eq!(verdict(vec![at(3, reserve("a", 1, 0, 10)), at(2, read(9, 20, 30))]), Verdict::Violated);
+        assert_eq!(
+            verdict(vec![at(3, reserve("a", 1, 0, 10)), at(2, read(9, 20, 30))]),
+            Verdict::Violated
+        );
     }
 
     #[test]
     fn a_receipt_that_is_shown_again_is_old_and_lawful() {
         let again = at(3, reserve("a", 1, 40, 50));
-        let run = vec![at(3, reserve("a", 1, 0, 10)), at(9, read(8, 20, 30)), again, at(9, read(8, 60, 70))];
+        let run = vec![
+            at(3, reserve("a", 1, 0, 10)),
+            at(9, read(8, 20, 30)),
+            again,
+            at(9, read(8, 60, 70)),
+        ];
         assert_eq!(verdict(run), Verdict::Upheld);
     }
 }

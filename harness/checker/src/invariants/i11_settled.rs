@@ -1,7 +1,9 @@
-//! I11: no under-selling: once the run has settled, free seats can be bought and no hold has leaked.
+//! I11: no under-selling: once the run has settled, free seats can be bought and no hold has
+//! leaked.
 //!
-//! After the last answer the harness waits until every hold has run out and been swept, and then reserves one seat of each slot
-//! itself. Nobody else is there any more, so a free seat must be sold to it.
+//! After the last answer the harness waits until every hold has run out and been swept, and then
+//! reserves one seat of each slot itself. Nobody else is there any more, so a free seat must be
+//! sold to it.
 
 use slotproof_vocabulary::{
     Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, Verdict, Witness,
@@ -11,39 +13,49 @@ use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
-/// The reason that the recording client gives when there was nobody to talk to: that says nothing about seats.
+/// The reason that the recording client gives when there was nobody to talk to: that says nothing
+/// about seats.
 const NOT_CONNECTED: &str = "not_connected";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
-    let mut count = Count::new(Invariant::I11);
+    let mut count = Count::new(Invariant::NothingLeaked);
     for row in &end.bookings {
         count.examine();
         match row.overdue_ms {
             Some(overdue_ms) if overdue_ms > SWEEP_GRACE_MS => {
-                count
-                    .violation(|| leaked(row, &format!("ran out {overdue_ms} ms ago and still takes seats")));
+                count.violation(|| {
+                    leaked(row, &format!("ran out {overdue_ms} ms ago and still takes seats"))
+                });
             }
-            None if row.status == BookingStatus::Pending => count.violation(|| leaked(row, "never runs out")),
+            None if row.status == BookingStatus::Pending => {
+                count.violation(|| leaked(row, "never runs out"))
+            }
             Some(_) | None => {}
         }
     }
     let taken = rows_by_slot(evidence);
     let (mut answered, mut unanswered) = (0, 0);
     for slot in &evidence.slots {
-        let probes = slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
+        let probes =
+            slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
         for (index, operation) in probes {
             let Action::Reserve { seats, .. } = operation.action else { continue };
-            if operation.outcome == Outcome::Unknown || operation.reason.as_deref() == Some(NOT_CONNECTED) {
+            if operation.outcome == Outcome::Unknown
+                || operation.reason.as_deref() == Some(NOT_CONNECTED)
+            {
                 unanswered += 1;
                 continue;
             }
             count.examine();
             answered += 1;
             let used: i64 = taken.get(slot.name).into_iter().flatten().map(|row| row.seats).sum();
-            // A cancel that nobody answered may have had its effect after the probe: what it gave back may not have been free.
-            let late =
-                slot.tenures.iter().filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none());
+            // A cancel that nobody answered may have had its effect after the probe: what it gave
+            // back may not have been free.
+            let late = slot
+                .tenures
+                .iter()
+                .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none());
             let late: i64 = late.map(|tenure| tenure.seats).sum();
             let free = slot.capacity.least_at_the_end() - used - late;
             if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
@@ -61,7 +73,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let finding = count.finding(
         |examined| {
-            format!("free seats could be bought and no hold had leaked, in {examined} rows and probes")
+            format!(
+                "free seats could be bought and no hold had leaked, in {examined} rows and probes"
+            )
         },
         |violations, examined| {
             format!("{violations} of {examined} rows and probes show seats that nobody can buy")
@@ -70,7 +84,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     if (unanswered > 0 || answered == 0) && finding.verdict != Verdict::Violated {
         let summary = match unanswered {
             0 => "nobody tried to buy a seat of the settled service".to_owned(),
-            _ => format!("{unanswered} attempts to buy a seat of the settled service were not answered"),
+            _ => format!(
+                "{unanswered} attempts to buy a seat of the settled service were not answered"
+            ),
         };
         return Some(Finding { verdict: Verdict::Unknown, summary, ..finding });
     }
@@ -96,8 +112,11 @@ mod tests {
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
-        only(&Case { end: Some(end(1, 0, rows)), prober: Some(1), ..case(1, operations) }, Invariant::I11)
-            .verdict
+        only(
+            &Case { end: Some(end(1, 0, rows)), prober: Some(1), ..case(1, operations) },
+            Invariant::NothingLeaked,
+        )
+        .verdict
     }
 
     #[test]
@@ -125,7 +144,8 @@ mod tests {
         let cancelled = || vec![row("a", BookingStatus::Cancelled, 1)];
         assert_eq!(verdict(vec![unknown(reserve("b", 1, 0, 10))], cancelled()), Verdict::Unknown);
         let mut nobody_there = sold_out(1, 0, 10);
-        (nobody_there.outcome, nobody_there.reason) = (Outcome::Rejected, Some(NOT_CONNECTED.into()));
+        (nobody_there.outcome, nobody_there.reason) =
+            (Outcome::Rejected, Some(NOT_CONNECTED.into()));
         assert_eq!(verdict(vec![nobody_there], cancelled()), Verdict::Unknown);
     }
 

@@ -6,7 +6,7 @@ use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let mut count = Count::new(Invariant::I12);
+    let mut count = Count::new(Invariant::UniqueBookings);
     let mut owners: HashMap<&str, (&str, usize)> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
@@ -50,7 +50,7 @@ mod tests {
     fn a_booking_id_belongs_to_one_key() {
         let mut stolen = reserve("a", 1, 5, 15);
         stolen.action = reserve("b", 1, 0, 0).action;
-        let verdict = |operations| only(&case(9, operations), Invariant::I12).verdict;
+        let verdict = |operations| only(&case(9, operations), Invariant::UniqueBookings).verdict;
         assert_eq!(
             verdict(vec![reserve("a", 1, 0, 10), reserve("b", 1, 0, 10), reserve("a", 1, 20, 30)]),
             Verdict::Upheld

@@ -1,10 +1,13 @@
-//! I13: the audit log has no gap, replays to the final rows, and respects real time. (Without a log: `i13_told.rs`.)
+//! I13: the audit log has no gap, replays to the final rows, and respects real time. (Without a
+//! log: `i13_told.rs`.)
 //!
-//! The log is the service's own story of what happened in which order, and need not be trusted, because every part of it can be
-//! checked. The versions of a slot's records are 1, 2, 3 and so on; the last one is the version in the slot's row; each
-//! booking's last record agrees with its row. Every answer that carries a version is placed behind the record of that version:
-//! the seats that it says were left must be the record's, and no answer may have returned before one was sent that the story
-//! places in front of it. A story that passes is a possible order of events that explains every versioned answer.
+//! The log is the service's own story of what happened in which order, and need not be trusted,
+//! because every part of it can be checked. The versions of a slot's records are 1, 2, 3 and so on;
+//! the last one is the version in the slot's row; each booking's last record agrees with its row.
+//! Every answer that carries a version is placed behind the record of that version: the seats that
+//! it says were left must be the record's, and no answer may have returned before one was sent that
+//! the story places in front of it. A story that passes is a possible order of events that explains
+//! every versioned answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +22,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     if evidence.case.audit.is_none() {
         return i13_told::check(evidence);
     }
-    let mut count = Count::new(Invariant::I13);
+    let mut count = Count::new(Invariant::OneOrder);
     let slots = by_slot(evidence);
     for (slot, records) in &slots {
         for (record, expected) in records.iter().zip(1_i64..) {
@@ -48,7 +51,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>, count: &mut Count) {
+fn check_rows(
+    evidence: &Evidence<'_>,
+    slots: &BTreeMap<&str, Vec<&AuditRecord>>,
+    count: &mut Count,
+) {
     let Some(end) = &evidence.case.end else { return };
     let mut expected: BTreeSet<&str> = slots.keys().copied().collect();
     expected.extend(evidence.slots.iter().map(|slot| slot.name));
@@ -56,7 +63,9 @@ fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>
         count.examine();
         let rows = end.slots.iter().filter(|row| row.slot == slot).count();
         if rows != 1 {
-            count.violation(|| witness(slot, format!("the slot has {rows} rows, and must have one")));
+            count.violation(|| {
+                witness(slot, format!("the slot has {rows} rows, and must have one"))
+            });
         }
     }
     for row in &end.slots {
@@ -69,7 +78,10 @@ fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>
             count.violation(|| {
                 witness(
                     &row.slot,
-                    format!("the slot's row is at version {}, and its log ends at {last}", row.version),
+                    format!(
+                        "the slot's row is at version {}, and its log ends at {last}",
+                        row.version
+                    ),
                 )
             });
         }
@@ -85,14 +97,20 @@ fn check_rows(evidence: &Evidence<'_>, slots: &BTreeMap<&str, Vec<&AuditRecord>>
             count.violation(|| Witness {
                 records: record.cloned().into_iter().collect(),
                 rows: vec![row.clone()],
-                ..witness(&row.slot, format!("the log of booking {} does not end in its row", row.booking))
+                ..witness(
+                    &row.slot,
+                    format!("the log of booking {} does not end in its row", row.booking),
+                )
             });
         }
     }
     if let Some(record) = last.into_values().next() {
         count.violation(|| Witness {
             records: vec![record.clone()],
-            ..witness(&record.slot, format!("booking {} is in the log and has no row", record.booking))
+            ..witness(
+                &record.slot,
+                format!("booking {} is in the log and has no row", record.booking),
+            )
         });
     }
 }
@@ -120,7 +138,9 @@ fn check_answers<'a>(
             Placed { index, version, saw }
         };
         let mut story: Vec<Placed> = versions(told).map(placed).collect();
-        story.sort_by_key(|placed| (placed.version, placed.saw, operations[placed.index].returned_ns));
+        story.sort_by_key(|placed| {
+            (placed.version, placed.saw, operations[placed.index].returned_ns)
+        });
         // The answer that was sent last among those of earlier versions, and among those up to now.
         let (mut before, mut so_far): (Option<usize>, Option<usize>) = (None, None);
         let mut version = None;
@@ -141,7 +161,10 @@ fn check_answers<'a>(
                     records: record_of(slots, slot, placed.version).cloned().into_iter().collect(),
                     ..witness(
                         slot,
-                        format!("the log of version {} does not say what this answer says", placed.version),
+                        format!(
+                            "the log of version {} does not say what this answer says",
+                            placed.version
+                        ),
                     )
                 });
             }
@@ -167,7 +190,8 @@ fn check_answers<'a>(
     }
 }
 
-/// The log without gaps has version v at place v - 1; one with gaps has been convicted of them already.
+/// The log without gaps has version v at place v - 1; one with gaps has been convicted of them
+/// already.
 fn record_of<'a>(
     slots: &BTreeMap<&str, Vec<&'a AuditRecord>>,
     slot: &str,
@@ -178,8 +202,9 @@ fn record_of<'a>(
     records.get(place).copied()
 }
 
-/// Whether an operation surely made a record, and did not only see the version that somebody else had written. A booking
-/// that was confirmed or cancelled more than once may owe it to any of those calls: then none of them counts as its author.
+/// Whether an operation surely made a record, and did not only see the version that somebody else
+/// had written. A booking that was confirmed or cancelled more than once may owe it to any of those
+/// calls: then none of them counts as its author.
 fn wrote(operation: &Operation, record: &AuditRecord, repeated: &HashSet<(&str, &str)>) -> bool {
     if operation.outcome != Outcome::Ok {
         return false;
@@ -187,7 +212,8 @@ fn wrote(operation: &Operation, record: &AuditRecord, repeated: &HashSet<(&str, 
     let name = operation.action.name();
     match &operation.action {
         Action::Reserve { .. } => {
-            operation.seen.booking.as_deref() == Some(record.booking.as_str()) && record.from.is_none()
+            operation.seen.booking.as_deref() == Some(record.booking.as_str())
+                && record.from.is_none()
         }
         Action::Confirm { booking } => {
             **booking == *record.booking
@@ -217,7 +243,8 @@ mod tests {
     fn verdict(records: Vec<AuditRecord>, version: i64, rows: Vec<BookingRow>) -> Verdict {
         let mut end = end(9, 8, rows);
         end.slots[0].version = version;
-        only(&Case { audit: Some(records), end: Some(end), ..case(9, vec![]) }, Invariant::I13).verdict
+        only(&Case { audit: Some(records), end: Some(end), ..case(9, vec![]) }, Invariant::OneOrder)
+            .verdict
     }
 
     fn life() -> Vec<AuditRecord> {
@@ -229,7 +256,10 @@ mod tests {
 
     #[test]
     fn a_log_without_gaps_that_ends_in_the_rows_is_upheld() {
-        assert_eq!(verdict(life(), 2, vec![row("a", BookingStatus::Confirmed, 1)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(life(), 2, vec![row("a", BookingStatus::Confirmed, 1)]),
+            Verdict::Upheld
+        );
     }
 
     #[test]
@@ -245,7 +275,11 @@ mod tests {
             Verdict::Violated,
             "a gap"
         );
-        assert_eq!(verdict(life(), 2, row(BookingStatus::Cancelled)), Verdict::Violated, "another end");
+        assert_eq!(
+            verdict(life(), 2, row(BookingStatus::Cancelled)),
+            Verdict::Violated,
+            "another end"
+        );
         assert_eq!(verdict(life(), 2, vec![]), Verdict::Violated, "no row");
         assert_eq!(verdict(vec![], 0, row(BookingStatus::Pending)), Verdict::Violated, "no record");
     }
@@ -265,7 +299,7 @@ mod tests {
             operation
         };
         let operations = operations.into_iter().map(versioned).collect();
-        only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::I13).verdict
+        only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::OneOrder).verdict
     }
 
     #[test]
@@ -296,7 +330,11 @@ mod tests {
             Verdict::Violated,
             "a version that is not in the log"
         );
-        assert_eq!(told(vec![a.clone(), b.clone(), (1, read(1, 25, 30))]), Verdict::Violated, "a stale read");
+        assert_eq!(
+            told(vec![a.clone(), b.clone(), (1, read(1, 25, 30))]),
+            Verdict::Violated,
+            "a stale read"
+        );
         assert_eq!(
             told(vec![(1, reserve("a", 1, 50, 60)), b]),
             Verdict::Violated,

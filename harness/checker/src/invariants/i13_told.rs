@@ -1,12 +1,15 @@
 //! I13 without an audit log: what clients were told has an order that explains it.
 //!
-//! Slot by slot, for slots are independent (Herlihy and Wing, 1990). Where every answer carries the slot's version the service has
-//! claimed an order: if it is one, that is a proof (tier A, `certificate.rs`). Else an order is searched for (tier C, `search.rs`); if there
-//! is none, the slot is convicted, and if the budget ends first nothing is known of it. A slot that I1 convicts needs no search.
+//! Slot by slot, for slots are independent (Herlihy and Wing, 1990). Where every answer carries the
+//! slot's version the service has claimed an order: if it is one, that is a proof (tier A,
+//! `certificate.rs`). Else an order is searched for (tier C, `search.rs`); if there is none, the
+//! slot is convicted, and if the budget ends first nothing is known of it. A slot that I1 convicts
+//! needs no search.
 //!
-//! The witness is shrunk: to the shortest beginning of the story that no order explains, and then to the fewest observations in it.
-//! Both leave it true: a beginning of an explainable story is explainable, and so is one that says less. Bookings are not
-//! left out, for without them other answers could become impossible that were not.
+//! The witness is shrunk: to the shortest beginning of the story that no order explains, and then
+//! to the fewest observations in it. Both leave it true: a beginning of an explainable story is
+//! explainable, and so is one that says less. Bookings are not left out, for without them other
+//! answers could become impossible that were not.
 
 use slotproof_vocabulary::{Finding, Invariant, Outcome, Verdict, Witness};
 
@@ -19,7 +22,8 @@ use crate::{
     story::{Story, Told, story},
 };
 
-/// Steps for all slots together; each may use as many as are left, and no more than [`Budget::DEFAULT`].
+/// Steps for all slots together; each may use as many as are left, and no more than
+/// [`Budget::DEFAULT`].
 const STEPS: u64 = 60_000_000;
 /// Steps for shrinking a witness.
 const SHRINK: Budget = Budget { steps: 2_000_000, sets: 200_000 };
@@ -61,14 +65,22 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     tally.contradictory += 1;
                     tally.witness.get_or_insert_with(|| contradiction(evidence, slot, index));
                 }
-                Certificate::Incomplete => look_for_an_order(evidence, name, &story, &mut left, &mut tally),
+                Certificate::Incomplete => {
+                    look_for_an_order(evidence, name, &story, &mut left, &mut tally)
+                }
             }
         }
     }
     Some(finding(tally))
 }
 
-fn look_for_an_order(evidence: &Evidence<'_>, slot: &str, story: &Story, left: &mut u64, tally: &mut Tally) {
+fn look_for_an_order(
+    evidence: &Evidence<'_>,
+    slot: &str,
+    story: &Story,
+    left: &mut u64,
+    tally: &mut Tally,
+) {
     let capacity = evidence.case.capacity_of(slot);
     let budget = Budget { steps: Budget::DEFAULT.steps.min(*left), ..Budget::DEFAULT };
     let (found, steps) = search_counted(story, capacity, budget);
@@ -110,7 +122,7 @@ fn finding(tally: Tally) -> Finding {
         (Verdict::Upheld, proved)
     };
     Finding {
-        invariant: Invariant::I13,
+        invariant: Invariant::OneOrder,
         verdict,
         summary,
         examined,
@@ -119,7 +131,8 @@ fn finding(tally: Tally) -> Finding {
     }
 }
 
-/// The answer at which the order of the versions breaks, and the one with an earlier version that was sent last.
+/// The answer at which the order of the versions breaks, and the one with an earlier version that
+/// was sent last.
 fn contradiction(evidence: &Evidence<'_>, slot: &Slot<'_>, index: usize) -> Witness {
     let version = evidence.case.history.operations[index].seen.version;
     let earlier = slot
@@ -151,8 +164,9 @@ fn shrunk(story: &Story, capacity: i64) -> Vec<Told> {
         story.told.iter().filter(|told| told.sure).map(|told| told.returned_ns).collect();
     returns.sort_unstable();
     let first = returns.partition_point(|until_ns| !impossible(beginning(story, *until_ns)));
-    let mut told =
-        returns.get(first).map_or_else(|| story.told.clone(), |until_ns| beginning(story, *until_ns));
+    let mut told = returns
+        .get(first)
+        .map_or_else(|| story.told.clone(), |until_ns| beginning(story, *until_ns));
     // Then without observations, larger parts of them first (Zeller and Hildebrandt, 2002).
     let observes = |told: &Told| matches!(told.step, Step::Refuse { .. } | Step::Look { .. });
     let (mut part, mut tries) = (told.iter().filter(|told| observes(told)).count().div_ceil(2), 0);
@@ -176,7 +190,8 @@ fn shrunk(story: &Story, capacity: i64) -> Vec<Told> {
     told
 }
 
-/// What was told until an instant. What had not returned by then may or may not have happened; what would have been seen was not.
+/// What was told until an instant. What had not returned by then may or may not have happened; what
+/// would have been seen was not.
 fn beginning(story: &Story, until_ns: u64) -> Vec<Told> {
     let sent = story.told.iter().filter(|told| told.sent_ns <= until_ns);
     let cut = sent.filter_map(|told| match told.step {
@@ -219,23 +234,38 @@ mod tests {
     #[test]
     fn what_has_an_order_is_upheld_and_what_has_none_is_convicted_by_the_fewest_observations() {
         let sold = || vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)];
-        let finding = only(&case(1, sold()), Invariant::I13);
+        let finding = only(&case(1, sold()), Invariant::OneOrder);
         assert_eq!(finding.verdict, Verdict::Upheld, "{}", finding.summary);
 
         let swinging = [
             vec![reserve("z", 1, 0, 5), read(2, 6, 8), reserve("a", 1, 9, 100)],
-            vec![read(1, 10, 20), read(2, 30, 40), read(1, 50, 60), read(1, 62, 64), read(1, 200, 210)],
+            vec![
+                read(1, 10, 20),
+                read(2, 30, 40),
+                read(1, 50, 60),
+                read(1, 62, 64),
+                read(1, 200, 210),
+            ],
         ];
-        let finding = only(&case(3, swinging.concat()), Invariant::I13);
+        let finding = only(&case(3, swinging.concat()), Invariant::OneOrder);
         assert_eq!(finding.verdict, Verdict::Violated, "{}", finding.summary);
-        let lines: Vec<u64> =
-            finding.witness.expect("it is shown").operations.iter().map(|shown| shown.line).collect();
-        assert_eq!(lines, [1, 4, 5, 3], "the two reads that contradict each other, and the bookings");
+        let lines: Vec<u64> = finding
+            .witness
+            .expect("it is shown")
+            .operations
+            .iter()
+            .map(|shown| shown.line)
+            .collect();
+        assert_eq!(
+            lines,
+            [1, 4, 5, 3],
+            "the two reads that contradict each other, and the bookings"
+        );
     }
 
     #[test]
     fn a_booking_that_nobody_was_told_of_leaves_it_open() {
-        let finding = only(&case(1, vec![confirm("ghost", 0, 10)]), Invariant::I13);
+        let finding = only(&case(1, vec![confirm("ghost", 0, 10)]), Invariant::OneOrder);
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert!(finding.summary.contains("line 1"), "{}", finding.summary);
     }

@@ -1,7 +1,7 @@
 //! I14: each committed change is announced once, and nothing is announced that did not commit.
 //!
-//! The audit log says what was committed. Messages that were sent are compared with it one by one, counts by their sums: a
-//! consumer that applied an event twice, or never, has other sums.
+//! The audit log says what was committed. Messages that were sent are compared with it one by one,
+//! counts by their sums: a consumer that applied an event twice, or never, has other sums.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,16 @@ use super::{Count, Evidence, witness};
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let announced = evidence.case.end.as_ref()?.announced.as_ref()?;
     let audit = evidence.case.audit.as_ref()?;
-    let mut count = Count::new(Invariant::I14);
+    let mut count = Count::new(Invariant::AnnouncedOnce);
 
     let mut committed: BTreeMap<(&str, i64), (&AuditRecord, u64)> =
         audit.iter().map(|record| ((record.slot.as_str(), record.version), (record, 0))).collect();
     for notice in &announced.notices {
         count.examine();
         match committed.get_mut(&(notice.slot.as_str(), notice.version)) {
-            Some((record, times)) if record.booking == notice.booking && record.to == notice.status => {
+            Some((record, times))
+                if record.booking == notice.booking && record.to == notice.status =>
+            {
                 *times += 1;
                 if *times > 1 {
                     let record = *record;
@@ -30,7 +32,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
             Some((record, _)) => {
                 let record = *record;
-                count.violation(|| about(record, &format!("is not what was announced: {}", said(notice))));
+                count.violation(|| {
+                    about(record, &format!("is not what was announced: {}", said(notice)))
+                });
             }
             None => count.violation(|| {
                 witness(
@@ -48,8 +52,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         check_counts(audit, announced, &mut count);
     }
     let finding = count.finding(
-        |_| format!("each of {} committed changes was announced once, and nothing else was", audit.len()),
-        |violations, examined| format!("{violations} of {examined} announcements and counts are wrong"),
+        |_| {
+            format!(
+                "each of {} committed changes was announced once, and nothing else was",
+                audit.len()
+            )
+        },
+        |violations, examined| {
+            format!("{violations} of {examined} announcements and counts are wrong")
+        },
     );
     if announced.waiting > 0 && finding.verdict != Verdict::Violated {
         let summary = format!("{} changes were still waiting to be announced", announced.waiting);
@@ -87,8 +98,12 @@ fn check_counts(audit: &[AuditRecord], announced: &Announced, count: &mut Count)
 }
 
 fn about(record: &AuditRecord, what: &str) -> Witness {
-    let explanation =
-        format!("version {}, booking {} {}, {what}", record.version, record.booking, record.to.name());
+    let explanation = format!(
+        "version {}, booking {} {}, {what}",
+        record.version,
+        record.booking,
+        record.to.name()
+    );
     Witness { records: vec![record.clone()], ..witness(&record.slot, explanation) }
 }
 
@@ -128,7 +143,8 @@ mod tests {
         let announced = Some(Announced { waiting, notices, counts });
         let audit = vec![record(1, BookingStatus::Pending), record(2, BookingStatus::Confirmed)];
         let end = Some(EndState { announced, ..EndState::default() });
-        only(&Case { audit: Some(audit), end, ..case(2, Vec::new()) }, Invariant::I14).verdict
+        only(&Case { audit: Some(audit), end, ..case(2, Vec::new()) }, Invariant::AnnouncedOnce)
+            .verdict
     }
 
     const PENDING: BookingStatus = BookingStatus::Pending;
@@ -137,7 +153,10 @@ mod tests {
     #[test]
     fn each_change_once_is_upheld() {
         let notices = vec![notice(1, PENDING), notice(2, CONFIRMED)];
-        assert_eq!(verdict(0, notices, vec![counted(PENDING, 1), counted(CONFIRMED, 1)]), Verdict::Upheld);
+        assert_eq!(
+            verdict(0, notices, vec![counted(PENDING, 1), counted(CONFIRMED, 1)]),
+            Verdict::Upheld
+        );
     }
 
     #[test]
@@ -146,7 +165,8 @@ mod tests {
         let twice = vec![notice(1, PENDING), notice(1, PENDING), notice(2, CONFIRMED)];
         let never = vec![notice(1, PENDING)];
         let wrongly = vec![notice(1, PENDING), notice(2, BookingStatus::Cancelled)];
-        let phantom = vec![notice(1, PENDING), notice(2, CONFIRMED), notice(3, BookingStatus::Cancelled)];
+        let phantom =
+            vec![notice(1, PENDING), notice(2, CONFIRMED), notice(3, BookingStatus::Cancelled)];
         for notices in [twice, never, wrongly, phantom] {
             assert_eq!(verdict(0, notices.clone(), counts()), Verdict::Violated, "{notices:?}");
         }
@@ -165,6 +185,9 @@ mod tests {
     #[test]
     fn what_still_waits_is_unknown_and_what_was_said_too_much_is_not() {
         assert_eq!(verdict(1, vec![notice(1, PENDING)], Vec::new()), Verdict::Unknown);
-        assert_eq!(verdict(1, vec![notice(1, PENDING), notice(1, PENDING)], Vec::new()), Verdict::Violated);
+        assert_eq!(
+            verdict(1, vec![notice(1, PENDING), notice(1, PENDING)], Vec::new()),
+            Verdict::Violated
+        );
     }
 }

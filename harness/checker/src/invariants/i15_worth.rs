@@ -1,7 +1,8 @@
 //! I15: the run was worth judging.
 //!
-//! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run must have reached depends on
-//! its scenario; what it did not reach makes it unknown, never upheld and never violated.
+//! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run
+//! must have reached depends on its scenario; what it did not reach makes it unknown, never upheld
+//! and never violated.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,10 @@ use crate::slots::Slot;
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let expected = &evidence.case.expectations;
     let in_danger = in_danger(evidence);
-    let missing: Vec<String> =
-        expected.iter().filter_map(|expectation| missing(evidence, &in_danger, *expectation)).collect();
+    let missing: Vec<String> = expected
+        .iter()
+        .filter_map(|expectation| missing(evidence, &in_danger, *expectation))
+        .collect();
     let off_schedule = expected.iter().find_map(|expectation| off_schedule(evidence, *expectation));
     let (verdict, summary) = if let Some(reason) = off_schedule {
         // Before all else: what such a load did not reach says nothing.
@@ -29,11 +32,22 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         (Verdict::Unknown, format!("{}: {REMEDY}", missing.join(", and ")))
     };
     let examined = expected.len() as u64;
-    Some(Finding { invariant: Invariant::I15, verdict, summary, examined, violations: 0, witness: None })
+    Some(Finding {
+        invariant: Invariant::RunCoverage,
+        verdict,
+        summary,
+        examined,
+        violations: 0,
+        witness: None,
+    })
 }
 
 /// What is missing of an expectation.
-fn missing(evidence: &Evidence<'_>, in_danger: &[Happened<'_>], expectation: Expectation) -> Option<String> {
+fn missing(
+    evidence: &Evidence<'_>,
+    in_danger: &[Happened<'_>],
+    expectation: Expectation,
+) -> Option<String> {
     let prober = evidence.case.prober;
     let operations = &evidence.case.history.operations;
     let (reached, missing) = match expectation {
@@ -41,11 +55,15 @@ fn missing(evidence: &Evidence<'_>, in_danger: &[Happened<'_>], expectation: Exp
             operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
             "nobody was told sold_out",
         ),
-        Expectation::Full => (!in_danger.is_empty(), "no slot that refused somebody had all its seats taken"),
+        Expectation::Full => {
+            (!in_danger.is_empty(), "no slot that refused somebody had all its seats taken")
+        }
         Expectation::Resale => {
             (in_danger.iter().any(Happened::resold), "no seat was sold again after a cancel")
         }
-        Expectation::Reclaim => (reclaim(evidence), "no seat was sold again after its hold had run out"),
+        Expectation::Reclaim => {
+            (reclaim(evidence), "no seat was sold again after its hold had run out")
+        }
         Expectation::Resend => {
             (operations.iter().any(|operation| operation.attempts > 1), "nothing was sent twice")
         }
@@ -57,7 +75,8 @@ fn missing(evidence: &Evidence<'_>, in_danger: &[Happened<'_>], expectation: Exp
 /// What helps against most of what can be missing.
 const REMEDY: &str = "more clients, a higher rate, a longer run or fewer seats would show more";
 
-/// Whether the generator made what the plan asked for, when it asked for it. If not, nobody knows how the service would have done.
+/// Whether the generator made what the plan asked for, when it asked for it. If not, nobody knows
+/// how the service would have done.
 fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<String> {
     let Expectation::OnSchedule(limit_ms) = expectation else { return None };
     let load = evidence.case.load.as_ref()?;
@@ -70,10 +89,12 @@ fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<Str
         ));
     }
     let measured = evidence.case.history.operations.iter().filter(|operation| {
-        operation.scheduled_ns >= load.measured_from_ns && Some(operation.client) != evidence.case.prober
+        operation.scheduled_ns >= load.measured_from_ns
+            && Some(operation.client) != evidence.case.prober
     });
-    let mut lags: Vec<u64> =
-        measured.map(|operation| operation.sent_ns.saturating_sub(operation.scheduled_ns)).collect();
+    let mut lags: Vec<u64> = measured
+        .map(|operation| operation.sent_ns.saturating_sub(operation.scheduled_ns))
+        .collect();
     let place = lags.len().checked_sub(1)? * 99 / 100;
     let (_, lag_ns, _) = lags.select_nth_unstable(place);
     let lag_ms = *lag_ns / 1_000_000;
@@ -109,7 +130,8 @@ impl Happened<'_> {
         logged_full.contains(self.slot.name) || self.slot.free.none_at_some_instant()
     }
 
-    /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned, and got its seats.
+    /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned,
+    /// and got its seats.
     fn resold(&self) -> bool {
         let ok = || self.operations().filter(|operation| operation.outcome == Outcome::Ok);
         let cancels = ok().filter(|it| matches!(it.action, Action::Cancel { .. }));
@@ -123,15 +145,19 @@ impl Happened<'_> {
     }
 }
 
-/// The slots in which somebody was refused, and which were full: a refusal of five seats where there is one says nothing of danger.
+/// The slots in which somebody was refused, and which were full: a refusal of five seats where
+/// there is one says nothing of danger.
 fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<Happened<'a>> {
     let log = evidence.case.audit.iter().flatten();
-    let logged_full = log.filter(|record| record.available == 0).map(|record| record.slot.as_str()).collect();
-    let happened = evidence.slots.iter().map(|slot| Happened { slot, prober: evidence.case.prober });
+    let logged_full =
+        log.filter(|record| record.available == 0).map(|record| record.slot.as_str()).collect();
+    let happened =
+        evidence.slots.iter().map(|slot| Happened { slot, prober: evidence.case.prober });
     happened.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(&logged_full)).collect()
 }
 
-/// By the log: a booking expired, and later another one was made in the same slot. Without a log nobody sees a hold run out.
+/// By the log: a booking expired, and later another one was made in the same slot. Without a log
+/// nobody sees a hold run out.
 fn reclaim(evidence: &Evidence<'_>) -> bool {
     let mut expired = BTreeSet::new();
     evidence.case.audit.iter().flatten().any(|record| {
@@ -155,13 +181,17 @@ mod tests {
 
     fn judged(operations: Vec<Operation>) -> Finding {
         let expectations = vec![Expectation::SoldOut, Expectation::Full, Expectation::Resale];
-        only(&Case { expectations, ..case(1, operations) }, Invariant::I15)
+        only(&Case { expectations, ..case(1, operations) }, Invariant::RunCoverage)
     }
 
     #[test]
     fn a_run_that_sold_out_and_sold_again_was_worth_judging() {
-        let run =
-            vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50), reserve("b", 1, 60, 70)];
+        let run = vec![
+            reserve("a", 1, 0, 10),
+            sold_out(1, 20, 30),
+            cancel("a", 40, 50),
+            reserve("b", 1, 60, 70),
+        ];
         assert_eq!(judged(run).verdict, Verdict::Upheld);
     }
 
@@ -175,9 +205,18 @@ mod tests {
             never_full.summary
         );
         let never_sold_out = judged(vec![reserve("a", 1, 0, 10)]);
-        assert!(never_sold_out.summary.contains("nobody was told sold_out"), "{}", never_sold_out.summary);
-        let never_resold = judged(vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50)]);
-        assert!(never_resold.summary.contains("no seat was sold again"), "{}", never_resold.summary);
+        assert!(
+            never_sold_out.summary.contains("nobody was told sold_out"),
+            "{}",
+            never_sold_out.summary
+        );
+        let never_resold =
+            judged(vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50)]);
+        assert!(
+            never_resold.summary.contains("no seat was sold again"),
+            "{}",
+            never_resold.summary
+        );
         assert_eq!(judged(vec![]).verdict, Verdict::Unknown);
     }
 
@@ -190,10 +229,12 @@ mod tests {
         };
         let arrivals =
             ArrivalTotals { asked: 200, made, waiting_max: 3, asked_per_s: 20.0, made_per_s: 20.0 };
-        let load = LoadTotals { operations: 200, measured_from_ns: ms(500), arrivals: Some(arrivals) };
+        let load =
+            LoadTotals { operations: 200, measured_from_ns: ms(500), arrivals: Some(arrivals) };
         let case = case(9, lags_ms.iter().map(late).collect());
-        let case = Case { load: Some(load), expectations: vec![Expectation::OnSchedule(100)], ..case };
-        only(&case, Invariant::I15)
+        let case =
+            Case { load: Some(load), expectations: vec![Expectation::OnSchedule(100)], ..case };
+        only(&case, Invariant::RunCoverage)
     }
 
     #[test]
@@ -214,7 +255,8 @@ mod tests {
     fn a_hold_that_ran_out_must_have_been_sold_again() {
         let judged = |records| {
             let case = Case { audit: Some(records), ..case(9, vec![read(9, 0, 1)]) };
-            only(&Case { expectations: vec![Expectation::Reclaim], ..case }, Invariant::I15).verdict
+            only(&Case { expectations: vec![Expectation::Reclaim], ..case }, Invariant::RunCoverage)
+                .verdict
         };
         let held = || record(1, "a", None, BookingStatus::Pending, 1);
         let expired = || record(2, "a", Some(BookingStatus::Pending), BookingStatus::Expired, 1);
@@ -229,7 +271,8 @@ mod tests {
         let judged = |attempts| {
             let operation = Operation { attempts, ..read(9, 0, 1) };
             let case = case(9, vec![operation]);
-            only(&Case { expectations: vec![Expectation::Resend], ..case }, Invariant::I15).verdict
+            only(&Case { expectations: vec![Expectation::Resend], ..case }, Invariant::RunCoverage)
+                .verdict
         };
         assert_eq!((judged(2), judged(1)), (Verdict::Upheld, Verdict::Unknown));
     }

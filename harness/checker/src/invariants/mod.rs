@@ -1,6 +1,7 @@
 //! The invariants, one file each, in their order.
 //!
-//! Every file has one function from evidence to a finding, or to none where the evidence that it needs was never collected.
+//! Every file has one function from evidence to a finding, or to none where the evidence that it
+//! needs was never collected.
 
 mod i01_promised;
 mod i02_taken;
@@ -71,7 +72,8 @@ const CHECKS: [Check; 15] = [
 /// A smaller history is judged sooner than threads are started.
 const OPERATIONS_FOR_THREADS: usize = 200_000;
 
-/// What every check finds, in their order. None of them knows of the others, so they may run at once.
+/// What every check finds, in their order. None of them knows of the others, so they may run at
+/// once.
 fn findings(evidence: &Evidence<'_>) -> Vec<Option<Finding>> {
     let threads = match evidence.case.history.operations.len() {
         few if few < OPERATIONS_FOR_THREADS => 1,
@@ -92,7 +94,10 @@ fn findings(evidence: &Evidence<'_>) -> Vec<Option<Finding>> {
     };
     let mut found: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a check does not panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a check does not panic"))
+            .collect()
     });
     found.sort_by_key(|(place, _)| *place);
     found.into_iter().map(|(_, finding)| finding).collect()
@@ -103,7 +108,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let findings = findings(&evidence);
     let cut_off = case.history.cut_off.as_deref();
     let findings = findings.into_iter().flatten();
-    let findings = findings.map(|finding| without_the_missing(finding, cut_off, case.origin)).collect();
+    let findings =
+        findings.map(|finding| without_the_missing(finding, cut_off, case.origin)).collect();
     match resolution::resolved(case) {
         Some(history) => {
             let (capacity, capacities) = (case.capacity, case.capacities.clone());
@@ -116,7 +122,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 /// Seats times seconds of calls that were told `sold_out` while what they wanted was free.
 pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
     let slots = slots::of(case);
-    let refusals = slots.iter().flat_map(i08_sold_out::refusals).filter(i08_sold_out::Refusal::wrong);
+    let refusals =
+        slots.iter().flat_map(i08_sold_out::refusals).filter(i08_sold_out::Refusal::wrong);
     let seat_ns = refusals.map(|refusal| {
         let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
         refusal.seats as f64 * lasted_ns as f64
@@ -128,40 +135,63 @@ pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
 /// What shows only when the rows have decided what clients do not know.
 fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
     let evidence = Evidence::of(resolved);
-    let again = [i01_promised::check(&evidence), i08_sold_out::check(&evidence), i09_read::check(&evidence)];
-    for found in again.into_iter().flatten().filter(|finding| finding.verdict == Verdict::Violated) {
+    let again = [
+        i01_promised::check(&evidence),
+        i08_sold_out::check(&evidence),
+        i09_read::check(&evidence),
+    ];
+    for found in again.into_iter().flatten().filter(|finding| finding.verdict == Verdict::Violated)
+    {
         let before = findings.iter_mut().find(|finding| finding.invariant == found.invariant);
-        let Some(before) = before.filter(|before| before.verdict != Verdict::Violated) else { continue };
+        let Some(before) = before.filter(|before| before.verdict != Verdict::Violated) else {
+            continue;
+        };
         *before = Finding {
-            summary: format!("{} (only once the final rows had decided what no client knew)", found.summary),
+            summary: format!(
+                "{} (only once the final rows had decided what no client knew)",
+                found.summary
+            ),
             ..found
         };
     }
     findings
 }
 
-/// A history that breaks off may lack just the cancel that excuses, or the reserve that explains: what rests on it is unknown.
+/// A history that breaks off may lack just the cancel that excuses, or the reserve that explains:
+/// what rests on it is unknown.
 fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) -> Finding {
     let Some(reason) = cut_off else { return finding };
     let stands = match finding.invariant {
         // What the service itself logged and stored needs no history to convict it.
-        Invariant::I2 | Invariant::I6 | Invariant::I13 | Invariant::I14 => return finding,
-        // Nothing that is missing can undo these: `tenure.rs` counts no seat beyond what was heard of its client.
-        Invariant::I1 | Invariant::I10 => finding.verdict == Verdict::Violated && origin == Origin::Recorder,
-        Invariant::I12 => finding.verdict == Verdict::Violated,
-        Invariant::I3
-        | Invariant::I4
-        | Invariant::I5
-        | Invariant::I7
-        | Invariant::I8
-        | Invariant::I9
-        | Invariant::I11
-        | Invariant::I15 => false,
+        Invariant::NoOverbookingStored
+        | Invariant::LawfulLifecycle
+        | Invariant::OneOrder
+        | Invariant::AnnouncedOnce => return finding,
+        // Nothing that is missing can undo these: `tenure.rs` counts no seat beyond what was heard
+        // of its client.
+        Invariant::NoOverbookingObserved | Invariant::SessionOrder => {
+            finding.verdict == Verdict::Violated && origin == Origin::Recorder
+        }
+        Invariant::UniqueBookings => finding.verdict == Verdict::Violated,
+        Invariant::NoLostBooking
+        | Invariant::NoPhantom
+        | Invariant::Idempotent
+        | Invariant::SeatsConserved
+        | Invariant::HonestSoldOut
+        | Invariant::PossibleReads
+        | Invariant::NothingLeaked
+        | Invariant::RunCoverage => false,
     };
     if stands {
         return Finding { summary: format!("{} ({reason})", finding.summary), ..finding };
     }
-    Finding { verdict: Verdict::Unknown, summary: reason.to_owned(), violations: 0, witness: None, ..finding }
+    Finding {
+        verdict: Verdict::Unknown,
+        summary: reason.to_owned(),
+        violations: 0,
+        witness: None,
+        ..finding
+    }
 }
 
 /// What one check counted.

@@ -32,7 +32,8 @@ struct Owner {
 }
 
 impl DataDirectory {
-    /// Makes `servers` under `run`, or, where the servers' user cannot reach that, under the system's temporary directory.
+    /// Makes `servers` under `run`, or, where the servers' user cannot reach that, under the
+    /// system's temporary directory.
     pub(super) fn make(run: &Path) -> Result<Self, EnvironmentError> {
         let owner = if rustix::process::getuid().is_root() { Some(unprivileged()?) } else { None };
         let inside = run.join("servers");
@@ -70,15 +71,20 @@ impl DataDirectory {
     /// A file that only the servers' user can read.
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), EnvironmentError> {
         fs::write(path, text).map_err(|source| files(path, source))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|source| files(path, source))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(|source| files(path, source))?;
         self.own(path)
     }
 
-    /// A command that runs as the servers' user, in a directory that this user can read, with nothing of our environment
-    /// but the path.
+    /// A command that runs as the servers' user, in a directory that this user can read, with
+    /// nothing of our environment but the path.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.path).env_clear().env("LC_ALL", "C.UTF-8").env("HOME", &self.path);
+        command
+            .current_dir(&self.path)
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", &self.path);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         if let Some(owner) = self.owner {
             command.uid(owner.uid).gid(owner.gid);
@@ -88,7 +94,8 @@ impl DataDirectory {
 
     fn make_owned(&self, path: &Path) -> Result<(), EnvironmentError> {
         fs::create_dir_all(path).map_err(|source| files(path, source))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|source| files(path, source))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|source| files(path, source))?;
         self.own(path)
     }
 
@@ -116,11 +123,15 @@ fn files(path: &Path, source: std::io::Error) -> EnvironmentError {
 
 fn unprivileged() -> Result<Owner, EnvironmentError> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    UNPRIVILEGED.iter().find_map(|name| find_user(&passwd, name)).ok_or(EnvironmentError::NobodyToBecome)
+    UNPRIVILEGED
+        .iter()
+        .find_map(|name| find_user(&passwd, name))
+        .ok_or(EnvironmentError::NobodyToBecome)
 }
 
 fn find_user(passwd: &str, name: &str) -> Option<Owner> {
-    let mut fields = passwd.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+    let mut fields =
+        passwd.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
     Some(Owner { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
         .filter(|owner| owner.uid != 0)
 }
@@ -128,9 +139,13 @@ fn find_user(passwd: &str, name: &str) -> Option<Owner> {
 /// Whether every directory on the way to `path` lets `owner` through.
 fn reachable(path: &Path, owner: Owner) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
-    // A path that PostgreSQL and Erlang put into messages and scripts should have no surprises in it.
-    let plain =
-        path.as_os_str().as_bytes().iter().all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`".contains(byte));
+    // A path that PostgreSQL and Erlang put into messages and scripts should have no surprises in
+    // it.
+    let plain = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`".contains(byte));
     plain
         && path.ancestors().all(|directory| {
             fs::metadata(directory).is_ok_and(|metadata| {
@@ -162,9 +177,11 @@ mod tests {
         let inner = directory.path().join("inner");
         fs::create_dir(&inner).expect("it can be made");
         let stranger = Owner { uid: 65_534, gid: 65_534 };
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).expect("it is ours");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700))
+            .expect("it is ours");
         assert!(!reachable(&inner, stranger));
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
+            .expect("it is ours");
         assert!(reachable(&inner, stranger));
     }
 }

@@ -1,7 +1,8 @@
 //! The `native` environment: private PostgreSQL, Redis and RabbitMQ servers as child processes.
 //!
-//! Free loopback ports, directories of their own under the run directory, passwords of their own, and an unprivileged
-//! user when we are root. Parallel runs never meet: nothing is shared but the programs.
+//! Free loopback ports, directories of their own under the run directory, passwords of their own,
+//! and an unprivileged user when we are root. Parallel runs never meet: nothing is shared but the
+//! programs.
 
 mod data;
 mod postgres;
@@ -21,7 +22,8 @@ use super::{
 };
 use slotproof_reports::run_report::ServerBlock;
 
-/// A port is free when we look and may be taken when the server looks: so often is another one tried.
+/// A port is free when we look and may be taken when the server looks: so often is another one
+/// tried.
 const STARTS_MAX: u32 = 3;
 
 /// A server that is up.
@@ -31,12 +33,18 @@ struct Started {
     url: String,
 }
 
-pub(super) async fn start(directory: &Path, guard: &Guard) -> Result<Environment, EnvironmentError> {
+pub(super) async fn start(
+    directory: &Path,
+    guard: &Guard,
+) -> Result<Environment, EnvironmentError> {
     let programs = find_all()?;
     let data = DataDirectory::make(directory)?;
-    let fsync = calibration::calibrate(data.path())
-        .map_err(|source| EnvironmentError::Files { path: data.path().display().to_string(), source })?;
-    // All three at once: RabbitMQ takes as long as the other two together. If one fails the others are dropped, and end.
+    let fsync = calibration::calibrate(data.path()).map_err(|source| EnvironmentError::Files {
+        path: data.path().display().to_string(),
+        source,
+    })?;
+    // All three at once: RabbitMQ takes as long as the other two together. If one fails the others
+    // are dropped, and end.
     let (postgres, redis, rabbitmq) = tokio::try_join!(
         on_a_free_port(async || postgres::start(&programs, &data, guard).await),
         on_a_free_port(async || redis::start(&programs, &data, guard).await),
@@ -80,7 +88,8 @@ async fn on_a_free_port<T>(
 
 /// A port that nobody listens on at this moment.
 fn free_port() -> Result<u16, EnvironmentError> {
-    let failed = |source| EnvironmentError::Files { path: "a free loopback port".to_owned(), source };
+    let failed =
+        |source| EnvironmentError::Files { path: "a free loopback port".to_owned(), source };
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
     listener.local_addr().map(|address| address.port()).map_err(failed)
 }
@@ -88,7 +97,9 @@ fn free_port() -> Result<u16, EnvironmentError> {
 /// Whether a failed start is worth another port.
 fn port_was_taken(error: &EnvironmentError) -> bool {
     let EnvironmentError::Process(ProcessError::Died { tail, .. }) = error else { return false };
-    ["already in use", "eaddrinuse", "could not bind"].iter().any(|sign| tail.to_lowercase().contains(sign))
+    ["already in use", "eaddrinuse", "could not bind"]
+        .iter()
+        .any(|sign| tail.to_lowercase().contains(sign))
 }
 
 /// Words that nobody guesses.

@@ -71,7 +71,12 @@ async fn initdb(
     let log = data.log("postgresql");
     let mut command = data.command(&programs.initdb.path);
     command.arg("--pgdata").arg(directory.join("data")).arg("--pwfile").arg(&password_file);
-    command.args(["--username=slotproof", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
+    command.args([
+        "--username=slotproof",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    ]);
     // Only the making of the empty cluster is not synced; the server itself is durable.
     command.arg("--no-sync");
     let launch = Launch {

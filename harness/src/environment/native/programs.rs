@@ -26,7 +26,8 @@ pub(crate) struct Programs {
     pub(crate) epmd: Program,
 }
 
-/// Programs, the packages that have them on Debian, and the least major version that they must have.
+/// Programs, the packages that have them on Debian, and the least major version that they must
+/// have.
 struct Wanted {
     name: &'static str,
     package: &'static str,
@@ -34,12 +35,14 @@ struct Wanted {
     asks: Option<&'static str>,
 }
 
-const INITDB: Wanted = Wanted { name: "initdb", package: "postgresql", least: 14, asks: Some("--version") };
+const INITDB: Wanted =
+    Wanted { name: "initdb", package: "postgresql", least: 14, asks: Some("--version") };
 const POSTGRES: Wanted =
     Wanted { name: "postgres", package: "postgresql", least: 14, asks: Some("--version") };
 const REDIS: Wanted =
     Wanted { name: "redis-server", package: "redis-server", least: 6, asks: Some("--version") };
-const RABBITMQ: Wanted = Wanted { name: "rabbitmq-server", package: "rabbitmq-server", least: 3, asks: None };
+const RABBITMQ: Wanted =
+    Wanted { name: "rabbitmq-server", package: "rabbitmq-server", least: 3, asks: None };
 const EPMD: Wanted = Wanted { name: "epmd", package: "erlang-base", least: 0, asks: None };
 
 /// # Errors
@@ -66,8 +69,9 @@ fn find(wanted: &Wanted) -> Result<Program, EnvironmentError> {
     })?;
     let Some(question) = wanted.asks else { return Ok(Program { path, version: String::new() }) };
     let answer = Command::new(&path).arg(question).output();
-    let version =
-        answer.map(|output| version_in(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
+    let version = answer
+        .map(|output| version_in(&String::from_utf8_lossy(&output.stdout)))
+        .unwrap_or_default();
     if version
         .split('.')
         .next()
@@ -83,7 +87,8 @@ fn find(wanted: &Wanted) -> Result<Program, EnvironmentError> {
     Ok(Program { path, version })
 }
 
-/// Where programs are looked for instead of everywhere, when it is set: directories with colons between them.
+/// Where programs are looked for instead of everywhere, when it is set: directories with colons
+/// between them.
 const PROGRAMS: &str = "SLOTPROOF_PROGRAMS";
 
 fn search(name: &str) -> Option<PathBuf> {
@@ -96,7 +101,8 @@ fn search(name: &str) -> Option<PathBuf> {
 
 fn usual_places() -> Vec<PathBuf> {
     let mut places = versioned("/usr/lib/postgresql", "bin");
-    // Before PATH: Debian's /usr/sbin/rabbitmq-server insists on its own user and fails under any other.
+    // Before PATH: Debian's /usr/sbin/rabbitmq-server insists on its own user and fails under any
+    // other.
     places.push("/usr/lib/rabbitmq/bin".into());
     places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let others = [
@@ -113,8 +119,9 @@ fn usual_places() -> Vec<PathBuf> {
 
 /// `parent/*/child`, the highest version first.
 fn versioned(parent: &str, child: &str) -> Vec<PathBuf> {
-    let version =
-        |path: &Path| path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok());
+    let version = |path: &Path| {
+        path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok())
+    };
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let mut found: Vec<_> =
         entries.map(|entry| entry.path()).filter(|path| version(path).is_some()).collect();
@@ -122,7 +129,8 @@ fn versioned(parent: &str, child: &str) -> Vec<PathBuf> {
     found.into_iter().map(|path| path.join(child)).collect()
 }
 
-/// The first word that looks like a version: `15.18` in `postgres (PostgreSQL) 15.18`, `7.0.15` in `Redis server v=7.0.15`.
+/// The first word that looks like a version: `15.18` in `postgres (PostgreSQL) 15.18`, `7.0.15` in
+/// `Redis server v=7.0.15`.
 fn version_in(text: &str) -> String {
     text.split_whitespace()
         .map(|word| word.trim_start_matches("v="))

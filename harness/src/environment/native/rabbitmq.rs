@@ -1,7 +1,8 @@
 //! A private RabbitMQ: its own node name, its own port mapper, its own directories.
 //!
-//! Erlang nodes of one machine find each other through `epmd`, which a node starts as a daemon when there is none: one that
-//! would outlive us and be shared with strangers. So we start our own, on a port of its own, before the node asks for it.
+//! Erlang nodes of one machine find each other through `epmd`, which a node starts as a daemon when
+//! there is none: one that would outlive us and be shared with strangers. So we start our own, on a
+//! port of its own, before the node asks for it.
 
 use std::time::Duration;
 
@@ -80,5 +81,12 @@ pub(super) async fn start(
     let mut process = process?;
     let address = Address { host: "127.0.0.1".to_owned(), port, user: None, password: None };
     let block = process.wait_ready(READY_WITHIN, || probe::rabbitmq(&address)).await?;
-    Ok((epmd, Started { process, block, url: format!("amqp://slotproof:{password}@127.0.0.1:{port}/%2f") }))
+    Ok((
+        epmd,
+        Started {
+            process,
+            block,
+            url: format!("amqp://slotproof:{password}@127.0.0.1:{port}/%2f"),
+        },
+    ))
 }

@@ -40,8 +40,12 @@ pub(super) async fn start(
         },
         guard,
     )?;
-    let address =
-        Address { host: "127.0.0.1".to_owned(), port, user: None, password: Some(password.clone()) };
+    let address = Address {
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: None,
+        password: Some(password.clone()),
+    };
     let block = process.wait_ready(READY_WITHIN, || probe::redis(&address)).await?;
     Ok(Started { process, block, url: format!("redis://:{password}@127.0.0.1:{port}/") })
 }

@@ -2,11 +2,12 @@
 //!
 //! **Claim.** None. Sells a seat as often as it is read before somebody writes.
 //!
-//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over whatever others have written
-//! since. The counter never falls below zero, so its check constraint sees nothing wrong.
+//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over
+//! whatever others have written since. The counter never falls below zero, so its check constraint
+//! sees nothing wrong.
 //!
-//! **Cost.** Two round trips and no waiting. The real bug behind it: object mappers that save a whole row, as in
-//! event-espresso#874, cubecart/v6#4224 and django-shop#888.
+//! **Cost.** Two round trips and no waiting. The real bug behind it: object mappers that save a
+//! whole row, as in event-espresso#874, cubecart/v6#4224 and django-shop#888.
 //!
 //! **Fails when.** Two clients read the same number.
 //!

@@ -1,7 +1,9 @@
-//! Strategies that are broken on purpose, each for one real bug, to see that the checker convicts it.
+//! Strategies that are broken on purpose, each for one real bug, to see that the checker convicts
+//! it.
 //!
-//! They can only be selected by name, and `slotproof serve` warns about them. Those that are a page of their own lie in a file of
-//! their own; the mutants, which break one thing around or inside a page, lie together in `mutants.rs`.
+//! They can only be selected by name, and `slotproof serve` warns about them. Those that are a page
+//! of their own lie in a file of their own; the mutants, which break one thing around or inside a
+//! page, lie together in `mutants.rs`.
 
 pub mod lost_update;
 pub mod mutants;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use slotproof_vocabulary::{BookingId, SlotId, StrategyKind, wire::SlotBody};
+use slotproof_vocabulary::{BookingId, SlotId, StrategyKind, reference_api::SlotBody};
 use sqlx::{Connection, PgConnection, PgPool};
 use time::OffsetDateTime;
 
@@ -19,7 +19,8 @@ use crate::{
     strategies::{Reserve, Strategy, optimistic::Optimistic},
 };
 
-/// Parts of the statement that writes a reserve, with the parameters of the pages: doctor, month, slot, seats, booking, key, hold.
+/// Parts of the statement that writes a reserve, with the parameters of the pages: doctor, month,
+/// slot, seats, booking, key, hold.
 macro_rules! part {
     (slot where $condition:literal) => {
         concat!(
@@ -95,8 +96,9 @@ const WRITE_ALWAYS: &str = concat!(
     part!(taken)
 );
 
-/// M3, `locked_bookings`. Locks the rows that are counted and not the row that is fought for; a booking that is not there yet
-/// cannot be locked. fossasia/eventyay#1359 and many a "we do use for update".
+/// M3, `locked_bookings`. Locks the rows that are counted and not the row that is fought for; a
+/// booking that is not there yet cannot be locked. fossasia/eventyay#1359 and many a "we do use for
+/// update".
 pub(crate) struct LockedBookings;
 
 #[async_trait]
@@ -146,8 +148,9 @@ async fn capacity(connection: &mut PgConnection, want: &Want) -> Result<i32, sql
     Ok(capacity.unwrap_or_default())
 }
 
-/// M4, `write_skew`. Each of two transactions sees room in its own snapshot and inserts another row, so that neither conflicts
-/// with the other. The textbook anomaly of snapshot isolation (Berenson et al., 1995); ACIDRain found it in shops.
+/// M4, `write_skew`. Each of two transactions sees room in its own snapshot and inserts another
+/// row, so that neither conflicts with the other. The textbook anomaly of snapshot isolation
+/// (Berenson et al., 1995); ACIDRain found it in shops.
 pub(crate) struct WriteSkew;
 
 #[async_trait]
@@ -158,7 +161,8 @@ impl Reserve for WriteSkew {
         want: &Want,
     ) -> Result<Option<Taken>, sqlx::Error> {
         about_to("read").await;
-        let mut transaction = connection.begin_with("begin isolation level repeatable read").await?;
+        let mut transaction =
+            connection.begin_with("begin isolation level repeatable read").await?;
         let taken: i64 = sqlx::query_scalar(
             "
             select coalesce(sum(seats), 0) from bookings
@@ -191,8 +195,13 @@ impl Reserve for WriteSkew {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        const COUNT_IT: &str =
-            concat!(part!(slot where "true"), part!(receipt), part!(audit), part!(event), part!(taken));
+        const COUNT_IT: &str = concat!(
+            part!(slot where "true"),
+            part!(receipt),
+            part!(audit),
+            part!(event),
+            part!(taken)
+        );
         about_to("count").await;
         write(connection, COUNT_IT, want).await
     }
@@ -221,8 +230,8 @@ impl Reserve for OffByOne {
     }
 }
 
-/// M18, `one_seat_check`. Asks whether there is a seat, and takes as many as were wanted: right for as long as everybody
-/// books alone.
+/// M18, `one_seat_check`. Asks whether there is a seat, and takes as many as were wanted: right for
+/// as long as everybody books alone.
 pub(crate) struct OneSeatCheck;
 
 #[async_trait]
@@ -245,11 +254,13 @@ impl Reserve for OneSeatCheck {
     }
 }
 
-/// M9, `commit_not_durable`. Acknowledges before the commit is on disk, which is what this setting of the connection buys its speed
-/// with: up to three times `wal_writer_delay` of acknowledged bookings are gone after a crash.
+/// M9, `commit_not_durable`. Acknowledges before the commit is on disk, which is what this setting
+/// of the connection buys its speed with: up to three times `wal_writer_delay` of acknowledged
+/// bookings are gone after a crash.
 pub(crate) const NOT_DURABLE: (&str, &str) = ("synchronous_commit", "off");
 
-/// M7, `receipt_apart`. Two writes where one was needed: a duplicate that comes between them finds no receipt.
+/// M7, `receipt_apart`. Two writes where one was needed: a duplicate that comes between them finds
+/// no receipt.
 pub(crate) struct ReceiptApart;
 
 #[async_trait]
@@ -295,8 +306,9 @@ impl Reserve for ReceiptApart {
     }
 }
 
-/// M17, `audit_apart`. The log is written after the fact, in a transaction of its own, and numbered by itself: its order is
-/// not the order in which things happened, and what fails in between is missing.
+/// M17, `audit_apart`. The log is written after the fact, in a transaction of its own, and numbered
+/// by itself: its order is not the order in which things happened, and what fails in between is
+/// missing.
 pub(crate) struct AuditApart;
 
 #[async_trait]
@@ -337,8 +349,9 @@ impl Reserve for AuditApart {
     }
 }
 
-/// M15, `announce_apart`. Publishes first and writes afterwards, with no outbox between them: what then loses its race has
-/// been announced all the same. Its consumers count a redelivered event twice.
+/// M15, `announce_apart`. Publishes first and writes afterwards, with no outbox between them: what
+/// then loses its race has been announced all the same. Its consumers count a redelivered event
+/// twice.
 pub(crate) struct AnnounceApart {
     pub(crate) publisher: Publisher,
 }
@@ -381,7 +394,8 @@ impl Reserve for AnnounceApart {
     }
 }
 
-/// M8, `replay_new_id`. A duplicate is recognised and answered with 201 as it should be, under an id that stands for nothing.
+/// M8, `replay_new_id`. A duplicate is recognised and answered with 201 as it should be, under an
+/// id that stands for nothing.
 pub(crate) struct ReplayNewId<S>(pub(crate) S);
 
 #[async_trait]
@@ -397,8 +411,8 @@ impl<S: Strategy> Strategy for ReplayNewId<S> {
     }
 }
 
-/// M14, `race_is_sold_out`. An error of the database is mapped to an answer of the business: 409 while seats are left
-/// (open-event-server#6653).
+/// M14, `race_is_sold_out`. An error of the database is mapped to an answer of the business: 409
+/// while seats are left (open-event-server#6653).
 pub(crate) struct RaceIsSoldOut {
     pub(crate) pool: PgPool,
 }
@@ -419,7 +433,8 @@ impl Strategy for RaceIsSoldOut {
     }
 }
 
-/// A change of a booking's status: from which, to which, and what becomes of the slot's row. Doctor, month, booking.
+/// A change of a booking's status: from which, to which, and what becomes of the slot's row.
+/// Doctor, month, booking.
 macro_rules! change {
     (from $from:literal, to $to:literal, slot $slot:literal) => {
         concat!(
@@ -458,9 +473,12 @@ async fn change(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<
         .map(|_| ())
 }
 
-/// M10, `cancel_twice`. No `where status =` guards the cancel, so a client that repeats it gives its seats back again
-/// (hoangdaochuz/booking#43).
-pub(crate) async fn cancel_twice(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
+/// M10, `cancel_twice`. No `where status =` guards the cancel, so a client that repeats it gives
+/// its seats back again (hoangdaochuz/booking#43).
+pub(crate) async fn cancel_twice(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Changed, sqlx::Error> {
     const SQL: &str = change!(
         from "'pending', 'confirmed', 'cancelled'", to "cancelled",
         slot "available_seats = least(available_seats + booking.seats, capacity)"
@@ -470,30 +488,39 @@ pub(crate) async fn cancel_twice(pool: &PgPool, booking: BookingId) -> Result<Ch
     lifecycle::cancel(pool, booking).await
 }
 
-/// M11, `cancel_leaks`. The booking is cancelled and its seats are forgotten (pretix#1405, Hi.Events PR 468).
-pub(crate) async fn cancel_leaks(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
-    const SQL: &str =
-        change!(from "'pending', 'confirmed'", to "cancelled", slot "available_seats = available_seats");
+/// M11, `cancel_leaks`. The booking is cancelled and its seats are forgotten (pretix#1405,
+/// Hi.Events PR 468).
+pub(crate) async fn cancel_leaks(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Changed, sqlx::Error> {
+    const SQL: &str = change!(from "'pending', 'confirmed'", to "cancelled", slot "available_seats = available_seats");
     change(pool, booking, SQL).await?;
     lifecycle::cancel(pool, booking).await
 }
 
-/// M12, `late_confirm`. The payment arrives after the hold ran out and its seats were sold again, and is honoured
-/// (events-made-easy#496, WooCommerce#24009).
-pub(crate) async fn late_confirm(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
-    const SQL: &str =
-        change!(from "'pending', 'expired'", to "confirmed", slot "available_seats = available_seats");
+/// M12, `late_confirm`. The payment arrives after the hold ran out and its seats were sold again,
+/// and is honoured (events-made-easy#496, WooCommerce#24009).
+pub(crate) async fn late_confirm(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Changed, sqlx::Error> {
+    const SQL: &str = change!(from "'pending', 'expired'", to "confirmed", slot "available_seats = available_seats");
     change(pool, booking, SQL).await?;
     lifecycle::confirm(pool, booking).await
 }
 
-/// M13, `stale_cache`. The first answer about a slot is kept and given to everybody after (DeathStarBench's hotel decides from such
-/// a cache).
+/// M13, `stale_cache`. The first answer about a slot is kept and given to everybody after
+/// (DeathStarBench's hotel decides from such a cache).
 #[derive(Default)]
 pub(crate) struct StaleCache(Mutex<HashMap<SlotId, SlotBody>>);
 
 impl StaleCache {
-    pub(crate) async fn read(&self, pool: &PgPool, slot: SlotId) -> Result<Option<SlotBody>, sqlx::Error> {
+    pub(crate) async fn read(
+        &self,
+        pool: &PgPool,
+        slot: SlotId,
+    ) -> Result<Option<SlotBody>, sqlx::Error> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned();
         if cached.is_some() {
             return Ok(cached);

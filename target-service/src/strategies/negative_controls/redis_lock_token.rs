@@ -2,8 +2,9 @@
 //!
 //! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
 //!
-//! **Mechanism.** What is usually shown as the right way: an owner token, and a release that compares it before it deletes. That
-//! saves the lock of somebody else, and not the seats: PostgreSQL cannot tell a write under an expired lock from any other.
+//! **Mechanism.** What is usually shown as the right way: an owner token, and a release that
+//! compares it before it deletes. That saves the lock of somebody else, and not the seats:
+//! PostgreSQL cannot tell a write under an expired lock from any other.
 //!
 //! **Cost.** Two trips to Redis and two to PostgreSQL.
 //!
@@ -67,7 +68,8 @@ impl Strategy for RedisLockToken {
             let mut connection = self.pool.acquire().await?;
             let decided = attempt(&Unprotected, &mut connection, want).await;
             about_to("release").await;
-            let _: redis::RedisResult<i64> = release.key(&lock).arg(&owner).invoke_async(&mut redis).await;
+            let _: redis::RedisResult<i64> =
+                release.key(&lock).arg(&owner).invoke_async(&mut redis).await;
             match decided? {
                 Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
                 None => look(&mut connection, want).await,

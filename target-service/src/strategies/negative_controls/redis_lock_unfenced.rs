@@ -2,13 +2,15 @@
 //!
 //! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
 //!
-//! **Mechanism.** The seed's own snippet (3.2.3): `SET lock:slot:<id> locked EX 5 NX`, the work, and a plain delete. The lock has no owner,
-//! so whoever comes back late deletes the lock of somebody else; and PostgreSQL is not told which lock a write came under.
+//! **Mechanism.** The seed's own snippet (3.2.3): `SET lock:slot:<id> locked EX 5 NX`, the work,
+//! and a plain delete. The lock has no owner, so whoever comes back late deletes the lock of
+//! somebody else; and PostgreSQL is not told which lock a write came under.
 //!
-//! **Cost.** Two trips to Redis and two to PostgreSQL. The real bug behind it: bsm/redislock#93, redisson#4684, and Kleppmann's
-//! "How to do distributed locking" (2016).
+//! **Cost.** Two trips to Redis and two to PostgreSQL. The real bug behind it: bsm/redislock#93,
+//! redisson#4684, and Kleppmann's "How to do distributed locking" (2016).
 //!
-//! **Fails when.** The work takes longer than the lock lives: a pause of the process, a slow database, a short TTL.
+//! **Fails when.** The work takes longer than the lock lives: a pause of the process, a slow
+//! database, a short TTL.
 //!
 //! **Model.** `models/src/redis_lock_unfenced.rs`
 
@@ -62,7 +64,8 @@ impl Strategy for RedisLockUnfenced {
             let mut connection = self.pool.acquire().await?;
             let decided = attempt(&Unprotected, &mut connection, want).await;
             about_to("release").await;
-            let _: redis::RedisResult<i64> = redis::cmd("DEL").arg(&lock).query_async(&mut redis).await;
+            let _: redis::RedisResult<i64> =
+                redis::cmd("DEL").arg(&lock).query_async(&mut redis).await;
             match decided? {
                 Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
                 None => look(&mut connection, want).await,

@@ -59,7 +59,8 @@ impl std::str::FromStr for BookingStatus {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReserveRequest {
-    /// Seats wanted, 1 to 100. Wider than that on the wire, so that a wrong number is answered with the field's name.
+    /// Seats wanted, 1 to 100. Wider than that on the wire, so that a wrong number is answered with
+    /// the field's name.
     pub seats: i64,
     /// Urgent requests are decided before others where requests wait in a queue.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -89,9 +90,14 @@ pub struct BookingBody {
     /// Seats, 1 to 100.
     pub seats: i64,
     /// When a pending booking runs out (UTC); absent in every other status.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_at: Option<OffsetDateTime>,
-    /// How long a pending booking holds its seats, counted from the decision; absent in every other status.
+    /// How long a pending booking holds its seats, counted from the decision; absent in every other
+    /// status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_ms: Option<i64>,
     /// The slot's version that this answer wrote, or saw if it wrote nothing.
@@ -206,7 +212,8 @@ pub enum ProblemCode {
     HoldExpired,
     /// 409: the booking is in a status from which this cannot be done.
     WrongStatus,
-    /// 503: the decision lost against others too often, or too many wait already; nothing was written; try again.
+    /// 503: the decision lost against others too often, or too many wait already; nothing was
+    /// written; try again.
     RetryLater,
     /// 422: the idempotency key was used for another request.
     IdempotencyMismatch,

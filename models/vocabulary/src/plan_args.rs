@@ -1,4 +1,5 @@
-//! The words of a plan: flags of `slotproof run`, keys of a plan file and of `plan.json`, all the same. What they mean is in `plan.rs`.
+//! The words of a plan: flags of `slotproof run`, keys of a plan file and of `plan.json`, all the
+//! same. What they mean is in `plan.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,18 +15,20 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(deny_unknown_fields)]
-pub struct PlanWords {
+pub struct PlanArgs {
     /// The load shape; `slotproof run --list` explains them [default: flash_sale]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<ScenarioKind>,
 
-    /// How the service makes `reserve` safe, or a negative control; `slotproof serve --list` lists them
+    /// How the service makes `reserve` safe, or a negative control; `slotproof serve --list` lists
+    /// them
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<StrategyKind>,
 
-    /// Closed: concurrent clients. Open: the most visits under way at once [default: the scenario's; ten seconds of the peak rate]
+    /// Closed: concurrent clients. Open: the most visits under way at once [default: the
+    /// scenario's; ten seconds of the peak rate]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<u32>,
@@ -35,7 +38,8 @@ pub struct PlanWords {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<Span>,
 
-    /// Open: visits that arrive per second, whatever the service does: 800/s, or rising evenly: 100/s..1000/s
+    /// Open: visits that arrive per second, whatever the service does: 800/s, or rising evenly:
+    /// 100/s..1000/s
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", allow_hyphen_values = true))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Ramp>,
@@ -50,12 +54,14 @@ pub struct PlanWords {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spike: Option<Spike>,
 
-    /// Open: rates one after the other, instead of --rate and --duration: 10s@100/s,20s@100/s..1000/s,10s@1000/s
+    /// Open: rates one after the other, instead of --rate and --duration:
+    /// 10s@100/s,20s@100/s..1000/s,10s@1000/s
     #[cfg_attr(feature = "cli", arg(long, value_name = "STAGES", value_delimiter = ','))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
 
-    /// Open: the largest send lag (99th percentile) at which the figures still mean something [default: 100ms]
+    /// Open: the largest send lag (99th percentile) at which the figures still mean something
+    /// [default: 100ms]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_limit: Option<Span>,
@@ -70,7 +76,8 @@ pub struct PlanWords {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
 
-    /// hot_and_cold: the exponent by which slots are wanted; the larger, the hotter the first ones [default: 1.1]
+    /// hot_and_cold: the exponent by which slots are wanted; the larger, the hotter the first ones
+    /// [default: 1.1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "EXPONENT"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zipf: Option<f64>,
@@ -85,7 +92,8 @@ pub struct PlanWords {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,
 
-    /// Load before the measured time: judged as everything is, and left out of the figures [default: 0s]
+    /// Load before the measured time: judged as everything is, and left out of the figures
+    /// [default: 0s]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<Span>,
@@ -105,7 +113,8 @@ pub struct PlanWords {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
 
-    /// How long a client waits for an answer before it sends the same operation again [default: 200ms]
+    /// How long a client waits for an answer before it sends the same operation again [default:
+    /// 200ms]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resend: Option<Span>,
@@ -121,13 +130,15 @@ pub struct PlanWords {
     pub seed: Option<u64>,
 }
 
-impl PlanWords {
+impl PlanArgs {
     /// These words, and where they are silent those of another plan.
     #[must_use]
     pub fn or(self, mut other: Self) -> Self {
         if (self.think.is_some() && other.is_open()) || (self.is_open() && !other.is_open()) {
-            // Who says how visitors arrive says all of it: a rate here and a thinking time there are not one workload.
-            (other.clients, other.think, other.arrivals, other.lag_limit) = (None, None, None, None);
+            // Who says how visitors arrive says all of it: a rate here and a thinking time there
+            // are not one workload.
+            (other.clients, other.think, other.arrivals, other.lag_limit) =
+                (None, None, None, None);
             (other.rate, other.spike) = (None, None);
             other.stages.clear();
         }
