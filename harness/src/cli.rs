@@ -8,7 +8,6 @@ use crate::{
         bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, replay,
         report, run, selftest, serve, up,
     },
-    environment::guard,
     exit_code::{self, Code},
 };
 
@@ -89,7 +88,7 @@ impl Cli {
             Command::Load(args) => load::exec(args),
             Command::Measured(command) => measured::exec(command),
             Command::Guard => {
-                guard::keep();
+                slotproof_stack::guard::keep();
                 Ok(exit_code::UPHELD)
             }
         }

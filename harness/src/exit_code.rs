@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use slotproof_vocabulary::Verdict;
-
-use crate::{collection::CollectionError, environment::EnvironmentError, replicas::ReplicaError};
+use slotproof_evidence::EvidenceError;
+use slotproof_reports::gate;
+use slotproof_stack::{EnvironmentError, ReplicaError, faults::FaultError};
+use slotproof_vocabulary::{UsageError, Verdict};
 
 /// An exit code with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +34,6 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// What somebody asked for cannot be done as asked: the command line, a plan or a file has to be
-/// changed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub(crate) String);
-
 /// The run was ended from outside.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; everything that was started has been ended, and the logs are kept")]
@@ -49,6 +44,15 @@ pub(crate) fn of_verdict(verdict: Verdict) -> Code {
         Verdict::Upheld => UPHELD,
         Verdict::Violated => VIOLATED,
         Verdict::Unknown => UNKNOWN,
+    }
+}
+
+pub(crate) fn of_gate(outcome: gate::Outcome) -> Code {
+    match outcome {
+        gate::Outcome::Passed => UPHELD,
+        gate::Outcome::Missed => MISSED,
+        gate::Outcome::Unknown => UNKNOWN,
+        gate::Outcome::Violated => VIOLATED,
     }
 }
 
@@ -63,12 +67,14 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
             | EnvironmentError::Process(_)
             | EnvironmentError::Unreachable { .. }
             | EnvironmentError::NotOurs { .. }
-            | EnvironmentError::NobodyToBecome
+            | EnvironmentError::NoUnprivilegedUser
+            | EnvironmentError::WithoutContainers
             | EnvironmentError::Container { .. }
             | EnvironmentError::Files { .. } => UNAVAILABLE,
         }
     } else if error.is::<ReplicaError>()
-        || error.is::<CollectionError>()
+        || error.is::<FaultError>()
+        || error.is::<EvidenceError>()
         || error.is::<slotproof_target_service::StartError>()
     {
         UNAVAILABLE

@@ -1,33 +1,12 @@
 //! `slotproof`: load testing and correctness verification for booking services.
 
 #[macro_use]
-mod speech;
+mod output;
 
 mod cli;
 mod commands;
-mod environment;
+mod console;
 mod exit_code;
-
-mod bench;
-mod capacity;
-mod collection;
-mod compare;
-mod costs;
-mod diagram;
-mod faults;
-mod gate;
-mod input;
-mod judging;
-mod replay;
-mod replicas;
-mod run_directory;
-mod sampling;
-mod selftest;
-mod series;
-mod statistics;
-mod summary;
-mod terminal;
-mod trial;
 
 use std::process::ExitCode;
 

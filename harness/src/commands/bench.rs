@@ -3,17 +3,21 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use slotproof_vocabulary::{Span, StrategyKind};
-
-use super::{init_tracing, interruptible, runtime};
-use crate::{
+use slotproof_experiments::{
+    ExperimentSpec,
     bench::{
         checker::{self, CheckerSpec, Size},
         engine::{self, EngineSpec},
         strategies::{BenchSpec, bench},
     },
-    environment::guard::Guard,
-    exit_code::{self, Code, UsageError},
+};
+use slotproof_stack::{EnvironmentSpec, StackSpec};
+use slotproof_vocabulary::{Span, StrategyKind, UsageError};
+
+use super::{conduct, init_tracing, interruptible, runtime};
+use crate::{
+    console::Console,
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -139,7 +143,8 @@ fn checker(args: CheckerArgs) -> Result<Code> {
         sizes.push(size(10_000_000, 1_000, 1_000));
     }
     let spec = CheckerSpec { sizes, runs: args.runs };
-    let (run, report) = runtime()?.block_on(interruptible(checker::bench(&spec)))?;
+    let (run, report) =
+        runtime()?.block_on(interruptible(checker::bench(&spec, &Console::of_stderr())))?;
     note!("\n{}", report.markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
@@ -155,10 +160,8 @@ fn engine(args: EngineArgs) -> Result<Code> {
         seed: args.seed,
         runs: args.runs,
     };
-    let (run, report) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(engine::bench(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, report) = conduct(async |guard| engine::bench(&spec, guard, &console).await)?;
     note!("\n{}", report.markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
@@ -166,10 +169,8 @@ fn engine(args: EngineArgs) -> Result<Code> {
 
 fn strategies(args: StrategiesArgs) -> Result<Code> {
     let spec = spec(args)?;
-    let (run, report) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(bench(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, report) = conduct(async |guard| bench(&spec, guard, &console).await)?;
     note!("\n{}", report.markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
@@ -202,14 +203,18 @@ fn spec(args: StrategiesArgs) -> Result<BenchSpec, UsageError> {
         Span(measure),
         args.seed
     );
+    let experiment = ExperimentSpec {
+        stack: StackSpec { replicas: 1, ..StackSpec::single(EnvironmentSpec::Native) },
+        runs: args.runs,
+        repeat_command,
+    };
     Ok(BenchSpec {
+        experiment,
         strategies,
         clients: clients.into_iter().map(|clients| clients as usize).collect(),
         rounds,
         warm_up: measure / 4,
         measure,
         seed: args.seed,
-        runs: args.runs,
-        repeat_command,
     })
 }

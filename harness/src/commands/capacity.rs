@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use slotproof_vocabulary::{Rate, Span};
+use slotproof_experiments::{
+    ExperimentSpec,
+    capacity::{CapacitySpec, Effort, capacity, claims::Claims},
+};
+use slotproof_vocabulary::{Rate, Span, UsageError};
 
-use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use super::{
+    conduct, init_tracing,
+    stack_args::{StackArgs, repeat},
+};
 use crate::{
-    capacity::{self, CapacitySpec, Effort, claims::Claims},
-    environment::guard::Guard,
-    exit_code::{self, Code, UsageError},
+    console::Console,
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -61,10 +67,8 @@ pub(crate) struct Args {
 pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     let spec = spec(args)?;
-    let (run, capacity) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(capacity::capacity(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, capacity) = conduct(async |guard| capacity(&spec, guard, &console).await)?;
     note!("\n{}", capacity.document().markdown());
     if args.json {
         out!("{}", serde_json::to_string_pretty(&capacity)?);
@@ -76,7 +80,7 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 
 fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
     let claims = Claims::read(&args.claims)?;
-    args.stack.can_serve(claims.strategies())?;
+    let stack = args.stack.spec_for(claims.strategies())?;
     if args.start.per_s() < 1.0 {
         return Err(UsageError("--start must be 1/s or more".to_owned()));
     }
@@ -111,17 +115,8 @@ fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
         effort.window,
         effort.rounds,
         args.start,
-        args.stack.repeat()
+        repeat(&stack)
     );
-    Ok(CapacitySpec {
-        claims,
-        effort,
-        start: args.start,
-        environment: args.stack.spec()?,
-        replicas: args.stack.replicas,
-        connections: args.stack.connections,
-        lock_ttl: args.stack.lock_ttl.0,
-        runs: args.runs.clone(),
-        repeat_command,
-    })
+    let experiment = ExperimentSpec { stack, runs: args.runs.clone(), repeat_command };
+    Ok(CapacitySpec { experiment, claims, effort, start: args.start })
 }

@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::Result;
 use slotproof_checker::{Case, evidence_file};
+use slotproof_evidence::RunDirectory;
+use slotproof_experiments::check_run;
 use slotproof_models::{Unexplained, explain};
-use slotproof_vocabulary::{Invariant, Plan, VerdictReport};
+use slotproof_vocabulary::{Invariant, Plan, UsageError, VerdictReport};
 
 use super::init_tracing;
 use crate::{
-    exit_code::{self, Code, UsageError},
-    judging,
-    run_directory::RunDirectory,
-    terminal::print_verdict,
+    console::print_verdict,
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -87,7 +87,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         make_room_for_evidence(directory)?;
     }
     let history = args.run.exists() && !args.run.is_dir();
-    let (case, verdict) = if history { check_file(&args)? } else { check_run(&args)? };
+    let (case, verdict) = if history { check_file(&args)? } else { check_directory(&args)? };
     print_verdict(&verdict);
     if let Some(directory) = &args.evidence {
         write_evidence(directory, &case, &verdict)?;
@@ -133,15 +133,15 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn check_run(args: &Args) -> Result<(Case, VerdictReport)> {
+fn check_directory(args: &Args) -> Result<(Case, VerdictReport)> {
     let run = RunDirectory::open(&args.run)?;
     if !args.capacity.is_empty() {
         let reason =
             "--capacity is for a history; the plan of a run says how many seats its slots have";
         return Err(UsageError(reason.to_owned()).into());
     }
-    let (_, case) = judging::case(&run)?;
-    let verdict = judging::judge(&run, &case)?;
+    let (_, case) = check_run::case(&run)?;
+    let verdict = check_run::judge(&run, &case)?;
     Ok((case, verdict))
 }
 
@@ -158,7 +158,7 @@ fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
             return Err(UsageError(format!("--capacity is given twice for {whose}")).into());
         }
     }
-    let case = judging::case_of_history(&args.run, usual, of_slots)?;
+    let case = check_run::case_of_history(&args.run, usual, of_slots)?;
     let verdict = slotproof_checker::judge(&case);
     Ok((case, verdict))
 }

@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use slotproof_vocabulary::{ScenarioKind, Span, StrategyKind};
+use slotproof_experiments::{
+    ExperimentSpec,
+    compare::{CompareSpec, compare},
+};
+use slotproof_vocabulary::{ScenarioKind, Span, StrategyKind, UsageError};
 
-use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use super::{
+    conduct, init_tracing,
+    stack_args::{StackArgs, repeat},
+};
 use crate::{
-    compare::{self, CompareSpec},
-    environment::guard::Guard,
-    exit_code::{self, Code, UsageError},
+    console::Console,
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -76,10 +82,8 @@ pub(crate) struct Args {
 pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     let spec = spec(args)?;
-    let (run, comparison) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(compare::compare(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, comparison) = conduct(async |guard| compare(&spec, guard, &console).await)?;
     note!("\n{}", comparison.document().markdown());
     if args.json {
         out!("{}", serde_json::to_string_pretty(&comparison)?);
@@ -100,30 +104,30 @@ fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
         ([], false) => vec![ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
         (given, _) => given.to_vec(),
     };
+    let strategies = match args.strategies.as_slice() {
+        [] => StrategyKind::SAFE.to_vec(),
+        given => given.to_vec(),
+    };
+    let experiment = ExperimentSpec {
+        stack: args.stack.spec_for(strategies.iter().copied())?,
+        runs: args.runs.clone(),
+        repeat_command: String::new(),
+    };
     let mut spec = CompareSpec {
-        strategies: match args.strategies.as_slice() {
-            [] => StrategyKind::SAFE.to_vec(),
-            given => given.to_vec(),
-        },
+        experiment,
+        strategies,
         scenarios,
         clients: or(&args.clients, clients),
         rounds: args.rounds,
         warm_up: args.warm_up.unwrap_or(quick(250, 1_000)),
         duration: args.duration.unwrap_or(quick(1_200, 4_000)),
         seed: args.seed,
-        environment: args.stack.spec()?,
-        replicas: args.stack.replicas,
-        connections: args.stack.connections,
-        lock_ttl: args.stack.lock_ttl.0,
-        runs: args.runs.clone(),
-        repeat_command: String::new(),
     };
-    args.stack.can_serve(spec.strategies.iter().copied())?;
-    spec.repeat_command = repeat_command(&spec, args);
+    spec.experiment.repeat_command = repeat_command(&spec);
     Ok(spec)
 }
 
-fn repeat_command(spec: &CompareSpec, args: &Args) -> String {
+fn repeat_command(spec: &CompareSpec) -> String {
     fn list<T: ToString>(values: &[T]) -> String {
         values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
@@ -136,6 +140,6 @@ fn repeat_command(spec: &CompareSpec, args: &Args) -> String {
         spec.warm_up,
         spec.duration,
         spec.seed,
-        args.stack.repeat()
+        repeat(&spec.experiment.stack)
     )
 }

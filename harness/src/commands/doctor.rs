@@ -5,10 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use super::init_tracing;
-use crate::{
-    environment,
-    exit_code::{self, Code},
-};
+use crate::exit_code::{self, Code};
 
 const EXAMPLES: &str = "Examples:
   slotproof doctor
@@ -23,7 +20,7 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
     init_tracing();
     let mut missing = false;
     out!("native environment");
-    for found in environment::programs() {
+    for found in slotproof_stack::programs() {
         match found {
             Ok(program) => out!("  ok       {} {}", program.path.display(), program.version),
             Err(error) => {
@@ -39,7 +36,7 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
             "  missing  a Docker engine that answers `docker info`; needed for --environment containers only"
         ),
     }
-    for (image, there) in environment::images() {
+    for (image, there) in slotproof_stack::images() {
         let note = if there { "ok       " } else { "absent   " };
         let remedy =
             if there { "" } else { " (pulled when needed; without a registry: ci/images/build)" };

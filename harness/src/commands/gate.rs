@@ -3,14 +3,20 @@
 use std::{env, fs, io::Write, path::PathBuf};
 
 use anyhow::Result;
+use slotproof_experiments::{
+    ExperimentSpec,
+    gate::{GateSpec, config::GateConfig, gate, performance::Baseline},
+};
 use slotproof_reports::gate::Gate;
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{StrategyKind, UsageError};
 
-use super::{init_tracing, interruptible, runtime, stack_args::StackArgs};
+use super::{
+    conduct, init_tracing,
+    stack_args::{StackArgs, repeat},
+};
 use crate::{
-    environment::guard::Guard,
-    exit_code::{Code, UsageError},
-    gate::{self, GateSpec, config::GateConfig, performance::Baseline},
+    console::Console,
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -68,10 +74,8 @@ pub(crate) struct Args {
 pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     let spec = spec(args)?;
-    let (run, gate) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(gate::gate(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, gate) = conduct(async |guard| gate(&spec, guard, &console).await)?;
     note!("\n{}", gate.document().markdown());
     tell_github(&gate)?;
     if args.json {
@@ -79,12 +83,12 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     } else {
         out!("{}", run.file("report.html").display());
     }
-    Ok(gate::code(&gate))
+    Ok(exit_code::of_gate(gate.outcome()))
 }
 
 fn spec(args: &Args) -> Result<GateSpec, UsageError> {
     let config = GateConfig::read(&args.config, &args.strategy)?;
-    args.stack.can_serve(config.checks.iter().map(|check| check.strategy))?;
+    let stack = args.stack.spec_for(config.checks.iter().map(|check| check.strategy))?;
     let baseline = match (&args.baseline, args.record) {
         (Some(path), _) => Some(Baseline::read(path)?),
         (None, true) => Some(Baseline::Record),
@@ -102,18 +106,9 @@ fn spec(args: &Args) -> Result<GateSpec, UsageError> {
         let names: Vec<_> = args.strategy.iter().map(|strategy| strategy.name()).collect();
         repeat_command.push_str(&format!(" --strategy {}", names.join(",")));
     }
-    repeat_command.push_str(&format!(" {}", args.stack.repeat()));
-    Ok(GateSpec {
-        config,
-        baseline,
-        environment: args.stack.spec()?,
-        replicas: args.stack.replicas,
-        connections: args.stack.connections,
-        lock_ttl: args.stack.lock_ttl.0,
-        stack: args.stack.repeat().split_whitespace().map(str::to_owned).collect(),
-        runs: args.runs.clone(),
-        repeat_command,
-    })
+    repeat_command.push_str(&format!(" {}", repeat(&stack)));
+    let experiment = ExperimentSpec { stack, runs: args.runs.clone(), repeat_command };
+    Ok(GateSpec { experiment, config, baseline })
 }
 
 /// Annotations on standard output, where a step's commands are read, and the summary in the file

@@ -5,9 +5,10 @@ use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::Result;
 use slotproof_scenarios::{Event, LoadOrder};
+use slotproof_vocabulary::UsageError;
 
 use super::{init_tracing, runtime};
-use crate::exit_code::{self, Code, UsageError};
+use crate::exit_code::{self, Code};
 
 /// Arguments of `slotproof load`.
 #[derive(Debug, clap::Args)]

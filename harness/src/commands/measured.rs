@@ -4,12 +4,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use slotproof_experiments::bench::{checker, trivial_server};
 
 use super::{Stop, init_tracing, runtime};
-use crate::{
-    bench::{checker, trivial_server},
-    exit_code::{self, Code},
-};
+use crate::exit_code::{self, Code};
 
 /// Processes of the bench.
 #[derive(Debug, clap::Subcommand)]

@@ -23,6 +23,8 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use slotproof_stack::guard::Guard;
+
 use crate::exit_code::Interrupted;
 
 /// Logs go to stderr; `RUST_LOG` says how much.
@@ -69,4 +71,12 @@ async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         result = work => result,
         () = stop.told() => Err(Interrupted.into()),
     }
+}
+
+/// Runs an experiment to its end, under a guard that ends what an experiment cannot.
+fn conduct<T>(experiment: impl AsyncFnOnce(&Guard) -> Result<T>) -> Result<T> {
+    runtime()?.block_on(async {
+        let guard = Guard::start()?;
+        interruptible(Box::pin(experiment(&guard))).await
+    })
 }

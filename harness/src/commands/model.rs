@@ -10,13 +10,10 @@ use anyhow::Result;
 use slotproof_models::{
     Expectation, Exploration, Limits, Schedule, Size, browse as browse_model, explore,
 };
-use slotproof_vocabulary::{Span, StrategyKind, Verdict};
+use slotproof_vocabulary::{Span, StrategyKind, UsageError, Verdict};
 
 use super::init_tracing;
-use crate::{
-    diagram,
-    exit_code::{self, Code, UsageError},
-};
+use crate::exit_code::{self, Code};
 
 const EXAMPLES: &str = "Examples:
   slotproof model
@@ -90,7 +87,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             write(
                 path,
                 "--diagram",
-                diagram::of_schedule(&schedule(kind, size, &explored)?).svg()?,
+                slotproof_replay::of_schedule(&schedule(kind, size, &explored)?).svg()?,
             )?;
         }
         return Ok(exit_code::of_verdict(verdict(&explored)));

@@ -7,20 +7,21 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use slotproof_experiments::ExperimentSpec;
 use slotproof_models::{Limits, Losses, Schedule, Size, explore};
-use slotproof_vocabulary::{StrategyKind, Verdict};
+use slotproof_replay::{
+    Played, ReplaySpec,
+    coverage::{Coverage, Extent},
+    regressions::play_all,
+    worst,
+};
+use slotproof_stack::{EnvironmentSpec, StackSpec};
+use slotproof_vocabulary::{StrategyKind, UsageError, Verdict};
 
-use super::{init_tracing, interruptible, runtime};
+use super::{conduct, init_tracing};
 use crate::{
-    environment::{EnvironmentSpec, guard::Guard},
-    exit_code::{self, Code, UsageError},
-    replay::{
-        self, Played, ReplaySpec,
-        coverage::{Coverage, Extent},
-        regressions::play_all,
-        worst,
-    },
-    terminal::print_verdict,
+    console::{Console, print_verdict},
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -123,17 +124,19 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     };
     let strategy = args.strategy.unwrap_or(schedule.strategy);
     let spec = ReplaySpec {
-        repeat_command: format!("slotproof replay --schedule schedule.json --strategy {strategy}"),
+        experiment: ExperimentSpec {
+            stack: StackSpec { replicas: 1, ..StackSpec::single(EnvironmentSpec::Native) },
+            runs: args.runs,
+            repeat_command: format!(
+                "slotproof replay --schedule schedule.json --strategy {strategy}"
+            ),
+        },
         schedule,
         strategy,
         times: args.times,
-        environment: EnvironmentSpec::Native,
-        runs: args.runs,
     };
-    let played = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(replay::replay(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let played = conduct(async |guard| slotproof_replay::replay(&spec, guard, &console).await)?;
     if args.json {
         let reports: Vec<_> = played.iter().map(|played| &played.report).collect();
         out!("{}", serde_json::to_string_pretty(&reports)?);
@@ -156,10 +159,9 @@ fn regressions(directory: &Path, args: &Args) -> Result<Code> {
     if schedules.is_empty() {
         return Err(UsageError(format!("{} has no schedules (*.json)", directory.display())).into());
     }
-    let (run, outcomes) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(play_all(&schedules, &args.runs, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, outcomes) =
+        conduct(async |guard| play_all(&schedules, &args.runs, guard, &console).await)?;
     if args.json {
         out!("{}", serde_json::to_string_pretty(&outcomes)?);
     }
@@ -182,10 +184,9 @@ fn every_edge(args: &Args) -> Result<Code> {
     let losses = args.losses.map_or(size.losses(), Losses::AtMost);
     let extent = Extent { size, losses, states: args.states };
     let strategies = args.strategy.map_or_else(|| IN_POSTGRES.to_vec(), |strategy| vec![strategy]);
-    let all = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        let tell = |coverage: &Coverage| note!("{coverage}");
-        interruptible(replay::cover_all(&strategies, extent, &args.runs, &guard, tell)).await
+    let console = Console::of_stderr();
+    let all = conduct(async |guard| {
+        slotproof_replay::cover_all(&strategies, extent, &args.runs, guard, &console).await
     })?;
     if args.json {
         out!("{}", serde_json::to_string_pretty(&all)?);

@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::Result;
 use serde::de::DeserializeOwned;
+use slotproof_evidence::{RunDirectory, run_directory::write_whole};
+use slotproof_experiments::trial;
 use slotproof_reports::{
     Document, Format, RunReport,
     capacity::Capacity,
@@ -14,13 +16,10 @@ use slotproof_reports::{
     gate::Gate,
     index::{self, Entry},
 };
+use slotproof_vocabulary::UsageError;
 
 use super::init_tracing;
-use crate::{
-    exit_code::{self, Code, UsageError},
-    run_directory::{RunDirectory, write_whole},
-    trial,
-};
+use crate::exit_code::{self, Code};
 
 const EXAMPLES: &str = "Examples:
   slotproof report runs/20261123T101500Z-flash_sale-pessimistic

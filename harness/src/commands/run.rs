@@ -7,19 +7,24 @@ use std::{
 };
 
 use anyhow::Result;
+use slotproof_experiments::{
+    ExperimentSpec, command_of,
+    trial::{self, TrialSpec},
+};
 use slotproof_reports::Format;
-use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, VerdictReport};
+use slotproof_stack::{
+    StackSpec,
+    faults::{Fault, FaultKind},
+};
+use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, UsageError, VerdictReport};
 
 use super::{
-    init_tracing, interruptible, runtime,
-    stack_args::{EnvironmentKind, StackArgs},
+    conduct, init_tracing,
+    stack_args::{Kind, StackArgs, repeat},
 };
 use crate::{
-    environment::guard::Guard,
-    exit_code::{self, Code, UsageError},
-    faults::{Fault, FaultKind},
-    terminal::{Voice, print_verdict},
-    trial::{self, TrialSpec},
+    console::{Console, OutputMode, print_verdict},
+    exit_code::{self, Code},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -103,11 +108,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     if strategy.is_negative_control() {
         note!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
     }
-    let voice = if args.json { Voice::Events } else { Voice::of_stderr() };
-    let (run, report) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(trial::conduct(&spec, &guard, voice)).await
-    })?;
+    let console = if args.json { Console::new(OutputMode::Events) } else { Console::of_stderr() };
+    let (run, report) = conduct(async |guard| trial::conduct(&spec, guard, &console).await)?;
     note!();
     print_verdict(&report.verdict);
     note!("  report:  {}", run.file(Format::Html.file_name()).display());
@@ -175,7 +177,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
                 .to_owned(),
         ));
     };
-    args.stack.can_serve([strategy])?;
+    let stack = args.stack.spec_for([strategy])?;
     let lasts = plan.warm_up.0 + plan.duration().0;
     if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
         return Err(UsageError(format!(
@@ -193,7 +195,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
             lasts.as_secs()
         )));
     }
-    if !args.faults.is_empty() && args.stack.environment != EnvironmentKind::Native {
+    if !args.faults.is_empty() && args.stack.environment != Kind::Native {
         return Err(UsageError(
             "--fault needs --environment native: only those servers are ours to kill".to_owned(),
         ));
@@ -204,42 +206,21 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         return Err(UsageError(format!("--fault kill-worker: {strategy} has no workers")));
     }
     Ok(TrialSpec {
-        repeat_command: repeat_command(&plan, args),
+        experiment: ExperimentSpec {
+            repeat_command: repeat_command(&plan, &stack, &args.faults),
+            stack,
+            runs: args.runs.clone(),
+        },
         faults: args.faults.clone(),
         plan,
         strategy,
-        environment: args.stack.spec()?,
-        replicas: args.stack.replicas,
-        connections: args.stack.connections,
-        lock_ttl: args.stack.lock_ttl.0,
-        runs: args.runs.clone(),
     })
 }
 
-fn repeat_command(plan: &Plan, args: &Args) -> String {
-    let mut command = format!("{} {}", command_of(plan), args.stack.repeat());
-    for fault in &args.faults {
+fn repeat_command(plan: &Plan, stack: &StackSpec, faults: &[Fault]) -> String {
+    let mut command = format!("{} {}", command_of(plan), repeat(stack));
+    for fault in faults {
         command.push_str(&format!(" --fault {fault}"));
-    }
-    command
-}
-
-/// The command that runs a plan. The words of the plan are its flags, so its own JSON says them.
-pub(crate) fn command_of(plan: &Plan) -> String {
-    let words = serde_json::to_value(plan).expect("a plan is words and numbers");
-    let mut words: Vec<_> = words.as_object().expect("a plan has named words").iter().collect();
-    words.sort_by_key(|(word, _)| !matches!(word.as_str(), "scenario" | "strategy"));
-    let mut command = "slotproof run".to_owned();
-    for (word, value) in words {
-        let value = match value {
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(stages) => {
-                let stages: Vec<_> = stages.iter().filter_map(serde_json::Value::as_str).collect();
-                stages.join(",")
-            }
-            number => number.to_string(),
-        };
-        command.push_str(&format!(" --{} {value}", word.replace('_', "-")));
     }
     command
 }
@@ -272,7 +253,7 @@ mod tests {
         ] {
             let args = parse(line);
             let plan = plan(&args).expect(line);
-            let command = repeat_command(&plan, &args);
+            let command = repeat_command(&plan, &args.stack.spec().expect("a stack"), &args.faults);
             let again = parse(&command);
             assert_eq!(super::plan(&again).expect(&command), plan, "{command}");
             assert_eq!(again.faults, args.faults);

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use slotproof_experiments::selftest::{SelftestSpec, selftest};
 use slotproof_vocabulary::StrategyKind;
 
-use super::{init_tracing, interruptible, runtime};
+use super::{conduct, init_tracing};
 use crate::{
-    environment::guard::Guard,
+    console::Console,
     exit_code::{self, Code},
-    selftest::{self, SelftestSpec},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -48,10 +48,8 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         false => args.strategies,
     };
     let spec = SelftestSpec { strategies, seeds: args.seeds, runs: args.runs };
-    let (run, report) = runtime()?.block_on(async {
-        let guard = Guard::start()?;
-        interruptible(selftest::selftest(&spec, &guard)).await
-    })?;
+    let console = Console::of_stderr();
+    let (run, report) = conduct(async |guard| selftest(&spec, guard, &console).await)?;
     if args.json {
         out!("{}", serde_json::to_string_pretty(&report)?);
     } else {

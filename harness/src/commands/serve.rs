@@ -8,10 +8,10 @@ use std::{
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotproof_target_service::{Announcements, Application, Config, Policy};
-use slotproof_vocabulary::{ShownBy, Span, StrategyKind};
+use slotproof_vocabulary::{ShownBy, Span, StrategyKind, UsageError};
 
 use super::{Stop, init_tracing, runtime};
-use crate::exit_code::{self, Code, UsageError};
+use crate::exit_code::{self, Code};
 
 /// A message's time to live has 32 bits of milliseconds; this is well within.
 const HOLD_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;

@@ -1,16 +1,14 @@
 //! Where the stack comes from: the arguments that `run` and `up` share.
 
 use clap::ValueEnum;
-use slotproof_vocabulary::{Span, StrategyKind};
-
-use crate::{
-    environment::{EnvironmentSpec, External, Images, Remote},
-    exit_code::UsageError,
+use slotproof_stack::{
+    EnvironmentSpec, External, Images, Remote, StackSpec, Topology, spec::ComponentNeed,
 };
+use slotproof_vocabulary::{Span, StrategyKind, UsageError};
 
 /// Kinds of environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EnvironmentKind {
+pub(crate) enum Kind {
     /// Private servers as child processes, with the programs of this machine.
     Native,
     /// Private servers in containers.
@@ -19,15 +17,12 @@ pub(crate) enum EnvironmentKind {
     External,
 }
 
-/// What repeats without being said.
-const LOCK_TTL_DEFAULT_MS: u64 = 5_000;
-
 /// Arguments that say where the stack comes from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StackArgs {
     /// Where the servers come from.
     #[arg(long, value_enum, default_value = "native")]
-    pub(crate) environment: EnvironmentKind,
+    pub(crate) environment: Kind,
 
     /// Service processes to spread the load over.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -75,84 +70,66 @@ pub(crate) struct StackArgs {
 
 impl StackArgs {
     /// # Errors
-    /// An external environment without a database, or database URLs without an external
-    /// environment.
-    pub(crate) fn spec(&self) -> Result<EnvironmentSpec, UsageError> {
+    /// An external environment without a database, or a lock that would not live at all.
+    pub(crate) fn spec(&self) -> Result<StackSpec, UsageError> {
         if self.lock_ttl.ms() == 0 {
-            return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()));
+            return Err(UsageError("--lock-ttl must be greater than 0".to_owned()));
         }
+        Ok(StackSpec {
+            topology: Topology::single(),
+            environment: self.environment()?,
+            replicas: self.replicas,
+            connections: self.connections,
+            lock_ttl: self.lock_ttl.0,
+        })
+    }
+
+    /// The same, after a look at whether every strategy has the servers that it needs: refused
+    /// before anything is begun, and not in the middle of a series.
+    ///
+    /// # Errors
+    /// As [`Self::spec`], or an external environment without Redis or RabbitMQ and a strategy that
+    /// needs it.
+    pub(crate) fn spec_for(
+        &self,
+        strategies: impl IntoIterator<Item = StrategyKind>,
+    ) -> Result<StackSpec, UsageError> {
+        let spec = self.spec()?;
+        for strategy in strategies {
+            let flag = match spec.missing_for(strategy) {
+                None => continue,
+                Some(ComponentNeed::Redis) => "--redis-url",
+                Some(ComponentNeed::Rabbitmq) => "--amqp-url",
+            };
+            return Err(UsageError(format!(
+                "{strategy} needs {flag} in the environment `external`"
+            )));
+        }
+        Ok(spec)
+    }
+
+    fn environment(&self) -> Result<EnvironmentSpec, UsageError> {
         match (self.environment, &self.postgres_url) {
-            (EnvironmentKind::Native, _) => Ok(EnvironmentSpec::Native),
-            (EnvironmentKind::Containers, _) => Ok(EnvironmentSpec::Containers(Images {
+            (Kind::Native, _) => Ok(EnvironmentSpec::Native),
+            (Kind::Containers, _) => Ok(EnvironmentSpec::Containers(Images {
                 postgres: self.postgres_image.clone(),
                 redis: self.redis_image.clone(),
                 rabbitmq: self.rabbitmq_image.clone(),
             })),
-            (EnvironmentKind::External, Some(postgres_url)) => {
-                Ok(EnvironmentSpec::External(External {
-                    postgres_url: postgres_url.clone(),
-                    redis_url: self.redis_url.clone(),
-                    amqp_url: self.amqp_url.clone(),
-                    remote: if self.allow_remote { Remote::Allowed } else { Remote::Refused },
-                }))
-            }
-            (EnvironmentKind::External, None) => {
+            (Kind::External, Some(postgres_url)) => Ok(EnvironmentSpec::External(External {
+                postgres_url: postgres_url.clone(),
+                redis_url: self.redis_url.clone(),
+                amqp_url: self.amqp_url.clone(),
+                remote: if self.allow_remote { Remote::Allowed } else { Remote::Refused },
+            })),
+            (Kind::External, None) => {
                 Err(UsageError("--environment external needs --postgres-url".to_owned()))
             }
         }
     }
+}
 
-    /// Whether every one of some strategies has the servers that it needs: said before anything is
-    /// begun, and not in the middle of a series.
-    ///
-    /// # Errors
-    /// An external environment without Redis or RabbitMQ, and a strategy that cannot do without.
-    pub(crate) fn can_serve(
-        &self,
-        strategies: impl IntoIterator<Item = StrategyKind>,
-    ) -> Result<(), UsageError> {
-        if self.environment != EnvironmentKind::External {
-            return Ok(());
-        }
-        for strategy in strategies {
-            let missing = if strategy.needs_redis() && self.redis_url.is_none() {
-                "--redis-url"
-            } else if strategy.needs_rabbitmq() && self.amqp_url.is_none() {
-                "--amqp-url"
-            } else {
-                continue;
-            };
-            return Err(UsageError(format!(
-                "{strategy} cannot be served by --environment external without {missing}"
-            )));
-        }
-        Ok(())
-    }
-
-    /// The arguments that repeat this, without passwords.
-    pub(crate) fn repeat(&self) -> String {
-        let kind = match self.environment {
-            EnvironmentKind::Native => "native",
-            EnvironmentKind::Containers => "containers",
-            EnvironmentKind::External => "external",
-        };
-        let mut text = format!(
-            "--environment {kind} --replicas {} --connections {}",
-            self.replicas, self.connections
-        );
-        if self.lock_ttl.ms() != LOCK_TTL_DEFAULT_MS {
-            text.push_str(&format!(" --lock-ttl {}", self.lock_ttl));
-        }
-        let images = [
-            ("--postgres-image", &self.postgres_image),
-            ("--redis-image", &self.redis_image),
-            ("--rabbitmq-image", &self.rabbitmq_image),
-        ];
-        for (flag, image) in images {
-            if let (EnvironmentKind::Containers, Some(image)) = (self.environment, image) {
-                text.push_str(&format!(" {flag} {image}"));
-            }
-        }
-        text
-    }
+/// The arguments that repeat a stack, without URLs and passwords.
+pub(crate) fn repeat(stack: &StackSpec) -> String {
+    stack.arguments().join(" ")
 }

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use slotproof_evidence::RunDirectory;
+use slotproof_experiments::Progress;
+use slotproof_stack::{Directed, Replicas, ServiceSpec, guard::Guard, provision};
 use slotproof_vocabulary::{Span, StrategyKind};
 
 use super::{Stop, init_tracing, interruptible, runtime, stack_args::StackArgs};
 use crate::{
-    environment::{self, guard::Guard},
+    console::Console,
     exit_code::{self, Code},
-    replicas::{Directed, Replicas, ServiceSpec},
-    run_directory::RunDirectory,
-    terminal::Voice,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn exec(args: Args) -> Result<Code> {
     init_tracing();
-    let spec = args.stack.spec()?;
+    let stack = args.stack.spec_for([args.strategy])?;
     if args.strategy.is_negative_control() {
         note!(
             "warning: {} is a negative control: it is broken on purpose and will overbook",
@@ -56,33 +56,34 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
         let guard = Guard::start()?;
-        let voice = Voice::of_stderr();
+        let console = Console::of_stderr();
+        let progress: &dyn Progress = &console;
         let (environment, replicas) = interruptible(async {
             let directory = directory(&args)?;
-            note!("logs {}", directory.path().join("logs").display());
-            let step = voice.step("start PostgreSQL, Redis and RabbitMQ");
-            let environment = environment::provision(&spec, directory.path(), &guard).await?;
+            note!("logs {}", directory.logs().display());
+            let step = progress.step("start PostgreSQL, Redis and RabbitMQ");
+            let environment = provision(&stack, directory.path(), &guard).await?;
             step.done("");
             let service = ServiceSpec {
                 strategy: args.strategy,
                 endpoints: environment.endpoints.clone(),
                 hold: args.hold.0,
-                connections: args.stack.connections,
-                replicas: args.stack.replicas,
+                connections: stack.connections,
+                replicas: stack.replicas,
                 port: args.port,
-                lock_ttl: args.stack.lock_ttl.0,
+                lock_ttl: stack.lock_ttl,
                 announces: true,
                 directed: Directed::No,
             };
-            let replicas = Replicas::start(&service, &directory, &guard).await?;
+            let replicas = Replicas::start(&service, &directory.logs(), &guard).await?;
             Ok((environment, replicas))
         })
         .await?;
         let endpoints = serde_json::json!({
             "service": replicas.targets(),
-            "postgres_url": environment.endpoints.postgres_url,
-            "redis_url": environment.endpoints.redis_url,
-            "amqp_url": environment.endpoints.amqp_url,
+            "postgres_url": environment.endpoints.postgres_url(),
+            "redis_url": environment.endpoints.redis_url(),
+            "amqp_url": environment.endpoints.amqp_url(),
         });
         out!("{}", serde_json::to_string_pretty(&endpoints)?);
         note!("ready; Ctrl-C ends everything");

@@ -19,6 +19,8 @@ pub mod end_state;
 pub mod operation;
 pub mod verdict;
 
+pub mod usage_error;
+
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
@@ -30,4 +32,5 @@ pub use reference_api::BookingStatus;
 pub use scenario::ScenarioKind;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
+pub use usage_error::UsageError;
 pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};

@@ -1,0 +1,203 @@
+//! After the load: let the service settle, try to buy what is left, and read what the database
+//! kept.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use slotproof_scenarios::{
+    Board, Client, Patience, Site, clock,
+    recorder::{Outputs, Writer},
+};
+use slotproof_vocabulary::{AuditRecord, EndState, LoadTotals, Plan, plan::Sockets};
+use uuid::Uuid;
+
+use crate::{
+    EvidenceError, LoadEnd, RunDirectory,
+    reference::{Announcements, ReferenceDatabase, Slots, Waiting},
+};
+
+/// How much longer than a hold the service may need to give its seats back, before they count as
+/// leaked.
+const SWEEP_WITHIN: Duration = Duration::from_secs(10);
+/// Events are announced within a second or two; after a broker was down, within its reconnect.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(40);
+/// After so long without a sign an event is lost: longer than any relay or consumer sleeps, ...
+const ANNOUNCE_SILENCE: Duration = Duration::from_secs(6);
+/// ... and, where the broker or the database was away, longer than any connection takes to be made
+/// again.
+const ANNOUNCE_SILENCE_AFTER_FAULTS: Duration = Duration::from_secs(20);
+/// A hold that ran out so long ago will not be swept any more: sweepers sleep for less than a
+/// second.
+const LEAKED_AFTER: Duration = Duration::from_secs(5);
+/// A broker that was restarted is found again within seconds.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+/// Slots that are probed: enough to find a rule that fails, few enough to be quick.
+const PROBES_MAX: usize = 100;
+
+/// What the stack has been through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// Nothing was broken.
+    Quiet,
+    /// Processes or servers were paused, killed or restarted.
+    Faults,
+    /// A replay has swept the holds: what is left will not be swept by itself.
+    Swept,
+}
+
+/// A service that has been loaded, and its database.
+pub struct Place<'a> {
+    /// The database.
+    pub database_url: &'a str,
+    /// Whether the service announces what it commits.
+    pub announces: bool,
+    /// What it has been through.
+    pub past: Past,
+    /// Base URLs of the service.
+    pub targets: &'a [String],
+    /// The slots that were loaded.
+    pub slots: &'a [String],
+}
+
+/// Settles, probes, and writes `audit.jsonl`, `end_state.json` and `load.json`.
+///
+/// # Errors
+/// The database or the service does not answer, or the run cannot be written.
+pub async fn collect(
+    place: &Place<'_>,
+    plan: &Plan,
+    mut load: LoadTotals,
+    run: &RunDirectory,
+) -> Result<(), EvidenceError> {
+    let slots = Slots::parse(place.slots)?;
+    let mut database = ReferenceDatabase::connect(place.database_url).await?;
+    ready(place.targets).await;
+    settle(&mut database, &slots, plan.hold.0, place.past).await?;
+
+    let prober = u64::from(plan.clients());
+    load.operations += probe(place, plan, prober, run).await?;
+    settle(&mut database, &slots, plan.hold.0, place.past).await?;
+
+    let (audit, end) = if place.announces {
+        announced(&mut database, &slots, place.past).await?
+    } else {
+        database.read(&slots, Announcements::Left).await?
+    };
+    run.write_audit(&audit).map_err(EvidenceError::Run)?;
+    run.write_json("end_state.json", &end).map_err(EvidenceError::Run)?;
+    run.write_json("load.json", &LoadEnd { load, prober, audit_records: audit.len() as u64 })
+        .map_err(EvidenceError::Run)
+}
+
+/// Waits until every replica says that it can take requests again, which one whose broker went away
+/// cannot. One that never does shows as a probe that is not answered.
+async fn ready(targets: &[String]) {
+    let deadline = Instant::now() + READY_WITHIN;
+    for target in targets {
+        let url = format!("{target}/readyz");
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Waits until no hold is left, or until those that are have had their time and more: the checker
+/// judges what is then there.
+async fn settle(
+    database: &mut ReferenceDatabase,
+    slots: &Slots,
+    hold: Duration,
+    past: Past,
+) -> Result<(), EvidenceError> {
+    let deadline = Instant::now() + hold + SWEEP_WITHIN;
+    let leaked_after = match past {
+        Past::Quiet => LEAKED_AFTER,
+        Past::Faults => SWEEP_WITHIN,
+        Past::Swept => Duration::ZERO,
+    };
+    loop {
+        let still_to_come = database.holds_to_come(slots, leaked_after).await?;
+        if still_to_come == 0 || Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Reads again and again until every change has been announced and applied. What is missing when
+/// nothing has waited in the outbox, and nothing has been applied, for a long time will not come
+/// any more.
+async fn announced(
+    database: &mut ReferenceDatabase,
+    slots: &Slots,
+    past: Past,
+) -> Result<(Vec<AuditRecord>, EndState), EvidenceError> {
+    let silence = match past {
+        Past::Quiet | Past::Swept => ANNOUNCE_SILENCE,
+        Past::Faults => ANNOUNCE_SILENCE_AFTER_FAULTS,
+    };
+    let begun = Instant::now();
+    let mut unchanged = (i64::MAX, Instant::now());
+    loop {
+        let Waiting { in_outbox, missing } = database.waiting(slots).await?;
+        if (missing, in_outbox) != (unchanged.0, 0) {
+            unchanged = (missing, Instant::now());
+        }
+        let lost = missing > 0 && unchanged.1.elapsed() >= silence;
+        if missing == 0 || lost || begun.elapsed() >= ANNOUNCE_WITHIN {
+            let (audit, end) = database.read(slots, Announcements::Made { lost }).await?;
+            // A change that was committed meanwhile has yet to be announced.
+            let late = end.announced.as_ref().is_some_and(|announced| announced.waiting > 0);
+            if !late || begun.elapsed() >= ANNOUNCE_WITHIN {
+                return Ok((audit, end));
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations
+/// join the history.
+async fn probe(
+    place: &Place<'_>,
+    plan: &Plan,
+    prober: u64,
+    run: &RunDirectory,
+) -> Result<u64, EvidenceError> {
+    let path = run.file("probe.jsonl.zst");
+    let outputs = Outputs { history: Some(path.clone()), latency: None };
+    let (writer, recorder) = Writer::create(outputs)?;
+    let site = Arc::new(Site {
+        targets: place.targets.to_vec(),
+        slots: place.slots.iter().take(PROBES_MAX).map(|slot| slot.as_str().into()).collect(),
+        run: format!("probe-{}", Uuid::new_v4().simple()),
+        patience: Patience { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
+        board: Board::new(place.slots.len(), plan.capacity),
+        sockets: Sockets::Shared,
+    });
+    let mut client = Client::new(Arc::clone(&site), site.connect()?, recorder, prober, prober + 1);
+    for slot in 0..site.slots.len() {
+        client.read(slot, clock::now_ns()).await;
+        let told = client.reserve(slot, 1, clock::now_ns()).await;
+        if let Some(mut held) = told.held {
+            client.cancel(&mut held, clock::now_ns()).await;
+        }
+    }
+    let probed = writer.finish().await?;
+    append(&path, &run.history())?;
+    Ok(probed)
+}
+
+/// A zstd file is a row of frames, so one can be put behind another.
+fn append(part: &Path, whole: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(part)?, &mut File::options().append(true).open(whole)?)?;
+    fs::remove_file(part)
+}

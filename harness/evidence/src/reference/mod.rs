@@ -1,0 +1,282 @@
+//! The database of the reference service: the one place that knows its tables.
+//!
+//! Queries are checked at run time, not by the compiler: the harness reads a database, it does not
+//! share the service's compile-time schema.
+
+pub mod bench;
+pub mod observation;
+
+use std::time::Duration;
+
+use slotproof_vocabulary::{
+    Announced, AuditRecord, BookingRow, BookingStatus, EndState, Notice, SlotRow, StatusCount,
+};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
+use uuid::Uuid;
+
+use crate::EvidenceError;
+
+/// A connection to the database of the reference service.
+#[derive(Debug)]
+pub struct ReferenceDatabase {
+    connection: PgConnection,
+}
+
+/// Slots of the reference service. Elsewhere a slot id is an opaque string; here it is a UUID.
+#[derive(Debug, Clone)]
+pub struct Slots(Vec<Uuid>);
+
+impl Slots {
+    /// # Errors
+    /// The first id that the reference service cannot have given.
+    pub fn parse(ids: &[String]) -> Result<Self, EvidenceError> {
+        let parse = |id: &String| {
+            Uuid::try_parse(id).map_err(|_| EvidenceError::ForeignSlot { slot: id.clone() })
+        };
+        ids.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Whether the service announced what it committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announcements {
+    /// Changes stay in the outbox.
+    Left,
+    /// `lost`: what is missing will not come any more.
+    Made { lost: bool },
+}
+
+/// How far the announcements have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Changes in the outbox.
+    pub(crate) in_outbox: i64,
+    /// Changes that some consumer has not applied.
+    pub(crate) missing: i64,
+}
+
+impl ReferenceDatabase {
+    /// # Errors
+    /// The database does not answer.
+    pub async fn connect(url: &str) -> Result<Self, EvidenceError> {
+        Ok(Self { connection: PgConnection::connect(url).await? })
+    }
+
+    /// Closes the connection in order.
+    ///
+    /// # Errors
+    /// The database does not answer any more.
+    pub async fn close(self) -> Result<(), EvidenceError> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// Empties every table. Ids of doctors go on, so that no message that is still in the broker is
+    /// about a slot of a later run.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn clear(&mut self) -> Result<(), EvidenceError> {
+        sqlx::raw_sql(
+            "
+            truncate outbox, booking_audit, idempotency_keys, bookings, slot_seats, appointment_slots,
+                doctors, applied_events, notifications, analytics
+            ",
+        )
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Holds that will still be swept: those that have not been overdue for longer than
+    /// `leaked_after`.
+    pub(crate) async fn holds_to_come(
+        &mut self,
+        slots: &Slots,
+        leaked_after: Duration,
+    ) -> Result<i64, EvidenceError> {
+        Ok(sqlx::query_scalar(
+            "
+            select count(*) from bookings
+            where status = 'pending' and slot_id = any($1)
+                and (expires_at is null
+                    or expires_at > clock_timestamp() - make_interval(secs => $2))
+            ",
+        )
+        .bind(&slots.0)
+        .bind(leaked_after.as_secs_f64())
+        .fetch_one(&mut self.connection)
+        .await?)
+    }
+
+    /// How far the announcements have come.
+    pub(crate) async fn waiting(&mut self, slots: &Slots) -> Result<Waiting, EvidenceError> {
+        waiting(&mut self.connection, slots).await
+    }
+
+    /// Rows and log of one snapshot.
+    pub(crate) async fn read(
+        &mut self,
+        slots: &Slots,
+        announcements: Announcements,
+    ) -> Result<(Vec<AuditRecord>, EndState), EvidenceError> {
+        let mut snapshot =
+            self.connection.begin_with("begin isolation level repeatable read read only").await?;
+        let audit = sqlx::query(
+            "
+        select slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats
+        from booking_audit where slot_id = any($1) order by slot_id, slot_version
+        ",
+        )
+        .bind(&slots.0)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let rows = sqlx::query(
+            "
+        select slot_id, capacity, available_seats, version from appointment_slots
+        where slot_id = any($1) order by slot_id
+        ",
+        )
+        .bind(&slots.0)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let bookings = sqlx::query(
+            "
+        select booking_id, slot_id, status, seats, idempotency_key,
+            (extract(epoch from clock_timestamp() - expires_at) * 1000)::bigint as overdue_ms
+        from bookings where slot_id = any($1) order by slot_id, created_at, booking_id
+        ",
+        )
+        .bind(&slots.0)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let announced = match announcements {
+            Announcements::Left => None,
+            Announcements::Made { lost } => Some(applied(&mut snapshot, slots, lost).await?),
+        };
+        snapshot.rollback().await?;
+        let end = EndState {
+            slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
+            bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
+            announced,
+        };
+        Ok((audit.iter().map(audit_record).collect::<Result<_, _>>()?, end))
+    }
+}
+
+/// Changes in the outbox, and changes that some consumer has not applied.
+async fn waiting(database: &mut PgConnection, slots: &Slots) -> Result<Waiting, EvidenceError> {
+    let (in_outbox, missing) = sqlx::query_as(
+        "
+        select (select count(*) from outbox where slot_id = any($1)),
+            (select count(*) from booking_audit where slot_id = any($1)) * 2
+                - (select count(*) from applied_events
+                    join booking_audit using (doctor_id, slot_month, slot_id, slot_version)
+                    where slot_id = any($1))
+        ",
+    )
+    .bind(&slots.0)
+    .fetch_one(database)
+    .await?;
+    Ok(Waiting { in_outbox, missing })
+}
+
+/// What consumers made of the events of these slots, whose doctor no other run has.
+async fn applied(
+    database: &mut PgConnection,
+    slots: &Slots,
+    lost: bool,
+) -> Result<Announced, EvidenceError> {
+    let Waiting { missing, .. } = waiting(database, slots).await?;
+    let notices = sqlx::query(
+        "
+        select slot_id, slot_version, booking_id, status from notifications
+        where slot_id = any($1) order by slot_id, slot_version, notification_id
+        ",
+    )
+    .bind(&slots.0)
+    .fetch_all(&mut *database)
+    .await?;
+    let counts = sqlx::query(
+        "
+        select status, sum(changes)::bigint as changes, sum(seats)::bigint as seats from analytics
+        where doctor_id in (select doctor_id from appointment_slots where slot_id = any($1))
+        group by status order by status
+        ",
+    )
+    .bind(&slots.0)
+    .fetch_all(&mut *database)
+    .await?;
+    let notice = |row: &PgRow| {
+        Ok::<_, EvidenceError>(Notice {
+            slot: id(row, "slot_id")?,
+            version: row.try_get("slot_version")?,
+            booking: id(row, "booking_id")?,
+            status: parse(row.try_get("status")?)?,
+        })
+    };
+    let count = |row: &PgRow| {
+        Ok::<_, EvidenceError>(StatusCount {
+            status: parse(row.try_get("status")?)?,
+            changes: row.try_get("changes")?,
+            seats: row.try_get("seats")?,
+        })
+    };
+    Ok(Announced {
+        waiting: if lost { 0 } else { missing.max(0).cast_unsigned() },
+        notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
+        counts: counts.iter().map(count).collect::<Result<_, _>>()?,
+    })
+}
+
+fn slot_row(row: &PgRow) -> Result<SlotRow, EvidenceError> {
+    Ok(SlotRow {
+        slot: id(row, "slot_id")?,
+        capacity: row.try_get::<i32, _>("capacity")?.into(),
+        available: row.try_get::<i32, _>("available_seats")?.into(),
+        version: row.try_get("version")?,
+    })
+}
+
+fn booking_row(row: &PgRow) -> Result<BookingRow, EvidenceError> {
+    Ok(BookingRow {
+        booking: id(row, "booking_id")?,
+        slot: id(row, "slot_id")?,
+        status: parse(row.try_get("status")?)?,
+        seats: row.try_get::<i32, _>("seats")?.into(),
+        key: row.try_get("idempotency_key")?,
+        overdue_ms: row.try_get("overdue_ms")?,
+    })
+}
+
+fn audit_record(row: &PgRow) -> Result<AuditRecord, EvidenceError> {
+    Ok(AuditRecord {
+        slot: id(row, "slot_id")?,
+        version: row.try_get("slot_version")?,
+        booking: id(row, "booking_id")?,
+        from: row.try_get::<Option<&str>, _>("from_status")?.map(parse).transpose()?,
+        to: parse(row.try_get("to_status")?)?,
+        seats: row.try_get::<i32, _>("seats")?.into(),
+        available: row.try_get::<i32, _>("available_seats")?.into(),
+    })
+}
+
+fn id(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    row.try_get::<Uuid, _>(column).map(|id| id.to_string())
+}
+
+fn parse(status: &str) -> Result<BookingStatus, EvidenceError> {
+    status.parse().map_err(EvidenceError::Value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_the_reference_service_cannot_have_made_is_refused_by_name() {
+        let ours = "0197f1a0-0000-7000-8000-000000000001".to_owned();
+        assert!(Slots::parse(std::slice::from_ref(&ours)).is_ok());
+        let refused = Slots::parse(&[ours, "monday-9".to_owned()]).expect_err("no UUID");
+        assert!(refused.to_string().contains("monday-9"), "{refused}");
+    }
+}

@@ -1,0 +1,570 @@
+//! What the load engine costs, and whether its latency tells the truth.
+//!
+//! One server that does nothing, in a process of its own; against it the same reads by our engine
+//! with everything recorded, by our engine with the recorder off, by plain goose, and by oha and
+//! wrk where they are installed. One client process at a time; the order is drawn anew in every
+//! round, and ratios are taken within a round. CPU is what the kernel charged the client's process,
+//! requests are what the server counted, memory is the client's largest resident size.
+//!
+//! Then the server is stopped for a while under an open load (SIGSTOP), and ten thousand clients
+//! with a thinking time are run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use rustix::process::Signal;
+use serde::Serialize;
+use slotproof_reports::estimate::Estimate;
+use slotproof_scenarios::{Durations, Event, LoadOrder};
+use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use super::trivial_server::COUNT_PATH;
+use slotproof_evidence::RunDirectory;
+use slotproof_stack::{
+    guard::{self, Guard},
+    proc,
+    process::{Launch, Process, Stdout, tail},
+};
+
+use crate::{progress::Progress, statistics::estimate};
+
+/// Any path will do; ours asks for a slot.
+const SLOT: &str = "00000001-0142-8100-8000-000000000001";
+/// How long the server stands still, and how many visits a second come meanwhile.
+const STALL: Duration = Duration::from_secs(3);
+const STALL_RATE_PER_S: f64 = 500.0;
+/// Before and after the stall, as parts of the whole: it begins when two fifths are over.
+const STALL_BEGINS: (u32, u32) = (2, 5);
+/// The crowd: the most clients that a plan has, and their thinking time.
+const CROWD: u32 = Plan::CLIENTS_MAX;
+const CROWD_THINK: Span = Span::of_ms(2_000);
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub struct EngineSpec {
+    /// Clients of each load.
+    pub clients: u32,
+    /// How often each tool is measured.
+    pub rounds: u32,
+    /// How long each tool is measured.
+    pub measure: Duration,
+    /// How long the load lasts in which the server is stopped.
+    pub stalled: Duration,
+    /// Of the order of the tools.
+    pub seed: u64,
+    /// Where the directory of the bench is made.
+    pub runs: PathBuf,
+}
+
+/// Who makes the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Tool {
+    Slotproof,
+    SlotproofWithoutRecorder,
+    Goose,
+    Oha,
+    Wrk,
+}
+
+impl Tool {
+    const ALL: [Self; 5] =
+        [Self::Slotproof, Self::SlotproofWithoutRecorder, Self::Goose, Self::Oha, Self::Wrk];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Slotproof => "slotproof, everything recorded",
+            Self::SlotproofWithoutRecorder => "slotproof, recorder off",
+            Self::Goose => "goose",
+            Self::Oha => "oha",
+            Self::Wrk => "wrk",
+        }
+    }
+
+    /// `None`: not on this machine.
+    fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Slotproof | Self::SlotproofWithoutRecorder | Self::Goose => {
+                std::env::current_exe().ok()
+            }
+            Self::Oha => on_path("oha"),
+            Self::Wrk => on_path("wrk"),
+        }
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+}
+
+/// One client process from its start to its end.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Cost {
+    requests: u64,
+    cpu_us_per_request: f64,
+    requests_per_s: f64,
+    memory_bytes_max: u64,
+}
+
+/// A row of the table.
+#[derive(Debug, Serialize)]
+struct ToolReport {
+    tool: Tool,
+    cpu_us_per_request: Estimate,
+    /// Against plain goose in the same round.
+    cpu_ratio_to_goose: Option<Estimate>,
+    requests_per_s: Estimate,
+    /// Against our engine with the recorder off in the same round.
+    throughput_ratio_to_without_recorder: Option<Estimate>,
+    memory_bytes_max: u64,
+    rounds: Vec<Cost>,
+}
+
+/// An open load through a stall of the server.
+#[derive(Debug, Serialize)]
+struct StallReport {
+    rate_per_s: f64,
+    stall_ms: u128,
+    load_ms: u128,
+    arrivals_asked: u64,
+    arrivals_made: u64,
+    response_us_p50: u64,
+    response_us_p99: u64,
+    service_us_p99: u64,
+    lag_us_p99: u64,
+    /// What `oha -q --latency-correction` says of the same, where it is installed.
+    oha_us_p99: Option<f64>,
+}
+
+/// Ten thousand clients.
+#[derive(Debug, Serialize)]
+struct CrowdReport {
+    clients: u32,
+    think_ms: u64,
+    operations: u64,
+    not_ok: u64,
+    memory_bytes_max: u64,
+    cpu_us_per_request: f64,
+}
+
+/// The whole bench.
+#[derive(Debug, Serialize)]
+pub struct EngineReport {
+    schema_version: u32,
+    cpus: usize,
+    clients: u32,
+    rounds: u32,
+    measured_ms: u128,
+    seed: u64,
+    not_installed: Vec<&'static str>,
+    tools: Vec<ToolReport>,
+    stall: StallReport,
+    crowd: CrowdReport,
+}
+
+/// Measures everything and writes `bench.json` and `bench.md`.
+///
+/// # Errors
+/// A process that does not start, or a load that breaks.
+pub async fn bench(
+    spec: &EngineSpec,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<(RunDirectory, EngineReport)> {
+    let run =
+        RunDirectory::create_named(&spec.runs, "bench-engine", time::OffsetDateTime::now_utc())?;
+    progress.line(&format!("bench {}", run.path().display()));
+    let bench = Bench { spec, guard, run: &run, server: Server::start(&run, guard).await? };
+    let tools: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| tool.program().is_some()).collect();
+    let absent = Tool::ALL.into_iter().filter(|tool| !tools.contains(tool));
+    let not_installed: Vec<_> = absent.map(Tool::name).collect();
+    let mut rounds: Vec<(Tool, Vec<Cost>)> = tools.iter().map(|tool| (*tool, Vec::new())).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
+    for round in 1..=spec.rounds {
+        let mut order: Vec<usize> = (0..rounds.len()).collect();
+        order.shuffle(&mut rng);
+        for index in order {
+            let cost = bench.cost(rounds[index].0, &format!("round-{round}")).await?;
+            rounds[index].1.push(cost);
+        }
+        progress.line(&format!("  round {round} of {} is done", spec.rounds));
+    }
+    let report = EngineReport {
+        schema_version: 1,
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        clients: spec.clients,
+        rounds: spec.rounds,
+        measured_ms: spec.measure.as_millis(),
+        seed: spec.seed,
+        not_installed,
+        tools: rounds.iter().map(|(tool, costs)| tool_report(*tool, costs, &rounds)).collect(),
+        stall: bench.stall().await?,
+        crowd: bench.crowd().await?,
+    };
+    bench.server.process.stop(Duration::from_secs(5)).await;
+    run.write_json("bench.json", &report)?;
+    run.write("bench.md", report.markdown().as_bytes())?;
+    Ok((run, report))
+}
+
+fn tool_report(tool: Tool, costs: &[Cost], all: &[(Tool, Vec<Cost>)]) -> ToolReport {
+    let of = |value: fn(&Cost) -> f64| {
+        let values: Vec<f64> = costs.iter().map(value).collect();
+        estimate(&values).expect("there is a round")
+    };
+    // The median of the ratios of each round, not the ratio of medians: what slows a round slows
+    // both.
+    let ratio = |base: Tool, value: fn(&Cost) -> f64| {
+        let (_, base) = all.iter().find(|(candidate, _)| *candidate == base)?;
+        let ratios: Vec<f64> =
+            costs.iter().zip(base).map(|(own, base)| value(own) / value(base)).collect();
+        estimate(&ratios)
+    };
+    ToolReport {
+        tool,
+        cpu_us_per_request: of(|cost| cost.cpu_us_per_request),
+        cpu_ratio_to_goose: ratio(Tool::Goose, |cost| cost.cpu_us_per_request),
+        requests_per_s: of(|cost| cost.requests_per_s),
+        throughput_ratio_to_without_recorder: ratio(Tool::SlotproofWithoutRecorder, |cost| {
+            cost.requests_per_s
+        })
+        .filter(|_| tool == Tool::Slotproof),
+        memory_bytes_max: costs.iter().map(|cost| cost.memory_bytes_max).max().unwrap_or_default(),
+        rounds: costs.to_vec(),
+    }
+}
+
+/// The server that does nothing.
+struct Server {
+    process: Process,
+    target: String,
+}
+
+impl Server {
+    async fn start(run: &RunDirectory, guard: &Guard) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["measured", "trivial-server"]);
+        let launch = Launch {
+            name: "trivial-server",
+            command,
+            log: run.log("trivial-server"),
+            stdout: Stdout::Piped,
+            stop: Signal::TERM,
+            abandon: Signal::KILL,
+        };
+        let mut process = Process::start(launch, guard)?;
+        let mut lines = BufReader::new(process.take_stdout().expect("it is piped")).lines();
+        let line = lines.next_line().await?.context("the server said nothing")?;
+        let said: serde_json::Value = serde_json::from_str(&line)?;
+        let address =
+            said["listening"].as_str().context("the server did not say where it listens")?;
+        Ok(Self { process, target: format!("http://{address}") })
+    }
+
+    async fn answered(&self) -> Result<u64> {
+        Ok(reqwest::get(format!("{}{COUNT_PATH}", self.target)).await?.text().await?.parse()?)
+    }
+}
+
+struct Bench<'a> {
+    spec: &'a EngineSpec,
+    guard: &'a Guard,
+    run: &'a RunDirectory,
+    server: Server,
+}
+
+impl Bench<'_> {
+    /// The same reads for the same time by one tool.
+    async fn cost(&self, tool: Tool, cell: &str) -> Result<Cost> {
+        let program = tool.program().context("it is installed")?;
+        let (seconds, clients) =
+            (self.spec.measure.as_secs().max(1).to_string(), self.spec.clients.to_string());
+        let url = format!("{}/v1/slots/{SLOT}", self.server.target);
+        let mut command = Command::new(program);
+        match tool {
+            Tool::Slotproof | Tool::SlotproofWithoutRecorder => {
+                let plan = reads(PlanArgs {
+                    clients: Some(self.spec.clients),
+                    think: Some(Span::default()),
+                    duration: Some(Span(self.spec.measure)),
+                    ..PlanArgs::default()
+                })?;
+                let order = self.order(plan, cell, tool == Tool::Slotproof)?;
+                command.arg("load").arg(order);
+            }
+            Tool::Goose => {
+                let path = format!("/v1/slots/{SLOT}");
+                command.args([
+                    "measured",
+                    "plain-goose",
+                    &self.server.target,
+                    &path,
+                    &clients,
+                    &seconds,
+                ]);
+            }
+            Tool::Oha => {
+                command.args(["-z", &format!("{seconds}s"), "-c", &clients, "--no-tui", &url]);
+            }
+            Tool::Wrk => {
+                command.args(["-t", "1", "-c", &clients, "-d", &format!("{seconds}s"), &url]);
+            }
+        }
+        self.measure(tool, command).await
+    }
+
+    async fn measure(&self, tool: Tool, command: Command) -> Result<Cost> {
+        let (answered, cpu_ms, begun) =
+            (self.server.answered().await?, proc::reaped_cpu_ms(), Instant::now());
+        let memory_bytes_max = self.to_the_end(tool.name(), command).await?;
+        let elapsed = begun.elapsed().as_secs_f64();
+        let requests = self.server.answered().await? - answered;
+        let cpu_us = (proc::reaped_cpu_ms() - cpu_ms) as f64 * 1e3;
+        Ok(Cost {
+            requests,
+            cpu_us_per_request: cpu_us / requests.max(1) as f64,
+            requests_per_s: requests as f64 / elapsed.min(self.spec.measure.as_secs_f64()),
+            memory_bytes_max,
+        })
+    }
+
+    /// Runs a client process to its end; answers with its largest resident size.
+    async fn to_the_end(&self, name: &str, command: Command) -> Result<u64> {
+        let log = self.run.log(&name.replace([' ', ','], "-"));
+        let launch = Launch {
+            name,
+            command,
+            log: log.clone(),
+            stdout: Stdout::ToLog,
+            stop: Signal::TERM,
+            abandon: Signal::KILL,
+        };
+        let mut process = Process::start(launch, self.guard)?;
+        let pid = process.pid();
+        let mut memory_bytes_max = 0;
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let status = loop {
+            tokio::select! {
+                status = process.wait() => break status?,
+                _ = looks.tick() => memory_bytes_max = memory_bytes_max.max(proc::resident_bytes_max(pid).unwrap_or(0)),
+            }
+        };
+        anyhow::ensure!(
+            status.success(),
+            "{name} ended with {status}; its log ends with:\n{}",
+            tail(&log)
+        );
+        Ok(memory_bytes_max)
+    }
+
+    /// Writes an order; each has files of its own.
+    fn order(&self, plan: Plan, cell: &str, recorded: bool) -> Result<PathBuf> {
+        let file = |name: &str| self.run.file(&format!("{cell}-{name}"));
+        let order = LoadOrder {
+            plan,
+            run: "bench".to_owned(),
+            targets: vec![self.server.target.clone()],
+            slots: vec![SLOT.to_owned()],
+            history: recorded.then(|| file("history.jsonl.zst")),
+            latency: recorded.then(|| file("latency.hlog")),
+        };
+        let name = format!("{cell}-order.json");
+        self.run.write_json(&name, &order)?;
+        Ok(self.run.file(&name))
+    }
+
+    /// An open load, and the server stands still in its midst.
+    async fn stall(&self) -> Result<StallReport> {
+        let plan = reads(PlanArgs {
+            rate: Rate::of_per_s(STALL_RATE_PER_S).map(Ramp::flat),
+            duration: Some(Span(self.spec.stalled)),
+            ..PlanArgs::default()
+        })?;
+        let order = self.order(plan, "stall", true)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("load").arg(order);
+        self.through_the_stall("slotproof, through a stall", command).await?;
+        let ended = last_event(&self.run.log("slotproof--through-a-stall"))?;
+        let Event::Ended(totals) = ended else {
+            anyhow::bail!("the load did not say how it ended")
+        };
+        let arrivals = totals.arrivals.context("the load was open")?;
+        let mut durations = Durations::default();
+        for operation in history(&self.run.file("stall-history.jsonl.zst"))? {
+            durations.record(&operation);
+        }
+        let oha_us_p99 = match Tool::Oha.program() {
+            Some(oha) => Some(self.oha_through_the_stall(oha).await?),
+            None => None,
+        };
+        Ok(StallReport {
+            rate_per_s: STALL_RATE_PER_S,
+            stall_ms: STALL.as_millis(),
+            load_ms: self.spec.stalled.as_millis(),
+            arrivals_asked: arrivals.asked,
+            arrivals_made: arrivals.made,
+            response_us_p50: durations.response.value_at_quantile(0.5),
+            response_us_p99: durations.response.value_at_quantile(0.99),
+            service_us_p99: durations.service.value_at_quantile(0.99),
+            lag_us_p99: durations.lag.value_at_quantile(0.99),
+            oha_us_p99,
+        })
+    }
+
+    async fn oha_through_the_stall(&self, oha: PathBuf) -> Result<f64> {
+        let mut command = Command::new(oha);
+        let seconds = format!("{}s", self.spec.stalled.as_secs());
+        let rate = STALL_RATE_PER_S.to_string();
+        command.args([
+            "-z",
+            &seconds,
+            "-q",
+            &rate,
+            "--latency-correction",
+            "--no-tui",
+            "--output-format",
+            "json",
+        ]);
+        command.arg(format!("{}/v1/slots/{SLOT}", self.server.target));
+        self.through_the_stall("oha, through a stall", command).await?;
+        let said: serde_json::Value =
+            serde_json::from_slice(&fs::read(self.run.log("oha--through-a-stall"))?)
+                .context("read what oha says")?;
+        let p99_s = said["latencyPercentiles"]["p99"].as_f64().context("oha says no p99")?;
+        Ok(p99_s * 1e6)
+    }
+
+    async fn through_the_stall(&self, name: &str, command: Command) -> Result<()> {
+        let server = self.server.process.pid();
+        let stall = async {
+            let (part, of) = STALL_BEGINS;
+            tokio::time::sleep(self.spec.stalled * part / of).await;
+            guard::signal(server, Signal::STOP);
+            tokio::time::sleep(STALL).await;
+            guard::signal(server, Signal::CONT);
+        };
+        let (ended, ()) = tokio::join!(self.to_the_end(name, command), stall);
+        ended.map(|_| ())
+    }
+
+    /// As many clients as there may be, who take their time.
+    async fn crowd(&self) -> Result<CrowdReport> {
+        let plan = reads(PlanArgs {
+            clients: Some(CROWD),
+            think: Some(CROWD_THINK),
+            duration: Some(Span(self.spec.measure * 2)),
+            ..PlanArgs::default()
+        })?;
+        let order = self.order(plan, "crowd", true)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("load").arg(order);
+        let cost = self.measure(Tool::Slotproof, command).await?;
+        let operations = history(&self.run.file("crowd-history.jsonl.zst"))?;
+        Ok(CrowdReport {
+            clients: CROWD,
+            think_ms: CROWD_THINK.ms(),
+            operations: operations.len() as u64,
+            not_ok: operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count()
+                as u64,
+            memory_bytes_max: cost.memory_bytes_max,
+            cpu_us_per_request: cost.cpu_us_per_request,
+        })
+    }
+}
+
+/// A plan of which every operation is a read.
+fn reads(words: PlanArgs) -> Result<Plan> {
+    let mix = Mix { browse: 1, ..Mix::default() };
+    let words =
+        PlanArgs { scenario: Some(ScenarioKind::Steady), mix: Some(mix), slots: Some(1), ..words };
+    Ok(Plan::try_from(words)?)
+}
+
+fn history(path: &Path) -> Result<Vec<slotproof_vocabulary::Operation>> {
+    let file = std::io::BufReader::new(zstd::Decoder::new(fs::File::open(path)?)?);
+    let history = slotproof_checker::History::read(file)?;
+    anyhow::ensure!(history.cut_off.is_none(), "{} breaks off", path.display());
+    Ok(history.operations)
+}
+
+fn last_event(log: &Path) -> Result<Event> {
+    let text = fs::read_to_string(log)?;
+    let mut events = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+    events.next().context("the load said nothing")
+}
+
+impl EngineReport {
+    /// Tables that people read, in Markdown.
+    pub fn markdown(&self) -> String {
+        let interval = |estimate: Option<Estimate>| {
+            estimate.map_or("-".to_owned(), |Estimate { median, low, high }| {
+                format!("{median:.2} ({low:.2} to {high:.2})")
+            })
+        };
+        let mut text = format!(
+            "# What the load engine costs\n\nReads of a server that does nothing, by {} clients without a thinking time, {} rounds of {} ms in random order \
+             (seed {}), client and server on the same {} CPUs. Medians with bootstrap 95 % intervals over the rounds; ratios are medians of each \
+             round's ratio. CPU is the whole client process's, start-up included.\n\n",
+            self.clients, self.rounds, self.measured_ms, self.seed, self.cpus
+        );
+        text.push_str("| tool | CPU us per request | ratio to goose | requests/s | ratio to recorder off | largest memory MB |\n|---|--:|--:|--:|--:|--:|\n");
+        for tool in &self.tools {
+            text.push_str(&format!(
+                "| {} | {:.1} ({:.1} to {:.1}) | {} | {:.0} | {} | {:.0} |\n",
+                tool.tool.name(),
+                tool.cpu_us_per_request.median,
+                tool.cpu_us_per_request.low,
+                tool.cpu_us_per_request.high,
+                interval(tool.cpu_ratio_to_goose),
+                tool.requests_per_s.median,
+                interval(tool.throughput_ratio_to_without_recorder),
+                tool.memory_bytes_max as f64 / 1e6,
+            ));
+        }
+        if !self.not_installed.is_empty() {
+            text.push_str(&format!("\nNot installed here: {}.\n", self.not_installed.join(", ")));
+        }
+        let StallReport { rate_per_s, stall_ms, load_ms, arrivals_asked, arrivals_made, .. } =
+            self.stall;
+        let ms = |us: u64| us as f64 / 1e3;
+        text.push_str(&format!(
+            "\n## A server that stands still\n\n{rate_per_s} visits a second for {load_ms} ms; the server is stopped for {stall_ms} ms in their midst (SIGSTOP). \
+             {arrivals_made} of {arrivals_asked} visits were made.\n\n| | p99 ms |\n|---|--:|\n| response | {:.1} |\n| service | {:.1} |\n| send lag | {:.1} |\n",
+            ms(self.stall.response_us_p99),
+            ms(self.stall.service_us_p99),
+            ms(self.stall.lag_us_p99),
+        ));
+        match self.stall.oha_us_p99 {
+            Some(oha) => text.push_str(&format!(
+                "| `oha -q {rate_per_s} --latency-correction` | {:.1} |\n| response, ratio to oha | {:.3} |\n",
+                oha / 1e3,
+                self.stall.response_us_p99 as f64 / oha
+            )),
+            None => text.push_str("| oha | not installed |\n"),
+        }
+        let crowd = &self.crowd;
+        text.push_str(&format!(
+            "\n## A crowd\n\n{} clients that think for {} ms: {} operations, {} of them not ok, {:.0} MB at most, {:.1} us of CPU per request.\n",
+            crowd.clients,
+            crowd.think_ms,
+            crowd.operations,
+            crowd.not_ok,
+            crowd.memory_bytes_max as f64 / 1e6,
+            crowd.cpu_us_per_request
+        ));
+        text
+    }
+}

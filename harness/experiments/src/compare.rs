@@ -1,0 +1,301 @@
+//! A comparison: strategies side by side, in one environment, in rounds that visit every cell in
+//! random order.
+//!
+//! Each visit of a cell is a whole trial: a fresh service on empty tables, a load, a settling, a
+//! verdict. What a round has of good or bad luck of the machine, all cells have of it.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::Result;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use slotproof_checker::Case;
+use slotproof_reports::{
+    RunReport,
+    comparison::{Cell, Comparison, Metric},
+};
+use slotproof_vocabulary::{
+    Action, Invariant, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
+};
+
+use slotproof_evidence::RunDirectory;
+use slotproof_stack::guard::Guard;
+
+use crate::{
+    progress::Progress,
+    series::{Series, Tried},
+    spec::ExperimentSpec,
+    statistics::estimate,
+    trial::TrialSpec,
+};
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub struct CompareSpec {
+    /// The stack, and where results go.
+    pub experiment: ExperimentSpec,
+    /// What is compared.
+    pub strategies: Vec<StrategyKind>,
+    /// The load shapes.
+    pub scenarios: Vec<ScenarioKind>,
+    /// Numbers of clients of each load.
+    pub clients: Vec<u32>,
+    /// How often each cell is visited.
+    pub rounds: u32,
+    /// Load before the measured time: judged, and left out of the figures.
+    pub warm_up: Span,
+    /// The measured time of each load.
+    pub duration: Span,
+    /// Of the order of cells, and of every load.
+    pub seed: u64,
+}
+
+/// Holds run out soon: a trial has settled only when all of them have.
+const HOLD: Span = Span::of_ms(600);
+
+/// Slots of a load that is spread, and the seats of each: the hot ones sell out within a second.
+const SLOTS: u32 = 30;
+const SEATS: u32 = 25;
+
+/// A strategy in a setting, and what its rounds gave.
+struct Visited {
+    strategy: StrategyKind,
+    scenario: ScenarioKind,
+    clients: u32,
+    rounds: Vec<Round>,
+}
+
+struct Round {
+    report: RunReport,
+    metrics: BTreeMap<Metric, f64>,
+}
+
+/// Visits every cell in every round; writes `comparison.json`, `report.html` and `report.md`.
+///
+/// # Errors
+/// What kept a trial from being made.
+pub async fn compare(
+    spec: &CompareSpec,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<(RunDirectory, Comparison)> {
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create_named(&spec.experiment.runs, "compare", now)?;
+    progress.line(&format!("compare {}", run.path().display()));
+    let mut series = Series::begin(run.clone(), &spec.experiment, guard).await?;
+    let mut cells = all_cells(spec);
+    let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
+    let mut durable_commit_by_round = Vec::new();
+    let begun = Instant::now();
+    for round in 1..=spec.rounds {
+        let commit =
+            slotproof_stack::durable_commit(series.environment.endpoints.postgres_url()).await;
+        durable_commit_by_round.push(commit);
+        let mut order: Vec<usize> = (0..cells.len()).collect();
+        order.shuffle(&mut rng);
+        for index in order {
+            let trial = trial(spec, &cells[index], round)?;
+            let Tried { case, report } = series.trial(&trial).await?;
+            if report.verdict.verdict != Verdict::Upheld {
+                progress.line(&format!("  {}: {}", report.run, report.verdict.verdict));
+            }
+            cells[index].rounds.push(Round { metrics: measure(&case, &report), report });
+        }
+        progress.line(&format!(
+            "  round {round} of {} is done: {} cells ({} s)",
+            spec.rounds,
+            cells.len(),
+            begun.elapsed().as_secs()
+        ));
+    }
+    let context = series.run_context(&spec.experiment, now)?;
+    series.end().await;
+    let comparison = Comparison {
+        schema_version: Comparison::SCHEMA_VERSION,
+        name: run.name(),
+        started_at: context.started_at,
+        slotproof_version: context.slotproof_version,
+        repeat_command: context.repeat_command,
+        environment: context.environment,
+        rounds: spec.rounds,
+        seed: spec.seed,
+        duration_ms: spec.duration.ms(),
+        durable_commit_by_round,
+        cells: cells.iter().map(Visited::summed_up).collect(),
+    };
+    run.write_json("comparison.json", &comparison)?;
+    run.write_document(&comparison.document())?;
+    Ok((run, comparison))
+}
+
+fn all_cells(spec: &CompareSpec) -> Vec<Visited> {
+    let mut cells = Vec::new();
+    for scenario in &spec.scenarios {
+        for clients in &spec.clients {
+            for strategy in &spec.strategies {
+                cells.push(Visited {
+                    strategy: *strategy,
+                    scenario: *scenario,
+                    clients: *clients,
+                    rounds: Vec::new(),
+                });
+            }
+        }
+    }
+    cells
+}
+
+fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
+    let (slots, capacity, think) = match cell.scenario {
+        // Fewer seats than clients, or nobody is ever refused.
+        ScenarioKind::FlashSale => (None, Some((cell.clients / 2).max(1)), None),
+        // Nobody thinks: else the clients' pace would be measured, and not the service's.
+        _ => (Some(SLOTS), Some(SEATS), Some(Span::of_ms(0))),
+    };
+    let plan = Plan::try_from(PlanArgs {
+        scenario: Some(cell.scenario),
+        strategy: Some(cell.strategy),
+        clients: Some(cell.clients),
+        slots,
+        capacity,
+        think,
+        warm_up: Some(spec.warm_up),
+        duration: Some(spec.duration),
+        hold: Some(HOLD),
+        seed: Some(spec.seed + u64::from(round)),
+        ..PlanArgs::default()
+    })?;
+    Ok(spec.experiment.trial(plan, cell.strategy, Vec::new()))
+}
+
+impl Visited {
+    fn summed_up(&self) -> Cell {
+        let verdicts = || self.rounds.iter().map(|round| &round.report.verdict);
+        let verdict = verdicts().map(|report| report.verdict).max().unwrap_or(Verdict::Unknown);
+        let deciding = verdicts()
+            .flat_map(|report| &report.findings)
+            .find(|finding| finding.verdict == verdict);
+        let values = |metric: Metric| -> Vec<f64> {
+            self.rounds.iter().filter_map(|round| round.metrics.get(&metric).copied()).collect()
+        };
+        let estimates =
+            Metric::ALL.into_iter().filter_map(|metric| Some((metric, estimate(&values(metric))?)));
+        Cell {
+            strategy: self.strategy,
+            scenario: self.scenario,
+            clients: self.clients,
+            verdict,
+            convicted_by: verdicts()
+                .flat_map(|report| &report.findings)
+                .filter(|finding| finding.verdict == Verdict::Violated)
+                .map(|finding| finding.invariant)
+                .collect(),
+            unknown_by: verdicts()
+                .flat_map(|report| &report.findings)
+                .filter(|finding| finding.verdict == Verdict::Unknown)
+                .map(|finding| finding.invariant)
+                .collect(),
+            reason: deciding
+                .filter(|_| verdict != Verdict::Upheld)
+                .map(|finding| format!("{}: {}", finding.invariant, finding.summary)),
+            estimates: estimates.collect(),
+            rounds: self.rounds.iter().map(|round| round.metrics.clone()).collect(),
+            runs: self.rounds.iter().map(|round| round.report.run.clone()).collect(),
+        }
+    }
+}
+
+/// The numbers of one trial.
+fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
+    let totals = &report.totals;
+    let mut metrics = BTreeMap::new();
+    let elapsed_s = totals.elapsed_ms.max(1) as f64 / 1e3;
+    metrics.insert(Metric::Goodput, totals.confirmed as f64 / elapsed_s);
+    let reserve =
+        report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
+    if let Some(reserve) = reserve {
+        metrics.insert(Metric::ResponseUsP50, reserve.response.us_p50 as f64);
+        metrics.insert(Metric::ResponseUsP99, reserve.response.us_p99 as f64);
+        metrics.insert(Metric::ResponseUsP999, reserve.response.us_p999 as f64);
+    }
+    let refused = report
+        .verdict
+        .findings
+        .iter()
+        .find(|finding| finding.invariant == Invariant::HonestSoldOut);
+    if let Some(refused) = refused.filter(|finding| finding.examined > 0) {
+        let wrong = refused.violations as f64 / refused.examined as f64;
+        metrics.insert(Metric::SoldOutAccuracy, 1.0 - wrong);
+    }
+    metrics.insert(
+        Metric::WronglyRefusedSeatSeconds,
+        slotproof_checker::wrongly_refused_seat_seconds(case),
+    );
+    metrics.extend(jain(case, report.plan.clients()).map(|index| (Metric::Fairness, index)));
+    if let Some(costs) = report.costs {
+        // Of all that the run reserved, the warm-up included: so much was counted too.
+        let reserved = reserved_by_client(case).values().sum::<u64>().max(1) as f64;
+        metrics.insert(Metric::RetriesPerBooking, costs.retries as f64 / reserved);
+        metrics.insert(Metric::RollbacksPerBooking, costs.rollbacks as f64 / reserved);
+        metrics
+            .insert(Metric::CommitsPerFsync, costs.commits as f64 / costs.wal_syncs.max(1) as f64);
+        metrics.extend(costs.lock_waiters.map(|waiters| (Metric::LockWaiters, waiters)));
+    }
+    let groups = [
+        ("load", Metric::CpuUsLoad),
+        ("service", Metric::CpuUsService),
+        ("postgresql", Metric::CpuUsPostgresql),
+        ("redis", Metric::CpuUsRedis),
+        ("rabbitmq", Metric::CpuUsRabbitmq),
+    ];
+    for (group, metric) in groups {
+        if let Some(resource) = report.resources.iter().find(|resource| resource.group == group) {
+            metrics.insert(metric, resource.cpu_ms as f64 * 1e3 / totals.operations.max(1) as f64);
+        }
+    }
+    metrics
+}
+
+fn reserved_by_client(case: &Case) -> BTreeMap<u64, u64> {
+    let mut reserved = BTreeMap::new();
+    for operation in &case.history.operations {
+        let booked =
+            matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
+        if booked && Some(operation.client) != case.prober {
+            *reserved.entry(operation.client).or_insert(0) += 1;
+        }
+    }
+    reserved
+}
+
+/// Jain's index over the acknowledged reserves of all clients, those without any included; nothing
+/// if nobody got any.
+fn jain(case: &Case, clients: u32) -> Option<f64> {
+    let reserved = reserved_by_client(case);
+    let sum: f64 = reserved.values().map(|count| *count as f64).sum();
+    let squares: f64 = reserved.values().map(|count| (*count as f64).powi(2)).sum();
+    (squares > 0.0).then(|| sum * sum / (f64::from(clients) * squares))
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_checker::History;
+    use slotproof_vocabulary::Operation;
+
+    use super::*;
+
+    #[test]
+    fn fairness_is_one_when_all_have_the_same_and_a_share_when_one_has_all() {
+        let case = |clients: &[u64]| {
+            let reserve = |client: &u64| {
+                let action = Action::Reserve { seats: 1, key: "k".into() };
+                Operation::new(*client, "s", action, 1, 2)
+            };
+            let operations = clients.iter().map(reserve).collect();
+            Case { history: History { operations, cut_off: None }, ..Case::default() }
+        };
+        assert_eq!(jain(&case(&[1, 2, 3, 4]), 4), Some(1.0));
+        assert_eq!(jain(&case(&[1, 1, 1, 1]), 4), Some(0.25));
+        assert_eq!(jain(&case(&[]), 4), None);
+    }
+}

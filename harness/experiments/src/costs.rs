@@ -1,0 +1,149 @@
+//! What a load costs the database beside time: conflicts, flushes of the log, and waits for locks.
+
+use std::time::Duration;
+
+use slotproof_reports::run_report::Costs;
+use sqlx::{Connection, PgConnection, Row};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// How often the waits are counted: often enough for an average over seconds, and a thousandth of
+/// what the database does.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What the database has counted since it began.
+#[derive(Debug, Clone, Copy)]
+struct Counters {
+    commits: i64,
+    rollbacks: i64,
+    wal_syncs: i64,
+    bytes: i64,
+}
+
+impl Counters {
+    async fn read(database: &mut PgConnection) -> sqlx::Result<Self> {
+        let row = sqlx::query(
+            "
+            select xact_commit as commits, xact_rollback as rollbacks, (select wal_sync from pg_stat_wal) as wal_syncs,
+                pg_database_size(current_database()) as bytes
+            from pg_stat_database where datname = current_database()
+            ",
+        )
+        .fetch_one(database)
+        .await?;
+        Ok(Self {
+            commits: row.try_get("commits")?,
+            rollbacks: row.try_get("rollbacks")?,
+            wal_syncs: row.try_get("wal_syncs")?,
+            bytes: row.try_get("bytes")?,
+        })
+    }
+}
+
+/// Counts from before the service starts until after it has stopped: what a backend has counted is
+/// surely told when it ends.
+///
+/// A database that does not let itself be asked, or that was restarted meanwhile, has no costs:
+/// they are a measurement, and no part of a verdict.
+#[derive(Debug)]
+pub struct CostWatch {
+    postgres_url: String,
+    before: Option<Counters>,
+    stop: Option<oneshot::Sender<()>>,
+    waiting: Option<JoinHandle<Option<f64>>>,
+    lock_waiters: Option<f64>,
+    retries: u64,
+}
+
+impl CostWatch {
+    pub async fn begin(postgres_url: &str) -> Self {
+        Self {
+            postgres_url: postgres_url.to_owned(),
+            before: counters(postgres_url).await,
+            stop: None,
+            waiting: None,
+            lock_waiters: None,
+            retries: 0,
+        }
+    }
+
+    /// The load begins.
+    pub fn load_begins(&mut self) {
+        let (stop, stopped) = oneshot::channel();
+        let postgres_url = self.postgres_url.clone();
+        self.stop = Some(stop);
+        self.waiting =
+            Some(tokio::spawn(
+                async move { lock_waiters(&postgres_url, stopped).await.ok().flatten() },
+            ));
+    }
+
+    /// The load has ended, and the service still runs.
+    pub async fn load_ended(&mut self, targets: &[String]) {
+        drop(self.stop.take());
+        if let Some(waiting) = self.waiting.take() {
+            self.lock_waiters = waiting.await.ok().flatten();
+        }
+        for target in targets {
+            // The processes that answer requests: what the workers of a queue try again is not in
+            // it.
+            if let Ok(metrics) = metrics(target).await {
+                let lines =
+                    metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));
+                let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+                self.retries += counts.sum::<f64>() as u64;
+            }
+        }
+    }
+
+    /// The service has stopped.
+    pub async fn end(self) -> Option<Costs> {
+        let (before, after) = (self.before?, counters(&self.postgres_url).await?);
+        let since = |after: i64, before: i64| u64::try_from(after - before).ok();
+        Some(Costs {
+            retries: self.retries,
+            commits: since(after.commits, before.commits)?,
+            rollbacks: since(after.rollbacks, before.rollbacks)?,
+            wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
+            lock_waiters: self.lock_waiters,
+            database_bytes: since(after.bytes, before.bytes),
+        })
+    }
+}
+
+async fn counters(postgres_url: &str) -> Option<Counters> {
+    let mut database = PgConnection::connect(postgres_url).await.ok()?;
+    let counters = Counters::read(&mut database).await.ok();
+    let _ = database.close().await;
+    counters
+}
+
+async fn metrics(target: &str) -> reqwest::Result<String> {
+    reqwest::get(format!("{target}/metrics")).await?.text().await
+}
+
+/// Connections that wait for a lock, on average over many looks.
+async fn lock_waiters(
+    postgres_url: &str,
+    mut stopped: oneshot::Receiver<()>,
+) -> sqlx::Result<Option<f64>> {
+    let mut database = PgConnection::connect(postgres_url).await?;
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut looks, mut waiting) = (0_u64, 0_i64);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            _ = every.tick() => {
+                let row = sqlx::query(
+                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                )
+                .fetch_one(&mut database)
+                .await?;
+                looks += 1;
+                waiting += row.try_get::<i64, _>(0)?;
+            }
+        }
+    }
+    database.close().await?;
+    Ok((looks > 0).then(|| waiting as f64 / looks as f64))
+}

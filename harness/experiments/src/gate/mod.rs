@@ -1,0 +1,178 @@
+//! The gate: what CI runs before a merge. Correctness is hard: nothing is tried again, and a race
+//! that is seen once fails. Performance is soft: only an interval that lies beyond the tolerance
+//! counts, and only against a base that was measured on this machine by this plan.
+
+pub mod config;
+pub mod performance;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use slotproof_checker::{Case, evidence_file};
+use slotproof_reports::{
+    RunReport,
+    gate::{Check, Gate, Objective, Ran},
+    quantity,
+};
+use slotproof_vocabulary::{Invariant, Outcome as Told};
+
+use self::{
+    config::{CheckConfig, GateConfig, Objectives},
+    performance::Baseline,
+};
+use slotproof_evidence::RunDirectory;
+use slotproof_stack::guard::Guard;
+
+use crate::{
+    progress::Progress,
+    series::{Series, Tried},
+    spec::ExperimentSpec,
+};
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub struct GateSpec {
+    /// The stack, and where results go.
+    pub experiment: ExperimentSpec,
+    /// What is required.
+    pub config: GateConfig,
+    /// What performance is compared with.
+    pub baseline: Option<Baseline>,
+}
+
+/// Runs every check; writes `gate.json`, `report.html`, `report.md`, `junit.xml`, `badge.json`, and
+/// a file of operations for each conviction.
+///
+/// # Errors
+/// What kept a check from being run.
+pub async fn gate(
+    spec: &GateSpec,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<(RunDirectory, Gate)> {
+    let begun = Instant::now();
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create_named(&spec.experiment.runs, "gate", now)?;
+    progress.line(&format!("gate {}", run.path().display()));
+    let mut series = Series::begin(run.clone(), &spec.experiment, guard).await?;
+    let mut checks = Vec::new();
+    for config in &spec.config.checks {
+        let ran = if begun.elapsed() < spec.config.budget.0 {
+            Some(check(spec, config, &mut series).await?)
+        } else {
+            None
+        };
+        let check = Check {
+            name: config.name.clone(),
+            strategy: config.strategy,
+            required: required(config.require.as_deref(), ran.as_ref()),
+            ran,
+        };
+        progress.line(&format!("  {} with {}: {:?}", check.name, check.strategy, check.outcome()));
+        checks.push(check);
+    }
+    let context = series.run_context(&spec.experiment, now)?;
+    series.end().await;
+    let performance = match (&spec.config.performance, &spec.baseline) {
+        (Some(config), Some(baseline)) => Some(
+            performance::measure(config, baseline, spec, &run, &context.environment, progress)
+                .await?,
+        ),
+        _ => None,
+    };
+    let gate = Gate {
+        schema_version: Gate::SCHEMA_VERSION,
+        name: run.name(),
+        started_at: context.started_at,
+        slotproof_version: context.slotproof_version,
+        repeat_command: context.repeat_command,
+        environment: context.environment,
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        budget_ms: spec.config.budget.ms(),
+        checks,
+        performance,
+    };
+    run.write_json("gate.json", &gate)?;
+    run.write_document(&gate.document())?;
+    run.write("junit.xml", &gate.junit()?)?;
+    run.write("badge.json", gate.badge().as_bytes())?;
+    Ok((run, gate))
+}
+
+/// What is named; else all that the run was judged by, which is nothing less than what `slotproof
+/// run` decides by.
+fn required(named: Option<&[Invariant]>, ran: Option<&Ran>) -> Vec<Invariant> {
+    let judged =
+        |invariant: &Invariant| ran.is_none_or(|ran| !ran.verdict.not_judged.contains(invariant));
+    match named {
+        Some(named) => named.to_vec(),
+        None => Invariant::ALL.iter().copied().filter(judged).collect(),
+    }
+}
+
+async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<Ran> {
+    let trial = spec.experiment.trial(config.plan.clone(), config.strategy, Vec::new());
+    let Tried { case, report } = series.trial(&trial).await?;
+    let evidence = write_evidence(&case, &report, &series.parent)?;
+    Ok(Ran {
+        run: report.run.clone(),
+        seed: report.plan.seed,
+        repeat_command: report.repeat_command.clone(),
+        objectives: objectives(config.objectives, &report),
+        verdict: report.verdict,
+        evidence,
+    })
+}
+
+/// Each file convicts alone, by `slotproof check FILE --capacity SEATS`.
+fn write_evidence(case: &Case, report: &RunReport, parent: &RunDirectory) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for finding in &report.verdict.findings {
+        let Some(operations) = evidence_file::operations(case, finding) else { continue };
+        let mut text = Vec::new();
+        for operation in &operations {
+            serde_json::to_writer(&mut text, operation)?;
+            text.push(b'\n');
+        }
+        let name = format!("{}-{}.jsonl", report.run, finding.invariant);
+        parent.write(&name, &text)?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn objectives(wanted: Objectives, report: &RunReport) -> Vec<Objective> {
+    let totals = &report.totals;
+    let reserve =
+        report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
+    let p99 = wanted.p99.map(|limit| {
+        // Nobody was answered: then nobody was answered in time.
+        let measured_us = reserve.map_or(u64::MAX, |reserve| reserve.response.us_p99);
+        Objective {
+            name: "response p99 of reserves".to_owned(),
+            limit: quantity::duration_ms(limit.ms()),
+            measured: quantity::duration_us(measured_us),
+            met: measured_us <= limit.ms().saturating_mul(1_000),
+        }
+    });
+    let errors = wanted.errors.map(|limit| {
+        let unknown = totals.outcomes.get(Told::Unknown.name()).copied().unwrap_or(0);
+        let share = unknown as f64 / totals.operations.max(1) as f64;
+        Objective {
+            name: "operations without an answer".to_owned(),
+            limit: format!("{:.2} %", limit * 100.0),
+            measured: format!("{:.2} %", share * 100.0),
+            met: share <= limit,
+        }
+    });
+    let goodput = wanted.goodput.map(|limit| {
+        let per_s = totals.confirmed as f64 * 1e3 / totals.elapsed_ms.max(1) as f64;
+        Objective {
+            name: "confirmed bookings per second".to_owned(),
+            limit: quantity::rate(limit.per_s()),
+            measured: quantity::rate(per_s),
+            met: per_s >= limit.per_s(),
+        }
+    });
+    [p99, errors, goodput].into_iter().flatten().collect()
+}

@@ -1,0 +1,248 @@
+//! Is the head slower than the base? Both run the same plan, in turns; the head runs twice in each
+//! round, so that the noise of this machine is known.
+//!
+//! Each measurement is a whole `slotproof run` of its own: a base may be another version, of which
+//! nothing is asked but that it knows the plan.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use slotproof_reports::{
+    RunReport,
+    gate::{Gate, Measure, MeasureKind, Performance},
+    run_report::EnvironmentBlock,
+};
+use slotproof_vocabulary::{Plan, UsageError};
+use tokio::process::Command;
+
+use super::{GateSpec, config::PerformanceConfig};
+use slotproof_evidence::RunDirectory;
+
+use crate::{
+    progress::Progress,
+    statistics::{estimate, ratio_of_medians},
+};
+
+/// What the head is compared with.
+#[derive(Debug, Clone)]
+pub enum Baseline {
+    /// Nothing: what is measured will be a baseline itself.
+    Record,
+    /// Another build of Slotproof, whose reference service is the base.
+    Program(PathBuf),
+    /// What an earlier gate measured on this machine.
+    Stored(PathBuf, Box<Performance>),
+}
+
+impl Baseline {
+    /// # Errors
+    /// Neither a program nor the directory of a gate that measured.
+    pub fn read(path: &Path) -> Result<Self, UsageError> {
+        let refused = |reason: &str| {
+            UsageError(format!(
+                "--baseline {}: {reason}; give the directory of an earlier gate that was run with --record, or another build of slotproof",
+                path.display()
+            ))
+        };
+        if path.is_file() {
+            return Ok(Self::Program(
+                path.canonicalize().map_err(|error| refused(&error.to_string()))?,
+            ));
+        }
+        let file = path.join("gate.json");
+        let text = fs::read(&file)
+            .map_err(|error| refused(&format!("failed to read {}: {error}", file.display())))?;
+        let gate: Gate = serde_json::from_slice(&text).map_err(|error| {
+            refused(&format!("{} is not a gate.json of this version: {error}", file.display()))
+        })?;
+        let performance =
+            gate.performance.ok_or_else(|| refused("that gate measured no performance"))?;
+        Ok(Self::Stored(path.to_owned(), Box::new(performance)))
+    }
+
+    /// Refuses a baseline that says nothing about here.
+    ///
+    /// # Errors
+    /// Says in what it differs.
+    pub(crate) fn comparable(
+        &self,
+        plan: &Plan,
+        here: &EnvironmentBlock,
+    ) -> Result<(), UsageError> {
+        let Self::Stored(path, stored) = self else { return Ok(()) };
+        let refused = |what: &str, theirs: String, ours: String| {
+            Err(UsageError(format!(
+                "--baseline {}: it was measured with another {what} ({theirs}; here it is {ours}), and says nothing about this one; record it here again",
+                path.display()
+            )))
+        };
+        let same_plan = Plan { seed: plan.seed, ..stored.plan.clone() } == *plan;
+        if !same_plan {
+            return refused("plan", format!("{:?}", stored.plan), format!("{plan:?}"));
+        }
+        let there = &stored.environment;
+        let machine = |block: &EnvironmentBlock| {
+            format!("{} CPUs, {} bytes of memory, {}", block.cpus, block.memory_bytes, block.kernel)
+        };
+        if machine(there) != machine(here) {
+            return refused("machine", machine(there), machine(here));
+        }
+        let servers = |block: &EnvironmentBlock| {
+            let each =
+                block.servers.iter().map(|server| format!("{} {}", server.name, server.version));
+            format!(
+                "{}, {} replicas, {}",
+                block.kind,
+                block.replicas,
+                each.collect::<Vec<_>>().join(", ")
+            )
+        };
+        if servers(there) != servers(here) {
+            return refused("environment", servers(there), servers(here));
+        }
+        Ok(())
+    }
+}
+
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Head,
+    HeadAgain,
+    Base,
+}
+
+/// Measures the rounds of every side.
+///
+/// # Errors
+/// A run that could not be made, or a baseline that says nothing about here.
+pub(crate) async fn measure(
+    config: &PerformanceConfig,
+    baseline: &Baseline,
+    spec: &GateSpec,
+    run: &RunDirectory,
+    here: &EnvironmentBlock,
+    progress: &dyn Progress,
+) -> Result<Performance> {
+    baseline.comparable(&config.plan, here)?;
+    let head = std::env::current_exe()?;
+    let mut rng = ChaCha8Rng::seed_from_u64(config.plan.seed);
+    let mut reports: Vec<(Side, RunReport)> = Vec::new();
+    for round in 1..=config.rounds {
+        let plan = Plan { seed: config.plan.seed + u64::from(round), ..config.plan.clone() };
+        let mut sides = vec![Side::Head, Side::HeadAgain];
+        sides.extend(matches!(baseline, Baseline::Program(_)).then_some(Side::Base));
+        sides.shuffle(&mut rng);
+        for side in sides {
+            let program = match (side, baseline) {
+                (Side::Base, Baseline::Program(base)) => base,
+                _ => &head,
+            };
+            reports.push((side, one(program, &plan, spec, run).await?));
+        }
+        progress.line(&format!("  performance: round {round} of {} is done", config.rounds));
+    }
+    let stored = match baseline {
+        Baseline::Stored(_, performance) => performance.measures.clone(),
+        Baseline::Record | Baseline::Program(_) => Vec::new(),
+    };
+    let measures = MeasureKind::ALL.into_iter().map(|kind| {
+        let of = |wanted: Side| -> Vec<f64> {
+            let of_side = reports.iter().filter(|(side, _)| *side == wanted);
+            of_side.filter_map(|(_, report)| value(kind, report)).collect()
+        };
+        let (first, second) = (of(Side::Head), of(Side::HeadAgain));
+        let pairs: Vec<f64> = first.iter().zip(&second).map(|(left, right)| left / right).collect();
+        let head = [first.clone(), second].concat();
+        let (base, ratio) = match baseline {
+            Baseline::Record => (Vec::new(), None),
+            Baseline::Program(_) => {
+                let base = of(Side::Base);
+                let ratios: Vec<f64> =
+                    first.iter().zip(&base).map(|(head, base)| head / base).collect();
+                let ratio = estimate(&ratios);
+                (base, ratio)
+            }
+            Baseline::Stored(..) => {
+                let base = stored.iter().find(|measure| measure.kind == kind);
+                let base = base.map(|measure| measure.head.clone()).unwrap_or_default();
+                let ratio = ratio_of_medians(&head, &base);
+                (base, ratio)
+            }
+        };
+        Measure { kind, head, base, ratio, noise: estimate(&pairs) }
+    });
+    Ok(Performance {
+        plan: config.plan.clone(),
+        environment: here.clone(),
+        rounds: config.rounds,
+        tolerance: config.tolerance,
+        base: match baseline {
+            Baseline::Record => None,
+            Baseline::Program(path) => Some(format!("the build {}", name(path))),
+            Baseline::Stored(path, _) => Some(format!("what {} measured", name(path))),
+        },
+        measures: measures.collect(),
+    })
+}
+
+/// The last part of a path: the whole would name somebody's machine.
+fn name(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn value(kind: MeasureKind, report: &RunReport) -> Option<f64> {
+    match kind {
+        MeasureKind::ReservedPerS => Some(report.totals.reserved_per_s),
+        MeasureKind::ResponseUsP99 => {
+            let reserve = report
+                .latency
+                .iter()
+                .find(|it| it.operation == "reserve" && it.outcome.is_none())?;
+            Some(reserve.response.us_p99 as f64)
+        }
+    }
+}
+
+/// A whole run by one program, in a process of its own.
+async fn one(
+    program: &Path,
+    plan: &Plan,
+    spec: &GateSpec,
+    run: &RunDirectory,
+) -> Result<RunReport> {
+    run.write_json("performance-plan.json", plan)?;
+    let mut command = Command::new(program);
+    command
+        .arg("run")
+        .arg("--plan")
+        .arg(run.file("performance-plan.json"))
+        .arg("--runs")
+        .arg(run.path())
+        .args(spec.experiment.stack.arguments())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    // Whatever its verdict: correctness is the checks' business, and a negative control may be the
+    // base.
+    anyhow::ensure!(
+        output.status.code().is_some_and(|code| code < 3),
+        "{} could not run the plan, and ended with {}:\n{}",
+        program.display(),
+        output.status,
+        said()
+    );
+    let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let text = fs::read(directory.join("run.json"))
+        .with_context(|| format!("read what {} has measured", program.display()))?;
+    Ok(RunReport::from_json(&text)?)
+}

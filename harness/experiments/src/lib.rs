@@ -1,0 +1,30 @@
+//! Experiments: a trial, and everything that is made of several trials.
+//!
+//! A trial goes from a plan to a judged run: start the stack, load it, collect the evidence, judge,
+//! report. A `Series` makes many trials on one set of servers; [`compare`], [`capacity`], [`gate`]
+//! and [`selftest`] are series with a question. Benches measure without judging. Every experiment
+//! holds one [`ExperimentSpec`] and says what it does to a [`Progress`].
+
+pub mod spec;
+
+pub mod check_run;
+mod costs;
+mod summary;
+pub mod trial;
+
+mod series;
+
+pub mod bench;
+pub mod capacity;
+pub mod compare;
+pub mod gate;
+pub mod selftest;
+
+mod statistics;
+
+pub mod progress;
+
+mod input;
+
+pub use progress::{Progress, Silent};
+pub use spec::{ExperimentSpec, command_of};

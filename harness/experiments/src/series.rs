@@ -1,0 +1,86 @@
+//! A series: many trials on one set of servers, one after the other, each in a directory of its
+//! own.
+
+use anyhow::Result;
+use slotproof_checker::Case;
+use slotproof_reports::RunReport;
+
+use slotproof_evidence::{ReferenceDatabase, RunContext, RunDirectory};
+use slotproof_stack::{Environment, guard::Guard};
+
+use crate::{
+    check_run,
+    progress::Silent,
+    spec::ExperimentSpec,
+    summary,
+    trial::{self, TrialSpec},
+};
+
+/// Servers that outlive a trial.
+pub(crate) struct Series<'a> {
+    pub(crate) environment: Environment,
+    /// The directory in which those of the trials are.
+    pub(crate) parent: RunDirectory,
+    guard: &'a Guard,
+}
+
+/// A trial that was judged.
+pub(crate) struct Tried {
+    pub(crate) case: Case,
+    pub(crate) report: RunReport,
+}
+
+impl<'a> Series<'a> {
+    /// Starts the servers.
+    ///
+    /// # Errors
+    /// What keeps them from starting.
+    pub(crate) async fn begin(
+        parent: RunDirectory,
+        experiment: &ExperimentSpec,
+        guard: &'a Guard,
+    ) -> Result<Self> {
+        let environment =
+            slotproof_stack::provision(&experiment.stack, parent.path(), guard).await?;
+        Ok(Self { environment, parent, guard })
+    }
+
+    /// Loads the service of one trial, and judges what happened. The tables of servers of our own
+    /// are emptied then: what a broken service left behind must not trouble the next one. Those of
+    /// others are not ours to empty; there each trial has a doctor of its own all the same.
+    ///
+    /// # Errors
+    /// What kept the trial from being made.
+    pub(crate) async fn trial(&mut self, spec: &TrialSpec) -> Result<Tried> {
+        let now = time::OffsetDateTime::now_utc();
+        let run = RunDirectory::create(self.parent.path(), &spec.plan, now)?;
+        run.write_json("plan.json", &spec.plan)?;
+        run.write_json("environment.json", &self.run_context(&spec.experiment, now)?)?;
+        trial::load_and_collect(spec, &self.environment, &run, self.guard, &Silent).await?;
+        if self.environment.is_ours() {
+            let mut database =
+                ReferenceDatabase::connect(self.environment.endpoints.postgres_url()).await?;
+            database.clear().await?;
+            database.close().await?;
+        }
+        let (plan, case) = check_run::case(&run)?;
+        let verdict = check_run::judge(&run, &case)?;
+        let report = summary::summarise(&run, plan, &case, verdict)?;
+        trial::write_reports(&run, &report)?;
+        Ok(Tried { case, report })
+    }
+
+    /// What a figure of the series rests on.
+    pub(crate) fn run_context(
+        &self,
+        experiment: &ExperimentSpec,
+        now: time::OffsetDateTime,
+    ) -> Result<RunContext> {
+        trial::run_context(&self.environment, experiment, now)
+    }
+
+    /// Stops the servers.
+    pub(crate) async fn end(self) {
+        self.environment.stop().await;
+    }
+}

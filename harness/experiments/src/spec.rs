@@ -1,0 +1,52 @@
+//! What every experiment has in common.
+
+use std::path::PathBuf;
+
+use slotproof_stack::{StackSpec, faults::Fault};
+use slotproof_vocabulary::{Plan, StrategyKind};
+
+use crate::trial::TrialSpec;
+
+/// The stack of an experiment, and where its results go.
+#[derive(Debug, Clone)]
+pub struct ExperimentSpec {
+    /// What the service runs on.
+    pub stack: StackSpec,
+    /// Where run directories are made.
+    pub runs: PathBuf,
+    /// The command that repeats the experiment.
+    pub repeat_command: String,
+}
+
+impl ExperimentSpec {
+    /// A trial of this experiment. The command that repeats it is the plan's own.
+    pub(crate) fn trial(
+        &self,
+        plan: Plan,
+        strategy: StrategyKind,
+        faults: Vec<Fault>,
+    ) -> TrialSpec {
+        let experiment = Self { repeat_command: command_of(&plan), ..self.clone() };
+        TrialSpec { experiment, plan, strategy, faults }
+    }
+}
+
+/// The command that runs a plan. The keys of a plan file are its flags, so its own JSON says them.
+pub fn command_of(plan: &Plan) -> String {
+    let words = serde_json::to_value(plan).expect("a plan is words and numbers");
+    let mut words: Vec<_> = words.as_object().expect("a plan has named words").iter().collect();
+    words.sort_by_key(|(word, _)| !matches!(word.as_str(), "scenario" | "strategy"));
+    let mut command = "slotproof run".to_owned();
+    for (word, value) in words {
+        let value = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Array(stages) => {
+                let stages: Vec<_> = stages.iter().filter_map(serde_json::Value::as_str).collect();
+                stages.join(",")
+            }
+            number => number.to_string(),
+        };
+        command.push_str(&format!(" --{} {value}", word.replace('_', "-")));
+    }
+    command
+}

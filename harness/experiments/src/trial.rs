@@ -1,0 +1,354 @@
+//! A trial: from a plan to a judged run. The order of things is the order of this file.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use rustix::process::Signal;
+use serde::{Serialize, de::DeserializeOwned};
+use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
+use slotproof_scenarios::{Event, LoadOrder};
+use slotproof_vocabulary::{
+    DoctorId, LoadTotals, Plan, StrategyKind,
+    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    sync::watch,
+};
+
+use slotproof_evidence::{Past, Place, RunContext, RunDirectory, collect};
+use slotproof_stack::{
+    Directed, Environment, Replicas, ServiceSpec,
+    faults::{self, Fault},
+    guard::Guard,
+    process::{Launch, Process, Stdout, tail},
+    sampling::Sampler,
+};
+
+use crate::{
+    check_run,
+    costs::CostWatch,
+    progress::{Event as Shown, Progress},
+    spec::ExperimentSpec,
+    summary,
+};
+
+/// How much longer than its duration and a client's patience a load may take: hatching, and a busy
+/// machine.
+const LOAD_GRACE: Duration = Duration::from_secs(180);
+/// Slots that are made at once: as many as a replica has database connections.
+const SLOTS_AT_ONCE: usize = 16;
+
+/// Everything that a trial is made of.
+#[derive(Debug, Clone)]
+pub struct TrialSpec {
+    /// The stack, where run directories are made, and the command that repeats the trial.
+    pub experiment: ExperimentSpec,
+    /// The load.
+    pub plan: Plan,
+    /// How the service makes `reserve` safe.
+    pub strategy: StrategyKind,
+    /// What is done to the stack under load.
+    pub faults: Vec<Fault>,
+}
+
+/// Starts the stack, loads it, judges it, and reports.
+///
+/// # Errors
+/// What kept a run from being made. A run that was made is never an error, whatever its verdict.
+///
+/// # Cancel safety
+/// Dropping the future ends everything that was started; the run directory stays.
+pub async fn conduct(
+    spec: &TrialSpec,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<(RunDirectory, RunReport)> {
+    let now = time::OffsetDateTime::now_utc();
+    let run = RunDirectory::create(&spec.experiment.runs, &spec.plan, now)?;
+    run.write_json("plan.json", &spec.plan)?;
+    progress.line(&format!("run {}", run.path().display()));
+
+    let step = progress.step("start PostgreSQL, Redis and RabbitMQ");
+    let environment = slotproof_stack::provision(&spec.experiment.stack, run.path(), guard).await?;
+    step.done(&versions(&environment));
+    run.write_json("environment.json", &run_context(&environment, &spec.experiment, now)?)?;
+
+    load_and_collect(spec, &environment, &run, guard, progress).await?;
+    let step = progress.step("stop everything");
+    environment.stop().await;
+    step.done("");
+
+    let step = progress.step("judge and report");
+    let report = judge_and_report(&run)?;
+    step.done(report.verdict.verdict.name());
+    Ok((run, report))
+}
+
+/// The part of a trial for which the servers run: starts the service, loads it, collects the
+/// evidence, and stops the service.
+///
+/// # Errors
+/// What kept the run from being made.
+pub(crate) async fn load_and_collect(
+    spec: &TrialSpec,
+    environment: &Environment,
+    run: &RunDirectory,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let stack = &spec.experiment.stack;
+    let mut costs = CostWatch::begin(environment.endpoints.postgres_url()).await;
+    let step = progress.step(format!("start {} processes of the service", stack.replicas));
+    let service = ServiceSpec {
+        strategy: spec.strategy,
+        endpoints: environment.endpoints.clone(),
+        hold: spec.plan.hold.0,
+        connections: stack.connections,
+        replicas: stack.replicas,
+        port: None,
+        lock_ttl: stack.lock_ttl,
+        announces: true,
+        directed: Directed::No,
+    };
+    let replicas = Replicas::start(&service, &run.logs(), guard).await?;
+    step.done(spec.strategy.name());
+
+    let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
+    costs.load_begins();
+    let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, progress).await?;
+    costs.load_ended(&replicas.targets()).await;
+
+    let step = progress.step("let it settle, probe it, read rows and audit log");
+    let targets = replicas.targets();
+    let place = Place {
+        database_url: environment.endpoints.postgres_url(),
+        announces: environment.endpoints.amqp_url().is_some(),
+        past: if spec.faults.is_empty() { Past::Quiet } else { Past::Faults },
+        targets: &targets,
+        slots: &slots,
+    };
+    collect(&place, &spec.plan, loaded, run).await?;
+    step.done("");
+    replicas.stop().await;
+    if let Some(costs) = costs.end().await {
+        run.write_json("costs.json", &costs)?;
+    }
+    Ok(())
+}
+
+/// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof
+/// report` repeat.
+///
+/// # Errors
+/// The run is damaged, or the reports cannot be written.
+pub fn judge_and_report(run: &RunDirectory) -> Result<RunReport> {
+    let (plan, case) = check_run::case(run)?;
+    let verdict = check_run::judge(run, &case)?;
+    run.write("latency.hgrm", summary::percentile_file(&case, &plan).as_bytes())?;
+    let report = summary::summarise(run, plan, &case, verdict)?;
+    write_reports(run, &report)?;
+    Ok(report)
+}
+
+/// Draws every format of a report. One that cannot be drawn never changes a verdict.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_reports(run: &RunDirectory, report: &RunReport) -> Result<()> {
+    for format in Format::ALL {
+        match render(report, format) {
+            Ok(bytes) => run.write(format.file_name(), &bytes)?,
+            Err(error) => tracing::warn!("failed to {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn versions(environment: &Environment) -> String {
+    let versions: Vec<_> = environment
+        .servers
+        .iter()
+        .map(|server| format!("{} {}", server.name, server.version))
+        .collect();
+    versions.join(", ")
+}
+
+/// What a figure rests on.
+///
+/// # Errors
+/// The time cannot be written.
+pub fn run_context(
+    environment: &Environment,
+    experiment: &ExperimentSpec,
+    now: time::OffsetDateTime,
+) -> Result<RunContext> {
+    let system = rustix::system::uname();
+    let block = EnvironmentBlock {
+        kind: environment.kind.name().to_owned(),
+        cpus: std::thread::available_parallelism()
+            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
+        memory_bytes: rustix::system::sysinfo().totalram as u64
+            * u64::from(rustix::system::sysinfo().mem_unit),
+        kernel: format!(
+            "{} {}",
+            system.sysname().to_string_lossy(),
+            system.release().to_string_lossy()
+        ),
+        replicas: experiment.stack.replicas,
+        fsync: environment.fsync,
+        durable_commit: environment.durable_commit,
+        servers: environment.servers.clone(),
+    };
+    Ok(RunContext {
+        started_at: now
+            .replace_nanosecond(0)?
+            .format(&time::format_description::well_known::Rfc3339)?,
+        slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
+        repeat_command: experiment.repeat_command.clone(),
+        environment: block,
+    })
+}
+
+/// One doctor, and the plan's slots on the days after today.
+async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
+    let http = reqwest::Client::new();
+    let doctor =
+        CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
+    let doctor: DoctorBody = create(&http, format!("{target}/v1/admin/doctors"), &doctor).await?;
+    let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
+    let slots = (0..plan.slots).map(|number| {
+        let slot = CreateSlot {
+            doctor_id: DoctorId(doctor.id.0),
+            starts_at: first + time::Duration::minutes(15) * number,
+            capacity: plan.capacity.into(),
+        };
+        let http = &http;
+        async move {
+            let slot: SlotBody = create(http, format!("{target}/v1/admin/slots"), &slot).await?;
+            Ok(slot.id.to_string())
+        }
+    });
+    futures::stream::iter(slots).buffered(SLOTS_AT_ONCE).try_collect().await
+}
+
+async fn create<T: DeserializeOwned>(
+    http: &reqwest::Client,
+    url: String,
+    body: &impl Serialize,
+) -> Result<T> {
+    Ok(http.post(url).json(body).send().await?.error_for_status()?.json().await?)
+}
+
+/// Runs the load in its own process; answers with its totals.
+async fn load(
+    spec: &TrialSpec,
+    run: &RunDirectory,
+    environment: &Environment,
+    replicas: &Replicas,
+    slots: Vec<String>,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<LoadTotals> {
+    let order = LoadOrder {
+        plan: spec.plan.clone(),
+        run: uuid::Uuid::new_v4().simple().to_string(),
+        targets: replicas.targets(),
+        slots,
+        history: Some(run.history()),
+        latency: Some(run.file("latency.hlog")),
+    };
+    run.write_json("order.json", &order)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("load").arg(run.file("order.json"));
+    let log = run.log("load");
+    let launch = Launch {
+        name: "load",
+        command,
+        log: log.clone(),
+        stdout: Stdout::Piped,
+        stop: Signal::TERM,
+        abandon: Signal::KILL,
+    };
+    let mut process = Process::start(launch, guard)?;
+
+    let mut groups: Vec<(String, Vec<i32>)> =
+        environment.processes.iter().map(|(group, pid)| (group.clone(), vec![*pid])).collect();
+    groups.push(("service".to_owned(), replicas.pids().collect()));
+    groups.push(("load".to_owned(), vec![process.pid()]));
+    let sampler = Sampler::start(groups);
+
+    let plan = &spec.plan;
+    let patience = plan.warm_up.0 + plan.duration().0 + plan.timeout.0 * 3 + LOAD_GRACE;
+    let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
+    let (begin, begun) = watch::channel(false);
+    let injecting = faults::inject(&spec.faults, environment, replicas, begun, &announce);
+    let following = follow(&mut process, plan, progress, begin);
+    let (followed, injected) = tokio::join!(tokio::time::timeout(patience, following), injecting);
+    run.write_samples(&sampler.stop())?;
+    let injected = injected?;
+    if !injected.is_empty() {
+        run.write_json("faults.json", &injected)?;
+    }
+    let totals = match followed {
+        Ok(result) => result.with_context(|| {
+            format!("run the load; its log is {}:\n{}", log.display(), tail(&log))
+        })?,
+        Err(_) => anyhow::bail!(
+            "the load did not end within {} s; its log is {}",
+            patience.as_secs(),
+            log.display()
+        ),
+    };
+    progress.line(&format!("  load: {}", describe_totals(&totals)));
+    Ok(totals)
+}
+
+/// Reads what the load process says until it ends.
+async fn follow(
+    process: &mut Process,
+    plan: &Plan,
+    progress: &dyn Progress,
+    begin: watch::Sender<bool>,
+) -> Result<LoadTotals> {
+    progress.show(Shown::LoadBegun(plan));
+    let stdout = process.take_stdout().expect("its output is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let mut totals = None;
+    while let Some(line) = lines.next_line().await? {
+        // Goose speaks on the same stream; what is not ours is not JSON of ours.
+        match serde_json::from_str::<Event>(&line) {
+            Ok(Event::Progress(now)) => {
+                if now.elapsed_ms > 0 {
+                    begin.send_replace(true);
+                }
+                progress.show(Shown::Load(&now));
+            }
+            Ok(Event::Ended(ended)) => totals = Some(ended),
+            Err(_) => {}
+        }
+    }
+    progress.show(Shown::LoadEnded);
+    let status = process.wait().await?;
+    anyhow::ensure!(status.success(), "it ended with {status}");
+    totals.context("it did not say how it ended")
+}
+
+/// A load that has ended, in a line.
+fn describe_totals(totals: &LoadTotals) -> String {
+    let operations = format!("{} operations", totals.operations);
+    match &totals.arrivals {
+        None => operations,
+        Some(arrivals) => format!(
+            "{operations}; arrivals: {:.1}/s asked, {:.1}/s made ({} of {}), at most {} waited for \
+             a client",
+            arrivals.asked_per_s,
+            arrivals.made_per_s,
+            arrivals.made,
+            arrivals.asked,
+            arrivals.waiting_max
+        ),
+    }
+}

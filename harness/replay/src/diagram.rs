@@ -1,0 +1,112 @@
+//! A schedule, or what a replay made of it, as a sequence diagram.
+
+use slotproof_models::{Happening, Schedule};
+use slotproof_reports::sequence::{Fate, Message, Sequence};
+
+use crate::{Fate as Outcome, ReplayReport};
+
+/// A counterexample: its last step breaks the property.
+pub fn of_schedule(schedule: &Schedule) -> Sequence {
+    let title = match &schedule.property {
+        Some(property) => {
+            format!("{}: the shortest way to break `{property}` in its model", schedule.strategy)
+        }
+        None => format!("{}: a way through its model", schedule.strategy),
+    };
+    let last = schedule.steps.len();
+    let steps = (1..).zip(&schedule.steps).map(|(number, step)| {
+        let broke = number == last && schedule.property.is_some();
+        let fate = if broke { Fate::Broke } else { Fate::Happened };
+        (format!("{number}."), &step.what, step.text.clone(), fate)
+    });
+    sequence(title, schedule.clients, steps.collect())
+}
+
+/// What the service and the database made of a schedule.
+pub fn of_replay(report: &ReplayReport, schedule: &Schedule) -> Sequence {
+    let title = format!("{}, led through the schedule of {}", report.strategy, report.schedule_of);
+    let mut steps = Vec::new();
+    for line in &report.lines {
+        let number = line.number.map_or_else(String::new, |number| format!("{number}."));
+        for (index, (text, what)) in line.texts.iter().zip(&line.steps).enumerate() {
+            let (fate, text) = match line.fate {
+                _ if index > 0 => (Fate::Happened, text.clone()),
+                Outcome::Happened => (Fate::Happened, text.clone()),
+                Outcome::WroteNothing | Outcome::Skipped => (Fate::InVain, text.clone()),
+                Outcome::Waited => {
+                    let whom = line.blocked_by.as_deref().unwrap_or("a lock");
+                    (Fate::Waited, format!("{text}: waits for {whom}"))
+                }
+            };
+            let number = if index == 0 { number.clone() } else { String::new() };
+            steps.push((number, what, text, fate));
+        }
+    }
+    sequence(title, schedule.clients, steps)
+}
+
+/// Who can take part, beside the clients and their calls.
+const POSTGRES: &str = "PostgreSQL";
+const REDIS: &str = "Redis";
+const SWEEPER: &str = "sweeper";
+
+fn sequence(
+    title: String,
+    clients: u8,
+    steps: Vec<(String, &Happening, String, Fate)>,
+) -> Sequence {
+    let mut lifelines: Vec<String> = Vec::new();
+    for client in 1..=clients {
+        lifelines.push(format!("client {client}"));
+        lifelines.push(format!("client {client}'s call"));
+        lifelines.push(format!("client {client}'s retry"));
+    }
+    lifelines.extend([POSTGRES, REDIS, SWEEPER].map(str::to_owned));
+    let named: Vec<_> = steps
+        .into_iter()
+        .map(|(number, what, text, fate)| (number, ends(what), text, fate))
+        .collect();
+    lifelines.retain(|name| named.iter().any(|(_, (from, to), ..)| from == name || to == name));
+    let place =
+        |name: &str| lifelines.iter().position(|lifeline| lifeline == name).unwrap_or_default();
+    let messages = named.iter().map(|(number, (from, to), text, fate)| {
+        let (text, note) = text.split_once(": ").unwrap_or((text, ""));
+        Message {
+            number: number.clone(),
+            from: place(from),
+            to: place(to),
+            text: text.to_owned(),
+            note: note.to_owned(),
+            fate: *fate,
+        }
+    });
+    Sequence { title, messages: messages.collect(), lifelines: lifelines.clone() }
+}
+
+/// From whom to whom.
+fn ends(what: &Happening) -> (String, String) {
+    let client = |client: &u8| format!("client {client}");
+    let first_call = |client: &u8| format!("client {client}'s call");
+    let to_postgres = |from: String| (from, POSTGRES.to_owned());
+    match what {
+        Happening::Send { client: number, .. } => (client(number), first_call(number)),
+        Happening::Call { call, point } => match point.as_str() {
+            "acquire" | "release" => (call.to_string(), REDIS.to_owned()),
+            _ => to_postgres(call.to_string()),
+        },
+        Happening::Crash { call } => (call.to_string(), call.to_string()),
+        Happening::HearNothing { call } => {
+            let retry = format!("client {}'s retry", call.client + 1);
+            (format!("client {}", call.client + 1), retry)
+        }
+        Happening::Poll { client: number }
+        | Happening::Confirm { client: number }
+        | Happening::Cancel { client: number } => to_postgres(client(number)),
+        Happening::RunOut { .. } => (POSTGRES.to_owned(), POSTGRES.to_owned()),
+        Happening::Expire { .. } => to_postgres(SWEEPER.to_owned()),
+        Happening::LockExpires => (REDIS.to_owned(), REDIS.to_owned()),
+        Happening::ReadSlot | Happening::Flush | Happening::CrashDatabase => {
+            (POSTGRES.to_owned(), POSTGRES.to_owned())
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Replaying a way through a model on the running service, against a real database.
+//!
+//! The director holds each request at its pause points and lets them go in the schedule's order. A
+//! step that the database blocks is recognised by `pg_blocking_pids`. After each step what can be
+//! seen is held against the model of the strategy that is replayed, and the whole ends in the
+//! ordinary checker.
+
+mod channel;
+pub mod coverage;
+mod diagram;
+mod director;
+pub mod regressions;
+mod report;
+mod rig;
+mod work;
+
+pub use diagram::of_schedule;
+pub use report::{Fate, Line, ReplayReport};
+pub use rig::ReplayRig;
+
+use anyhow::{Context, Result};
+use slotproof_models::{Happening, Schedule, Scheduled, begin};
+use slotproof_scenarios::recorder::{Outputs, Writer};
+use slotproof_vocabulary::{
+    LoadTotals, Operation, Plan, PlanArgs, ScenarioKind, SlotId, Span, StrategyKind, UsageError,
+    Verdict, VerdictReport,
+};
+
+use slotproof_evidence::{Past, Place, RunDirectory, collect};
+use slotproof_experiments::{ExperimentSpec, Progress, trial};
+use slotproof_stack::{Environment, EnvironmentSpec, StackSpec, guard::Guard};
+
+use self::director::{Came, Director, Stepped};
+
+/// After a schedule has ended, the calls that are still under way take so many steps at most.
+const AFTERMATH_MAX: usize = 200;
+
+/// What is replayed, on what, and how often.
+#[derive(Debug, Clone)]
+pub struct ReplaySpec {
+    /// The stack, where the directory is made, and the command that repeats the replay.
+    pub experiment: ExperimentSpec,
+    /// What is replayed.
+    pub schedule: Schedule,
+    /// Whose service is led through it.
+    pub strategy: StrategyKind,
+    /// How often, each time on a fresh slot.
+    pub times: u32,
+}
+
+/// A replay that was judged.
+#[derive(Debug)]
+pub struct Played {
+    /// Its directory.
+    pub run: RunDirectory,
+    /// What each step came to.
+    pub report: ReplayReport,
+    /// The checker's verdict.
+    pub verdict: VerdictReport,
+}
+
+/// Starts servers and service, plays the schedule as often as was asked for, each time on a fresh
+/// slot, and judges each time.
+///
+/// # Errors
+/// What kept it from being played; a strategy that has no model.
+pub async fn replay(
+    spec: &ReplaySpec,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<Vec<Played>> {
+    can_be_replayed(spec.strategy)?;
+    let now = time::OffsetDateTime::now_utc();
+    let name = format!("replay-{}-on-{}", spec.schedule.strategy, spec.strategy);
+    let parent = RunDirectory::create_named(&spec.experiment.runs, &name, now)?;
+    progress.line(&format!("run {}", parent.path().display()));
+    let environment =
+        slotproof_stack::provision(&spec.experiment.stack, parent.path(), guard).await?;
+    let rig = ReplayRig::start(spec.strategy, &environment, &parent, guard).await?;
+    let mut played = Vec::new();
+    for time in 0..spec.times {
+        let run = match spec.times {
+            1 => parent.clone(),
+            _ => RunDirectory::create_named(parent.path(), &format!("{}", time + 1), now)?,
+        };
+        played.push(play(spec, &rig, &environment, run).await?);
+    }
+    rig.teardown().await;
+    environment.stop().await;
+    Ok(played)
+}
+
+/// # Errors
+/// A strategy whose requests no director can hold, or that has no model to compare with.
+pub fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> {
+    let reason = match strategy {
+        StrategyKind::Queue | StrategyKind::Hybrid | StrategyKind::Grouped => {
+            "what decides its requests is no request that a director could hold: workers and lanes have no pause points"
+        }
+        StrategyKind::CommitNotDurable => {
+            "it shows when the database is killed: use run --fault crash-postgres@3s"
+        }
+        StrategyKind::AnnounceApart => {
+            "it shows in what consumers apply, and a directed service announces nothing"
+        }
+        StrategyKind::StaleCache => {
+            "it shows in reads, and reads of the slot are not among the steps that are replayed"
+        }
+        _ => return Ok(()),
+    };
+    Err(UsageError(format!("{strategy} cannot be replayed: {reason}")))
+}
+
+/// Leads the service of each strategy along every edge of its model, one strategy after the other
+/// on the same servers.
+///
+/// # Errors
+/// What kept it from being done.
+pub async fn cover_all(
+    strategies: &[StrategyKind],
+    extent: coverage::Extent,
+    runs: &std::path::Path,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<Vec<coverage::Coverage>> {
+    for strategy in strategies {
+        can_be_replayed(*strategy)?;
+    }
+    let run =
+        RunDirectory::create_named(runs, "replay-every-edge", time::OffsetDateTime::now_utc())?;
+    progress.line(&format!("run {}", run.path().display()));
+    let environment =
+        slotproof_stack::provision(&StackSpec::single(EnvironmentSpec::Native), run.path(), guard)
+            .await?;
+    let mut all = Vec::new();
+    for strategy in strategies {
+        let coverage =
+            coverage::cover_strategy(*strategy, extent, &environment, &run, guard).await?;
+        progress.line(&coverage.to_string());
+        all.push(coverage);
+    }
+    environment.stop().await;
+    run.write_json("coverage.json", &all)?;
+    Ok(all)
+}
+
+/// Plays a schedule once, on a fresh slot.
+async fn play(
+    spec: &ReplaySpec,
+    rig: &ReplayRig,
+    environment: &Environment,
+    run: RunDirectory,
+) -> Result<Played> {
+    let now = time::OffsetDateTime::now_utc();
+    let plan = plan(spec)?;
+    run.write_json("plan.json", &plan)?;
+    run.write("schedule.json", spec.schedule.to_json().as_bytes())?;
+    run.write_json("environment.json", &trial::run_context(environment, &spec.experiment, now)?)?;
+
+    let (lines, slot, history) = perform(spec, rig).await?;
+    let report = ReplayReport::new(spec, lines);
+    run.write_json("replay.json", &report)?;
+    match diagram::of_replay(&report, &spec.schedule).svg() {
+        Ok(svg) => run.write("replay.svg", svg.as_bytes())?,
+        Err(error) => tracing::warn!("failed to draw the replay: {error}"),
+    }
+
+    let loaded = record(&run, history).await?;
+    let place = Place {
+        database_url: environment.endpoints.postgres_url(),
+        announces: false,
+        past: Past::Swept,
+        targets: rig.targets(),
+        slots: &[slot.to_string()],
+    };
+    collect(&place, &plan, loaded, &run).await?;
+    let judged = trial::judge_and_report(&run)?;
+    Ok(Played { run, report, verdict: judged.verdict })
+}
+
+/// The steps of the schedule, and then those that are left until every call is over.
+async fn perform(
+    spec: &ReplaySpec,
+    rig: &ReplayRig,
+) -> Result<(Vec<Line>, SlotId, Vec<Operation>)> {
+    let size = spec.schedule.size();
+    let walk = begin(spec.strategy, size);
+    let slot = rig.slot(size.capacity).await?;
+    let steps: Vec<Happening> = spec.schedule.steps.iter().map(|step| step.what.clone()).collect();
+    let case = format!("case-{}", slot.as_uuid().simple());
+    let mut director = Director::new(rig, case, slot, walk, &steps);
+    let mut lines = Vec::new();
+    for (number, scheduled) in (1..).zip(&spec.schedule.steps) {
+        let stepped = director
+            .step(&scheduled.what)
+            .await
+            .with_context(|| format!("step {number}: {}", scheduled.text))?;
+        lines.push(Line::of(Some(number), scheduled, stepped));
+    }
+    lines.extend(go_on_to_the_end(&mut director).await?);
+    let (slot, history) = director.end().await?;
+    Ok((lines, slot, history))
+}
+
+/// Lets every call that is still under way go on, one after the other, until all are over.
+async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    // Calls at the head of the list that ask for a lock in Redis and do not get it: they are not
+    // blocked, they ask again.
+    let mut asking = 0;
+    for _ in 0..AFTERMATH_MAX {
+        let under_way = director.under_way();
+        let what = match under_way.get(asking) {
+            Some(what) => what.clone(),
+            None if under_way.is_empty() => return Ok(lines),
+            // Whoever has the lock has crashed.
+            None => Happening::LockExpires,
+        };
+        let stepped = director.step(&what).await?;
+        let waits = matches!(stepped.came, Came::Waits { .. });
+        let asks_again = waits && director.under_way().contains(&what);
+        asking = if asks_again { asking + 1 } else { 0 };
+        if !waits || !stepped.differences.is_empty() {
+            lines.push(Line::of(None, &unscheduled(&what), stepped));
+        }
+    }
+    anyhow::bail!("the calls do not end")
+}
+
+/// A step that no schedule has.
+fn unscheduled(what: &Happening) -> Scheduled {
+    Scheduled { what: what.clone(), text: String::new() }
+}
+
+/// The plan that the checker is told of: what the schedule's world is.
+fn plan(spec: &ReplaySpec) -> Result<Plan> {
+    let words = PlanArgs {
+        scenario: Some(ScenarioKind::FlashSale),
+        strategy: Some(spec.strategy),
+        clients: Some(spec.schedule.clients.into()),
+        capacity: Some(spec.schedule.capacity.into()),
+        hold: Some(Span::of_ms(1_000)),
+        ..PlanArgs::default()
+    };
+    Plan::try_from(words).context("a plan for the replay")
+}
+
+/// Writes the history as a load would have.
+async fn record(run: &RunDirectory, history: Vec<Operation>) -> Result<LoadTotals> {
+    let measured_from_ns =
+        history.iter().map(|operation| operation.sent_ns).min().unwrap_or_default();
+    let (writer, recorder) =
+        Writer::create(Outputs { history: Some(run.history()), latency: None })?;
+    for operation in history {
+        recorder.record(operation).await;
+    }
+    drop(recorder);
+    Ok(LoadTotals { operations: writer.finish().await?, measured_from_ns, arrivals: None })
+}
+
+/// The worst of what was found: a violation, or a model that says something else than the service
+/// does.
+pub fn worst(played: &[Played]) -> Verdict {
+    let verdict = |played: &Played| match (played.verdict.verdict, played.report.agrees()) {
+        (Verdict::Violated, _) => Verdict::Violated,
+        (_, false) => Verdict::Unknown,
+        (verdict, true) => verdict,
+    };
+    let all: Vec<Verdict> = played.iter().map(verdict).collect();
+    [Verdict::Violated, Verdict::Unknown]
+        .into_iter()
+        .find(|worst| all.contains(worst))
+        .unwrap_or(Verdict::Upheld)
+}

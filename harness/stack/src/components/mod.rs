@@ -1,0 +1,98 @@
+//! The kinds of components, one page each: how a private server is started, what its container is,
+//! and how it is asked whether it answers. This is the one place that chooses among them.
+
+pub(crate) mod postgresql;
+pub(crate) mod rabbitmq;
+pub(crate) mod redis;
+
+use slotproof_reports::run_report::ServerBlock;
+
+use crate::{
+    ComponentKind, EnvironmentError, address::Address, data::DataDirectory, guard::Guard,
+    process::Process, programs::Wanted,
+};
+
+/// A native server that answers.
+pub(crate) struct Started {
+    /// In the order of their start; the last one is the server itself.
+    pub(crate) processes: Vec<Process>,
+    pub(crate) block: ServerBlock,
+    pub(crate) url: String,
+}
+
+/// The container of a server. Image names are settings; these are the names without one.
+#[cfg_attr(not(feature = "containers"), expect(dead_code, reason = "only containers read it"))]
+pub(crate) struct Container {
+    /// What `ci/images/build` makes.
+    pub(crate) local: &'static str,
+    pub(crate) official: &'static str,
+    pub(crate) port: u16,
+    pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) arguments: Vec<String>,
+    /// From the password and the host's port to a URL.
+    pub(crate) url: fn(&str, u16) -> String,
+}
+
+impl ComponentKind {
+    /// The programs of a native server.
+    pub(crate) fn programs(self) -> &'static [Wanted] {
+        match self {
+            Self::Postgresql => &[postgresql::INITDB, postgresql::POSTGRES],
+            Self::Redis => &[redis::REDIS],
+            Self::Rabbitmq => &[rabbitmq::RABBITMQ, rabbitmq::EPMD],
+        }
+    }
+
+    /// Starts a private server and waits until it answers.
+    pub(crate) async fn start(
+        self,
+        name: &str,
+        data: &DataDirectory,
+        guard: &Guard,
+    ) -> Result<Started, EnvironmentError> {
+        match self {
+            Self::Postgresql => postgresql::start(name, data, guard).await,
+            Self::Redis => redis::start(name, data, guard).await,
+            Self::Rabbitmq => rabbitmq::start(name, data, guard).await,
+        }
+    }
+
+    /// Its container.
+    #[cfg_attr(not(feature = "containers"), expect(dead_code, reason = "only containers call it"))]
+    pub(crate) fn container(self, password: &str) -> Container {
+        match self {
+            Self::Postgresql => postgresql::container(password),
+            Self::Redis => redis::container(password),
+            Self::Rabbitmq => rabbitmq::container(password),
+        }
+    }
+
+    /// Where a URL of this kind points.
+    pub(crate) fn address(self, url: &str) -> Option<Address> {
+        let (schemes, port) = match self {
+            Self::Postgresql => (postgresql::SCHEMES, postgresql::PORT),
+            Self::Redis => (redis::SCHEMES, redis::PORT),
+            Self::Rabbitmq => (rabbitmq::SCHEMES, rabbitmq::PORT),
+        };
+        Address::parse(url, schemes, port)
+    }
+
+    /// The scheme that its URLs begin with.
+    pub(crate) fn scheme(self) -> &'static str {
+        match self {
+            Self::Postgresql => postgresql::SCHEMES[0],
+            Self::Redis => redis::SCHEMES[0],
+            Self::Rabbitmq => rabbitmq::SCHEMES[0],
+        }
+    }
+
+    /// Asks a server whether it answers, and what it is.
+    pub(crate) async fn probe(self, url: &str) -> Result<ServerBlock, String> {
+        let address = self.address(url).ok_or_else(|| format!("not a {} URL", self.scheme()))?;
+        match self {
+            Self::Postgresql => postgresql::probe(url).await,
+            Self::Redis => redis::probe(&address).await,
+            Self::Rabbitmq => rabbitmq::probe(&address).await,
+        }
+    }
+}

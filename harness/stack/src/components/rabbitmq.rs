@@ -1,0 +1,160 @@
+//! RabbitMQ: its own node name, its own port mapper, its own directories.
+//!
+//! Erlang nodes of one machine find each other through `epmd`, which a node starts as a daemon when
+//! there is none: that daemon would outlive the run and be shared with strangers. So a private one
+//! is started first, on a port of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rustix::process::Signal;
+use slotproof_reports::run_report::ServerBlock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Container, Started};
+use crate::{
+    EnvironmentError,
+    address::{Address, within},
+    data::DataDirectory,
+    guard::Guard,
+    native::{free_port, password},
+    process::{Launch, Process, Stdout},
+    programs::Wanted,
+};
+
+/// The programs of a native node.
+pub(crate) const RABBITMQ: Wanted =
+    Wanted { name: "rabbitmq-server", package: "rabbitmq-server", least: 3, asks: None };
+pub(crate) const EPMD: Wanted =
+    Wanted { name: "epmd", package: "erlang-base", least: 0, asks: None };
+
+/// URL schemes, and the port that a URL means unless it says one.
+pub(crate) const SCHEMES: &[&str] = &["amqp"];
+pub(crate) const PORT: u16 = 5672;
+
+/// A cold Erlang on a busy machine needs most of this.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// Starts the port mapper and a private node.
+pub(crate) async fn start(
+    name: &str,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
+    let directory = data.fresh(name)?;
+    let (port, distribution_port, epmd_port) = (free_port()?, free_port()?, free_port()?);
+    let password = password();
+
+    let mut command = data.command(&EPMD.find()?.path);
+    command.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
+    let epmd = Process::start(
+        Launch {
+            name: "epmd",
+            command,
+            log: data.log("epmd"),
+            stdout: Stdout::ToLog,
+            stop: Signal::TERM,
+            abandon: Signal::KILL,
+        },
+        guard,
+    )?;
+
+    let settings = directory.join("rabbitmq.conf");
+    let text = format!(
+        "listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = slotproof\ndefault_pass = {password}\nlog.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
+    );
+    data.write(&settings, &text)?;
+    data.write(&directory.join("enabled_plugins"), "[].\n")?;
+
+    let mut command = data.command(&RABBITMQ.find()?.path);
+    command
+        .env("HOME", &directory)
+        .env("RABBITMQ_NODENAME", format!("slotproof-{port}@localhost"))
+        .env("RABBITMQ_DIST_PORT", distribution_port.to_string())
+        .env("ERL_EPMD_PORT", epmd_port.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_CONFIG_FILE", &settings)
+        .env("RABBITMQ_CONF_ENV_FILE", directory.join("none"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
+        .env("RABBITMQ_MNESIA_BASE", directory.join("mnesia"))
+        .env("RABBITMQ_LOG_BASE", &directory)
+        .env("RABBITMQ_PID_FILE", directory.join("pid"))
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
+        );
+    let mut process = Process::start(
+        Launch {
+            name,
+            command,
+            log: data.log(name),
+            stdout: Stdout::ToLog,
+            // Its orderly stop takes seconds and saves data that is about to be deleted.
+            stop: Signal::KILL,
+            abandon: Signal::KILL,
+        },
+        guard,
+    )?;
+    let address = Address { host: "127.0.0.1".to_owned(), port, user: None, password: None };
+    let block = process.wait_ready(READY_WITHIN, || probe(&address)).await?;
+    Ok(Started {
+        // The node last: it is the one that is watched, restarted, and stopped first.
+        processes: vec![epmd, process],
+        block,
+        url: format!("amqp://slotproof:{password}@127.0.0.1:{port}/%2f"),
+    })
+}
+
+/// The same node in a container.
+pub(crate) fn container(password: &str) -> Container {
+    Container {
+        local: "slotproof/rabbitmq:3.10",
+        official: "rabbitmq:3.10",
+        port: PORT,
+        variables: vec![
+            ("RABBITMQ_DEFAULT_USER", "slotproof".to_owned()),
+            ("RABBITMQ_DEFAULT_PASS", password.to_owned()),
+        ],
+        arguments: Vec::new(),
+        url: |password, port| format!("amqp://slotproof:{password}@127.0.0.1:{port}/%2f"),
+    }
+}
+
+/// Speaks AMQP 0-9-1 up to the server's first frame, `connection.start`, which carries its version.
+pub(crate) async fn probe(address: &Address) -> Result<ServerBlock, String> {
+    within(async {
+        let mut stream = address.connect().await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await.map_err(|error| error.to_string())?;
+        let mut header = [0; 7];
+        stream.read_exact(&mut header).await.map_err(|error| error.to_string())?;
+        let [kind, _, _, length @ ..] = header;
+        let length = u32::from_be_bytes(length);
+        if kind != 1 || length > 64 * 1024 {
+            return Err("it does not speak AMQP 0-9-1".to_owned());
+        }
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.map_err(|error| error.to_string())?;
+        let version = amqp_version(&payload).ok_or("its first frame names no version")?;
+        Ok(ServerBlock { name: "rabbitmq".to_owned(), version, settings: BTreeMap::new() })
+    })
+    .await
+}
+
+/// The long string behind the short string `version` in the table of server properties.
+fn amqp_version(payload: &[u8]) -> Option<String> {
+    let marker = b"\x07versionS";
+    let at = payload.windows(marker.len()).position(|window| window == marker)? + marker.len();
+    let length = u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?) as usize;
+    Some(String::from_utf8_lossy(payload.get(at + 4..at + 4 + length)?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_found_in_a_connection_start_frame() {
+        let payload = b"\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x20\x07productS\x00\x00\x00\x08RabbitMQ\x07versionS\x00\x00\x00\x063.10.8";
+        assert_eq!(amqp_version(payload).as_deref(), Some("3.10.8"));
+        assert_eq!(amqp_version(b"\x07versionS\x00\x00\x00\xff3"), None, "cut short");
+    }
+}

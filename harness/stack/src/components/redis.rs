@@ -1,0 +1,147 @@
+//! Redis: durable, on a loopback port, with a random password.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use slotproof_reports::run_report::ServerBlock;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{Container, Started};
+use crate::{
+    EnvironmentError,
+    address::{Address, within},
+    data::DataDirectory,
+    guard::Guard,
+    native::{free_port, password},
+    process::{Launch, Process, Stdout},
+    programs::Wanted,
+};
+
+/// The program of a native server.
+pub(crate) const REDIS: Wanted =
+    Wanted { name: "redis-server", package: "redis-server", least: 6, asks: Some("--version") };
+
+/// URL schemes, and the port that a URL means unless it says one.
+pub(crate) const SCHEMES: &[&str] = &["redis"];
+pub(crate) const PORT: u16 = 6379;
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Starts a private server.
+pub(crate) async fn start(
+    name: &str,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Started, EnvironmentError> {
+    let directory = data.fresh(name)?;
+    let (port, password) = (free_port()?, password());
+    // In a file, because the arguments of a process can be read by everybody.
+    let settings = directory.join("redis.conf");
+    let text = format!(
+        "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {}\nappendonly yes\nappendfsync always\n",
+        directory.display()
+    );
+    data.write(&settings, &text)?;
+    let mut command = data.command(&REDIS.find()?.path);
+    command.arg(&settings);
+    let mut process = Process::start(
+        Launch {
+            name,
+            command,
+            log: data.log(name),
+            stdout: Stdout::ToLog,
+            stop: Signal::TERM,
+            abandon: Signal::KILL,
+        },
+        guard,
+    )?;
+    let address = Address {
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: None,
+        password: Some(password.clone()),
+    };
+    let block = process.wait_ready(READY_WITHIN, || probe(&address)).await?;
+    Ok(Started {
+        processes: vec![process],
+        block,
+        url: format!("redis://:{password}@127.0.0.1:{port}/"),
+    })
+}
+
+/// The same server in a container.
+pub(crate) fn container(password: &str) -> Container {
+    let arguments = [
+        "redis-server",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--requirepass",
+        password,
+    ];
+    Container {
+        local: "slotproof/redis:7.0",
+        official: "redis:7.0",
+        port: PORT,
+        variables: Vec::new(),
+        arguments: arguments.map(str::to_owned).to_vec(),
+        url: |password, port| format!("redis://:{password}@127.0.0.1:{port}/"),
+    }
+}
+
+/// Speaks RESP: logs in, then asks for version and persistence.
+pub(crate) async fn probe(address: &Address) -> Result<ServerBlock, String> {
+    within(async {
+        let mut stream = address.connect().await?;
+        if let Some(password) = &address.password {
+            let answer = match &address.user {
+                Some(user) => redis_command(&mut stream, &["AUTH", user, password]).await?,
+                None => redis_command(&mut stream, &["AUTH", password]).await?,
+            };
+            if !answer.starts_with("+OK") {
+                return Err(answer);
+            }
+        }
+        let info = redis_command(&mut stream, &["INFO"]).await?;
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+                .map(str::to_owned)
+        };
+        let version = field("redis_version")
+            .ok_or_else(|| info.lines().next().unwrap_or("it sent an empty answer").to_owned())?;
+        let settings =
+            field("aof_enabled").map(|on| ("aof_enabled".to_owned(), on)).into_iter().collect();
+        Ok(ServerBlock { name: "redis".to_owned(), version, settings })
+    })
+    .await
+}
+
+async fn redis_command(stream: &mut TcpStream, words: &[&str]) -> Result<String, String> {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    loop {
+        if stream.read_buf(&mut answer).await.map_err(|error| error.to_string())? == 0 {
+            return Err("it closed the connection".to_owned());
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let complete = match text.strip_prefix('$').and_then(|rest| rest.split_once("\r\n")) {
+            Some((length, body)) => {
+                length.parse::<usize>().is_ok_and(|length| body.len() >= length + 2)
+            }
+            None => text.ends_with("\r\n") && !text.starts_with('$'),
+        };
+        if complete {
+            return Ok(text.into_owned());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Where the components of a running topology answer.
+
+use std::collections::BTreeMap;
+
+use crate::topology::Wiring;
+
+/// URLs by the names of the components, and which of them the service uses for what. URLs hold
+/// passwords: they go into the environment of child processes, never into arguments or reports.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    urls: BTreeMap<String, String>,
+    wiring: Wiring,
+}
+
+impl Endpoints {
+    /// URLs by component names.
+    ///
+    /// # Panics
+    /// The database of the wiring has no URL: no environment starts without one.
+    pub(crate) fn new(urls: BTreeMap<String, String>, wiring: Wiring) -> Self {
+        assert!(urls.contains_key(&wiring.database), "every environment has a database");
+        Self { urls, wiring }
+    }
+
+    /// The URL of a component; `None` where an external environment does not have it.
+    pub fn get(&self, component: &str) -> Option<&str> {
+        self.urls.get(component).map(String::as_str)
+    }
+
+    /// The database of the service.
+    pub fn postgres_url(&self) -> &str {
+        self.get(&self.wiring.database).expect("it is checked when the endpoints are made")
+    }
+
+    /// Redis of the service, if there is one.
+    pub fn redis_url(&self) -> Option<&str> {
+        self.get(self.wiring.locks.as_deref()?)
+    }
+
+    /// RabbitMQ of the service, if there is one.
+    pub fn amqp_url(&self) -> Option<&str> {
+        self.get(self.wiring.queue.as_deref()?)
+    }
+}

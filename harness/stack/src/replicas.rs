@@ -1,0 +1,244 @@
+//! The service's replicas: child processes of this very binary, so that load always crosses a real
+//! socket.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use rustix::process::Signal;
+use serde::Deserialize;
+use slotproof_vocabulary::StrategyKind;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    sync::watch,
+};
+
+use crate::{
+    Endpoints,
+    guard::Guard,
+    process::{Launch, Process, ProcessError, Stdout},
+};
+
+/// Connecting and migrating takes well under a second; the rest is for a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Longer than the service takes to drain.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// How the service is started.
+#[derive(Debug, Clone)]
+pub struct ServiceSpec {
+    /// How `reserve` is made safe.
+    pub strategy: StrategyKind,
+    /// The servers that it uses.
+    pub endpoints: Endpoints,
+    /// How long a hold lasts.
+    pub hold: Duration,
+    /// Database connections of each replica.
+    pub connections: u32,
+    /// Processes that answer requests.
+    pub replicas: u32,
+    /// Where the first one listens; `None` picks free ports for all.
+    pub port: Option<u16>,
+    /// How long a lock in Redis lives that nobody frees.
+    pub lock_ttl: Duration,
+    /// Whether committed changes are announced.
+    pub announces: bool,
+    /// Whether requests can be held at their pause points.
+    pub directed: Directed,
+}
+
+/// Whether a director is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directed {
+    /// Requests are never held.
+    No,
+    /// Requests stop at their pause points.
+    Yes {
+        /// Tries of a request before it answers `retry_later`.
+        tries: u32,
+    },
+}
+
+/// Processes that decide what the queue holds, beside those that answer requests.
+const WORKER_PROCESSES: u32 = 2;
+/// Workers in each of them.
+const WORKERS_EACH: u32 = 4;
+
+/// Running replicas. Dropping them ends them.
+#[derive(Debug)]
+pub struct Replicas {
+    processes: Vec<Process>,
+    /// Empty for a strategy without a queue.
+    workers: Vec<Process>,
+    addresses: Vec<SocketAddr>,
+    /// Where a director connects to each.
+    directors: Vec<SocketAddr>,
+}
+
+/// Why the service does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// A process of the service did not start or did not become ready.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The service is started from this program's own file, which has no path.
+    #[error("failed to find this program's own file: {0}")]
+    NoProgram(std::io::Error),
+}
+
+impl Replicas {
+    /// Starts them one after the other, so that the first one migrates alone, and waits until each
+    /// is ready.
+    ///
+    /// # Errors
+    /// The first replica that does not become ready, with the end of its log.
+    pub async fn start(
+        spec: &ServiceSpec,
+        logs: &Path,
+        guard: &Guard,
+    ) -> Result<Self, ReplicaError> {
+        let mut replicas = Self {
+            processes: Vec::new(),
+            workers: Vec::new(),
+            addresses: Vec::new(),
+            directors: Vec::new(),
+        };
+        for number in 0..spec.replicas {
+            let role = Role {
+                log: format!("{strategy}-{number}", strategy = spec.strategy),
+                port: spec.port.filter(|_| number == 0),
+                workers: 0,
+            };
+            let (process, listening) = start_one(spec, role, logs, guard).await?;
+            replicas.processes.push(process);
+            replicas.addresses.push(listening.listening);
+            replicas.directors.extend(listening.director);
+        }
+        let workers = if spec.strategy.needs_rabbitmq() { WORKER_PROCESSES } else { 0 };
+        for number in 0..workers {
+            let role = Role {
+                log: format!("{strategy}-worker-{number}", strategy = spec.strategy),
+                port: None,
+                workers: WORKERS_EACH,
+            };
+            replicas.workers.push(start_one(spec, role, logs, guard).await?.0);
+        }
+        Ok(replicas)
+    }
+
+    /// Base URLs.
+    pub fn targets(&self) -> Vec<String> {
+        self.addresses.iter().map(|address| format!("http://{address}")).collect()
+    }
+
+    /// Socket addresses, in the order of the base URLs.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where a director connects to each of those that answer requests.
+    pub fn directors(&self) -> &[SocketAddr] {
+        &self.directors
+    }
+
+    /// Process ids, workers included.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.processes.iter().chain(&self.workers).map(Process::pid)
+    }
+
+    /// Processes that decide what the queue holds.
+    pub fn worker_pids(&self) -> impl Iterator<Item = i32> {
+        self.workers.iter().map(Process::pid)
+    }
+
+    /// Lets them drain and end.
+    pub async fn stop(self) {
+        for process in self.processes.into_iter().chain(self.workers) {
+            process.stop(STOP_WITHIN).await;
+        }
+    }
+}
+
+/// What one process of the service is for.
+struct Role {
+    log: String,
+    port: Option<u16>,
+    workers: u32,
+}
+
+async fn start_one(
+    spec: &ServiceSpec,
+    role: Role,
+    logs: &Path,
+    guard: &Guard,
+) -> Result<(Process, Listening), ReplicaError> {
+    let mut command = Command::new(std::env::current_exe().map_err(ReplicaError::NoProgram)?);
+    command
+        .arg("serve")
+        .args(["--strategy", spec.strategy.name()])
+        .args(["--listen", &format!("127.0.0.1:{}", role.port.unwrap_or(0))])
+        .args(["--hold", &format!("{}ms", spec.hold.as_millis())])
+        .args(["--connections", &spec.connections.to_string()])
+        .args(["--workers", &role.workers.to_string()])
+        .args(["--lock-ttl", &format!("{}ms", spec.lock_ttl.as_millis())])
+        // Not arguments: those can be read by everybody.
+        .env("SLOTPROOF_DATABASE_URL", spec.endpoints.postgres_url());
+    if let Directed::Yes { tries } = spec.directed {
+        command.args(["--director", "127.0.0.1:0", "--tries", &tries.to_string()]);
+    }
+    if !spec.announces {
+        command.arg("--no-announcements");
+    }
+    for (name, url) in [
+        ("SLOTPROOF_REDIS_URL", spec.endpoints.redis_url()),
+        ("SLOTPROOF_AMQP_URL", spec.endpoints.amqp_url()),
+    ] {
+        match url {
+            Some(url) => command.env(name, url),
+            None => command.env_remove(name),
+        };
+    }
+    let launch = Launch {
+        name: "service",
+        command,
+        log: logs.join(format!("{}.log", role.log)),
+        stdout: Stdout::Piped,
+        stop: Signal::TERM,
+        abandon: Signal::KILL,
+    };
+    let mut process = Process::start(launch, guard)?;
+    let stdout = process.take_stdout().expect("its output is piped");
+    let (said, heard) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stdout).lines();
+        // Read to the end: a service must never write into a closed pipe.
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(listening) = serde_json::from_str::<Listening>(&line) {
+                said.send_replace(Some(listening));
+            }
+        }
+    });
+    let listening = process
+        .wait_ready(READY_WITHIN, || async {
+            (*heard.borrow()).ok_or("it has not said where it listens".to_owned())
+        })
+        .await?;
+    let ready = format!("http://{}/readyz", listening.listening);
+    process
+        .wait_ready(READY_WITHIN, || async {
+            let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
+            if answer.status().is_success() {
+                Ok(())
+            } else {
+                Err(format!("/readyz answers {}", answer.status()))
+            }
+        })
+        .await?;
+    Ok((process, listening))
+}
+
+/// The one line that `serve` prints when it listens.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Listening {
+    listening: SocketAddr,
+    director: Option<SocketAddr>,
+}

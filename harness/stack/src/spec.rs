@@ -1,0 +1,172 @@
+//! What a stack is made of: which topology, where its servers come from, and how the service is
+//! spread over it. Every experiment holds one of these.
+
+use std::time::Duration;
+
+use slotproof_vocabulary::StrategyKind;
+
+use crate::Topology;
+
+/// A stack to be started.
+#[derive(Debug, Clone)]
+pub struct StackSpec {
+    /// The components and their wiring.
+    pub topology: Topology,
+    /// Where the components come from.
+    pub environment: EnvironmentSpec,
+    /// Service processes that answer requests.
+    pub replicas: u32,
+    /// Database connections of each service process.
+    pub connections: u32,
+    /// How long a lock in Redis lives unless its owner frees it.
+    pub lock_ttl: Duration,
+}
+
+impl StackSpec {
+    /// Service processes of a stack unless it says otherwise.
+    pub const REPLICAS_DEFAULT: u32 = 2;
+    /// Database connections of each service process unless the stack says otherwise.
+    pub const CONNECTIONS_DEFAULT: u32 = 16;
+    /// Lifetime of a lock in Redis unless the stack says otherwise.
+    pub const LOCK_TTL_DEFAULT: Duration = Duration::from_secs(5);
+
+    /// The built-in topology `single` in an environment, with the default sizes.
+    pub fn single(environment: EnvironmentSpec) -> Self {
+        Self {
+            topology: Topology::single(),
+            environment,
+            replicas: Self::REPLICAS_DEFAULT,
+            connections: Self::CONNECTIONS_DEFAULT,
+            lock_ttl: Self::LOCK_TTL_DEFAULT,
+        }
+    }
+
+    /// The arguments of the command line that say this again, without URLs and passwords.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut words = vec![
+            "--environment".to_owned(),
+            self.environment.kind().name().to_owned(),
+            "--replicas".to_owned(),
+            self.replicas.to_string(),
+            "--connections".to_owned(),
+            self.connections.to_string(),
+        ];
+        if self.lock_ttl != Self::LOCK_TTL_DEFAULT {
+            let span = slotproof_vocabulary::Span(self.lock_ttl);
+            words.extend(["--lock-ttl".to_owned(), span.to_string()]);
+        }
+        if let EnvironmentSpec::Containers(images) = &self.environment {
+            let flags = [
+                ("--postgres-image", &images.postgres),
+                ("--redis-image", &images.redis),
+                ("--rabbitmq-image", &images.rabbitmq),
+            ];
+            for (flag, image) in flags {
+                words.extend(image.iter().flat_map(|image| [flag.to_owned(), image.clone()]));
+            }
+        }
+        words
+    }
+
+    /// The server that a strategy needs and this stack does not have.
+    pub fn missing_for(&self, strategy: StrategyKind) -> Option<ComponentNeed> {
+        let EnvironmentSpec::External(external) = &self.environment else { return None };
+        if strategy.needs_redis() && external.redis_url.is_none() {
+            Some(ComponentNeed::Redis)
+        } else if strategy.needs_rabbitmq() && external.amqp_url.is_none() {
+            Some(ComponentNeed::Rabbitmq)
+        } else {
+            None
+        }
+    }
+}
+
+/// A server that some strategies cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComponentNeed {
+    /// Redis, for strategies that lock there.
+    Redis,
+    /// RabbitMQ, for strategies with a queue.
+    Rabbitmq,
+}
+
+/// The kinds of environments, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentKind {
+    /// Private servers as child processes, with the programs of this machine.
+    Native,
+    /// Private servers in containers.
+    Containers,
+    /// Servers that are running already.
+    External,
+}
+
+impl EnvironmentKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Native, Self::Containers, Self::External];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Containers => "containers",
+            Self::External => "external",
+        }
+    }
+}
+
+/// Where the servers come from.
+#[derive(Debug, Clone)]
+pub enum EnvironmentSpec {
+    /// Private servers as child processes, with the programs of this machine.
+    Native,
+    /// Private servers in containers.
+    Containers(Images),
+    /// Servers that are running already.
+    External(External),
+}
+
+impl EnvironmentSpec {
+    /// Its kind.
+    pub fn kind(&self) -> EnvironmentKind {
+        match self {
+            Self::Native => EnvironmentKind::Native,
+            Self::Containers(_) => EnvironmentKind::Containers,
+            Self::External(_) => EnvironmentKind::External,
+        }
+    }
+}
+
+/// Images of the `containers` environment. `None`: the local image that `ci/images/build` makes, if
+/// it exists, else the official one.
+#[derive(Debug, Clone, Default)]
+pub struct Images {
+    /// Of PostgreSQL.
+    pub postgres: Option<String>,
+    /// Of Redis.
+    pub redis: Option<String>,
+    /// Of RabbitMQ.
+    pub rabbitmq: Option<String>,
+}
+
+/// Servers that are running already.
+#[derive(Debug, Clone)]
+pub struct External {
+    /// The database, `postgres://user:password@host:port/name`.
+    pub postgres_url: String,
+    /// Redis, `redis://:password@host:port/`.
+    pub redis_url: Option<String>,
+    /// RabbitMQ, `amqp://user:password@host:port/vhost`.
+    pub amqp_url: Option<String>,
+    /// An address that is not loopback is refused without this.
+    pub remote: Remote,
+}
+
+/// Whether load may leave this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remote {
+    /// Loopback only.
+    Refused,
+    /// The user owns the servers.
+    Allowed,
+}
