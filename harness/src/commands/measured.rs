@@ -18,6 +18,7 @@ pub(crate) enum Command {
     /// Reads and judges a history.
     Judge { file: PathBuf },
     /// Reads a history and lets porcupine-rs decide.
+    #[cfg(feature = "porcupine")]
     Porcupine { file: PathBuf },
     /// Plain goose, reading one path.
     PlainGoose { target: String, path: String, users: usize, seconds: usize },
@@ -38,8 +39,10 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
             Command::Judge { file } => {
                 out!("{}", serde_json::to_string(&checker::judge_file(&file)?)?)
             }
+            #[cfg(feature = "porcupine")]
             Command::Porcupine { file } => {
-                out!("{}", serde_json::to_string(&checker::porcupine_file(&file)?)?)
+                let judged = slotproof_experiments::bench::porcupine::porcupine_file(&file)?;
+                out!("{}", serde_json::to_string(&judged)?);
             }
             Command::PlainGoose { target, path, users, seconds } => {
                 slotproof_scenarios::plain_goose(&target, &path, users, seconds).await?;

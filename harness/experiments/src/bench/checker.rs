@@ -8,10 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use porcupine_rs::{CheckResult, Model};
 use serde::{Deserialize, Serialize};
-use slotproof_checker::{Case, History, certificate, certificate::Certificate, judge, story};
-use slotproof_vocabulary::{Action, Expectation, Outcome, Verdict};
+use slotproof_checker::{Case, certificate, certificate::Certificate, judge, story};
+use slotproof_vocabulary::{Expectation, Verdict};
 use tokio::process::Command;
 
 use super::synthetic::Synthetic;
@@ -21,9 +20,9 @@ use slotproof_stack::proc;
 use crate::{check_run, progress::Progress};
 
 /// Seats of every slot.
-const CAPACITY: i64 = 400;
+pub(super) const CAPACITY: i64 = 400;
 /// Longest that porcupine-rs may take for a file.
-const PORCUPINE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const PORCUPINE_WITHIN: Duration = Duration::from_secs(10);
 /// Larger files are not given to porcupine-rs: it ends by memory, not by time.
 const PORCUPINE_OPERATIONS_MAX: u64 = 100_000;
 
@@ -71,8 +70,8 @@ struct Row {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 /// What porcupine-rs makes of a file.
 pub struct Porcupine {
-    result: String,
-    took_ms: u64,
+    pub(super) result: String,
+    pub(super) took_ms: u64,
 }
 
 /// The whole bench.
@@ -105,7 +104,8 @@ pub async fn bench(
         })
         .await??;
         let (judged, memory_bytes_max) = child::<Judged>(&file, "judge").await?;
-        let porcupine = match operations <= PORCUPINE_OPERATIONS_MAX {
+        let tried = cfg!(feature = "porcupine") && operations <= PORCUPINE_OPERATIONS_MAX;
+        let porcupine = match tried {
             true => Some(child::<Porcupine>(&file, "porcupine").await?.0),
             false => None,
         };
@@ -168,87 +168,6 @@ pub fn judge_file(path: &Path) -> Result<Judged> {
         proved_slots,
         judge_ms: begun.elapsed().as_millis() as u64,
     })
-}
-
-/// What happens to the one slot, for porcupine.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Change(i64),
-    Full(i64),
-    Look(i64),
-}
-
-#[derive(Debug, Clone)]
-struct Seats;
-
-impl Model for Seats {
-    type State = i64;
-    type Op = Event;
-    type Metadata = ();
-
-    fn init() -> i64 {
-        CAPACITY
-    }
-
-    fn step(free: &i64, event: &Event) -> (bool, i64) {
-        match event {
-            Event::Change(seats) => (free + seats >= 0, free + seats),
-            Event::Full(seats) => (seats > free, *free),
-            Event::Look(available) => (available == free, *free),
-        }
-    }
-}
-
-/// In the process of its own: reads, and lets porcupine decide. Slots are checked one after the
-/// other, which is to its advantage.
-pub fn porcupine_file(path: &Path) -> Result<Porcupine> {
-    let history = check_run::case_of_history(path, Some(CAPACITY), BTreeMap::new())?.history;
-    let slots = events(&history);
-    let begun = Instant::now();
-    let mut result = "ok";
-    for operations in slots.values() {
-        let left = PORCUPINE_WITHIN.saturating_sub(begun.elapsed());
-        match porcupine_rs::check_operations_timeout(operations, left) {
-            CheckResult::Ok => {}
-            CheckResult::Illegal => result = "illegal",
-            CheckResult::Unknown => result = "unknown",
-        }
-        if result != "ok" {
-            break;
-        }
-    }
-    Ok(Porcupine { result: result.to_owned(), took_ms: begun.elapsed().as_millis() as u64 })
-}
-
-fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats>>> {
-    let mut seats_of: BTreeMap<&str, i64> = BTreeMap::new();
-    for operation in &history.operations {
-        if let (Action::Reserve { seats, .. }, Some(booking)) =
-            (&operation.action, &operation.seen.booking)
-        {
-            seats_of.insert(booking, i64::from(*seats));
-        }
-    }
-    let mut slots: BTreeMap<&str, Vec<porcupine_rs::Operation<Seats>>> = BTreeMap::new();
-    for operation in &history.operations {
-        let op = match (&operation.action, operation.outcome) {
-            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
-            (Action::Reserve { seats, .. }, _) => Event::Change(-i64::from(*seats)),
-            (Action::Cancel { booking }, _) => {
-                Event::Change(seats_of.get(&**booking).copied().unwrap_or(0))
-            }
-            (Action::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
-            (Action::Confirm { .. } | Action::Resize { .. }, _) => continue,
-        };
-        slots.entry(&operation.slot).or_default().push(porcupine_rs::Operation {
-            client_id: None,
-            call_time: operation.sent_ns as i64,
-            return_time: operation.returned_ns as i64,
-            op,
-            metadata: None,
-        });
-    }
-    slots
 }
 
 impl CheckerReport {

@@ -2,6 +2,8 @@
 //! intervals.
 
 pub mod checker;
+#[cfg(feature = "porcupine")]
+pub mod porcupine;
 pub mod synthetic;
 
 pub mod engine;
