@@ -8,8 +8,8 @@ use slotproof_vocabulary::Outcome;
 use tokio::time::Instant;
 
 use crate::{
-    answer::{Answer, Expected},
     clock,
+    target::{Answer, Exchange, Expected, Request},
 };
 
 /// Pauses between two questions after a request that was accepted.
@@ -30,10 +30,18 @@ pub struct Patience {
 }
 
 /// A request, and how to ask what became of it if it is only accepted.
-pub(crate) struct Call {
-    pub(crate) request: RequestBuilder,
-    pub(crate) question: Option<RequestBuilder>,
-    pub(crate) expected: Expected,
+pub(crate) struct Call<'a> {
+    request: RequestBuilder,
+    expected: Expected,
+    question: Question<'a>,
+}
+
+/// How to ask what became of a request that was accepted. Few are, so the request is built when it
+/// is needed.
+struct Question<'a> {
+    poll: Option<Request>,
+    http: &'a reqwest::Client,
+    base: &'a str,
 }
 
 /// What came back, and when.
@@ -44,7 +52,16 @@ pub(crate) struct Heard {
     pub(crate) answer: Answer,
 }
 
-impl Call {
+impl<'a> Call<'a> {
+    /// An exchange with the target, by a client at a base URL.
+    pub(crate) fn of(exchange: Exchange, http: &'a reqwest::Client, base: &'a str) -> Self {
+        Self {
+            request: exchange.request.on(http, base),
+            expected: exchange.expected,
+            question: Question { poll: exchange.poll, http, base },
+        }
+    }
+
     /// Makes the call; what comes back is known for sure, or is unknown.
     pub(crate) async fn make(self, patience: &Patience) -> Heard {
         let sent_ns = clock::now_ns();
@@ -62,7 +79,7 @@ impl Call {
         let deadline = Instant::now() + timeout;
         match attempt(self.request, self.expected).await {
             Attempt::Answered(answer) => answer,
-            Attempt::Accepted => poll(self.question, self.expected, deadline).await,
+            Attempt::Accepted => self.question.ask(self.expected, deadline).await,
         }
     }
 
@@ -82,7 +99,7 @@ impl Call {
             let answer = match attempt(request, self.expected).await {
                 Attempt::Answered(answer) => answer,
                 Attempt::Accepted => {
-                    let answer = poll(self.question, self.expected, deadline).await;
+                    let answer = self.question.ask(self.expected, deadline).await;
                     return (number, answer.doubted(doubtful));
                 }
             };
@@ -133,20 +150,70 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Answer> {
     }
 }
 
-/// Asks until there is a decision. A question that fails decides nothing and is asked again; when
-/// patience ends, the outcome is unknown, because the request is still on its way.
-async fn poll(question: Option<RequestBuilder>, expected: Expected, deadline: Instant) -> Answer {
-    let Some(question) = question else { return Answer::unknown("http_202") };
-    let mut pause = POLL_FIRST;
-    while Instant::now() + pause < deadline {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(POLL_MAX);
-        let question = question.try_clone().expect("it has no body");
-        if let Attempt::Answered(answer) = attempt(question, expected).await
-            && matches!(answer.outcome, Outcome::Ok | Outcome::SoldOut)
-        {
-            return answer;
+impl Question<'_> {
+    /// Asks until there is a decision. A question that fails decides nothing and is asked again;
+    /// when the time is over, the outcome is unknown, because the request is still on its way.
+    async fn ask(self, expected: Expected, deadline: Instant) -> Answer {
+        let Some(poll) = self.poll else { return Answer::unknown("http_202") };
+        let mut pause = POLL_FIRST;
+        while Instant::now() + pause < deadline {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+            let question = poll.clone().on(self.http, self.base);
+            if let Attempt::Answered(answer) = attempt(question, expected).await
+                && answer.decides_a_poll()
+            {
+                return answer;
+            }
         }
+        Answer::unknown("undecided")
     }
-    Answer::unknown("undecided")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::target::reference;
+
+    /// A server that gives these answers in turn, each on a connection of its own.
+    async fn target(answers: &'static [(&'static str, &'static str)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 4_096];
+                let _ = stream.read(&mut request).await;
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).await.expect("it is heard");
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_finds_no_slot_decides_and_one_that_fails_does_not() {
+        const NO_SLOT: &str = r#"{"code":"not_found"}"#;
+        let base = target(&[
+            ("202 Accepted", "{}"),
+            ("503 Service Unavailable", "{}"),
+            ("429 Too Many Requests", r#"{"code":"slow_down"}"#),
+            ("404 Not Found", NO_SLOT),
+        ])
+        .await;
+        let patience =
+            Patience { timeout: Duration::from_secs(30), attempts: 1, resend: Duration::ZERO };
+        let http = reqwest::Client::new();
+        let heard = Call::of(reference::reserve("s", 1, "k"), &http, &base).make(&patience).await;
+        assert_eq!(heard.answer.outcome, Outcome::Rejected);
+        assert_eq!(heard.answer.reason.as_deref(), Some("not_found"));
+    }
 }

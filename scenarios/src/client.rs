@@ -6,10 +6,10 @@ use std::sync::Arc;
 use slotproof_vocabulary::{Action, Operation, Outcome, plan::Sockets};
 
 use crate::{
-    answer::Expected,
     board::Board,
     call::{Call, Heard, Patience},
     recorder::Recorder,
+    target::{Exchange, reference},
 };
 
 /// What all clients of a load share.
@@ -153,22 +153,17 @@ impl Client {
         format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves)
     }
 
-    fn reserving(&self, slot: usize, seats: u32, key: &str) -> Call {
-        let url = format!("{}/v1/slots/{}/bookings", self.target, self.site.slots[slot]);
-        let question = self.http.get(format!("{url}?seats={seats}")).header("idempotency-key", key);
-        let request = self.http.post(url).header("idempotency-key", key);
-        Call {
-            request: request.json(&serde_json::json!({"seats": seats})),
-            question: Some(question),
-            expected: Expected::Booking,
-        }
+    fn reserving(&self, slot: usize, seats: u32, key: &str) -> Call<'_> {
+        self.call(reference::reserve(&self.site.slots[slot], seats, key))
+    }
+
+    fn call(&self, exchange: Exchange) -> Call<'_> {
+        Call::of(exchange, &self.http, &self.target)
     }
 
     /// Confirms a booking.
     pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
-        let request =
-            self.http.post(format!("{}/v1/bookings/{}/confirm", self.target, held.booking));
-        let call = Call { request, question: None, expected: Expected::Booking };
+        let call = self.call(reference::confirm(&held.booking));
         let action = Action::Confirm { booking: held.booking.as_str().into() };
         let heard = call.make(&self.site.patience).await;
         let told = self.note(self.process, held.slot, action, scheduled_ns, heard).await;
@@ -184,8 +179,7 @@ impl Client {
         if std::mem::take(&mut held.confirmed) {
             self.site.board.cancelling(held.slot, held.seats);
         }
-        let request = self.http.delete(format!("{}/v1/bookings/{}", self.target, held.booking));
-        let call = Call { request, question: None, expected: Expected::Booking };
+        let call = self.call(reference::cancel(&held.booking));
         let action = Action::Cancel { booking: held.booking.as_str().into() };
         let heard = call.make(&self.site.patience).await;
         self.note(self.process, held.slot, action, scheduled_ns, heard).await
@@ -193,8 +187,7 @@ impl Client {
 
     /// Reads the slot.
     pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Told {
-        let request = self.http.get(format!("{}/v1/slots/{}", self.target, self.site.slots[slot]));
-        let call = Call { request, question: None, expected: Expected::Slot };
+        let call = self.call(reference::read(&self.site.slots[slot]));
         let heard = call.make(&self.site.patience).await;
         self.note(self.process, slot, Action::Read, scheduled_ns, heard).await
     }

@@ -13,7 +13,8 @@ mod visits;
 mod pacer;
 pub mod schedule;
 
-mod answer;
+pub mod target;
+
 mod board;
 mod call;
 mod client;
@@ -28,11 +29,11 @@ pub mod recorder;
 
 mod plain_goose;
 
-pub use answer::{Answer, Expected};
 pub use board::Board;
 pub use call::Patience;
 pub use client::{Client, Site};
 pub use engine::{Event, LoadError, LoadOrder, Progress, run};
 pub use latency_log::Durations;
 pub use plain_goose::plain_goose;
+pub use target::{Answer, Exchange, Expected};
 pub use visits::{PlannedArrival, planned};

@@ -12,6 +12,7 @@ use std::{
 use slotproof_scenarios::{
     Board, Client, Patience, Site, clock,
     recorder::{Outputs, Writer},
+    target::reference as reference_target,
 };
 use slotproof_vocabulary::{AuditRecord, EndState, LoadTotals, Plan, plan::Sockets};
 use uuid::Uuid;
@@ -100,10 +101,7 @@ pub async fn collect(
 async fn ready(targets: &[String]) {
     let deadline = Instant::now() + READY_WITHIN;
     for target in targets {
-        let url = format!("{target}/readyz");
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
-            && Instant::now() < deadline
-        {
+        while !reference_target::is_ready(target).await && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slotproof_reports::run_report::Costs;
+use slotproof_scenarios::target::reference;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -42,7 +43,7 @@ impl Counters {
 /// Counts from before the service starts until after it has stopped: what a backend has counted is
 /// surely told when it ends.
 ///
-/// A database that does not let itself be asked, or that was restarted meanwhile, has no costs:
+/// A database that refuses the queries, or that was restarted meanwhile, has no costs:
 /// they are a measurement, and no part of a verdict.
 #[derive(Debug)]
 pub struct CostWatch {
@@ -86,11 +87,8 @@ impl CostWatch {
         for target in targets {
             // The processes that answer requests: what the workers of a queue try again is not in
             // it.
-            if let Ok(metrics) = metrics(target).await {
-                let lines =
-                    metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));
-                let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-                self.retries += counts.sum::<f64>() as u64;
+            if let Ok(retries) = reference::retries(target).await {
+                self.retries += retries as u64;
             }
         }
     }
@@ -115,10 +113,6 @@ async fn counters(postgres_url: &str) -> Option<Counters> {
     let counters = Counters::read(&mut database).await.ok();
     let _ = database.close().await;
     counters
-}
-
-async fn metrics(target: &str) -> reqwest::Result<String> {
-    reqwest::get(format!("{target}/metrics")).await?.text().await
 }
 
 /// Connections that wait for a lock, on average over many looks.

@@ -3,15 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt};
 use rustix::process::Signal;
-use serde::{Serialize, de::DeserializeOwned};
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
-use slotproof_scenarios::{Event, LoadOrder};
-use slotproof_vocabulary::{
-    DoctorId, LoadTotals, Plan, StrategyKind,
-    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
-};
+use slotproof_scenarios::{Event, LoadOrder, target::reference};
+use slotproof_vocabulary::{LoadTotals, Plan, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -38,8 +33,6 @@ use crate::{
 /// How much longer than its duration and a client's patience a load may take: hatching, and a busy
 /// machine.
 const LOAD_GRACE: Duration = Duration::from_secs(180);
-/// Slots that are made at once: as many as a replica has database connections.
-const SLOTS_AT_ONCE: usize = 16;
 
 /// Everything that a trial is made of.
 #[derive(Debug, Clone)]
@@ -116,7 +109,9 @@ pub(crate) async fn load_and_collect(
     let replicas = Replicas::start(&service, &run.logs(), guard).await?;
     step.done(spec.strategy.name());
 
-    let slots = make_slots(&replicas.targets()[0], &spec.plan).await.context("make the slots")?;
+    let base = &replicas.targets()[0];
+    let slots = reference::make_slots(base, spec.plan.slots, spec.plan.capacity).await;
+    let slots = slots.context("make the slots")?;
     costs.load_begins();
     let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, progress).await?;
     costs.load_ended(&replicas.targets()).await;
@@ -210,36 +205,6 @@ pub fn run_context(
         repeat_command: experiment.repeat_command.clone(),
         environment: block,
     })
-}
-
-/// One doctor, and the plan's slots on the days after today.
-async fn make_slots(target: &str, plan: &Plan) -> Result<Vec<String>> {
-    let http = reqwest::Client::new();
-    let doctor =
-        CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
-    let doctor: DoctorBody = create(&http, format!("{target}/v1/admin/doctors"), &doctor).await?;
-    let first = time::OffsetDateTime::now_utc() + time::Duration::days(1);
-    let slots = (0..plan.slots).map(|number| {
-        let slot = CreateSlot {
-            doctor_id: DoctorId(doctor.id.0),
-            starts_at: first + time::Duration::minutes(15) * number,
-            capacity: plan.capacity.into(),
-        };
-        let http = &http;
-        async move {
-            let slot: SlotBody = create(http, format!("{target}/v1/admin/slots"), &slot).await?;
-            Ok(slot.id.to_string())
-        }
-    });
-    futures::stream::iter(slots).buffered(SLOTS_AT_ONCE).try_collect().await
-}
-
-async fn create<T: DeserializeOwned>(
-    http: &reqwest::Client,
-    url: String,
-    body: &impl Serialize,
-) -> Result<T> {
-    Ok(http.post(url).json(body).send().await?.error_for_status()?.json().await?)
 }
 
 /// Runs the load in its own process; answers with its totals.

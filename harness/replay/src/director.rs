@@ -10,9 +10,10 @@ use std::{
 };
 
 use anyhow::Result;
+use http::HeaderName;
 use slotproof_evidence::reference::observation;
 use slotproof_models::{CallId, Happening, Scheduled, Taken, Told, Walk};
-use slotproof_scenarios::{Answer, Expected, clock};
+use slotproof_scenarios::{Answer, Expected, clock, target::reference};
 use slotproof_target_service::pausing::{CALL_HEADER, HOLD_HEADER, Order, Report};
 use slotproof_vocabulary::{Action, Operation, Outcome, SlotId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -23,6 +24,8 @@ use super::{
     work::{At, Work, is_same, process_of, work_of},
 };
 
+/// The header by which a request is given the length of its hold.
+const HOLD: HeaderName = HeaderName::from_static(HOLD_HEADER);
 /// A call that neither stops at a point nor waits for a lock for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// How long a report is awaited before PostgreSQL is asked whether its call waits.
@@ -309,15 +312,12 @@ impl<'a> Director<'a> {
         let client = &mut self.clients[usize::from(call.client)];
         client.latest = Some((call.call, client.latest.map_or(now, |(_, first)| first)));
         client.path = path;
-        let urgent = path > 1;
+        let reserve = if path > 1 { reference::reserve_urgent } else { reference::reserve };
+        let seats = u32::try_from(self.walk.seats()).expect("a few seats");
+        let exchange = reserve(&self.slot.to_string(), seats, &self.key(call.client));
+        let request = exchange.request.with_header(HOLD, &self.hold_ms(call).to_string());
         let target = self.rig.target(process_of(call));
-        let request = self
-            .rig
-            .http
-            .post(format!("{target}/v1/slots/{}/bookings", self.slot))
-            .header("idempotency-key", self.key(call.client))
-            .header(HOLD_HEADER, self.hold_ms(call).to_string())
-            .json(&serde_json::json!({"seats": self.walk.seats(), "urgent": urgent}));
+        let request = request.on(&self.rig.http, target);
         self.request(Work::Call(call), request);
     }
 
@@ -327,11 +327,11 @@ impl<'a> Director<'a> {
         let number = usize::from(client);
         let Some(booking) = self.clients[number].booking.clone() else { return };
         self.clients[number].asked_ns = clock::now_ns();
-        let url = format!("{}/v1/bookings/{booking}", self.rig.target(0));
-        let request = match work {
-            Work::Confirm(_) => self.rig.http.post(format!("{url}/confirm")),
-            _ => self.rig.http.delete(url),
+        let exchange = match work {
+            Work::Confirm(_) => reference::confirm(&booking),
+            _ => reference::cancel(&booking),
         };
+        let request = exchange.request.on(&self.rig.http, self.rig.target(0));
         self.request(work, request);
     }
 

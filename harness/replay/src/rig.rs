@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use redis::aio::ConnectionManager;
+use slotproof_scenarios::target::reference;
 use slotproof_target_service::pausing::Order;
-use slotproof_vocabulary::{
-    DoctorId, SlotId, StrategyKind,
-    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
-};
+use slotproof_vocabulary::{DoctorId, SlotId, StrategyKind};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::channel::{Channel, Routes};
@@ -79,30 +77,17 @@ impl ReplayRig {
         let database = database.connect(environment.endpoints.postgres_url()).await?;
         let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
         let targets = replicas.targets();
-        let doctor =
-            CreateDoctor { name: "Ada Example".to_owned(), specialty: "rehearsals".to_owned() };
-        let made =
-            http.post(format!("{}/v1/admin/doctors", targets[0])).json(&doctor).send().await?;
-        let doctor: DoctorBody = made.error_for_status()?.json().await?;
-        let doctor = DoctorId(doctor.id.0);
+        let doctor = reference::make_doctor(&http, &targets[0]).await?;
         Ok(Self { strategy, http, targets, channels, routes, database, redis, doctor, replicas })
     }
 
     /// A fresh slot.
     pub(super) async fn slot(&self, capacity: u8) -> Result<SlotId> {
-        let slot = CreateSlot {
-            doctor_id: self.doctor,
-            starts_at: time::OffsetDateTime::now_utc() + time::Duration::days(1),
-            capacity: capacity.into(),
-        };
-        let made = self
-            .http
-            .post(format!("{}/v1/admin/slots", self.targets[0]))
-            .json(&slot)
-            .send()
-            .await?;
-        let made: SlotBody = made.error_for_status()?.json().await?;
-        Ok(made.id)
+        let starts_at = time::OffsetDateTime::now_utc() + time::Duration::days(1);
+        let (http, base) = (&self.http, &self.targets[0]);
+        let slot =
+            reference::make_slot(http, base, self.doctor, starts_at, capacity.into()).await?;
+        Ok(slot.id)
     }
 
     /// Orders the process that a call was sent to.

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use rustix::process::Signal;
 use serde::Deserialize;
+use slotproof_scenarios::target::reference;
 use slotproof_vocabulary::StrategyKind;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -222,14 +223,12 @@ async fn start_one(
             (*heard.borrow()).ok_or("it has not said where it listens".to_owned())
         })
         .await?;
-    let ready = format!("http://{}/readyz", listening.listening);
+    let base = format!("http://{}", listening.listening);
     process
         .wait_ready(READY_WITHIN, || async {
-            let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
-            if answer.status().is_success() {
-                Ok(())
-            } else {
-                Err(format!("/readyz answers {}", answer.status()))
+            match reference::is_ready(&base).await {
+                true => Ok(()),
+                false => Err(format!("{} does not answer 200", reference::READY_PATH)),
             }
         })
         .await?;

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use serde::Serialize;
 use slotproof_reports::estimate::Estimate;
-use slotproof_scenarios::{Durations, Event, LoadOrder};
+use slotproof_scenarios::{Durations, Event, LoadOrder, target::reference};
 use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -292,7 +292,8 @@ impl Bench<'_> {
         let program = tool.program().context("it is installed")?;
         let (seconds, clients) =
             (self.spec.measure.as_secs().max(1).to_string(), self.spec.clients.to_string());
-        let url = format!("{}/v1/slots/{SLOT}", self.server.target);
+        let path = reference::read(SLOT).request.path;
+        let url = format!("{}{path}", self.server.target);
         let mut command = Command::new(program);
         match tool {
             Tool::Slotproof | Tool::SlotproofWithoutRecorder => {
@@ -306,7 +307,6 @@ impl Bench<'_> {
                 command.arg("load").arg(order);
             }
             Tool::Goose => {
-                let path = format!("/v1/slots/{SLOT}");
                 command.args([
                     "measured",
                     "plain-goose",
@@ -438,7 +438,7 @@ impl Bench<'_> {
             "--output-format",
             "json",
         ]);
-        command.arg(format!("{}/v1/slots/{SLOT}", self.server.target));
+        command.arg(format!("{}{}", self.server.target, reference::read(SLOT).request.path));
         self.through_the_stall("oha, through a stall", command).await?;
         let said: serde_json::Value =
             serde_json::from_slice(&fs::read(self.run.log("oha--through-a-stall"))?)

@@ -12,12 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper::{StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use slotproof_scenarios::target::{Request, reference};
 use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
 
 /// Pauses between two questions after a 202.
@@ -141,28 +143,21 @@ async fn book(
     key: &str,
     patience: Instant,
 ) -> anyhow::Result<bool> {
-    let reserve = Request::post(format!("/v1/slots/{slot}/bookings"))
-        .header("host", "slotproof")
-        .header("content-type", "application/json")
-        .header("idempotency-key", key)
-        .body(Full::from(r#"{"seats":1}"#))?;
-    let mut status = ask(sender, reserve).await?;
+    let exchange = reference::reserve(slot, 1, key);
+    let mut status = ask(sender, exchange.request).await?;
     let mut pause = POLL_FIRST;
     while status == StatusCode::ACCEPTED && Instant::now() < patience {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
-        let question = Request::get(format!("/v1/slots/{slot}/bookings?seats=1"))
-            .header("host", "slotproof")
-            .header("idempotency-key", key)
-            .body(Full::default())?;
-        status = ask(sender, question).await?;
+        let poll = exchange.poll.clone().context("a reserve can be asked about")?;
+        status = ask(sender, poll).await?;
     }
     Ok(status == StatusCode::CREATED)
 }
 
-async fn ask(sender: &mut Sender, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
+async fn ask(sender: &mut Sender, request: Request) -> anyhow::Result<StatusCode> {
     sender.ready().await?;
-    let response = sender.send_request(request).await?;
+    let response = sender.send_request(request.to_http().map(Full::from)).await?;
     let status = response.status();
     // Read to the end: an answer whose body has not arrived is none.
     response.into_body().collect().await?;

@@ -27,6 +27,7 @@ use slotproof_evidence::{
     ReferenceDatabase, RunContext, RunDirectory,
     reference::bench::{BenchCounters, BenchSlots, SeatRows, month},
 };
+use slotproof_scenarios::target::reference;
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec, StackSpec, guard::Guard, proc,
 };
@@ -330,8 +331,9 @@ impl Bench<'_> {
 /// does so at the end of a statement, if it has not done so for a second.
 async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
     tokio::time::sleep(STATISTICS_INTERVAL).await;
-    let url = format!("{target}/v1/slots/{slot}");
-    let reads = (0..CONNECTIONS * 4).map(|_| reqwest::get(&url));
+    let http = reqwest::Client::new();
+    let read = || reference::read(slot).request.on(&http, target).send();
+    let reads = (0..CONNECTIONS * 4).map(|_| read());
     for read in futures::future::join_all(reads).await {
         read?.bytes().await?;
     }
@@ -346,13 +348,8 @@ struct Counters {
 
 impl Counters {
     async fn read(database: &mut ReferenceDatabase, target: &str) -> Result<Self> {
-        // The process that answers: what workers of a queue retry is not in it.
-        let metrics = reqwest::get(format!("{target}/metrics")).await?.text().await?;
-        let retries = metrics
-            .lines()
-            .filter(|line| line.starts_with("reserve_retries_total"))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum();
+        // The process that answers: retries of queue workers are not among them.
+        let retries = reference::retries(target).await?;
         Ok(Self { database: database.bench_counters().await?, retries })
     }
 }

@@ -5,6 +5,8 @@ use slotproof_vocabulary::{Outcome, Seen};
 
 /// There was no connection, so no byte of the request was sent.
 const NOT_CONNECTED: &str = "not_connected";
+/// What was asked for does not exist: the service's own code.
+const NOT_FOUND: &str = "not_found";
 
 /// What the client knows after one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,16 @@ impl Answer {
             Outcome::Unknown | Outcome::Throttled => true,
             Outcome::Rejected => self.reason.as_deref() == Some(NOT_CONNECTED),
             Outcome::Ok | Outcome::SoldOut => false,
+        }
+    }
+
+    /// Whether this answer to a poll says what became of the request that was accepted: 201, 409 or
+    /// 404. A poll that fails otherwise says nothing of the request.
+    pub(crate) fn decides_a_poll(&self) -> bool {
+        match self.outcome {
+            Outcome::Ok | Outcome::SoldOut => true,
+            Outcome::Rejected => self.reason.as_deref() == Some(NOT_FOUND),
+            Outcome::Throttled | Outcome::Unknown => false,
         }
     }
 
