@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use async_recursion::async_recursion as boxed_future;
 use goose::{
     GooseAttack, GooseError,
     config::{GooseConfiguration, GooseDefault, GooseDefaultType},
@@ -157,9 +158,10 @@ pub enum LoadError {
 ///
 /// # Errors
 /// See [`LoadError`]. A history that was begun is kept.
+#[boxed_future]
 pub async fn run(
     order: LoadOrder,
-    report: impl Fn(Progress) + Send + 'static,
+    report: Box<dyn Fn(Progress) + Send>,
 ) -> Result<LoadTotals, LoadError> {
     if order.slots.is_empty() {
         return Err(LoadError::Nothing("slot"));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed_future;
 use goose::{
     GooseAttack, GooseError,
     config::{GooseConfiguration, GooseDefault, GooseDefaultType},
@@ -14,6 +15,7 @@ use goose::{
 ///
 /// # Errors
 /// Goose refuses.
+#[boxed_future]
 pub async fn plain_goose(
     target: &str,
     path: &str,

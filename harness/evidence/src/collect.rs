@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_scenarios::{
     Board, Client, Patience, Site, clock,
     recorder::{Outputs, Writer},
@@ -70,6 +71,7 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// The database or the service does not answer, or the run cannot be written.
+#[boxed_future]
 pub async fn collect(
     place: &Place<'_>,
     plan: &Plan,

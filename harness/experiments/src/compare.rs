@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use slotproof_checker::Case;
@@ -74,6 +75,7 @@ struct Round {
 ///
 /// # Errors
 /// What kept a trial from being made.
+#[boxed_future]
 pub async fn compare(
     spec: &CompareSpec,
     guard: &Guard,

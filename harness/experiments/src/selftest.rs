@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use serde::Serialize;
 use slotproof_checker::Case;
 use slotproof_vocabulary::{
@@ -123,6 +124,7 @@ pub struct SelftestReport {
 ///
 /// # Errors
 /// What kept a trial from being made.
+#[boxed_future]
 pub async fn selftest(
     spec: &SelftestSpec,
     guard: &Guard,

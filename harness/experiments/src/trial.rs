@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
 use slotproof_scenarios::{Event, LoadOrder, target::reference};
@@ -54,6 +55,7 @@ pub struct TrialSpec {
 ///
 /// # Cancel safety
 /// Dropping the future ends everything that was started; the run directory stays.
+#[boxed_future]
 pub async fn conduct(
     spec: &TrialSpec,
     guard: &Guard,

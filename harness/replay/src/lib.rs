@@ -19,6 +19,7 @@ pub use report::{Fate, Line, ReplayReport};
 pub use rig::ReplayRig;
 
 use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
 use slotproof_models::{Happening, Schedule, Scheduled, begin};
 use slotproof_scenarios::recorder::{Outputs, Writer};
 use slotproof_vocabulary::{
@@ -64,6 +65,7 @@ pub struct Played {
 ///
 /// # Errors
 /// What kept it from being played; a strategy that has no model.
+#[boxed_future(?Send)]
 pub async fn replay(
     spec: &ReplaySpec,
     guard: &Guard,
@@ -116,6 +118,7 @@ pub fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> {
 ///
 /// # Errors
 /// What kept it from being done.
+#[boxed_future(?Send)]
 pub async fn cover_all(
     strategies: &[StrategyKind],
     extent: coverage::Extent,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use serde::Serialize;
 use slotproof_models::Schedule;
 use slotproof_vocabulary::{StrategyKind, Verdict};
@@ -79,6 +80,7 @@ impl Outcome {
 ///
 /// # Errors
 /// What kept it from being done.
+#[boxed_future(?Send)]
 pub async fn play_all(
     schedules: &BTreeMap<String, Schedule>,
     runs: &Path,

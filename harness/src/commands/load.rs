@@ -24,8 +24,10 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     };
     let text = fs::read(&args.order).map_err(|error| usage(&error))?;
     let order: LoadOrder = serde_json::from_slice(&text).map_err(|error| usage(&error))?;
-    let done = runtime()?
-        .block_on(slotproof_scenarios::run(order, |progress| say(&Event::Progress(progress))))?;
+    let done = runtime()?.block_on(slotproof_scenarios::run(
+        order,
+        Box::new(|progress| say(&Event::Progress(progress))),
+    ))?;
     say(&Event::Ended(done));
     Ok(exit_code::UPHELD)
 }

@@ -30,11 +30,8 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
         match command {
             Command::TrivialServer => {
                 let mut stop = Stop::listen()?;
-                trivial_server::serve(
-                    |address| out!("{}", serde_json::json!({"listening": address})),
-                    stop.told(),
-                )
-                .await?;
+                let listening = |address| out!("{}", serde_json::json!({"listening": address}));
+                trivial_server::serve(&listening, std::pin::pin!(stop.told())).await?;
             }
             Command::Judge { file } => {
                 out!("{}", serde_json::to_string(&checker::judge_file(&file)?)?)

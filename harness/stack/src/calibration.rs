@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_recursion::async_recursion as boxed_future;
 use hdrhistogram::Histogram;
 use slotproof_reports::run_report::FsyncCalibration;
 use sqlx::{Connection, PgConnection};
@@ -39,6 +40,7 @@ pub(crate) fn calibrate(directory: &Path) -> std::io::Result<FsyncCalibration> {
 /// Commits transactions that leave one message in the database's log and nothing anywhere else;
 /// `None` where that is not allowed. It needs no table, so it is the same on any database, whoever
 /// runs it.
+#[boxed_future]
 pub async fn durable_commit(postgres_url: &str) -> Option<FsyncCalibration> {
     let mut database = PgConnection::connect(postgres_url).await.ok()?;
     let mut durations = Durations::begin();

@@ -5,6 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_reports::run_report::{FsyncCalibration, ServerBlock};
 
 use tokio::sync::Mutex;
@@ -75,6 +76,7 @@ impl Environment {
     ///
     /// # Errors
     /// The environment does not own its servers as processes, or the server does not come back.
+    #[boxed_future]
     pub async fn restart(&self, component: &str) -> Result<(), EnvironmentError> {
         let refused = |reason: &str| EnvironmentError::NotOurs {
             name: component.to_owned(),
@@ -93,6 +95,7 @@ impl Environment {
     }
 
     /// Ends the servers in order: those that were started last first.
+    #[boxed_future]
     pub async fn stop(self) {
         match self.held {
             Held::Processes { servers, data } => {
@@ -209,6 +212,7 @@ pub enum EnvironmentError {
 ///
 /// # Cancel safety
 /// Dropping the future ends what was started.
+#[boxed_future]
 pub async fn provision(
     spec: &StackSpec,
     directory: &Path,

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use serde::Serialize;
 use slotproof_vocabulary::Span;
@@ -111,6 +112,7 @@ pub enum FaultError {
 ///
 /// # Errors
 /// A server that does not come back, or a process that is not there to be killed.
+#[boxed_future]
 pub async fn inject(
     faults: &[Fault],
     environment: &Environment,

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
+use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use serde::Deserialize;
 use slotproof_scenarios::target::reference;
@@ -92,6 +93,7 @@ impl Replicas {
     ///
     /// # Errors
     /// The first replica that does not become ready, with the end of its log.
+    #[boxed_future]
     pub async fn start(
         spec: &ServiceSpec,
         logs: &Path,
@@ -152,6 +154,7 @@ impl Replicas {
     }
 
     /// Lets them drain and end.
+    #[boxed_future]
     pub async fn stop(self) {
         for process in self.processes.into_iter().chain(self.workers) {
             process.stop(STOP_WITHIN).await;

@@ -1,6 +1,7 @@
 //! The reference service: the one place that spells its routes, headers and bodies for a client.
 //! Its wire bodies are those of [`slotproof_vocabulary::reference_api`].
 
+use async_recursion::async_recursion as boxed_future;
 use futures::{StreamExt, TryStreamExt};
 use http::{HeaderName, Method};
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,6 +73,7 @@ pub fn read(slot: &str) -> Exchange {
 ///
 /// # Errors
 /// The service does not answer, or refuses.
+#[boxed_future]
 pub async fn make_doctor(http: &reqwest::Client, base: &str) -> reqwest::Result<DoctorId> {
     let doctor =
         CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
@@ -83,6 +85,7 @@ pub async fn make_doctor(http: &reqwest::Client, base: &str) -> reqwest::Result<
 ///
 /// # Errors
 /// The service does not answer, or refuses.
+#[boxed_future]
 pub async fn make_slot(
     http: &reqwest::Client,
     base: &str,
@@ -98,6 +101,7 @@ pub async fn make_slot(
 ///
 /// # Errors
 /// The service does not answer, or refuses.
+#[boxed_future]
 pub async fn make_slots(base: &str, count: u32, capacity: u32) -> reqwest::Result<Vec<String>> {
     let http = reqwest::Client::new();
     let doctor = make_doctor(&http, base).await?;
@@ -122,6 +126,7 @@ async fn create<T: DeserializeOwned>(
 }
 
 /// Whether a process of the service says that it can take requests.
+#[boxed_future]
 pub async fn is_ready(base: &str) -> bool {
     let answer = reqwest::get(format!("{base}{READY_PATH}")).await;
     answer.is_ok_and(|answer| answer.status().is_success())
@@ -131,6 +136,7 @@ pub async fn is_ready(base: &str) -> bool {
 ///
 /// # Errors
 /// It does not answer.
+#[boxed_future]
 pub async fn retries(base: &str) -> reqwest::Result<f64> {
     let metrics = reqwest::get(format!("{base}{METRICS_PATH}")).await?.text().await?;
     let lines = metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));

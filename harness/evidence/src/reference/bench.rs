@@ -1,5 +1,6 @@
 //! What a bench of the reference service needs of its database: tables made anew, and counters.
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_vocabulary::{DoctorId, Month, SlotId};
 use sqlx::Row;
 
@@ -47,6 +48,7 @@ impl ReferenceDatabase {
     ///
     /// # Errors
     /// The database refuses.
+    #[boxed_future]
     pub async fn make_bench_slots(
         &mut self,
         slots: BenchSlots,
@@ -94,6 +96,7 @@ impl ReferenceDatabase {
     ///
     /// # Errors
     /// The database does not answer.
+    #[boxed_future]
     pub async fn bench_counters(&mut self) -> Result<BenchCounters, EvidenceError> {
         let row = sqlx::query(
             "

@@ -8,6 +8,7 @@ pub mod observation;
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_vocabulary::{
     Announced, AuditRecord, BookingRow, BookingStatus, EndState, Notice, SlotRow, StatusCount,
 };
@@ -58,6 +59,7 @@ pub(crate) struct Waiting {
 impl ReferenceDatabase {
     /// # Errors
     /// The database does not answer.
+    #[boxed_future]
     pub async fn connect(url: &str) -> Result<Self, EvidenceError> {
         Ok(Self { connection: PgConnection::connect(url).await? })
     }
@@ -66,6 +68,7 @@ impl ReferenceDatabase {
     ///
     /// # Errors
     /// The database does not answer any more.
+    #[boxed_future]
     pub async fn close(self) -> Result<(), EvidenceError> {
         Ok(self.connection.close().await?)
     }
@@ -75,6 +78,7 @@ impl ReferenceDatabase {
     ///
     /// # Errors
     /// The database refuses.
+    #[boxed_future]
     pub async fn clear(&mut self) -> Result<(), EvidenceError> {
         sqlx::raw_sql(
             "

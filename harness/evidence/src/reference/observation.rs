@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_vocabulary::{BookingStatus, SlotId};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
@@ -45,6 +46,7 @@ pub struct Observation {
 ///
 /// # Errors
 /// A connection of the scene is still at work after 20 s, or the database does not answer.
+#[boxed_future]
 pub async fn observe(
     database: &PgPool,
     scene: &str,
@@ -119,6 +121,7 @@ async fn glance(
 ///
 /// # Errors
 /// The database does not answer.
+#[boxed_future]
 pub async fn blocked(
     database: &PgPool,
     scene: &str,
@@ -144,6 +147,7 @@ pub async fn blocked(
 ///
 /// # Errors
 /// A connection is still there after 20 s, or the database does not answer.
+#[boxed_future]
 pub async fn cut(database: &PgPool, name: &str) -> Result<(), EvidenceError> {
     let begun = Instant::now();
     while begun.elapsed() < REST_WITHIN {
@@ -166,6 +170,7 @@ pub async fn cut(database: &PgPool, name: &str) -> Result<(), EvidenceError> {
 ///
 /// # Errors
 /// The database does not answer.
+#[boxed_future]
 pub async fn advance(
     database: &PgPool,
     slot: SlotId,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
 use serde::{Deserialize, Serialize};
 use slotproof_checker::{Case, certificate, certificate::Certificate, judge, story};
 use slotproof_vocabulary::{Expectation, Verdict};
@@ -86,6 +87,7 @@ pub struct CheckerReport {
 ///
 /// # Errors
 /// A file that cannot be written, or a process that fails.
+#[boxed_future]
 pub async fn bench(
     spec: &CheckerSpec,
     progress: &dyn Progress,

@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -179,6 +180,7 @@ pub struct EngineReport {
 ///
 /// # Errors
 /// A process that does not start, or a load that breaks.
+#[boxed_future]
 pub async fn bench(
     spec: &EngineSpec,
     guard: &Guard,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
 use hdrhistogram::Histogram;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -74,6 +75,7 @@ enum Cell {
 ///
 /// # Errors
 /// An environment or a service that does not start, or a load that breaks.
+#[boxed_future]
 pub async fn bench(
     spec: &BenchSpec,
     guard: &Guard,

@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -25,9 +27,10 @@ pub const COUNT_PATH: &str = "/count";
 ///
 /// # Errors
 /// No port is free.
+#[boxed_future]
 pub async fn serve(
-    listening: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
+    listening: &(dyn Fn(SocketAddr) + Sync),
+    stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
 ) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     listening(listener.local_addr()?);

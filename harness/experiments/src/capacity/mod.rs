@@ -9,6 +9,7 @@ mod judge;
 mod usl;
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use slotproof_checker::Case;
 use slotproof_reports::{
     RunReport,
@@ -83,6 +84,7 @@ struct Bench<'a> {
 ///
 /// # Errors
 /// What kept a trial from being made.
+#[boxed_future]
 pub async fn capacity(
     spec: &CapacitySpec,
     guard: &Guard,

@@ -8,6 +8,7 @@ pub mod performance;
 use std::time::Instant;
 
 use anyhow::Result;
+use async_recursion::async_recursion as boxed_future;
 use slotproof_checker::{Case, evidence_file};
 use slotproof_reports::{
     RunReport,
@@ -45,6 +46,7 @@ pub struct GateSpec {
 ///
 /// # Errors
 /// What kept a check from being run.
+#[boxed_future]
 pub async fn gate(
     spec: &GateSpec,
     guard: &Guard,
