@@ -8,11 +8,13 @@
 mod error;
 
 mod collect;
+mod costs;
 pub mod reference;
 
 pub mod run_directory;
 
 pub use collect::{Past, Place, collect};
+pub use costs::CostWatch;
 pub use error::EvidenceError;
 pub use reference::ReferenceDatabase;
 pub use run_directory::{LoadEnd, RunContext, RunDirectory};

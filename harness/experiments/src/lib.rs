@@ -8,7 +8,6 @@
 pub mod spec;
 
 pub mod check_run;
-mod costs;
 mod summary;
 pub mod trial;
 

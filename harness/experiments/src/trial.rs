@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
 };
 
-use slotproof_evidence::{Past, Place, RunContext, RunDirectory, collect};
+use slotproof_evidence::{CostWatch, Past, Place, RunContext, RunDirectory, collect};
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec,
     faults::{self, Fault},
@@ -25,7 +25,6 @@ use slotproof_stack::{
 
 use crate::{
     check_run,
-    costs::CostWatch,
     progress::{Event as Shown, Progress},
     spec::ExperimentSpec,
     summary,

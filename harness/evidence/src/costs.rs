@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed_future;
 use slotproof_reports::run_report::Costs;
 use slotproof_scenarios::target::reference;
 use sqlx::{Connection, PgConnection, Row};
@@ -56,6 +57,8 @@ pub struct CostWatch {
 }
 
 impl CostWatch {
+    /// Begins to count.
+    #[boxed_future]
     pub async fn begin(postgres_url: &str) -> Self {
         Self {
             postgres_url: postgres_url.to_owned(),
@@ -79,6 +82,7 @@ impl CostWatch {
     }
 
     /// The load has ended, and the service still runs.
+    #[boxed_future]
     pub async fn load_ended(&mut self, targets: &[String]) {
         drop(self.stop.take());
         if let Some(waiting) = self.waiting.take() {
@@ -94,6 +98,7 @@ impl CostWatch {
     }
 
     /// The service has stopped.
+    #[boxed_future]
     pub async fn end(self) -> Option<Costs> {
         let (before, after) = (self.before?, counters(&self.postgres_url).await?);
         let since = |after: i64, before: i64| u64::try_from(after - before).ok();
