@@ -3,47 +3,47 @@
 //! Every file has one function from evidence to a finding, or to none where the evidence that it
 //! needs was never collected.
 
-mod i01_promised;
-mod i02_taken;
-mod i03_lost;
-mod i04_phantom;
-mod i05_one_effect;
-mod i06_one_life;
-mod i07_conserved;
-mod i08_sold_out;
-mod i09_read;
-mod i10_session;
-mod i11_settled;
-mod i12_identity;
-mod i13_audit;
-mod i13_told;
-mod i14_announced;
-mod i15_worth;
+mod i01_no_overbooking_observed;
+mod i02_no_overbooking_stored;
+mod i03_no_lost_booking;
+mod i04_no_phantom;
+mod i05_idempotent;
+mod i06_lawful_lifecycle;
+mod i07_seats_conserved;
+mod i08_honest_sold_out;
+mod i09_possible_reads;
+mod i10_session_order;
+mod i11_nothing_leaked;
+mod i12_unique_bookings;
+mod i13_one_order;
+mod i14_announced_once;
+mod i15_run_coverage;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{
-    Case, Origin, resolution,
-    slots::{self, Slot},
-    tenure::Tenure,
+    Case, Origin,
+    held_interval::HeldInterval,
+    resolution,
+    slot_evidence::{self, SlotEvidence},
 };
 
 /// A case, and what several invariants derive from it.
 struct Evidence<'a> {
     case: &'a Case,
     /// In the order of names.
-    slots: Vec<Slot<'a>>,
+    slots: Vec<SlotEvidence<'a>>,
 }
 
 impl<'a> Evidence<'a> {
     fn of(case: &'a Case) -> Self {
-        Self { case, slots: slots::of(case) }
+        Self { case, slots: slot_evidence::of(case) }
     }
 
-    fn tenures(&self) -> impl Iterator<Item = &Tenure<'a>> {
-        self.slots.iter().flat_map(|slot| &slot.tenures)
+    fn held_intervals(&self) -> impl Iterator<Item = &HeldInterval<'a>> {
+        self.slots.iter().flat_map(|slot| &slot.held_intervals)
     }
 }
 
@@ -52,21 +52,21 @@ type Check = for<'a> fn(&Evidence<'a>) -> Option<Finding>;
 
 /// Every check, in the order of reports.
 const CHECKS: [Check; 15] = [
-    i01_promised::check,
-    i02_taken::check,
-    i03_lost::check,
-    i04_phantom::check,
-    i05_one_effect::check,
-    i06_one_life::check,
-    i07_conserved::check,
-    i08_sold_out::check,
-    i09_read::check,
-    i10_session::check,
-    i11_settled::check,
-    i12_identity::check,
-    i13_audit::check,
-    i14_announced::check,
-    i15_worth::check,
+    i01_no_overbooking_observed::check,
+    i02_no_overbooking_stored::check,
+    i03_no_lost_booking::check,
+    i04_no_phantom::check,
+    i05_idempotent::check,
+    i06_lawful_lifecycle::check,
+    i07_seats_conserved::check,
+    i08_honest_sold_out::check,
+    i09_possible_reads::check,
+    i10_session_order::check,
+    i11_nothing_leaked::check,
+    i12_unique_bookings::check,
+    i13_one_order::check,
+    i14_announced_once::check,
+    i15_run_coverage::check,
 ];
 
 /// A smaller history is judged sooner than threads are started.
@@ -121,9 +121,11 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 
 /// Seats times seconds of calls that were told `sold_out` while what they wanted was free.
 pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
-    let slots = slots::of(case);
-    let refusals =
-        slots.iter().flat_map(i08_sold_out::refusals).filter(i08_sold_out::Refusal::wrong);
+    let slots = slot_evidence::of(case);
+    let refusals = slots
+        .iter()
+        .flat_map(i08_honest_sold_out::refusals)
+        .filter(i08_honest_sold_out::Refusal::wrong);
     let seat_ns = refusals.map(|refusal| {
         let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
         refusal.seats as f64 * lasted_ns as f64
@@ -136,9 +138,9 @@ pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
 fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
     let evidence = Evidence::of(resolved);
     let again = [
-        i01_promised::check(&evidence),
-        i08_sold_out::check(&evidence),
-        i09_read::check(&evidence),
+        i01_no_overbooking_observed::check(&evidence),
+        i08_honest_sold_out::check(&evidence),
+        i09_possible_reads::check(&evidence),
     ];
     for found in again.into_iter().flatten().filter(|finding| finding.verdict == Verdict::Violated)
     {
@@ -167,7 +169,7 @@ fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) 
         | Invariant::LawfulLifecycle
         | Invariant::OneOrder
         | Invariant::AnnouncedOnce => return finding,
-        // Nothing that is missing can undo these: `tenure.rs` counts no seat beyond what was heard
+        // Nothing that is missing can undo these: `held_interval.rs` counts no seat beyond what was heard
         // of its client.
         Invariant::NoOverbookingObserved | Invariant::SessionOrder => {
             finding.verdict == Verdict::Violated && origin == Origin::Recorder

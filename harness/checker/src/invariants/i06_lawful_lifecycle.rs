@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use slotproof_vocabulary::{AuditRecord, BookingStatus, Finding, Invariant, Witness};
 
-use super::{Count, Evidence, i02_taken::by_slot, witness};
+use super::{Count, Evidence, i02_no_overbooking_stored::by_slot, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     evidence.case.audit.as_ref()?;
@@ -42,8 +42,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// A confirm that was sent after a cancel had been acknowledged cannot be acknowledged.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
-    for tenure in evidence.tenures() {
-        let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else {
+    for held in evidence.held_intervals() {
+        let (Some(confirmed), Some(cancelled)) = (held.confirmed, held.cancelled) else {
             continue;
         };
         count.examine();
@@ -51,8 +51,8 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([cancelled, confirmed]),
                 ..witness(
-                    tenure.slot,
-                    format!("booking {} was confirmed after it had been cancelled", tenure.booking),
+                    held.slot,
+                    format!("booking {} was confirmed after it had been cancelled", held.booking),
                 )
             });
         }

@@ -16,12 +16,11 @@ use slotproof_vocabulary::{
     Action, AuditRecord, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
 };
 
-use super::{Count, Evidence, i02_taken::by_slot, i10_session::versions, i13_told, witness};
+use super::super::{
+    Count, Evidence, i02_no_overbooking_stored::by_slot, i10_session_order::versions, witness,
+};
 
-pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    if evidence.case.audit.is_none() {
-        return i13_told::check(evidence);
-    }
+pub(super) fn check(evidence: &Evidence<'_>) -> Finding {
     let mut count = Count::new(Invariant::OneOrder);
     let slots = by_slot(evidence);
     for (slot, records) in &slots {
@@ -41,14 +40,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     check_rows(evidence, &slots, &mut count);
     check_answers(evidence, &slots, &mut count);
-    Some(count.finding(
+    count.finding(
         |examined| {
             format!("{examined} records, rows and answers tell one story, without a gap and in real time")
         },
         |violations, examined| {
             format!("{violations} of {examined} records, rows and answers contradict the rest")
         },
-    ))
+    )
 }
 
 fn check_rows(

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Count, Evidence,
-    i02_taken::{by_slot, rows_by_slot},
+    i02_no_overbooking_stored::{by_slot, rows_by_slot},
     witness,
 };
 
