@@ -2,10 +2,10 @@
 //!
 //! Two intervals bound it. *Certain*: from the return of the reserve that acknowledged it, to the
 //! first instant at which its seats may have been given back, which is the sending of a cancel, or
-//! for a hold that was not confirmed, the earliest instant at which it can have run out. *Possible*:
-//! from the sending of its first reserve, to the return of a cancel that was acknowledged. No client
-//! sees the instant at which a sweeper gives the seats of an expired hold back, so such a hold may
-//! be held to the end.
+//! for a hold that was not confirmed, the earliest instant at which it can have run out.
+//! *Possible*: from the sending of its first reserve, to the return of a cancel that was
+//! acknowledged. No client sees the instant at which a sweeper gives the seats of an expired hold
+//! back, so such a hold may be held to the end.
 //!
 //! An operation with an unknown outcome makes the certain interval shorter and the possible one
 //! longer.
@@ -52,6 +52,11 @@ impl HeldInterval<'_> {
         let to_ns = self.cancel_sent_ns.min(over_ns).min(self.silent_from_ns);
         let from_ns = self.reserve_returned_ns;
         (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
+    }
+
+    /// The booking was made at some instant of [from, to].
+    pub(crate) fn reserved_within(&self) -> (u64, u64) {
+        (self.reserve_sent_ns, self.reserve_returned_ns)
     }
 
     /// When the seats may have been taken.
@@ -104,7 +109,8 @@ fn apply_strays(slots: &mut [SlotBookings<'_>], strays: &[usize], history: &Hist
 }
 
 /// Every booking that was acknowledged in one slot, in the order in which the history first names
-/// them; and the indexes of the operations that change a booking which was never acknowledged there.
+/// them; and the indexes of the operations that change a booking which was never acknowledged
+/// there.
 fn of_slot<'a>(
     operations: &SlotOperations<'a>,
     last_returned: &HashMap<u64, u64>,
@@ -217,8 +223,8 @@ impl<'a> HeldInterval<'a> {
     }
 }
 
-/// A hold cannot have begun before its reserve was sent, so it cannot run out before this. A booking
-/// that is no hold never does.
+/// A hold cannot have begun before its reserve was sent, so it cannot run out before this. A
+/// booking that is no hold never does.
 fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
     let hold_ms = reserve.seen.hold_ms;
     hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))

@@ -21,6 +21,8 @@ mod extrema;
 
 mod slot_evidence;
 
+pub mod audit;
+
 mod invariants;
 mod resolution;
 

@@ -9,7 +9,7 @@ use slotproof_vocabulary::{
     Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, Verdict, Witness,
 };
 
-use super::{Count, Evidence, i02_no_overbooking_stored::rows_by_slot, witness};
+use super::{Count, Evidence, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
@@ -34,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             Some(_) | None => {}
         }
     }
-    let taken = rows_by_slot(evidence);
+    let taken = evidence.rows_that_take_seats();
     let (mut answered, mut unanswered) = (0, 0);
     for slot in &evidence.slots {
         let probes =

@@ -19,12 +19,17 @@ mod i13_one_order;
 mod i14_announced_once;
 mod i15_run_coverage;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
+use slotproof_vocabulary::{BookingRow, Finding, Invariant, Verdict, Witness};
 
 use crate::{
     Case, Origin,
+    audit::Ledger,
     held_interval::HeldInterval,
     resolution,
     slot_evidence::{self, SlotEvidence},
@@ -35,11 +40,45 @@ struct Evidence<'a> {
     case: &'a Case,
     /// In the order of names.
     slots: Vec<SlotEvidence<'a>>,
+    /// The audit log, if the service keeps one.
+    ledger: Option<Ledger<'a>>,
 }
 
 impl<'a> Evidence<'a> {
     fn of(case: &'a Case) -> Self {
-        Self { case, slots: slot_evidence::of(case) }
+        let slots = slot_evidence::of(case);
+        let log = case.audit.as_deref();
+        let ledger = log.map(|log| Ledger::of_slots(log, &slots, |name| case.capacity_of(name)));
+        Self { case, slots, ledger }
+    }
+
+    fn slot(&self, name: &str) -> Option<&SlotEvidence<'a>> {
+        let place = self.slots.binary_search_by_key(&name, |slot| slot.name).ok()?;
+        Some(&self.slots[place])
+    }
+
+    /// The final rows that take seats, by slot; a slot without such a row has an empty list.
+    fn rows_that_take_seats(&self) -> BTreeMap<&'a str, Vec<&'a BookingRow>> {
+        let Some(end) = &self.case.end else { return BTreeMap::new() };
+        let mut slots: BTreeMap<&str, Vec<&BookingRow>> =
+            end.slots.iter().map(|row| (row.slot.as_str(), Vec::new())).collect();
+        for row in end.bookings.iter().filter(|row| row.status.takes_seats()) {
+            slots.entry(&row.slot).or_default().push(row);
+        }
+        slots
+    }
+
+    /// The fewest and the most seats that a slot can have when the run has settled.
+    fn capacity_at_the_end(&self, name: &str) -> (i64, i64) {
+        let fixed = self.case.capacity_of(name);
+        self.slot(name).map_or((fixed, fixed), |slot| slot.capacity.at_the_end())
+    }
+
+    /// Whether a slot can have exactly this capacity when the run has settled.
+    fn may_end_with(&self, name: &str, capacity: i64) -> bool {
+        self.slot(name).map_or(capacity == self.case.capacity_of(name), |slot| {
+            slot.capacity.may_be(capacity, u64::MAX, u64::MAX)
+        })
     }
 
     fn held_intervals(&self) -> impl Iterator<Item = &HeldInterval<'a>> {
@@ -169,8 +208,8 @@ fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) 
         | Invariant::LawfulLifecycle
         | Invariant::OneOrder
         | Invariant::AnnouncedOnce => return finding,
-        // Nothing that is missing can undo these: `held_interval.rs` counts no seat beyond what was heard
-        // of its client.
+        // Nothing that is missing can undo these: `held_interval.rs` counts no seat beyond what was
+        // heard of its client.
         Invariant::NoOverbookingObserved | Invariant::SessionOrder => {
             finding.verdict == Verdict::Violated && origin == Origin::Recorder
         }
@@ -202,11 +241,13 @@ struct Count {
     examined: u64,
     violations: u64,
     witness: Option<Witness>,
+    /// What the evidence does not decide, first example.
+    undecided: Option<String>,
 }
 
 impl Count {
     fn new(invariant: Invariant) -> Self {
-        Self { invariant, examined: 0, violations: 0, witness: None }
+        Self { invariant, examined: 0, violations: 0, witness: None, undecided: None }
     }
 
     fn examine(&mut self) {
@@ -221,14 +262,20 @@ impl Count {
         }
     }
 
+    /// Notes something that the evidence does not decide: then the invariant is not upheld.
+    fn undecided(&mut self, reason: impl FnOnce() -> String) {
+        self.undecided.get_or_insert_with(reason);
+    }
+
     /// Nothing examined is nothing upheld.
     fn finding(
         self,
         upheld: impl FnOnce(u64) -> String,
         violated: impl FnOnce(u64, u64) -> String,
     ) -> Finding {
-        let Self { invariant, examined, violations, witness } = self;
+        let Self { invariant, examined, violations, witness, undecided } = self;
         let (verdict, summary) = match (examined, violations) {
+            (_, 0) if undecided.is_some() => (Verdict::Unknown, undecided.unwrap_or_default()),
             (0, 0) => (Verdict::Unknown, "there was nothing to examine".to_owned()),
             (_, 0) => (Verdict::Upheld, upheld(examined)),
             _ => (Verdict::Violated, violated(violations, examined)),
@@ -246,6 +293,14 @@ fn witness(slot: &str, explanation: impl Into<String>) -> Witness {
         operations: Vec::new(),
         records: Vec::new(),
         rows: Vec::new(),
+    }
+}
+
+/// A capacity as a text: `3`, or `2 to 4` where it is not known exactly.
+fn seats_between(capacity: &RangeInclusive<i64>) -> String {
+    match (capacity.start(), capacity.end()) {
+        (least, most) if least == most => most.to_string(),
+        (least, most) => format!("{least} to {most}"),
     }
 }
 
