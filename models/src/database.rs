@@ -202,20 +202,20 @@ impl Database {
     }
 
     /// The slot as the spec sees it, made from the rows; nothing if there is no such slot.
-    fn by_the_spec(&self) -> Option<spec::Slot<CallId>> {
-        let mut slot = spec::Slot::new((self.slot.capacity - self.others).into());
+    fn by_the_spec(&self) -> Option<spec::SlotState<CallId>> {
+        let mut slot = spec::SlotState::new((self.slot.capacity - self.others).into());
         // Those that are over first: at one time or another each of them had its seat.
         let (live, over): (Vec<_>, Vec<_>) =
             self.bookings().partition(|(_, row)| row.status.takes_seats());
         for (booking, row) in over.into_iter().chain(live) {
-            slot.step(&Step::Take { booking, seats: self.seats_each.into() })?;
+            slot.step(&Step::Reserve { booking, seats: self.seats_each.into() })?;
             match row.status {
                 BookingStatus::Pending => {}
                 BookingStatus::Confirmed => {
-                    slot.step(&Step::Keep { booking })?;
+                    slot.step(&Step::Confirm { booking })?;
                 }
                 BookingStatus::Cancelled | BookingStatus::Expired | BookingStatus::Failed => {
-                    slot.step(&Step::Give { booking })?;
+                    slot.step(&Step::Cancel { booking })?;
                 }
             }
         }
@@ -314,7 +314,7 @@ impl Database {
 
     /// A pending booking and nothing beside it.
     pub fn insert_booking(&mut self, call: CallId) {
-        self.hold_against_the_spec(&Step::Take { booking: call, seats: self.seats_each.into() });
+        self.hold_against_the_spec(&Step::Reserve { booking: call, seats: self.seats_each.into() });
         self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
             status: BookingStatus::Pending,
             overdue: false,
@@ -495,8 +495,8 @@ impl Database {
             return Change::Waits;
         }
         self.hold_against_the_spec(&match to {
-            BookingStatus::Confirmed => Step::Keep { booking },
-            _ => Step::Give { booking },
+            BookingStatus::Confirmed => Step::Confirm { booking },
+            _ => Step::Cancel { booking },
         });
         let row = self.booking_mut(booking).expect("it is there");
         row.record(to);

@@ -1,130 +1,143 @@
 //! Tier A: the order that the service itself claims, checked and not trusted.
 //!
-//! Each answer carries the slot's version: the one that it wrote, or the one that it saw. Put in
-//! the order of versions, the writer of each before those who saw it, the answers must be possible
-//! one after the other (`spec.rs`), and no answer may stand behind one that was sent after it had
-//! returned. An order that passes is a linearization, whoever made it up: what was told and when
-//! was measured by the clients. Linear after the sort. Where it does not pass nothing is proved,
-//! and the next tier decides.
+//! Each answer carries the slot's version: the one that it wrote, or the one that it saw. In the
+//! order of versions, the writer of each before those that saw it, the answers must be possible one
+//! after the other (`spec.rs`), and no answer may come after one that was sent after it had
+//! returned. An order that passes is a linearization, wherever it comes from, because the clients
+//! measured what they were told and when. Linear after the sort. An order that does not pass proves
+//! nothing, and the next tier decides.
 
 use foldhash::HashMap;
 
 use crate::{
-    spec::{Change, Slot, Step},
-    story::{Story, Told},
+    slot_history::{Observation, SlotHistory},
+    spec::{Change, SlotState, Step},
 };
 
-/// What became of the claim.
+/// The result of checking the claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificate {
     /// The claimed order is one.
     Proved,
-    /// Nothing is proved: some answer carries no version, some version is nobody's, or the answers
+    /// Nothing is proved: some answer carries no version, some version has no writer, or the answers
     /// in the order of the versions are not possible one after the other. The last may be because
-    /// the service counts other changes than these; only the next tier can convict.
+    /// the service counts other changes too; only the next tier can convict.
     Incomplete,
     /// Versions go back in real time, at this operation of the history.
     Refuted {
-        /// Its place.
+        /// The operation's index.
         index: usize,
     },
 }
 
 /// Checks the claim of one slot.
-pub fn check(story: &Story, capacity: i64) -> Certificate {
-    let mut claimed = claims(story);
-    claimed.sort_by_key(|told| (told.version, told.returned_ns));
-    if let Some(index) = out_of_time(&claimed, story) {
+pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
+    let mut claimed = claims(slot_history);
+    claimed.sort_by_key(|observed| (observed.version, observed.returned_ns));
+    if let Some(index) = out_of_time(&claimed, slot_history) {
         return Certificate::Refuted { index };
     }
-    let unclaimed = story.told.iter().any(|told| told.sure && told.version.is_none());
-    if unclaimed || story.untellable.is_some() {
+    let mut observations = slot_history.observations.iter();
+    let unclaimed = observations.any(|observed| observed.sure && observed.version.is_none());
+    if unclaimed || slot_history.unsearchable.is_some() {
         return Certificate::Incomplete;
     }
-    let mut slot = Slot::new(capacity);
+    let mut slot = SlotState::new(capacity);
     let mut latest_sent_ns = 0;
     let mut before: Option<i64> = None;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
         let version = same[0].version.unwrap_or_default();
         // The writer is the one whose step changes the slot; it is first, and the others saw what
-        // it left. A version that nobody here wrote, and one that is missing, were written by
-        // somebody who was not asked: then the claim is not complete.
-        let seats = same.iter().position(|told| moves_seats(told) && slot.changes(&told.step));
-        let writer = seats.or_else(|| same.iter().position(|told| slot.changes(&told.step)));
+        // it left. A version without a writer, or a missing one, was written by an operation that
+        // is not in the history: then the claim is incomplete.
+        let seats =
+            same.iter().position(|observed| moves_seats(observed) && slot.changes(&observed.step));
+        let writer =
+            seats.or_else(|| same.iter().position(|observed| slot.changes(&observed.step)));
         if before.is_some_and(|before| version != before + 1 || writer.is_none()) {
             return Certificate::Incomplete;
         }
         before = Some(version);
         let order =
             writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
-        for (place, told) in order.map(|index| &same[index]).enumerate() {
-            let Some(change) = slot.step(&told.step) else {
+        for (place, observed) in order.map(|index| &same[index]).enumerate() {
+            let Some(change) = slot.step(&observed.step) else {
                 return Certificate::Incomplete;
             };
-            // Not everybody counts a confirm as a change.
-            let seen_only = matches!(change, Change::None | Change::Kept(_));
-            if (place > 0 && !seen_only) || told.returned_ns < latest_sent_ns {
+            // Some services do not count a confirm as a change.
+            let seen_only = matches!(change, Change::None | Change::Confirmed(_));
+            if (place > 0 && !seen_only) || observed.returned_ns < latest_sent_ns {
                 return Certificate::Incomplete;
             }
-            latest_sent_ns = latest_sent_ns.max(told.sent_ns);
+            latest_sent_ns = latest_sent_ns.max(observed.sent_ns);
         }
     }
     Certificate::Proved
 }
 
-fn moves_seats(told: &Told) -> bool {
-    matches!(told.step, Step::Take { .. } | Step::Give { .. } | Step::Resize { .. })
+fn moves_seats(observed: &Observation) -> bool {
+    matches!(observed.step, Step::Reserve { .. } | Step::Cancel { .. } | Step::Resize { .. })
 }
 
-/// Answers with a version. Of several that were told of one booking the decision lies between the
-/// first sending, answered or not, and the first return; the others may be receipts, as old as
+/// Answers with a version. If several reserves were told of one booking, the decision lies between
+/// the first sending, answered or not, and the first return; the others may be receipts, as old as
 /// that.
-fn claims(story: &Story) -> Vec<Told> {
-    let mut claims: Vec<Told> = Vec::new();
+fn claims(slot_history: &SlotHistory) -> Vec<Observation> {
+    let mut claims: Vec<Observation> = Vec::new();
     let mut made: HashMap<u32, usize> = HashMap::default();
-    for told in story.told.iter().filter(|told| told.sure && told.version.is_some()) {
-        let Step::Take { booking, .. } = told.step else {
-            claims.push(told.clone());
+    for observed in slot_history
+        .observations
+        .iter()
+        .filter(|observed| observed.sure && observed.version.is_some())
+    {
+        let Step::Reserve { booking, .. } = observed.step else {
+            claims.push(observed.clone());
             continue;
         };
         match made.get(&booking) {
             None => {
                 made.insert(booking, claims.len());
-                claims.push(told.clone());
+                claims.push(observed.clone());
             }
             Some(place) => {
                 let first = &mut claims[*place];
-                if told.returned_ns < first.returned_ns {
+                if observed.returned_ns < first.returned_ns {
                     (first.returned_ns, first.version, first.index) =
-                        (told.returned_ns, told.version, told.index);
+                        (observed.returned_ns, observed.version, observed.index);
                 }
             }
         }
     }
-    for told in &story.told {
-        if let Step::Take { booking, .. } = told.step
+    for observed in &slot_history.observations {
+        if let Step::Reserve { booking, .. } = observed.step
             && let Some(place) = made.get(&booking)
         {
-            claims[*place].sent_ns = claims[*place].sent_ns.min(told.sent_ns);
+            claims[*place].sent_ns = claims[*place].sent_ns.min(observed.sent_ns);
         }
     }
     claims
 }
 
 /// An answer that had returned before one of an earlier version was sent: versions only rise, so
-/// that one was stale. What may repeat an older acknowledgement is left out.
-fn out_of_time(claimed: &[Told], story: &Story) -> Option<usize> {
-    let fresh = |told: &&Told| match told.step {
-        Step::Keep { booking } | Step::Give { booking } => !story.contested.contains(&booking),
-        Step::Take { .. } | Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => true,
+/// that one was stale. Answers that may repeat an older acknowledgement are left out.
+fn out_of_time(claimed: &[Observation], slot_history: &SlotHistory) -> Option<usize> {
+    let fresh = |observed: &&Observation| match observed.step {
+        Step::Confirm { booking } | Step::Cancel { booking } => {
+            !slot_history.contested.contains(&booking)
+        }
+        Step::Reserve { .. } | Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {
+            true
+        }
     };
-    let claimed: Vec<&Told> = claimed.iter().filter(fresh).collect();
+    let claimed: Vec<&Observation> = claimed.iter().filter(fresh).collect();
     let mut latest_sent_ns = 0;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
-        if let Some(overtaken) = same.iter().find(|told| told.returned_ns < latest_sent_ns) {
+        if let Some(overtaken) = same.iter().find(|observed| observed.returned_ns < latest_sent_ns)
+        {
             return Some(overtaken.index);
         }
-        latest_sent_ns = same.iter().map(|told| told.sent_ns).fold(latest_sent_ns, u64::max);
+        latest_sent_ns =
+            same.iter().map(|observed| observed.sent_ns).fold(latest_sent_ns, u64::max);
     }
     None
 }
@@ -136,7 +149,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::{cancel, history, read, reserve, sold_out, unknown},
-        story::stories,
+        slot_history::by_slot,
     };
 
     fn checked(capacity: i64, operations: Vec<(i64, Operation)>) -> Certificate {
@@ -145,7 +158,7 @@ mod tests {
             operation
         });
         let history = history(versioned.collect());
-        check(&stories(&history)["s"], capacity)
+        check(&by_slot(&history)["s"], capacity)
     }
 
     #[test]
@@ -167,7 +180,7 @@ mod tests {
         let gap = vec![(1, reserve("a", 1, 0, 10)), (3, reserve("b", 1, 5, 20))];
         assert_eq!(checked(9, gap), Certificate::Incomplete);
         let history = history(vec![reserve("a", 1, 0, 10)]);
-        assert_eq!(check(&stories(&history)["s"], 9), Certificate::Incomplete);
+        assert_eq!(check(&by_slot(&history)["s"], 9), Certificate::Incomplete);
     }
 
     #[test]
@@ -177,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn receipts_and_what_nobody_here_wrote_refute_nothing() {
+    fn receipts_and_versions_without_a_writer_refute_nothing() {
         let again = (1, reserve("a", 1, 100, 110));
         let sold = vec![(1, reserve("a", 1, 0, 10)), (2, cancel("a", 20, 30)), again];
         assert_eq!(checked(1, sold), Certificate::Proved, "a receipt is as old as its booking");
         let expired = vec![(1, reserve("a", 1, 0, 10)), (2, read(1, 20, 30))];
-        assert_eq!(checked(1, expired), Certificate::Incomplete, "somebody else wrote version 2");
+        assert_eq!(checked(1, expired), Certificate::Incomplete, "version 2 has no writer");
         assert_eq!(
             checked(1, vec![(7, read(0, 0, 10))]),
             Certificate::Incomplete,
-            "nobody knows what was before"
+            "the versions before are missing"
         );
     }
 

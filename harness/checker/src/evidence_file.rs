@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Verdict, Witness};
 
-use crate::{Case, slots};
+use crate::{Case, slot_evidence};
 
 /// The operations that convict by the invariant of a finding, in the order of the history; `None`
 /// where no history does.
@@ -90,14 +90,16 @@ fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
 /// An observation, and every booking of its slot that may have taken seats while it was made.
 fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     let observed = &witness.operations[0].operation;
-    let slots = slots::of(case);
+    let slots = slot_evidence::of(case);
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    for tenure in
-        slots.iter().filter(|slot| *slot.name == *observed.slot).flat_map(|slot| &slot.tenures)
+    for held in slots
+        .iter()
+        .filter(|slot| *slot.name == *observed.slot)
+        .flat_map(|slot| &slot.held_intervals)
     {
-        let possibly = tenure.possibly();
+        let possibly = held.possible();
         if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
-            named.insert(tenure.booking);
+            named.insert(held.booking);
         }
     }
     let keeps = |operation: &&Operation| {

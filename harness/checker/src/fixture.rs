@@ -2,7 +2,7 @@
 //! and its id.
 
 use slotproof_vocabulary::{
-    Action, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
+    Action, AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
 };
 
 use crate::{Case, History};
@@ -92,8 +92,8 @@ pub(crate) fn record(
     from: Option<BookingStatus>,
     to: BookingStatus,
     seats: i64,
-) -> slotproof_vocabulary::AuditRecord {
-    slotproof_vocabulary::AuditRecord {
+) -> AuditRecord {
+    AuditRecord {
         slot: "s".to_owned(),
         version,
         booking: booking.to_owned(),
@@ -102,4 +102,10 @@ pub(crate) fn record(
         seats,
         available: -1,
     }
+}
+
+/// The same record, with the seats that it says were available after it.
+pub(crate) fn left(mut record: AuditRecord, available: i64) -> AuditRecord {
+    record.available = available;
+    record
 }

@@ -35,7 +35,7 @@ impl History {
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
         let mut line = Vec::new();
-        let mut slots = Slots::default();
+        let mut slots = SlotNames::default();
         loop {
             line.clear();
             match source.read_until(b'\n', &mut line) {
@@ -87,9 +87,9 @@ impl History {
 
 /// The names of slots, each kept once.
 #[derive(Default)]
-struct Slots(HashSet<Arc<str>>);
+struct SlotNames(HashSet<Arc<str>>);
 
-impl Slots {
+impl SlotNames {
     fn shared(&mut self, name: Arc<str>) -> Arc<str> {
         if let Some(kept) = self.0.get(&name) {
             return Arc::clone(kept);

@@ -3,21 +3,28 @@
 pub mod case;
 pub mod history;
 
+mod slot_operations;
+
+pub mod slot_history;
+pub mod spec;
+
 pub mod certificate;
 pub mod search;
-pub mod spec;
-pub mod story;
 
-mod free;
-mod resolution;
-mod tenure;
-
-pub mod slots;
-
-pub mod extrema;
+mod held_interval;
 pub mod occupancy;
+pub mod step_function;
+
+mod availability;
+mod capacity;
+mod extrema;
+
+mod slot_evidence;
+
+pub mod audit;
 
 mod invariants;
+mod resolution;
 
 pub mod evidence_file;
 
@@ -34,8 +41,8 @@ pub fn judge(case: &Case) -> VerdictReport {
     VerdictReport::new(case.history.operations.len() as u64, invariants::judge(case))
 }
 
-/// Seats times seconds of calls that were told `sold_out` while what they wanted was free for
-/// certain: what I8 counts, weighed.
+/// Seats times seconds of calls that were told `sold_out` while the seats that they wanted were
+/// certainly free: what I8 counts, weighted.
 pub fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
     invariants::wrongly_refused_seat_seconds(case)
 }

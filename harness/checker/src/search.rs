@@ -1,37 +1,37 @@
-//! Tier C: exact search for an order of events that explains everything that was told.
+//! Tier C: exact search for an order of events that explains everything that clients observed.
 //!
-//! Depth first: something may come next if nothing that surely happened had returned before it was
-//! sent (Wing and Gong, 1993). Three things keep it small. What changes nothing and is possible now
-//! is put next at once, without a choice: moving it forward hurts nobody. Among steps of one label
-//! (a booking of so many seats is made; a booking of so many seats is over) only the one that
-//! returns first is tried: if another one came first in some order, the two could change places.
-//! And a set of steps that was reached before is not looked at again; the slot's state depends on
-//! the set and on the number of seats alone, so a 128-bit hash of the two is remembered (Lowe,
-//! Testing for Linearizability, 2017, remembers the states).
+//! Depth first: a step may come next if every step that surely happened and had returned before it
+//! was sent is already placed (Wing and Gong, 1993). Three things keep the search small. A step that
+//! changes nothing and is possible now is placed at once, without a choice: moving it forward makes
+//! no other step impossible. Among steps of one label (a booking of k seats is made; a booking of k
+//! seats ends) only the one that returns first is tried: if another one came first in some order,
+//! the two could change places. And a set of steps that was reached before is not searched again;
+//! the slot's state depends on the set and on the capacity alone, so a 128-bit hash of the two is
+//! remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
 //!
 //! The exchange holds for a booking whose other steps are all sent after its reserve had returned,
 //! which is so where a client needs the answer to know its booking; other bookings have a label of
 //! their own.
 //!
-//! It costs exponential time where many unlike steps overlap. A budget of steps and of remembered
-//! sets ends it; then nothing is known. There is no limit of time, because a verdict must be the
-//! same when it is repeated.
+//! The search takes exponential time where many unlike steps overlap. A budget of steps and of
+//! remembered sets ends it; then the slot is undecided. There is no limit of time, because a verdict
+//! must be the same when it is repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashSet;
 
 use crate::{
-    spec::{Change, Slot, Step},
-    story::Story,
+    slot_history::{Observation, SlotHistory},
+    spec::{Change, SlotState, Step},
 };
 
 /// How much may be spent on one slot.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Steps that are looked at.
+    /// Steps that are examined.
     pub steps: u64,
-    /// Sets that are remembered, of 16 bytes each.
+    /// Sets that are remembered, 16 bytes each.
     pub sets: usize,
 }
 
@@ -40,7 +40,7 @@ impl Budget {
     pub const DEFAULT: Self = Self { steps: 20_000_000, sets: 2_000_000 };
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// There is an order that explains everything.
@@ -49,36 +49,36 @@ pub enum Found {
     Impossible,
     /// The budget ended.
     Undecided {
-        /// Steps that had been looked at.
+        /// Steps that had been examined.
         steps: u64,
     },
 }
 
-/// Searches one slot's story.
-pub fn search(story: &Story, capacity: i64, budget: Budget) -> Found {
-    search_counted(story, capacity, budget).0
+/// Searches for an order of one slot's history.
+pub fn search(slot_history: &SlotHistory, capacity: i64, budget: Budget) -> Found {
+    search_counted(slot_history, capacity, budget).0
 }
 
-/// The same, with the number of steps that were looked at.
-pub fn search_counted(story: &Story, capacity: i64, budget: Budget) -> (Found, u64) {
-    Search::new(story, capacity, budget).run()
+/// The same, with the number of steps that were examined.
+pub fn search_counted(slot_history: &SlotHistory, capacity: i64, budget: Budget) -> (Found, u64) {
+    Search::new(slot_history, capacity, budget).run()
 }
 
-/// What steps have in common that need not be told apart.
+/// What interchangeable steps have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Label {
-    Take { seats: i64, sure: bool },
-    Give { seats: i64, sure: bool },
+    Reserve { seats: i64, sure: bool },
+    Cancel { seats: i64, sure: bool },
     Own(usize),
 }
 
 struct Search<'a> {
-    story: &'a Story,
+    observations: &'a [Observation],
     labels: Vec<Label>,
     budget: Budget,
     steps: u64,
-    slot: Slot<u32>,
-    /// Steps that have not been put in order, by when they were sent.
+    slot: SlotState<u32>,
+    /// Steps that are not placed yet, by when they were sent.
     open: BTreeSet<(u64, usize)>,
     /// Those of them that surely happened, by when they returned.
     due: BTreeSet<(u64, usize)>,
@@ -88,27 +88,31 @@ struct Search<'a> {
 
 /// A place in the order at which there was a choice.
 struct Choice {
-    /// What was put in order since the choice before, the chosen step first.
+    /// The steps placed since the choice before, the chosen step first.
     done: Vec<(usize, Change<u32>)>,
-    /// What can be tried here.
+    /// The steps that are left to try here.
     left: Vec<usize>,
 }
 
 impl<'a> Search<'a> {
-    fn new(story: &'a Story, capacity: i64, budget: Budget) -> Self {
-        let told = &story.told;
+    fn new(slot_history: &'a SlotHistory, capacity: i64, budget: Budget) -> Self {
+        let observations = &slot_history.observations;
         Self {
-            story,
-            labels: labels(story),
+            observations,
+            labels: labels(observations),
             budget,
             steps: 0,
-            slot: Slot::new(capacity),
-            open: told.iter().enumerate().map(|(place, told)| (told.sent_ns, place)).collect(),
-            due: told
+            slot: SlotState::new(capacity),
+            open: observations
                 .iter()
                 .enumerate()
-                .filter(|(_, told)| told.sure)
-                .map(|(place, told)| (told.returned_ns, place))
+                .map(|(place, observed)| (observed.sent_ns, place))
+                .collect(),
+            due: observations
+                .iter()
+                .enumerate()
+                .filter(|(_, observed)| observed.sure)
+                .map(|(place, observed)| (observed.returned_ns, place))
                 .collect(),
             hash: 0,
             seen: HashSet::default(),
@@ -124,14 +128,14 @@ impl<'a> Search<'a> {
         let mut done = Vec::new();
         let mut choices: Vec<Choice> = Vec::new();
         loop {
-            self.put_what_changes_nothing(&mut done);
+            self.place_what_changes_nothing(&mut done);
             if self.steps >= self.budget.steps {
                 return Found::Undecided { steps: self.steps };
             }
             if self.due.is_empty() {
                 return Found::Explained;
             }
-            let fresh = self.seen.insert(self.hash ^ seats_name(self.slot.capacity()));
+            let fresh = self.seen.insert(self.hash ^ capacity_name(self.slot.capacity()));
             let left = if fresh { self.candidates() } else { Vec::new() };
             choices.push(Choice { done: std::mem::take(&mut done), left });
             // Back to the last place where something is left to try.
@@ -153,25 +157,28 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The instant before which whatever comes next was sent: the first return of what surely
-    /// happened and is not in order yet.
+    /// The step that comes next was sent before this instant: the first return of a step that surely
+    /// happened and is not placed yet.
     fn horizon_ns(&self) -> u64 {
         self.due.first().map_or(u64::MAX, |(returned_ns, _)| *returned_ns)
     }
 
-    fn put_what_changes_nothing(&mut self, done: &mut Vec<(usize, Change<u32>)>) {
+    fn place_what_changes_nothing(&mut self, done: &mut Vec<(usize, Change<u32>)>) {
         while self.steps < self.budget.steps {
             let horizon_ns = self.horizon_ns();
             let mut looked = 0;
             let idle = self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns).find(
                 |(_, place)| {
                     looked += 1;
-                    let told = &self.story.told[*place];
-                    // A confirm only keeps a hold from running out, and one that was acknowledged
-                    // had not.
-                    let idle =
-                        !self.slot.changes(&told.step) || matches!(told.step, Step::Keep { .. });
-                    told.sure && idle && !resizes(&told.step) && self.slot.allows(&told.step)
+                    let observed = &self.observations[*place];
+                    // A confirm only keeps a hold from running out, and a hold whose confirm was
+                    // acknowledged had not run out.
+                    let idle = !self.slot.changes(&observed.step)
+                        || matches!(observed.step, Step::Confirm { .. });
+                    observed.sure
+                        && idle
+                        && !resizes(&observed.step)
+                        && self.slot.allows(&observed.step)
                 },
             );
             let idle = idle.map(|(_, place)| *place);
@@ -189,54 +196,54 @@ impl<'a> Search<'a> {
         let mut looked = 0;
         for (sent_ns, place) in self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns) {
             looked += 1;
-            let told = &self.story.told[*place];
-            let idle = !self.slot.changes(&told.step) && !resizes(&told.step);
-            if idle || !self.slot.allows(&told.step) {
+            let observed = &self.observations[*place];
+            let idle = !self.slot.changes(&observed.step) && !resizes(&observed.step);
+            if idle || !self.slot.allows(&observed.step) {
                 continue;
             }
-            let first_by = if told.sure { told.returned_ns } else { *sent_ns };
+            let first_by = if observed.sure { observed.returned_ns } else { *sent_ns };
             let label = best.entry(self.labels[*place]).or_insert((first_by, *place));
             *label = (*label).min((first_by, *place));
         }
         self.steps += looked;
         let mut candidates: Vec<usize> = best.into_values().map(|(_, place)| place).collect();
-        // The last one is tried first: what surely happened and returns soonest.
+        // The last one is tried first: a step that surely happened and returns soonest.
         candidates.sort_by_key(|place| {
-            let told = &self.story.told[*place];
-            (told.sure, std::cmp::Reverse(told.returned_ns))
+            let observed = &self.observations[*place];
+            (observed.sure, std::cmp::Reverse(observed.returned_ns))
         });
         candidates
     }
 
     fn put(&mut self, place: usize) -> Option<Change<u32>> {
-        let told = &self.story.told[place];
-        let change = self.slot.step(&told.step)?;
-        self.open.remove(&(told.sent_ns, place));
-        self.due.remove(&(told.returned_ns, place));
+        let observed = &self.observations[place];
+        let change = self.slot.step(&observed.step)?;
+        self.open.remove(&(observed.sent_ns, place));
+        self.due.remove(&(observed.returned_ns, place));
         self.hash ^= name(place);
         Some(change)
     }
 
     fn take_back(&mut self, place: usize, change: Change<u32>) {
-        let told = &self.story.told[place];
+        let observed = &self.observations[place];
         self.slot.undo(change);
-        self.open.insert((told.sent_ns, place));
-        if told.sure {
-            self.due.insert((told.returned_ns, place));
+        self.open.insert((observed.sent_ns, place));
+        if observed.sure {
+            self.due.insert((observed.returned_ns, place));
         }
         self.hash ^= name(place);
     }
 }
 
-/// A number that is there already may be put back later by the same call: only what stays true once
-/// it is true may be moved forward.
+/// A resize to the capacity that is in force changes nothing now, but may restore it later: only a
+/// step that stays idle once it is idle may be moved forward.
 fn resizes(step: &Step<u32>) -> bool {
     matches!(step, Step::Resize { .. })
 }
 
-/// A random-looking number for each number of seats: there are not so many steps as to have the
-/// same.
-fn seats_name(seats: i64) -> u128 {
+/// A random-looking number for each capacity. It differs from those of all steps, because there are
+/// far fewer steps than indexes.
+fn capacity_name(seats: i64) -> u128 {
     name(usize::MAX - seats as usize)
 }
 
@@ -256,69 +263,72 @@ fn name(place: usize) -> u128 {
 
 /// What is known of one booking's steps.
 #[derive(Default)]
-struct Steps {
-    takes: usize,
+struct BookingSteps {
+    reserves: usize,
     seats: i64,
-    taken_ns: u64,
+    reserved_ns: u64,
     first_other_sent_ns: Option<u64>,
-    last_keep_returned_ns: u64,
-    sure_gives: usize,
-    first_give_sent_ns: Option<u64>,
+    last_confirm_returned_ns: u64,
+    sure_cancels: usize,
+    first_cancel_sent_ns: Option<u64>,
 }
 
-fn labels(story: &Story) -> Vec<Label> {
-    let mut bookings: BTreeMap<u32, Steps> = BTreeMap::new();
+fn labels(observations: &[Observation]) -> Vec<Label> {
+    let mut bookings: BTreeMap<u32, BookingSteps> = BTreeMap::new();
     let earlier =
         |so_far: Option<u64>, at_ns: u64| Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
-    for told in &story.told {
-        match told.step {
-            Step::Take { booking, seats } => {
+    for observed in observations {
+        match observed.step {
+            Step::Reserve { booking, seats } => {
                 let steps = bookings.entry(booking).or_default();
-                steps.takes += 1;
-                (steps.seats, steps.taken_ns) = (seats, steps.taken_ns.max(told.returned_ns));
+                steps.reserves += 1;
+                (steps.seats, steps.reserved_ns) =
+                    (seats, steps.reserved_ns.max(observed.returned_ns));
             }
-            Step::Keep { booking } => {
+            Step::Confirm { booking } => {
                 let steps = bookings.entry(booking).or_default();
-                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, told.sent_ns);
-                steps.last_keep_returned_ns = steps.last_keep_returned_ns.max(told.returned_ns);
+                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, observed.sent_ns);
+                steps.last_confirm_returned_ns =
+                    steps.last_confirm_returned_ns.max(observed.returned_ns);
             }
-            Step::Give { booking } => {
+            Step::Cancel { booking } => {
                 let steps = bookings.entry(booking).or_default();
-                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, told.sent_ns);
-                steps.first_give_sent_ns = earlier(steps.first_give_sent_ns, told.sent_ns);
-                steps.sure_gives += usize::from(told.sure);
+                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, observed.sent_ns);
+                steps.first_cancel_sent_ns = earlier(steps.first_cancel_sent_ns, observed.sent_ns);
+                steps.sure_cancels += usize::from(observed.sure);
             }
-            Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => {}
+            Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {}
         }
     }
-    let label = |(place, told): (usize, &crate::story::Told)| match told.step {
-        Step::Take { booking, seats } => {
+    let label = |(place, observed): (usize, &Observation)| match observed.step {
+        Step::Reserve { booking, seats } => {
             let steps = &bookings[&booking];
             let needs_its_answer =
-                steps.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > steps.taken_ns);
-            if steps.takes == 1 && needs_its_answer {
-                Label::Take { seats, sure: told.sure }
+                steps.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > steps.reserved_ns);
+            if steps.reserves == 1 && needs_its_answer {
+                Label::Reserve { seats, sure: observed.sure }
             } else {
                 Label::Own(place)
             }
         }
-        Step::Give { booking } => {
+        Step::Cancel { booking } => {
             let steps = &bookings[&booking];
-            let kept_before = steps
-                .first_give_sent_ns
-                .is_some_and(|sent_ns| sent_ns > steps.last_keep_returned_ns);
-            let last_word = if told.sure { steps.sure_gives == 1 } else { steps.sure_gives == 0 };
-            if kept_before && last_word && steps.takes > 0 {
-                Label::Give { seats: steps.seats, sure: told.sure }
+            let confirmed_before = steps
+                .first_cancel_sent_ns
+                .is_some_and(|sent_ns| sent_ns > steps.last_confirm_returned_ns);
+            let last_cancel =
+                if observed.sure { steps.sure_cancels == 1 } else { steps.sure_cancels == 0 };
+            if confirmed_before && last_cancel && steps.reserves > 0 {
+                Label::Cancel { seats: steps.seats, sure: observed.sure }
             } else {
                 Label::Own(place)
             }
         }
-        Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } | Step::Resize { .. } => {
+        Step::Confirm { .. } | Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {
             Label::Own(place)
         }
     };
-    story.told.iter().enumerate().map(label).collect()
+    observations.iter().enumerate().map(label).collect()
 }
 
 #[cfg(test)]
@@ -328,11 +338,11 @@ mod tests {
     use super::*;
     use crate::{
         fixture::{cancel, confirm, history, ms, read, reserve, sold_out, unknown},
-        story::stories,
+        slot_history::by_slot,
     };
 
     fn found(capacity: i64, operations: Vec<Operation>) -> Found {
-        search(&stories(&history(operations))["s"], capacity, Budget::DEFAULT)
+        search(&by_slot(&history(operations))["s"], capacity, Budget::DEFAULT)
     }
 
     #[test]
@@ -365,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_window_shows_is_refuted_by_search() {
+    fn a_history_that_no_single_call_refutes_is_refuted_by_search() {
         // Each answer alone is possible at some instant of its call; together they are not: the two
         // reads see the seats change twice.
         let operations =
@@ -374,10 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_that_ends_decides_nothing() {
+    fn a_search_that_runs_out_of_budget_is_undecided() {
         let operations = (0..40).map(|n| reserve(&format!("b{n}"), 1 + n % 3, 0, 100)).collect();
-        let story = &stories(&history(operations)).into_values().next().expect("a slot");
-        let found = search(story, 60, Budget { steps: 200, sets: 1_000 });
+        let history = history(operations);
+        let found = search(&by_slot(&history)["s"], 60, Budget { steps: 200, sets: 1_000 });
         assert!(matches!(found, Found::Undecided { steps } if steps >= 200), "{found:?}");
     }
 }

@@ -1,10 +1,10 @@
-//! The spec: what a slot is when one thing happens after the other. The meaning of correct, and the
-//! only place that says it.
+//! The spec: what a slot is when one thing happens after the other. The definition of correct, and
+//! the only place that states it.
 //!
-//! A slot has `capacity` seats. A booking takes some of them if there are enough, keeps them when
-//! it is confirmed, and gives them back once: by a cancel, or because its hold ran out. Being
-//! refused and looking change nothing, and must be true. The number of seats may change, but never
-//! to fewer than are taken.
+//! A slot has `capacity` seats. A booking takes some of them if enough are free, keeps them when it
+//! is confirmed, and gives them back once: by a cancel, or because its hold ran out. A refusal and a
+//! read change nothing, and must be true. The capacity may change, but never below the seats that
+//! are taken.
 
 use std::hash::Hash;
 
@@ -12,7 +12,7 @@ use foldhash::HashMap;
 
 /// A slot between two steps. `B` names bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot<B: Eq + Hash> {
+pub struct SlotState<B: Eq + Hash> {
     capacity: i64,
     taken: i64,
     bookings: HashMap<B, Booking>,
@@ -22,86 +22,86 @@ pub struct Slot<B: Eq + Hash> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Booking {
     seats: i64,
-    life: Life,
+    status: Status,
 }
 
-/// Where a booking is in its life.
+/// Where a booking is in its lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
+enum Status {
     Pending,
     Confirmed,
-    /// It gave its seats back.
-    Over,
+    /// It gave its seats back: cancelled or expired.
+    Ended,
 }
 
-/// Something that happens to a slot, with what was told about it.
+/// An operation's effect on a slot, with what its client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step<B> {
-    /// A booking is made; when it is made already, its receipt is shown again.
-    Take {
-        /// Which.
+    /// A booking is made; if it exists already, its receipt is shown again.
+    Reserve {
+        /// The booking.
         booking: B,
         /// Its seats.
         seats: i64,
     },
-    /// A booking is confirmed; when it is confirmed already, nothing changes.
-    Keep {
-        /// Which.
+    /// A booking is confirmed; if it is confirmed already, nothing changes.
+    Confirm {
+        /// The booking.
         booking: B,
     },
-    /// A booking is cancelled; when it is over already, nothing changes.
-    Give {
-        /// Which.
+    /// A booking is cancelled, or its hold runs out; if it has ended already, nothing changes.
+    Cancel {
+        /// The booking.
         booking: B,
     },
-    /// Somebody is told `sold_out`.
-    Refuse {
-        /// The seats that were wanted.
+    /// A client is told `sold_out`.
+    SoldOut {
+        /// The seats that it wanted.
         seats: i64,
     },
-    /// Somebody is told how many seats are left.
-    Look {
-        /// So many.
+    /// A client is told how many seats are left.
+    Read {
+        /// The seats left.
         available: i64,
     },
-    /// The slot gets another number of seats.
+    /// The slot gets another capacity.
     Resize {
-        /// So many.
+        /// The new capacity.
         capacity: i64,
     },
 }
 
-/// How a step changed a slot, to take it back.
+/// How a step changed a slot, so that it can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<B> {
-    /// Not at all.
+    /// It changed nothing.
     None,
     /// The booking was made.
-    Made(B),
+    Reserved(B),
     /// The booking was confirmed.
-    Kept(B),
-    /// The booking was over; it had been confirmed or not.
-    Ended(B, Confirmed),
-    /// The slot has another number of seats; it had so many.
+    Confirmed(B),
+    /// The booking ended, after it had been confirmed or not.
+    Ended(B, WasConfirmed),
+    /// The capacity changed; this is the one before.
     Resized(i64),
 }
 
-/// Whether a booking had been confirmed.
+/// Whether a booking had been confirmed when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmed {
+pub enum WasConfirmed {
     /// It had.
     Yes,
     /// It had not.
     No,
 }
 
-impl<B: Copy + Eq + Hash> Slot<B> {
+impl<B: Copy + Eq + Hash> SlotState<B> {
     /// An empty slot.
     pub fn new(capacity: i64) -> Self {
         Self { capacity, taken: 0, bookings: HashMap::default() }
     }
 
-    /// Seats, taken or not.
+    /// Seats, taken and free.
     pub fn capacity(&self) -> i64 {
         self.capacity
     }
@@ -114,16 +114,16 @@ impl<B: Copy + Eq + Hash> Slot<B> {
     /// Whether a step is possible now.
     pub fn allows(&self, step: &Step<B>) -> bool {
         match step {
-            Step::Take { booking, seats } => match self.bookings.get(booking) {
+            Step::Reserve { booking, seats } => match self.bookings.get(booking) {
                 None => *seats <= self.available(),
                 Some(made) => made.seats == *seats,
             },
-            Step::Keep { booking } => {
-                matches!(self.life(booking), Some(Life::Pending | Life::Confirmed))
+            Step::Confirm { booking } => {
+                matches!(self.status(booking), Some(Status::Pending | Status::Confirmed))
             }
-            Step::Give { booking } => self.bookings.contains_key(booking),
-            Step::Refuse { seats } => *seats > self.available(),
-            Step::Look { available } => *available == self.available(),
+            Step::Cancel { booking } => self.bookings.contains_key(booking),
+            Step::SoldOut { seats } => *seats > self.available(),
+            Step::Read { available } => *available == self.available(),
             Step::Resize { capacity } => self.taken <= *capacity,
         }
     }
@@ -131,13 +131,13 @@ impl<B: Copy + Eq + Hash> Slot<B> {
     /// Whether a step that is possible now would change anything.
     pub fn changes(&self, step: &Step<B>) -> bool {
         match step {
-            Step::Take { booking, .. } => !self.bookings.contains_key(booking),
-            Step::Keep { booking } => self.life(booking) == Some(Life::Pending),
-            Step::Give { booking } => {
-                matches!(self.life(booking), Some(Life::Pending | Life::Confirmed))
+            Step::Reserve { booking, .. } => !self.bookings.contains_key(booking),
+            Step::Confirm { booking } => self.status(booking) == Some(Status::Pending),
+            Step::Cancel { booking } => {
+                matches!(self.status(booking), Some(Status::Pending | Status::Confirmed))
             }
             Step::Resize { capacity } => *capacity != self.capacity,
-            Step::Refuse { .. } | Step::Look { .. } => false,
+            Step::SoldOut { .. } | Step::Read { .. } => false,
         }
     }
 
@@ -150,56 +150,59 @@ impl<B: Copy + Eq + Hash> Slot<B> {
             return Some(Change::None);
         }
         Some(match *step {
-            Step::Take { booking, seats } => {
+            Step::Reserve { booking, seats } => {
                 self.taken += seats;
-                self.bookings.insert(booking, Booking { seats, life: Life::Pending });
-                Change::Made(booking)
+                self.bookings.insert(booking, Booking { seats, status: Status::Pending });
+                Change::Reserved(booking)
             }
-            Step::Keep { booking } => {
-                self.set_life(booking, Life::Confirmed);
-                Change::Kept(booking)
+            Step::Confirm { booking } => {
+                self.set_status(booking, Status::Confirmed);
+                Change::Confirmed(booking)
             }
-            Step::Give { booking } => {
-                let confirmed = match self.life(&booking) {
-                    Some(Life::Confirmed) => Confirmed::Yes,
-                    _ => Confirmed::No,
+            Step::Cancel { booking } => {
+                let confirmed = match self.status(&booking) {
+                    Some(Status::Confirmed) => WasConfirmed::Yes,
+                    _ => WasConfirmed::No,
                 };
                 self.taken -= self.bookings[&booking].seats;
-                self.set_life(booking, Life::Over);
+                self.set_status(booking, Status::Ended);
                 Change::Ended(booking, confirmed)
             }
             Step::Resize { capacity } => {
                 Change::Resized(std::mem::replace(&mut self.capacity, capacity))
             }
-            Step::Refuse { .. } | Step::Look { .. } => Change::None,
+            Step::SoldOut { .. } | Step::Read { .. } => Change::None,
         })
     }
 
-    /// Takes the last step back.
+    /// Undoes the last step.
     pub fn undo(&mut self, change: Change<B>) {
         match change {
             Change::None => {}
-            Change::Made(booking) => {
+            Change::Reserved(booking) => {
                 let made = self.bookings.remove(&booking).expect("it was made");
                 self.taken -= made.seats;
             }
-            Change::Kept(booking) => self.set_life(booking, Life::Pending),
+            Change::Confirmed(booking) => self.set_status(booking, Status::Pending),
             Change::Ended(booking, confirmed) => {
                 self.taken += self.bookings[&booking].seats;
-                let life =
-                    if confirmed == Confirmed::Yes { Life::Confirmed } else { Life::Pending };
-                self.set_life(booking, life);
+                let status = if confirmed == WasConfirmed::Yes {
+                    Status::Confirmed
+                } else {
+                    Status::Pending
+                };
+                self.set_status(booking, status);
             }
             Change::Resized(capacity) => self.capacity = capacity,
         }
     }
 
-    fn life(&self, booking: &B) -> Option<Life> {
-        self.bookings.get(booking).map(|made| made.life)
+    fn status(&self, booking: &B) -> Option<Status> {
+        self.bookings.get(booking).map(|made| made.status)
     }
 
-    fn set_life(&mut self, booking: B, life: Life) {
-        self.bookings.get_mut(&booking).expect("it was made").life = life;
+    fn set_status(&mut self, booking: B, status: Status) {
+        self.bookings.get_mut(&booking).expect("it was made").status = status;
     }
 }
 
@@ -209,30 +212,30 @@ mod tests {
 
     #[test]
     fn a_slot_sells_its_seats_once_and_again_when_they_come_back() {
-        let mut slot = Slot::new(2);
-        let take = |booking, seats| Step::Take { booking, seats };
-        assert_eq!(slot.step(&take('a', 2)), Some(Change::Made('a')));
-        assert_eq!(slot.step(&take('b', 1)), None, "overbooking");
-        assert_eq!(slot.step(&Step::Refuse { seats: 1 }), Some(Change::None));
-        assert_eq!(slot.step(&take('a', 2)), Some(Change::None), "a receipt");
-        assert_eq!(slot.step(&take('a', 1)), None, "another receipt");
-        assert_eq!(slot.step(&Step::Keep { booking: 'a' }), Some(Change::Kept('a')));
+        let mut slot = SlotState::new(2);
+        let reserve = |booking, seats| Step::Reserve { booking, seats };
+        assert_eq!(slot.step(&reserve('a', 2)), Some(Change::Reserved('a')));
+        assert_eq!(slot.step(&reserve('b', 1)), None, "overbooking");
+        assert_eq!(slot.step(&Step::SoldOut { seats: 1 }), Some(Change::None));
+        assert_eq!(slot.step(&reserve('a', 2)), Some(Change::None), "a receipt");
+        assert_eq!(slot.step(&reserve('a', 1)), None, "another receipt");
+        assert_eq!(slot.step(&Step::Confirm { booking: 'a' }), Some(Change::Confirmed('a')));
         assert_eq!(
-            slot.step(&Step::Give { booking: 'a' }),
-            Some(Change::Ended('a', Confirmed::Yes))
+            slot.step(&Step::Cancel { booking: 'a' }),
+            Some(Change::Ended('a', WasConfirmed::Yes))
         );
-        assert_eq!(slot.step(&Step::Give { booking: 'a' }), Some(Change::None), "it is over");
-        assert_eq!(slot.step(&Step::Keep { booking: 'a' }), None, "it is over");
-        assert_eq!(slot.step(&Step::Refuse { seats: 2 }), None, "there are two");
-        assert_eq!(slot.step(&Step::Look { available: 2 }), Some(Change::None));
-        assert_eq!(slot.step(&Step::Look { available: 1 }), None);
-        assert_eq!(slot.step(&Step::Give { booking: 'z' }), None, "nobody made it");
+        assert_eq!(slot.step(&Step::Cancel { booking: 'a' }), Some(Change::None), "it has ended");
+        assert_eq!(slot.step(&Step::Confirm { booking: 'a' }), None, "it has ended");
+        assert_eq!(slot.step(&Step::SoldOut { seats: 2 }), None, "there are two");
+        assert_eq!(slot.step(&Step::Read { available: 2 }), Some(Change::None));
+        assert_eq!(slot.step(&Step::Read { available: 1 }), None);
+        assert_eq!(slot.step(&Step::Cancel { booking: 'z' }), None, "no such booking");
     }
 
     #[test]
     fn seats_may_be_added_and_only_free_ones_taken_away() {
-        let mut slot = Slot::new(1);
-        slot.step(&Step::Take { booking: 'a', seats: 1 }).expect("there is one");
+        let mut slot = SlotState::new(1);
+        slot.step(&Step::Reserve { booking: 'a', seats: 1 }).expect("there is one");
         assert_eq!(slot.step(&Step::Resize { capacity: 0 }), None, "it is taken");
         assert_eq!(slot.step(&Step::Resize { capacity: 3 }), Some(Change::Resized(1)));
         assert_eq!((slot.available(), slot.capacity()), (2, 3));
@@ -240,15 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn every_step_can_be_taken_back() {
+    fn every_step_can_be_undone() {
         let steps = [
-            Step::Take { booking: 1, seats: 2 },
-            Step::Keep { booking: 1 },
-            Step::Give { booking: 1 },
+            Step::Reserve { booking: 1, seats: 2 },
+            Step::Confirm { booking: 1 },
+            Step::Cancel { booking: 1 },
             Step::Resize { capacity: 5 },
-            Step::Look { available: 5 },
+            Step::Read { available: 5 },
         ];
-        let mut slot = Slot::new(3);
+        let mut slot = SlotState::new(3);
         let mut before = Vec::new();
         for step in steps {
             let was = slot.clone();

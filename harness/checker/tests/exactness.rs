@@ -13,7 +13,7 @@ use slotproof_checker::{
     certificate::Certificate,
     judge,
     search::{Budget, Found, search},
-    story::stories,
+    slot_history::by_slot,
 };
 use slotproof_vocabulary::{Action, Invariant, Operation, Outcome, Seen, Verdict};
 
@@ -179,11 +179,11 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
 /// What happened, for those who share nothing with the checker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Event {
-    Take(String, i64),
-    Keep(String),
-    Give(String),
-    Full(i64),
-    Look(i64),
+    Reserve(String, i64),
+    Confirm(String),
+    Cancel(String),
+    SoldOut(i64),
+    Read(i64),
     Resize(i64),
 }
 
@@ -216,7 +216,7 @@ fn events(history: &History) -> Vec<Timed> {
         let sure = operation.outcome != Outcome::Unknown;
         let event = match (&operation.action, operation.outcome) {
             (_, Outcome::Rejected | Outcome::Throttled) => continue,
-            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
+            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::SoldOut((*seats).into()),
             (Action::Reserve { seats, key }, _) => {
                 let booking = operation
                     .seen
@@ -227,7 +227,7 @@ fn events(history: &History) -> Vec<Timed> {
                     && !confirmed(&booking)
                 {
                     events.push(Timed {
-                        event: Event::Give(booking.clone()),
+                        event: Event::Cancel(booking.clone()),
                         sent_ns: operation.sent_ns + hold_ms * 1_000_000,
                         returned_ns: u64::MAX,
                         sure: false,
@@ -236,20 +236,20 @@ fn events(history: &History) -> Vec<Timed> {
                 if !sure {
                     // Nobody knows how long it is held.
                     events.push(Timed {
-                        event: Event::Give(booking.clone()),
+                        event: Event::Cancel(booking.clone()),
                         sent_ns: operation.sent_ns,
                         returned_ns: u64::MAX,
                         sure: false,
                     });
                 }
-                Event::Take(booking, (*seats).into())
+                Event::Reserve(booking, (*seats).into())
             }
             (Action::Confirm { .. }, Outcome::Unknown) => continue,
-            (Action::Confirm { booking }, _) => Event::Keep(booking.to_string()),
+            (Action::Confirm { booking }, _) => Event::Confirm(booking.to_string()),
             (Action::Cancel { booking }, Outcome::Unknown) if !told(booking) => continue,
-            (Action::Cancel { booking }, _) => Event::Give(booking.to_string()),
+            (Action::Cancel { booking }, _) => Event::Cancel(booking.to_string()),
             (Action::Read, _) => match operation.seen.available {
-                Some(available) => Event::Look(available),
+                Some(available) => Event::Read(available),
                 None => continue,
             },
             (Action::Resize { capacity }, _) => Event::Resize((*capacity).into()),
@@ -274,7 +274,7 @@ fn after(state: &State, event: &Event, at_first: i64) -> Option<State> {
     let free = capacity - taken;
     let mut next = state.clone();
     let possible = match event {
-        Event::Take(booking, seats) => match state.bookings.get(booking) {
+        Event::Reserve(booking, seats) => match state.bookings.get(booking) {
             None => {
                 next.bookings.insert(booking.clone(), Some(*seats));
                 *seats <= free
@@ -282,13 +282,13 @@ fn after(state: &State, event: &Event, at_first: i64) -> Option<State> {
             // No history here shows a receipt again.
             Some(_) => true,
         },
-        Event::Keep(booking) => matches!(state.bookings.get(booking), Some(Some(_))),
-        Event::Give(booking) => {
+        Event::Confirm(booking) => matches!(state.bookings.get(booking), Some(Some(_))),
+        Event::Cancel(booking) => {
             next.bookings.insert(booking.clone(), None);
             state.bookings.contains_key(booking)
         }
-        Event::Full(seats) => *seats > free,
-        Event::Look(available) => *available == free,
+        Event::SoldOut(seats) => *seats > free,
+        Event::Read(available) => *available == free,
         Event::Resize(wanted) => {
             next.resized = Some(*wanted);
             *wanted >= taken
@@ -369,10 +369,10 @@ fn four_checkers_agree_on_every_history() {
         let exhaustive = some_order(&events, 0, &State::default(), capacity);
         let context = || format!("seed {seed}, capacity {capacity}: {exhaustive}\n{history:#?}");
 
-        let stories = stories(&history);
-        let story = &stories["s"];
-        assert_eq!(story.untellable, None, "{}", context());
-        let found = search(story, capacity, Budget::DEFAULT);
+        let slots = by_slot(&history);
+        let slot_history = &slots["s"];
+        assert_eq!(slot_history.unsearchable, None, "{}", context());
+        let found = search(slot_history, capacity, Budget::DEFAULT);
         assert_eq!(
             found,
             if exhaustive { Found::Explained } else { Found::Impossible },
@@ -381,7 +381,7 @@ fn four_checkers_agree_on_every_history() {
         );
         assert_eq!(by_porcupine(&events, capacity), exhaustive, "porcupine: {}", context());
 
-        if certificate::check(story, capacity) == Certificate::Proved {
+        if certificate::check(slot_history, capacity) == Certificate::Proved {
             assert!(exhaustive, "tier A proves what is impossible: {}", context());
             proved += 1;
         }

@@ -7,21 +7,21 @@
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
 use super::{Count, Evidence, fewest_beyond, witness};
-use crate::slots::Slot;
+use crate::slot_evidence::SlotEvidence;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::NoOverbookingObserved);
     let mut worst = Worst::default();
     for slot in &evidence.slots {
         // Where nobody was told of a booking nothing was promised.
-        if slot.tenures.is_empty() {
+        if slot.held_intervals.is_empty() {
             continue;
         }
-        let free = &slot.free.at_most;
+        let free = &slot.available.at_most;
         count.examined += free.seats.len() as u64;
-        let Some(first) = free.seats.iter().position(|seats| *seats < 0) else { continue };
+        let Some(first_ns) = slot.available.first_overbooked_ns() else { continue };
         worst = worst.max(Worst::of(slot));
-        count.violation(|| show(evidence, slot, free.at_ns[first]));
+        count.violation(|| show(evidence, slot, first_ns));
     }
     Some(count.finding(
         |examined| format!("at none of {examined} instants were more seats surely promised than the slot has"),
@@ -42,8 +42,8 @@ struct Worst<'a> {
 }
 
 impl<'a> Worst<'a> {
-    fn of(slot: &Slot<'a>) -> Self {
-        let free = &slot.free.at_most;
+    fn of(slot: &SlotEvidence<'a>) -> Self {
+        let free = &slot.available.at_most;
         let instants = free.at_ns.iter().zip(&free.seats).min_by_key(|(_, seats)| **seats);
         let (at_ns, seats) = instants.expect("a bound begins at instant 0");
         let (_, capacity) = slot.capacity.within(*at_ns, *at_ns);
@@ -51,16 +51,15 @@ impl<'a> Worst<'a> {
     }
 }
 
-fn show(evidence: &Evidence<'_>, slot: &Slot<'_>, instant_ns: u64) -> Witness {
+fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, instant_ns: u64) -> Witness {
     let (_, capacity) = slot.capacity.within(instant_ns, instant_ns);
-    let held = slot.tenures.iter().filter(|tenure| {
-        tenure
-            .surely()
+    let held = slot.held_intervals.iter().filter(|held| {
+        held.certain()
             .is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
     });
-    let fewest = fewest_beyond(held.map(|tenure| (tenure.seats, tenure)).collect(), capacity);
-    let seats: i64 = fewest.iter().map(|tenure| tenure.seats).sum();
-    let operations = fewest.iter().map(|tenure| tenure.reserve);
+    let fewest = fewest_beyond(held.map(|held| (held.seats, held)).collect(), capacity);
+    let seats: i64 = fewest.iter().map(|held| held.seats).sum();
+    let operations = fewest.iter().map(|held| held.reserve);
     Witness {
         instant_ns: Some(instant_ns),
         operations: evidence.case.history.show(operations),

@@ -9,7 +9,7 @@
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
-use crate::{free::Windows, slots::Slot};
+use crate::{availability::WindowExtremes, slot_evidence::SlotEvidence};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::HonestSoldOut);
@@ -53,7 +53,7 @@ impl Refusal<'_> {
 }
 
 /// Everybody in a slot who was told `sold_out`.
-pub(crate) fn refusals<'a>(slot: &Slot<'a>) -> Vec<Refusal<'a>> {
+pub(crate) fn refusals<'a>(slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
     let refused =
         |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
             (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
@@ -65,7 +65,7 @@ pub(crate) fn refusals<'a>(slot: &Slot<'a>) -> Vec<Refusal<'a>> {
     if refused.peek().is_none() {
         return Vec::new();
     }
-    let free = Windows::smallest(&slot.free.at_least);
+    let free = WindowExtremes::smallest(&slot.available.at_least);
     let refusal = |(index, operation, seats): (usize, &'a Operation, i64)| {
         let left = free.within(operation.sent_ns, operation.returned_ns);
         Refusal { index, operation, seats, left }

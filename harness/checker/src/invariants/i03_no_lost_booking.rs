@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slotproof_vocabulary::{BookingRow, BookingStatus, Finding, Invariant, Witness};
 
 use super::{Count, Evidence, witness};
-use crate::tenure::Tenure;
+use crate::held_interval::HeldInterval;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
@@ -20,15 +20,13 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         .audit
         .as_ref()
         .map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
-    let unlogged = |tenure: &Tenure<'_>| {
+    let unlogged = |held: &HeldInterval<'_>| {
         let missing = |told: bool, status| {
-            told && logged
-                .as_ref()
-                .is_some_and(|logged| !logged.contains(&(tenure.booking, status)))
+            told && logged.as_ref().is_some_and(|logged| !logged.contains(&(held.booking, status)))
         };
-        let never = if missing(tenure.confirmed.is_some(), BookingStatus::Confirmed) {
+        let never = if missing(held.confirmed.is_some(), BookingStatus::Confirmed) {
             "confirm"
-        } else if missing(tenure.cancelled.is_some(), BookingStatus::Cancelled) {
+        } else if missing(held.cancelled.is_some(), BookingStatus::Cancelled) {
             "cancel"
         } else {
             return None;
@@ -36,16 +34,16 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         Some(format!("its {never} was acknowledged, and the log has none"))
     };
     let mut count = Count::new(Invariant::NoLostBooking);
-    for tenure in evidence.tenures() {
+    for held in evidence.held_intervals() {
         count.examine();
-        let row = rows.get(tenure.booking).copied();
-        let Some(loss) = loss(tenure, row).or_else(|| unlogged(tenure)) else { continue };
+        let row = rows.get(held.booking).copied();
+        let Some(loss) = loss(held, row).or_else(|| unlogged(held)) else { continue };
         count.violation(|| {
-            let operations = [Some(tenure.reserve), tenure.confirmed, tenure.cancelled];
+            let operations = [Some(held.reserve), held.confirmed, held.cancelled];
             Witness {
                 operations: evidence.case.history.show(operations.into_iter().flatten()),
                 rows: row.cloned().into_iter().collect(),
-                ..witness(tenure.slot, format!("booking {}: {loss}", tenure.booking))
+                ..witness(held.slot, format!("booking {}: {loss}", held.booking))
             }
         });
     }
@@ -59,34 +57,34 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn loss(tenure: &Tenure<'_>, row: Option<&BookingRow>) -> Option<String> {
+fn loss(held: &HeldInterval<'_>, row: Option<&BookingRow>) -> Option<String> {
     let Some(row) = row else {
         return Some("was acknowledged, and there is no such row".to_owned());
     };
-    if row.seats != tenure.seats {
+    if row.seats != held.seats {
         return Some(format!(
             "was acknowledged with {} seats, and its row has {}",
-            tenure.seats, row.seats
+            held.seats, row.seats
         ));
     }
-    if row.slot != tenure.slot {
+    if row.slot != held.slot {
         return Some(format!(
             "was acknowledged in slot {}, and its row is in slot {}",
-            tenure.slot, row.slot
+            held.slot, row.slot
         ));
     }
-    if tenure.cancelled.is_some() {
+    if held.cancelled.is_some() {
         let undone = row.status != BookingStatus::Cancelled;
         return undone
             .then(|| format!("its cancel was acknowledged, and its row is {}", row.status.name()));
     }
     match row.status {
         BookingStatus::Confirmed => None,
-        BookingStatus::Cancelled if tenure.maybe_cancelled => None,
+        BookingStatus::Cancelled if held.maybe_cancelled => None,
         BookingStatus::Cancelled => Some("is cancelled, and nobody sent a cancel".to_owned()),
-        BookingStatus::Pending | BookingStatus::Expired if tenure.confirmed.is_none() => None,
+        BookingStatus::Pending | BookingStatus::Expired if held.confirmed.is_none() => None,
         BookingStatus::Pending | BookingStatus::Expired | BookingStatus::Failed => {
-            let told = if tenure.confirmed.is_some() { "its confirm" } else { "it" };
+            let told = if held.confirmed.is_some() { "its confirm" } else { "it" };
             Some(format!("{told} was acknowledged, and its row is {}", row.status.name()))
         }
     }
@@ -108,7 +106,7 @@ mod tests {
             .verdict
     }
 
-    type Told = fn() -> Vec<Operation>;
+    type Observation = fn() -> Vec<Operation>;
 
     #[test]
     fn a_booking_is_as_its_client_was_told() {
@@ -118,7 +116,7 @@ mod tests {
         let maybe_confirmed = || vec![reserve("a", 1, 0, 10), unknown(confirm("a", 20, 30))];
         let cancelled = || vec![reserve("a", 1, 0, 10), cancel("a", 20, 30)];
         let maybe_cancelled = || vec![reserve("a", 1, 0, 10), unknown(cancel("a", 20, 30))];
-        let cases: [(Told, BookingStatus, Verdict); 15] = [
+        let cases: [(Observation, BookingStatus, Verdict); 15] = [
             (held, Pending, Verdict::Upheld),
             (held, Expired, Verdict::Upheld),
             (held, Cancelled, Verdict::Violated),

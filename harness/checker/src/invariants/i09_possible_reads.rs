@@ -9,10 +9,10 @@ use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witne
 
 use super::{Count, Evidence, witness};
 use crate::{
-    free::Windows,
-    occupancy::Steps,
-    slots::Slot,
-    tenure::{Interval, Tenure},
+    availability::WindowExtremes,
+    held_interval::HeldInterval,
+    slot_evidence::SlotEvidence,
+    step_function::{Interval, StepFunction},
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -31,7 +31,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             continue;
         }
         let at_most = at_most_between(slot);
-        let (fewest, most) = (Windows::smallest(&slot.free.at_least), Windows::largest(&at_most));
+        let (fewest, most) =
+            (WindowExtremes::smallest(&slot.available.at_least), WindowExtremes::largest(&at_most));
         for (index, sent_ns, returned_ns, available) in answers {
             count.examine();
             let (fewest, most) =
@@ -63,13 +64,13 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// The most that was free, where what returns and what is sent at one instant may have happened in
 /// either order: a booking counts only from the instant after its return. (For I1 that would be too
 /// little: there the two are counted together.)
-fn at_most_between(slot: &Slot<'_>) -> Steps {
-    let later = |tenure: &Tenure<'_>| {
-        let interval = tenure.surely()?;
+fn at_most_between(slot: &SlotEvidence<'_>) -> StepFunction {
+    let later = |held: &HeldInterval<'_>| {
+        let interval = held.certain()?;
         let from_ns = interval.from_ns.saturating_add(1);
-        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, tenure.seats))
+        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, held.seats))
     };
-    slot.capacity.most.minus(&Steps::of(slot.tenures.iter().filter_map(later)))
+    slot.capacity.most.minus(&StepFunction::of(slot.held_intervals.iter().filter_map(later)))
 }
 
 #[cfg(test)]

@@ -1,49 +1,67 @@
-//! I6: a booking lives one life: pending, then confirmed or expired; cancelled from pending or
-//! confirmed; and never two ends.
+//! I6: a booking's lifecycle is lawful: pending, then confirmed or expired; cancelled from pending
+//! or confirmed; and it ends once.
 //!
-//! Exact on the audit log: each record must start where the booking's last one ended, in the same
-//! slot and with its seats.
-
-use std::collections::BTreeMap;
+//! Exact on the audit log: each record must start from the status in which the booking's last
+//! record left it, in the same slot and with the same seats.
 
 use slotproof_vocabulary::{AuditRecord, BookingStatus, Finding, Invariant, Witness};
 
-use super::{Count, Evidence, i02_taken::by_slot, witness};
+use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    evidence.case.audit.as_ref()?;
+    let ledger = evidence.ledger.as_ref()?;
     let mut count = Count::new(Invariant::LawfulLifecycle);
-    let mut lives: BTreeMap<&str, &AuditRecord> = BTreeMap::new();
-    for (slot, records) in by_slot(evidence) {
-        for record in records {
+    for slot in ledger.slots() {
+        for entry in slot.entries() {
             count.examine();
-            let last = lives.insert(&record.booking, record);
-            let same_seats =
-                last.is_none_or(|last| last.seats == record.seats && last.slot == record.slot);
-            let steps = record.from == last.map(|last| last.to) && allowed(record.from, record.to);
-            let lawful = steps && same_seats && record.seats > 0;
-            if !lawful {
-                count.violation(|| Witness {
-                    records: last.into_iter().chain([record]).cloned().collect(),
-                    ..witness(slot, format!("booking {} cannot go this way", record.booking))
-                });
-            }
+            let Some(fault) = fault(entry.before, entry.record) else { continue };
+            count.violation(|| Witness {
+                records: entry.before.into_iter().chain([entry.record]).cloned().collect(),
+                ..witness(slot.name(), format!("booking {}: {fault}", entry.record.booking))
+            });
         }
     }
     check_answers(evidence, &mut count);
     Some(count.finding(
-        |examined| format!("all {examined} changes of state were lawful"),
-        |violations, examined| {
-            format!("{violations} of {examined} changes of state were not lawful")
-        },
+        |examined| format!("all {examined} state transitions are legal"),
+        |violations, examined| format!("{violations} of {examined} state transitions are illegal"),
     ))
+}
+
+/// What is wrong with a record that follows another one of its booking.
+fn fault(before: Option<&AuditRecord>, record: &AuditRecord) -> Option<String> {
+    let was = before.map(|before| before.to);
+    if !allowed(was, record.to) {
+        return Some(format!("illegal transition {} -> {}", name(was), record.to.name()));
+    }
+    if record.from != was {
+        return Some(format!(
+            "its record says {} -> {}, and it was {}",
+            name(record.from),
+            record.to.name(),
+            name(was)
+        ));
+    }
+    if record.seats <= 0 {
+        return Some(format!("its record says {} seats", record.seats));
+    }
+    let before = before?;
+    if before.seats != record.seats {
+        return Some(format!("its seats change from {} to {}", before.seats, record.seats));
+    }
+    (before.slot != record.slot)
+        .then(|| format!("its slot changes from {} to {}", before.slot, record.slot))
+}
+
+fn name(status: Option<BookingStatus>) -> &'static str {
+    status.map_or("new", BookingStatus::name)
 }
 
 /// A confirm that was sent after a cancel had been acknowledged cannot be acknowledged.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
-    for tenure in evidence.tenures() {
-        let (Some(confirmed), Some(cancelled)) = (tenure.confirmed, tenure.cancelled) else {
+    for held in evidence.held_intervals() {
+        let (Some(confirmed), Some(cancelled)) = (held.confirmed, held.cancelled) else {
             continue;
         };
         count.examine();
@@ -51,8 +69,12 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             count.violation(|| Witness {
                 operations: evidence.case.history.show([cancelled, confirmed]),
                 ..witness(
-                    tenure.slot,
-                    format!("booking {} was confirmed after it had been cancelled", tenure.booking),
+                    held.slot,
+                    format!(
+                        "booking {}: a confirm was sent after its cancel had been acknowledged, \
+                         and was acknowledged too",
+                        held.booking
+                    ),
                 )
             });
         }

@@ -1,5 +1,5 @@
-//! Stories: what clients were told about one slot, as steps of the spec with the intervals in which
-//! they happened.
+//! Slot histories: what clients observed of one slot, as steps of the spec with the intervals in
+//! which they happened.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +8,45 @@ use slotproof_vocabulary::{Action, Operation, Outcome};
 
 use crate::{
     History,
-    slots::{self, Operations},
+    slot_operations::{self, SlotOperations},
     spec::Step,
 };
 
-/// A step, and when it happened.
+/// A step that a client observed, and when it happened.
 #[derive(Debug, Clone)]
-pub struct Told {
-    /// What.
+pub struct Observation {
+    /// What happened.
     pub step: Step<u32>,
     /// Not before this instant.
     pub sent_ns: u64,
-    /// Not after this one; if it happened at all.
+    /// Not after this one, if it happened at all.
     pub returned_ns: u64,
     /// Whether it surely happened.
     pub sure: bool,
-    /// The operation's place in the history.
+    /// The operation's index in the history.
     pub index: usize,
     /// The slot's version that the answer carried.
     pub version: Option<i64>,
 }
 
-/// Everything that was told about one slot. Bookings are numbered.
+/// Everything that clients observed of one slot. Bookings are numbered.
 #[derive(Debug, Clone, Default)]
-pub struct Story {
-    /// In the order of the file.
-    pub told: Vec<Told>,
-    /// Why the story cannot be told in steps, if it cannot.
-    pub untellable: Option<String>,
+pub struct SlotHistory {
+    /// In the order of the history.
+    pub observations: Vec<Observation>,
+    /// Why an order cannot be searched for, if it cannot: some operation is no step of the spec.
+    pub unsearchable: Option<String>,
     /// Bookings that were confirmed, or cancelled, by more than one call, answered or not: an
     /// acknowledgement may repeat an older one.
     pub contested: HashSet<u32>,
 }
 
-/// Numbers of bookings, by their ids, and by the keys of requests that nobody answered.
+/// Numbers of bookings, by their ids, and by the keys of requests that were not answered.
 #[derive(Default)]
 struct Names<'a> {
     by_id: HashMap<&'a str, u32>,
     by_key: HashMap<&'a str, u32>,
-    /// Keys of requests that nobody answered: only those need a name.
+    /// Keys of requests that were not answered: only those need a name.
     unanswered: HashSet<&'a str>,
     next: u32,
 }
@@ -73,7 +73,7 @@ impl<'a> Names<'a> {
         number
     }
 
-    /// The booking that a reserve may have made which nobody answered.
+    /// The booking that an unanswered reserve may have made.
     fn perhaps(&mut self, key: &'a str) -> u32 {
         match self.by_key.get(key) {
             Some(number) => *number,
@@ -86,21 +86,21 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The story of every slot, one after the other: all of them at once would need the memory of the
-/// history again.
-pub fn each_story(history: &History) -> impl Iterator<Item = (&str, Story)> {
-    slots::operations_by_slot(history)
+/// The history of every slot, one after the other: all of them at once would need as much memory as
+/// the whole history.
+pub fn each_slot(history: &History) -> impl Iterator<Item = (&str, SlotHistory)> {
+    slot_operations::by_slot(history)
         .into_iter()
-        .map(|(slot, operations)| (slot, story(&operations)))
+        .map(|(slot, operations)| (slot, of_slot(&operations)))
 }
 
-/// The story of every slot, by the slot.
-pub fn stories(history: &History) -> BTreeMap<&str, Story> {
-    each_story(history).collect()
+/// The history of every slot, by the slot's name.
+pub fn by_slot(history: &History) -> BTreeMap<&str, SlotHistory> {
+    each_slot(history).collect()
 }
 
-/// The story of one slot.
-pub(crate) fn story(operations: &Operations<'_>) -> Story {
+/// The history of one slot.
+pub(crate) fn of_slot(operations: &SlotOperations<'_>) -> SlotHistory {
     let mut names = Names::default();
     for (_, operation) in operations.iter() {
         if let (Action::Reserve { key, .. }, Outcome::Unknown) =
@@ -116,21 +116,22 @@ pub(crate) fn story(operations: &Operations<'_>) -> Story {
             names.made(key, id);
         }
     }
-    let mut story = Story { contested: contested(operations, &names), ..Story::default() };
+    let mut slot_history =
+        SlotHistory { contested: contested(operations, &names), ..SlotHistory::default() };
     for (index, operation) in operations.iter() {
         match step(operation, &mut names) {
-            Ok(Some(step)) => story.told.push(told(operation, index, step)),
+            Ok(Some(step)) => slot_history.observations.push(observation(operation, index, step)),
             Ok(None) => {}
             Err(reason) => {
-                story.untellable.get_or_insert(format!("line {}: {reason}", index + 1));
+                slot_history.unsearchable.get_or_insert(format!("line {}: {reason}", index + 1));
             }
         }
     }
-    story.told.extend(expiries(operations, &names));
-    story
+    slot_history.observations.extend(expiries(operations, &names));
+    slot_history
 }
 
-fn contested(operations: &Operations<'_>, names: &Names<'_>) -> HashSet<u32> {
+fn contested(operations: &SlotOperations<'_>, names: &Names<'_>) -> HashSet<u32> {
     let mut sent = HashSet::default();
     let changes = operations.iter().filter_map(|(_, operation)| match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => {
@@ -142,9 +143,9 @@ fn contested(operations: &Operations<'_>, names: &Names<'_>) -> HashSet<u32> {
     again.filter_map(|(_, booking)| names.by_id.get(booking).copied()).collect()
 }
 
-fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {
+fn observation(operation: &Operation, index: usize, step: Step<u32>) -> Observation {
     let sure = operation.outcome != Outcome::Unknown;
-    Told {
+    Observation {
         step,
         sent_ns: operation.sent_ns,
         returned_ns: if sure { operation.returned_ns } else { u64::MAX },
@@ -154,54 +155,53 @@ fn told(operation: &Operation, index: usize, step: Step<u32>) -> Told {
     }
 }
 
-/// `None`: an operation that says nothing about the slot's seats.
+/// `None` for an operation that says nothing about the slot's seats.
 fn step<'a>(
     operation: &'a Operation,
     names: &mut Names<'a>,
 ) -> Result<Option<Step<u32>>, &'static str> {
     let known = |names: &Names<'a>, booking: &str| {
-        names.by_id.get(booking).copied().ok_or("it is about a booking of which nobody was told")
+        names.by_id.get(booking).copied().ok_or("no reserve was acknowledged with this booking")
     };
     Ok(match (&operation.action, operation.outcome) {
         (_, Outcome::Rejected | Outcome::Throttled) => None,
         (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
-            Some(Step::Refuse { seats: (*seats).into() })
+            Some(Step::SoldOut { seats: (*seats).into() })
         }
         (Action::Reserve { seats, key }, outcome) => {
             let booking = match (&operation.seen.booking, outcome) {
                 (Some(id), Outcome::Ok) => names.made(key, id),
                 _ => names.perhaps(key),
             };
-            Some(Step::Take { booking, seats: (*seats).into() })
+            Some(Step::Reserve { booking, seats: (*seats).into() })
         }
-        // A confirm that may have happened changes nothing that anybody must have seen.
+        // An unknown confirm changes nothing that a client must have seen.
         (Action::Confirm { .. }, Outcome::Unknown) => None,
-        (Action::Confirm { booking }, _) => Some(Step::Keep { booking: known(names, booking)? }),
+        (Action::Confirm { booking }, _) => Some(Step::Confirm { booking: known(names, booking)? }),
         (Action::Cancel { booking }, Outcome::Unknown) => {
-            names.by_id.get(&**booking).map(|booking| Step::Give { booking: *booking })
+            names.by_id.get(&**booking).map(|booking| Step::Cancel { booking: *booking })
         }
-        (Action::Cancel { booking }, _) => Some(Step::Give { booking: known(names, booking)? }),
+        (Action::Cancel { booking }, _) => Some(Step::Cancel { booking: known(names, booking)? }),
         (Action::Read, Outcome::Ok) => {
-            operation.seen.available.map(|available| Step::Look { available })
+            operation.seen.available.map(|available| Step::Read { available })
         }
         (Action::Read, _) => None,
         (Action::Resize { capacity }, _) => Some(Step::Resize { capacity: (*capacity).into() }),
     })
 }
 
-/// Bookings that may have given their seats back without being asked: holds that were not
-/// confirmed, from when they can have run out at the earliest, and whatever was made by calls that
-/// nobody answered, of which nobody knows how long it is held. (Those that a cancel ended may have
-/// run out before it: a service may well say `ok` to a cancel of what is over.)
-fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
+/// Bookings that may have given their seats back by themselves: holds that were not confirmed, from
+/// when they can have run out at the earliest, and bookings made by unanswered calls, whose hold
+/// time is unknown. (A hold that a cancel ended may have run out before: a service may answer `ok`
+/// to a cancel of an expired booking.)
+fn expiries(operations: &SlotOperations<'_>, names: &Names<'_>) -> Vec<Observation> {
     let runs_out = |operation: &Operation| {
         operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown
     };
     if !operations.iter().any(|(_, operation)| runs_out(operation)) {
         return Vec::new();
     }
-    // A call that nobody answered may have made the booking that a later one by the same key was
-    // told of.
+    // An unanswered call may have made the booking that a later one by the same key was told of.
     let mut first_sent: HashMap<&str, u64> = HashMap::default();
     let mut answered: HashSet<&str> = HashSet::default();
     for (_, operation) in operations.iter() {
@@ -213,7 +213,7 @@ fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
             }
         }
     }
-    let mut holds: BTreeMap<u32, Told> = BTreeMap::new();
+    let mut holds: BTreeMap<u32, Observation> = BTreeMap::new();
     for (index, operation) in operations.iter() {
         let Action::Reserve { key, .. } = &operation.action else { continue };
         let (booking, hold_ms) =
@@ -223,8 +223,8 @@ fn expiries(operations: &Operations<'_>, names: &Names<'_>) -> Vec<Told> {
                 _ => continue,
             };
         let over_ns = first_sent[&**key].saturating_add(hold_ms.saturating_mul(1_000_000));
-        let expiry = Told {
-            step: Step::Give { booking },
+        let expiry = Observation {
+            step: Step::Cancel { booking },
             sent_ns: over_ns,
             returned_ns: u64::MAX,
             sure: false,

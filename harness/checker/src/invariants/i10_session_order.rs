@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, witness};
-use crate::slots::Slot;
+use crate::slot_evidence::SlotEvidence;
 
 /// An answer with the version in it.
 type Versioned<'a> = (usize, &'a Operation, i64);
@@ -47,7 +47,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// What each client saw of a slot.
-fn sessions<'a>(slot: &Slot<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
+fn sessions<'a>(slot: &SlotEvidence<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
     // What may repeat an older acknowledgement says nothing of now.
     let fresh = |operation: &Operation| match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => {
@@ -66,7 +66,7 @@ fn sessions<'a>(slot: &Slot<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
 ///
 /// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first
 /// of them: it is left out.
-pub(super) fn versions<'a>(slot: &Slot<'a>) -> impl Iterator<Item = Versioned<'a>> {
+pub(super) fn versions<'a>(slot: &SlotEvidence<'a>) -> impl Iterator<Item = Versioned<'a>> {
     slot.operations.iter().filter_map(move |(index, operation)| {
         let receipt = match (&operation.action, operation.outcome) {
             (_, Outcome::Unknown) => return None,

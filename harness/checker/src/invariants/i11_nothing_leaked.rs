@@ -9,7 +9,7 @@ use slotproof_vocabulary::{
     Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, Verdict, Witness,
 };
 
-use super::{Count, Evidence, i02_taken::rows_by_slot, witness};
+use super::{Count, Evidence, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
@@ -34,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             Some(_) | None => {}
         }
     }
-    let taken = rows_by_slot(evidence);
+    let taken = evidence.rows_that_take_seats();
     let (mut answered, mut unanswered) = (0, 0);
     for slot in &evidence.slots {
         let probes =
@@ -53,11 +53,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             // A cancel that nobody answered may have had its effect after the probe: what it gave
             // back may not have been free.
             let late = slot
-                .tenures
+                .held_intervals
                 .iter()
-                .filter(|tenure| tenure.maybe_cancelled && tenure.cancelled.is_none());
-            let late: i64 = late.map(|tenure| tenure.seats).sum();
-            let free = slot.capacity.least_at_the_end() - used - late;
+                .filter(|held| held.maybe_cancelled && held.cancelled.is_none());
+            let late: i64 = late.map(|held| held.seats).sum();
+            let free = slot.capacity.at_the_end().0 - used - late;
             if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
                 count.violation(|| Witness {
                     operations: evidence.case.history.show([index]),

@@ -1,30 +1,27 @@
-//! Tenure: for how long a booking took its seats, as far as its client can know.
+//! Held intervals: for how long a booking held its seats, as far as its client can know.
 //!
-//! Two intervals bound it. *Surely* taken: from the return of the reserve that acknowledged it, to
-//! the first instant at which it may have been given back, which is the sending of a cancel, or for
-//! a hold that was not confirmed, the earliest instant at which it can have run out. *Possibly*
-//! taken: from the sending of its first reserve, to the return of a cancel that was acknowledged; a
-//! hold that ran out is given back by a sweeper whose instant no client sees, so it may be taken
-//! for ever.
+//! Two intervals bound it. *Certain*: from the return of the reserve that acknowledged it, to the
+//! first instant at which its seats may have been given back, which is the sending of a cancel, or
+//! for a hold that was not confirmed, the earliest instant at which it can have run out.
+//! *Possible*: from the sending of its first reserve, to the return of a cancel that was
+//! acknowledged. No client sees the instant at which a sweeper gives the seats of an expired hold
+//! back, so such a hold may be held to the end.
 //!
-//! An operation with an unknown outcome counts towards whatever makes the sure interval shorter and
-//! the possible one longer.
+//! An operation with an unknown outcome makes the certain interval shorter and the possible one
+//! longer.
 
 use foldhash::HashMap;
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
-use crate::{History, slots::Operations};
-
-/// A half-open interval [from, to) of the history's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Interval {
-    pub(crate) from_ns: u64,
-    pub(crate) to_ns: u64,
-}
+use crate::{
+    History,
+    slot_operations::{self, SlotOperations},
+    step_function::Interval,
+};
 
 /// What clients know about one booking.
 #[derive(Debug, Clone)]
-pub(crate) struct Tenure<'a> {
+pub(crate) struct HeldInterval<'a> {
     pub(crate) slot: &'a str,
     pub(crate) booking: &'a str,
     pub(crate) seats: i64,
@@ -38,40 +35,87 @@ pub(crate) struct Tenure<'a> {
     pub(crate) maybe_cancelled: bool,
     reserve_sent_ns: u64,
     reserve_returned_ns: u64,
-    /// The earliest instant at which the hold can have run out; like the next three, at the end of
-    /// time if never.
+    /// The earliest instant at which the hold can have run out; like the next three, `u64::MAX` if
+    /// there is none.
     hold_over_ns: u64,
     cancel_sent_ns: u64,
     cancel_returned_ns: u64,
-    /// From here on the history is silent about its client, who may have sent a cancel that is
-    /// missing; for ever if it is whole.
+    /// From here on the history says nothing about its client, whose cancel may be missing;
+    /// `u64::MAX` if the history is complete.
     silent_from_ns: u64,
 }
 
-impl Tenure<'_> {
-    /// While the seats were surely taken; `None` when there is no such instant.
-    pub(crate) fn surely(&self) -> Option<Interval> {
+impl HeldInterval<'_> {
+    /// When the seats were surely taken; `None` if there is no such instant.
+    pub(crate) fn certain(&self) -> Option<Interval> {
         let over_ns = if self.confirmed.is_some() { u64::MAX } else { self.hold_over_ns };
         let to_ns = self.cancel_sent_ns.min(over_ns).min(self.silent_from_ns);
         let from_ns = self.reserve_returned_ns;
         (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
     }
 
-    /// While the seats may have been taken.
-    pub(crate) fn possibly(&self) -> Interval {
+    /// The booking was made at some instant of [from, to].
+    pub(crate) fn reserved_within(&self) -> (u64, u64) {
+        (self.reserve_sent_ns, self.reserve_returned_ns)
+    }
+
+    /// When the seats may have been taken.
+    pub(crate) fn possible(&self) -> Interval {
         // At the very instant of the cancel's return the seats may still have been taken.
         let to_ns = self.cancel_returned_ns.saturating_add(1);
         Interval { from_ns: self.reserve_sent_ns, to_ns }
     }
 }
 
-/// Every booking that was acknowledged in one slot, in the order in which the file first names
-/// them; and the places of the operations that change a booking which was never acknowledged there.
-pub(crate) fn tenures<'a>(
-    operations: &Operations<'a>,
+/// The bookings of one slot.
+pub(crate) struct SlotBookings<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) operations: SlotOperations<'a>,
+    pub(crate) held_intervals: Vec<HeldInterval<'a>>,
+}
+
+/// The bookings of every slot that the history names, in the order of the slots' names.
+pub(crate) fn by_slot(history: &History) -> Vec<SlotBookings<'_>> {
+    let last_returned = last_returned(history);
+    let mut strays = Vec::new();
+    let slots = slot_operations::by_slot(history).into_iter().map(|(name, operations)| {
+        let (held_intervals, elsewhere) = of_slot(&operations, &last_returned);
+        strays.extend(elsewhere);
+        SlotBookings { name, operations, held_intervals }
+    });
+    let mut slots: Vec<SlotBookings<'_>> = slots.collect();
+    apply_strays(&mut slots, &strays, history);
+    slots
+}
+
+/// A cancel that names another slot than its booking's is a cancel all the same.
+fn apply_strays(slots: &mut [SlotBookings<'_>], strays: &[usize], history: &History) {
+    if strays.is_empty() {
+        return;
+    }
+    let mut by_booking: HashMap<&str, Vec<&mut HeldInterval<'_>>> = HashMap::default();
+    for held in slots.iter_mut().flat_map(|slot| &mut slot.held_intervals) {
+        by_booking.entry(held.booking).or_default().push(held);
+    }
+    for index in strays {
+        let operation = &history.operations[*index];
+        let (Action::Confirm { booking } | Action::Cancel { booking }) = &operation.action else {
+            continue;
+        };
+        for held in by_booking.get_mut(&**booking).into_iter().flatten() {
+            held.change(*index, operation);
+        }
+    }
+}
+
+/// Every booking that was acknowledged in one slot, in the order in which the history first names
+/// them; and the indexes of the operations that change a booking which was never acknowledged
+/// there.
+fn of_slot<'a>(
+    operations: &SlotOperations<'a>,
     last_returned: &HashMap<u64, u64>,
-) -> (Vec<Tenure<'a>>, Vec<usize>) {
-    let mut tenures: Vec<Tenure<'a>> = Vec::new();
+) -> (Vec<HeldInterval<'a>>, Vec<usize>) {
+    let mut held_intervals: Vec<HeldInterval<'a>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::default();
     let first_sent = first_sent(operations);
     for (index, operation) in operations.iter() {
@@ -79,37 +123,42 @@ pub(crate) fn tenures<'a>(
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
             let place = *places.entry(booking).or_insert_with(|| {
-                tenures.push(Tenure::new(index, operation, booking, i64::from(*seats)));
-                tenures.len() - 1
+                held_intervals.push(HeldInterval::new(
+                    index,
+                    operation,
+                    booking,
+                    i64::from(*seats),
+                ));
+                held_intervals.len() - 1
             });
-            let tenure = &mut tenures[place];
+            let held = &mut held_intervals[place];
             if let Some(last) = last_returned.get(&operation.client) {
-                tenure.silent_from_ns = *last;
+                held.silent_from_ns = *last;
             }
-            if operation.returned_ns < tenure.reserve_returned_ns {
-                (tenure.reserve, tenure.reserve_returned_ns) = (index, operation.returned_ns);
+            if operation.returned_ns < held.reserve_returned_ns {
+                (held.reserve, held.reserve_returned_ns) = (index, operation.returned_ns);
             }
             let sent_ns = first_sent[&**key];
-            tenure.reserve_sent_ns = tenure.reserve_sent_ns.min(sent_ns);
-            tenure.hold_over_ns = tenure.hold_over_ns.min(hold_over_ns(operation, sent_ns));
+            held.reserve_sent_ns = held.reserve_sent_ns.min(sent_ns);
+            held.hold_over_ns = held.hold_over_ns.min(hold_over_ns(operation, sent_ns));
         }
     }
     let mut strays = Vec::new();
     for (index, operation) in operations.iter() {
         if let Action::Confirm { booking } | Action::Cancel { booking } = &operation.action {
             match places.get(&**booking) {
-                Some(place) => tenures[*place].change(index, operation),
+                Some(place) => held_intervals[*place].change(index, operation),
                 None => strays.push(index),
             }
         }
     }
-    (tenures, strays)
+    (held_intervals, strays)
 }
 
-/// Where the end of a history is missing: when each client was heard of last. A client has one
-/// operation in flight at most, and a history holds a beginning of what each client did, so until
-/// then nothing of it is missing. Empty for a whole history.
-pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
+/// If the end of a history is missing: when each client's last operation returned. A client has at
+/// most one operation in flight, and a history that breaks off holds a prefix of what each client
+/// did, so until then none of its operations is missing. Empty for a complete history.
+fn last_returned(history: &History) -> HashMap<u64, u64> {
     let mut last = HashMap::default();
     if history.cut_off.is_some() {
         for operation in &history.operations {
@@ -120,9 +169,9 @@ pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
     last
 }
 
-/// When each key was sent for the first time: a call whose outcome nobody knows may have made the
+/// When each key was sent for the first time: a call whose outcome is unknown may have made the
 /// booking that a later one was told of.
-fn first_sent<'a>(operations: &Operations<'a>) -> HashMap<&'a str, u64> {
+fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
     let mut first: HashMap<&str, u64> = HashMap::default();
     for (_, operation) in operations.iter() {
         if let Action::Reserve { key, .. } = &operation.action {
@@ -133,7 +182,7 @@ fn first_sent<'a>(operations: &Operations<'a>) -> HashMap<&'a str, u64> {
     first
 }
 
-impl<'a> Tenure<'a> {
+impl<'a> HeldInterval<'a> {
     fn new(index: usize, reserve: &'a Operation, booking: &'a str, seats: i64) -> Self {
         Self {
             slot: &reserve.slot,
@@ -152,8 +201,8 @@ impl<'a> Tenure<'a> {
         }
     }
 
-    /// Takes note of a confirm or a cancel of this booking.
-    pub(crate) fn change(&mut self, index: usize, operation: &Operation) {
+    /// Applies a confirm or a cancel of this booking.
+    fn change(&mut self, index: usize, operation: &Operation) {
         match (&operation.action, operation.outcome) {
             (Action::Confirm { .. }, Outcome::Ok) => {
                 self.confirmed = self.confirmed.or(Some(index))
@@ -174,8 +223,8 @@ impl<'a> Tenure<'a> {
     }
 }
 
-/// A hold cannot have begun before its reserve was sent, so it cannot run out sooner than this.
-/// What is no hold never does.
+/// A hold cannot have begun before its reserve was sent, so it cannot run out before this. A
+/// booking that is no hold never does.
 fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
     let hold_ms = reserve.seen.hold_ms;
     hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
@@ -188,15 +237,14 @@ mod tests {
 
     fn one(operations: Vec<Operation>) -> (Option<(u64, u64)>, (u64, u64)) {
         let history = history(operations);
-        let slots = crate::slots::operations_by_slot(&history);
-        let (tenures, _) = tenures(&slots[0].1, &HashMap::default());
-        let tenure = &tenures[0];
+        let slots = by_slot(&history);
+        let held = &slots[0].held_intervals[0];
         let pair = |interval: Interval| (interval.from_ns, interval.to_ns);
-        (tenure.surely().map(pair), pair(tenure.possibly()))
+        (held.certain().map(pair), pair(held.possible()))
     }
 
     #[test]
-    fn a_booking_is_surely_taken_from_its_acknowledgement_until_a_cancel_is_sent() {
+    fn a_booking_is_surely_held_from_its_acknowledgement_until_a_cancel_is_sent() {
         assert_eq!(one(vec![reserve("b", 1, 10, 20)]), (Some((20, u64::MAX)), (10, u64::MAX)));
         assert_eq!(
             one(vec![reserve("b", 1, 10, 20), cancel("b", 30, 40)]),
@@ -205,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_cancel_ends_the_sure_interval_and_not_the_possible_one() {
+    fn an_unknown_cancel_ends_the_certain_interval_and_not_the_possible_one() {
         assert_eq!(
             one(vec![reserve("b", 1, 10, 20), unknown(cancel("b", 30, 40))]),
             (Some((20, 30)), (10, u64::MAX))

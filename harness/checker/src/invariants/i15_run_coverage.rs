@@ -11,7 +11,7 @@ use slotproof_vocabulary::{
 };
 
 use super::Evidence;
-use crate::slots::Slot;
+use crate::slot_evidence::SlotEvidence;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let expected = &evidence.case.expectations;
@@ -110,7 +110,7 @@ fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<Str
 
 /// What clients did in one slot, without the prober: it comes when all is over.
 struct Happened<'a> {
-    slot: &'a Slot<'a>,
+    slot: &'a SlotEvidence<'a>,
     prober: Option<u64>,
 }
 
@@ -127,7 +127,7 @@ impl Happened<'_> {
 
     /// By the log where there is one, else by what clients were told.
     fn full(&self, logged_full: &BTreeSet<&str>) -> bool {
-        logged_full.contains(self.slot.name) || self.slot.free.none_at_some_instant()
+        logged_full.contains(self.slot.name) || self.slot.available.none_at_some_instant()
     }
 
     /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned,

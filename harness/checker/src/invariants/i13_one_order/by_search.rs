@@ -13,13 +13,13 @@
 
 use slotproof_vocabulary::{Finding, Invariant, Outcome, Verdict, Witness};
 
-use super::{Evidence, witness};
+use super::super::{Evidence, witness};
 use crate::{
     certificate::{self, Certificate},
     search::{Budget, Found, search, search_counted},
-    slots::Slot,
+    slot_evidence::SlotEvidence,
+    slot_history::{self, Observation, SlotHistory},
     spec::Step,
-    story::{Story, Told, story},
 };
 
 /// Steps for all slots together; each may use as many as are left, and no more than
@@ -48,25 +48,25 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut tally = Tally::default();
     let mut left = STEPS;
     for slot in &evidence.slots {
-        let story = story(&slot.operations);
-        if story.told.is_empty() && story.untellable.is_none() {
+        let slot_history = slot_history::of_slot(&slot.operations);
+        if slot_history.observations.is_empty() && slot_history.unsearchable.is_none() {
             continue;
         }
         let name = slot.name;
         let capacity = evidence.case.capacity_of(name);
-        if slot.free.at_most.seats.iter().any(|seats| *seats < 0) {
+        if slot.available.first_overbooked_ns().is_some() {
             tally.undecided.push(format!("slot {name} is overbooked, and needs no search"));
-        } else if let Some(reason) = &story.untellable {
+        } else if let Some(reason) = &slot_history.unsearchable {
             tally.undecided.push(format!("slot {name}: {reason}"));
         } else {
-            match certificate::check(&story, capacity) {
+            match certificate::check(&slot_history, capacity) {
                 Certificate::Proved => tally.claimed += 1,
                 Certificate::Refuted { index } => {
                     tally.contradictory += 1;
                     tally.witness.get_or_insert_with(|| contradiction(evidence, slot, index));
                 }
                 Certificate::Incomplete => {
-                    look_for_an_order(evidence, name, &story, &mut left, &mut tally)
+                    look_for_an_order(evidence, name, &slot_history, &mut left, &mut tally)
                 }
             }
         }
@@ -77,20 +77,20 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 fn look_for_an_order(
     evidence: &Evidence<'_>,
     slot: &str,
-    story: &Story,
+    slot_history: &SlotHistory,
     left: &mut u64,
     tally: &mut Tally,
 ) {
     let capacity = evidence.case.capacity_of(slot);
     let budget = Budget { steps: Budget::DEFAULT.steps.min(*left), ..Budget::DEFAULT };
-    let (found, steps) = search_counted(story, capacity, budget);
+    let (found, steps) = search_counted(slot_history, capacity, budget);
     *left = left.saturating_sub(steps);
     match found {
         Found::Explained => tally.searched += 1,
         Found::Impossible => {
             tally.impossible += 1;
             if tally.witness.is_none() {
-                tally.witness = Some(shown(evidence, slot, &shrunk(story, capacity)));
+                tally.witness = Some(shown(evidence, slot, &shrunk(slot_history, capacity)));
             }
         }
         Found::Undecided { steps } => {
@@ -133,7 +133,7 @@ fn finding(tally: Tally) -> Finding {
 
 /// The answer at which the order of the versions breaks, and the one with an earlier version that
 /// was sent last.
-fn contradiction(evidence: &Evidence<'_>, slot: &Slot<'_>, index: usize) -> Witness {
+fn contradiction(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, index: usize) -> Witness {
     let version = evidence.case.history.operations[index].seen.version;
     let earlier = slot
         .operations
@@ -153,71 +153,79 @@ fn contradiction(evidence: &Evidence<'_>, slot: &Slot<'_>, index: usize) -> Witn
     }
 }
 
-/// The part of a story that no order explains.
-fn shrunk(story: &Story, capacity: i64) -> Vec<Told> {
-    let impossible = |told: Vec<Told>| {
-        let story = Story { told, ..Story::default() };
-        search(&story, capacity, SHRINK) == Found::Impossible
+/// The part of a slot's history that no order explains.
+fn shrunk(slot_history: &SlotHistory, capacity: i64) -> Vec<Observation> {
+    let impossible = |observations: Vec<Observation>| {
+        let part = SlotHistory { observations, ..SlotHistory::default() };
+        search(&part, capacity, SHRINK) == Found::Impossible
     };
-    // The shortest beginning: what a longer one has is never less impossible, so halving finds it.
-    let mut returns: Vec<u64> =
-        story.told.iter().filter(|told| told.sure).map(|told| told.returned_ns).collect();
+    // The shortest prefix: a longer one is never less impossible, so halving finds it.
+    let all = &slot_history.observations;
+    let sure = all.iter().filter(|observed| observed.sure);
+    let mut returns: Vec<u64> = sure.map(|observed| observed.returned_ns).collect();
     returns.sort_unstable();
-    let first = returns.partition_point(|until_ns| !impossible(beginning(story, *until_ns)));
-    let mut told = returns
-        .get(first)
-        .map_or_else(|| story.told.clone(), |until_ns| beginning(story, *until_ns));
-    // Then without observations, larger parts of them first (Zeller and Hildebrandt, 2002).
-    let observes = |told: &Told| matches!(told.step, Step::Refuse { .. } | Step::Look { .. });
-    let (mut part, mut tries) = (told.iter().filter(|told| observes(told)).count().div_ceil(2), 0);
+    let first = returns.partition_point(|until_ns| !impossible(prefix(all, *until_ns)));
+    let mut kept =
+        returns.get(first).map_or_else(|| all.clone(), |until_ns| prefix(all, *until_ns));
+    // Then without answers about seats, larger parts of them first (Zeller and Hildebrandt, 2002).
+    let (mut part, mut tries) = (answers_about_seats(&kept).count().div_ceil(2), 0);
     while part > 0 && tries < SHRINK_TRIES {
-        let places: Vec<usize> = (0..told.len()).filter(|place| observes(&told[*place])).collect();
+        let places: Vec<usize> = answers_about_seats(&kept).map(|(place, _)| place).collect();
         let spared = places.chunks(part).find_map(|without| {
             tries += 1;
-            let rest: Vec<Told> = told
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| without.binary_search(place).is_err())
-                .map(|(_, told)| told.clone())
-                .collect();
+            let rest = kept.iter().enumerate();
+            let rest = rest.filter(|(place, _)| without.binary_search(place).is_err());
+            let rest: Vec<Observation> = rest.map(|(_, observed)| observed.clone()).collect();
             (tries < SHRINK_TRIES && impossible(rest.clone())).then_some(rest)
         });
         match spared {
-            Some(rest) => told = rest,
+            Some(rest) => kept = rest,
             None => part /= 2,
         }
     }
-    told
+    kept
 }
 
-/// What was told until an instant. What had not returned by then may or may not have happened; what
-/// would have been seen was not.
-fn beginning(story: &Story, until_ns: u64) -> Vec<Told> {
-    let sent = story.told.iter().filter(|told| told.sent_ns <= until_ns);
-    let cut = sent.filter_map(|told| match told.step {
-        _ if told.returned_ns <= until_ns || !told.sure => Some(told.clone()),
-        Step::Take { .. } | Step::Give { .. } | Step::Resize { .. } => {
-            Some(Told { sure: false, returned_ns: u64::MAX, version: None, ..told.clone() })
-        }
-        Step::Keep { .. } | Step::Refuse { .. } | Step::Look { .. } => None,
+/// The answers that only say how many seats were free, with their places.
+fn answers_about_seats(
+    observations: &[Observation],
+) -> impl Iterator<Item = (usize, &Observation)> {
+    observations
+        .iter()
+        .enumerate()
+        .filter(|(_, observed)| matches!(observed.step, Step::SoldOut { .. } | Step::Read { .. }))
+}
+
+/// What clients had observed by an instant. Changes that had not returned by then may have happened
+/// or not; answers that had not returned are left out.
+fn prefix(observations: &[Observation], until_ns: u64) -> Vec<Observation> {
+    let sent = observations.iter().filter(|observed| observed.sent_ns <= until_ns);
+    let cut = sent.filter_map(|observed| match observed.step {
+        _ if observed.returned_ns <= until_ns || !observed.sure => Some(observed.clone()),
+        Step::Reserve { .. } | Step::Cancel { .. } | Step::Resize { .. } => Some(Observation {
+            sure: false,
+            returned_ns: u64::MAX,
+            version: None,
+            ..observed.clone()
+        }),
+        Step::Confirm { .. } | Step::SoldOut { .. } | Step::Read { .. } => None,
     });
     cut.collect()
 }
 
-fn shown(evidence: &Evidence<'_>, slot: &str, told: &[Told]) -> Witness {
-    let observations =
-        told.iter().filter(|told| matches!(told.step, Step::Refuse { .. } | Step::Look { .. }));
-    let until_ns = told.iter().filter(|told| told.sure).map(|told| told.returned_ns).max();
+fn shown(evidence: &Evidence<'_>, slot: &str, kept: &[Observation]) -> Witness {
+    let sure = kept.iter().filter(|observed| observed.sure);
+    let until_ns = sure.map(|observed| observed.returned_ns).max();
     Witness {
         instant_ns: until_ns,
-        operations: evidence.case.history.show(told.iter().map(|told| told.index)),
+        operations: evidence.case.history.show(kept.iter().map(|observed| observed.index)),
         ..witness(
             slot,
             format!(
                 "no order of these {} operations, {} of them observations, explains what each was told; those that had not returned by the instant shown \
                  may have happened or not",
-                told.len(),
-                observations.count()
+                kept.len(),
+                answers_about_seats(kept).count()
             ),
         )
     }

@@ -1,18 +1,13 @@
-//! I7: seats are conserved: available + pending + confirmed = capacity, in every answer and at the
-//! end.
+//! I7: seats are conserved: available + pending + confirmed = capacity, in every answer, in every
+//! record of the audit log and at the end.
 //!
 //! A strategy can lose an update without promising a seat twice: then the counter and the bookings
-//! disagree, and only this invariant sees it.
+//! disagree, and only this invariant shows it.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, SlotRow, Witness};
 
-use std::collections::BTreeMap;
-
-use super::{
-    Count, Evidence,
-    i02_taken::{by_slot, rows_by_slot},
-    witness,
-};
+use super::{Count, Evidence, seats_between, witness};
+use crate::audit::{Entry, SlotLedger};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::SeatsConserved);
@@ -30,7 +25,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         },
         |violations, examined| {
             format!(
-                "seats do not add up in {violations} of {examined} answers, records and final rows"
+                "seats do not add up to the capacity in {violations} of {examined} answers, \
+                 records and final rows"
             )
         },
     ))
@@ -65,13 +61,14 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
         };
         if !possible || !adds_up {
             let said = |seats: Option<i64>| seats.map_or("?".to_owned(), |seats| seats.to_string());
-            let has = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+            let has = seats_between(&(fewest..=most));
             count.violation(|| Witness {
                 operations: evidence.case.history.show([index]),
                 ..witness(
                     slot.name,
                     format!(
-                        "one answer saw {} available + {} pending + {} confirmed seats, and a capacity of {}; the slot has {has}",
+                        "an answer says {} available + {} pending + {} confirmed seats, capacity {}; the \
+                         slot has {has} seats",
                         said(seen.available),
                         said(seen.pending),
                         said(seen.confirmed),
@@ -83,64 +80,67 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     }
 }
 
-/// The counter in each record against the bookings that by then took seats.
+/// The counter in each record against the bookings that take seats after it.
 fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
-    for (slot, records) in by_slot(evidence) {
-        let capacity = evidence.case.capacity_of(slot);
-        let mut live: BTreeMap<&str, i64> = BTreeMap::new();
-        let mut taken = 0;
-        for record in records {
+    for slot in evidence.ledger.iter().flat_map(|ledger| ledger.slots()) {
+        for entry in slot.entries() {
             count.examine();
-            taken -= live.remove(record.booking.as_str()).unwrap_or(0);
-            if record.to.takes_seats() {
-                live.insert(&record.booking, record.seats);
-                taken += record.seats;
-            }
-            if record.available + taken != capacity {
-                count.violation(|| Witness {
-                    records: vec![record.clone()],
-                    ..witness(
-                        slot,
-                        format!(
-                            "at version {} the log says that {} seats are available, and its bookings take {taken} of {}",
-                            record.version, record.available, capacity
-                        ),
-                    )
-                });
+            if !entry.adds_up {
+                count.violation(|| does_not_add_up(slot, &entry));
             }
         }
     }
 }
 
+fn does_not_add_up(slot: &SlotLedger<'_>, entry: &Entry<'_>) -> Witness {
+    let record = entry.record;
+    let sum = format!(
+        "version {} of the audit log: {} available + {} taken = {}",
+        record.version,
+        record.available,
+        entry.taken,
+        entry.claimed_capacity()
+    );
+    let explanation = if entry.capacity.contains(&entry.claimed_capacity()) {
+        format!("{sum}, and no resize to that capacity explains it")
+    } else {
+        format!("{sum}; the slot has {} seats", seats_between(&entry.capacity))
+    };
+    Witness { records: vec![record.clone()], ..witness(slot.name(), explanation) }
+}
+
 fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
-    let taken = rows_by_slot(evidence);
+    let taken = evidence.rows_that_take_seats();
     for row in evidence.case.end.iter().flat_map(|end| &end.slots) {
         count.examine();
-        let seats: i64 = taken[row.slot.as_str()].iter().map(|booking| booking.seats).sum();
-        let capacity = evidence.case.capacity_of(&row.slot);
-        if row.available + seats != capacity || row.available < 0 || row.capacity != capacity {
-            count.violation(|| {
-                witness(
-                    &row.slot,
-                    format!(
-                        "in the final rows {} seats are available, bookings take {seats}, and the capacity is {}; the slot \
-                         has {capacity}",
-                        row.available, row.capacity
-                    ),
-                )
-            });
+        let SlotRow { slot, capacity, available, .. } = row;
+        let seats: i64 = taken[slot.as_str()].iter().map(|booking| booking.seats).sum();
+        let adds_up = available + seats == *capacity && *available >= 0;
+        if adds_up && evidence.may_end_with(slot, *capacity) {
+            continue;
         }
+        count.violation(|| {
+            let (least, most) = evidence.capacity_at_the_end(slot);
+            witness(
+                slot,
+                format!(
+                    "final rows: {available} available + {seats} taken, capacity {capacity}; the \
+                     slot has {} seats",
+                    seats_between(&(least..=most))
+                ),
+            )
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{BookingStatus, Verdict};
+    use slotproof_vocabulary::{BookingStatus, Operation, Verdict};
 
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, read, row},
+        fixture::{case, end, left, read, record, reserve, resize, row},
         invariants::only,
     };
 
@@ -176,5 +176,40 @@ mod tests {
     fn a_capacity_that_grew_is_not_believed() {
         let grown = Case { end: Some(end(10, 10, vec![])), ..case(9, vec![]) };
         assert_eq!(only(&grown, Invariant::SeatsConserved).verdict, Verdict::Violated);
+    }
+
+    /// The log of one booking that was made while a resize was in flight.
+    fn logged(at_first: i64, resizes: Vec<Operation>, available: i64) -> Verdict {
+        let log = vec![left(record(1, "a", None, BookingStatus::Pending, 1), available)];
+        let operations = [vec![reserve("a", 1, 10, 40)], resizes].concat();
+        only(&Case { audit: Some(log), ..case(at_first, operations) }, Invariant::SeatsConserved)
+            .verdict
+    }
+
+    #[test]
+    fn a_record_must_add_up_to_a_capacity_that_the_slot_can_have_had() {
+        assert_eq!(logged(5, vec![], 4), Verdict::Upheld);
+        assert_eq!(logged(5, vec![], 3), Verdict::Violated);
+        for wanted in [3, 7] {
+            let resizes = || vec![resize(wanted, 20, 30)];
+            assert_eq!(logged(5, resizes(), 4), Verdict::Upheld, "before the resize");
+            assert_eq!(logged(5, resizes(), i64::from(wanted) - 1), Verdict::Upheld, "after it");
+            assert_eq!(logged(5, resizes(), 5), Verdict::Violated, "neither");
+            let refused = vec![Operation { outcome: Outcome::Rejected, ..resize(wanted, 20, 30) }];
+            assert_eq!(logged(5, refused, i64::from(wanted) - 1), Verdict::Violated);
+        }
+    }
+
+    #[test]
+    fn the_final_rows_must_have_a_capacity_that_a_resize_left() {
+        let judged = |capacity, available| {
+            let rows = vec![row("a", BookingStatus::Confirmed, 2)];
+            let end = end(capacity, available, rows);
+            let case = Case { end: Some(end), ..case(9, vec![resize(5, 20, 30)]) };
+            only(&case, Invariant::SeatsConserved).verdict
+        };
+        assert_eq!(judged(5, 3), Verdict::Upheld);
+        assert_eq!(judged(9, 7), Verdict::Violated, "the resize was acknowledged");
+        assert_eq!(judged(5, 4), Verdict::Violated);
     }
 }

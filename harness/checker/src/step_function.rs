@@ -1,0 +1,97 @@
+//! A number of seats over time, as a step function.
+
+/// A half-open interval [from, to) of the history's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interval {
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
+}
+
+/// `seats[i]` holds from `at_ns[i]` until `at_ns[i + 1]`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StepFunction {
+    /// Instants at which the number changes, rising.
+    pub at_ns: Vec<u64>,
+    /// The number from then on.
+    pub seats: Vec<i64>,
+}
+
+impl StepFunction {
+    /// The sum of seats that are each taken during an interval.
+    pub(crate) fn of(intervals: impl Iterator<Item = (Interval, i64)>) -> Self {
+        let mut changes: Vec<(u64, i64)> = Vec::new();
+        for (interval, seats) in intervals {
+            changes.push((interval.from_ns, seats));
+            if interval.to_ns < u64::MAX {
+                changes.push((interval.to_ns, -seats));
+            }
+        }
+        // What ends and what begins at one instant is counted together, so that a state that lasts
+        // no time does not show.
+        changes.sort_unstable_by_key(|(at_ns, _)| *at_ns);
+        let mut steps = Self::default();
+        let mut now = 0;
+        for same in changes.chunk_by(|left, right| left.0 == right.0) {
+            now += same.iter().map(|(_, change)| change).sum::<i64>();
+            steps.push(same[0].0, now);
+        }
+        steps
+    }
+
+    /// Appends a step.
+    pub(crate) fn push(&mut self, at_ns: u64, seats: i64) {
+        self.at_ns.push(at_ns);
+        self.seats.push(seats);
+    }
+
+    /// The difference at every instant. Before its first step a number is zero.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let mut difference = Self {
+            at_ns: Vec::with_capacity(self.at_ns.len() + other.at_ns.len()),
+            seats: Vec::with_capacity(self.at_ns.len() + other.at_ns.len()),
+        };
+        let (mut own, mut others) = (0, 0);
+        loop {
+            let next = [self.at_ns.get(own), other.at_ns.get(others)].into_iter().flatten().min();
+            let Some(at_ns) = next.copied() else { return difference };
+            own += usize::from(self.at_ns.get(own) == Some(&at_ns));
+            others += usize::from(other.at_ns.get(others) == Some(&at_ns));
+            let before = |steps: &Self, place: usize| {
+                place.checked_sub(1).map_or(0, |place| steps.seats[place])
+            };
+            difference.push(at_ns, before(self, own) - before(other, others));
+        }
+    }
+
+    /// The indexes of the steps that are in force at some instant of [from, to]. Before the first
+    /// step the number is zero.
+    pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> std::ops::Range<usize> {
+        let first = self.at_ns.partition_point(|at_ns| *at_ns <= from_ns).saturating_sub(1);
+        first..self.at_ns.partition_point(|at_ns| *at_ns <= to_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_has_the_steps_of_both() {
+        let one = StepFunction { at_ns: vec![0, 10, 20], seats: vec![5, 7, 6] };
+        let other = StepFunction { at_ns: vec![5, 10], seats: vec![1, 2] };
+        assert_eq!(
+            one.minus(&other),
+            StepFunction { at_ns: vec![0, 5, 10, 20], seats: vec![5, 4, 5, 4] }
+        );
+    }
+
+    #[test]
+    fn a_window_includes_the_step_that_it_begins_in() {
+        let steps = StepFunction { at_ns: vec![10, 20, 30], seats: vec![1, 2, 3] };
+        assert_eq!(steps.within(15, 25), 0..2);
+        assert_eq!(steps.within(20, 20), 1..2);
+        assert_eq!(steps.within(30, 99), 2..3);
+        assert_eq!(steps.within(0, 5), 0..0, "before the first step");
+        assert_eq!(steps.within(0, 10), 0..1);
+    }
+}
