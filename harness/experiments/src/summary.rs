@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
-use slotproof_checker::{Case, slots};
+use slotproof_checker::{Case, occupancy};
 use slotproof_reports::{
     RunReport,
     run_report::{Latency, Percentiles, Resource, SeatsSeries, Second, Totals},
@@ -180,7 +180,7 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
 
 /// Seats left of the busiest slots, from the seats that were surely promised.
 fn seats(case: &Case, begun_ns: u64) -> Vec<SeatsSeries> {
-    let occupancies = slots::occupancies(&case.history);
+    let occupancies = occupancy::by_slot(&case.history);
     let mut slots: Vec<_> = occupancies.into_iter().collect();
     slots.sort_by_key(|(slot, occupancy)| (std::cmp::Reverse(occupancy.least.seats.len()), *slot));
     slots

@@ -157,7 +157,7 @@ pub fn judge_file(path: &Path) -> Result<Judged> {
     let case = Case { expectations: vec![Expectation::SoldOut], ..case };
     let read_ms = begun.elapsed().as_millis() as u64;
     let begun = Instant::now();
-    let proved = story::each_story(&case.history)
+    let proved = slot_history::each_slot(&case.history)
         .filter(|(_, story)| certificate::check(story, CAPACITY) == Certificate::Proved);
     let proved_slots = proved.count() as u64;
     let tier_a_ms = begun.elapsed().as_millis() as u64;
