@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Plan, StrategyKind, Verdict};
 
 use crate::{
-    circumstances,
     document::{Document, Section, Tone},
     estimate::Estimate,
-    plots, quantity,
+    plots, quantity, run_context,
     run_report::EnvironmentBlock,
     table::{Table, numbers, words},
 };
@@ -89,34 +88,35 @@ pub struct Probe {
     /// The share of the time that the log's flushes took, each as long as the calibration's median.
     pub flushing: Option<f64>,
     /// What it came to.
-    pub held: Held,
+    pub held: ProbeOutcome,
 }
 
 /// What a rate came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Held {
+pub enum ProbeOutcome {
     /// The objective was kept.
     Holds,
     /// It was not; says which part.
     Fails(String),
     /// The generator could not make the load; nothing is known of the service.
-    Generator(String),
+    #[serde(rename = "generator")]
+    GeneratorSaturated(String),
 }
 
-impl Held {
+impl ProbeOutcome {
     fn word(&self) -> &'static str {
         match self {
             Self::Holds => "holds",
             Self::Fails(_) => "fails",
-            Self::Generator(_) => "the generator ended it",
+            Self::GeneratorSaturated(_) => "the generator ended it",
         }
     }
 
     fn reason(&self) -> String {
         match self {
             Self::Holds => String::new(),
-            Self::Fails(reason) | Self::Generator(reason) => reason.clone(),
+            Self::Fails(reason) | Self::GeneratorSaturated(reason) => reason.clone(),
         }
     }
 }
@@ -269,7 +269,7 @@ impl Capacity {
             (true, _) => (Tone::Bad, "violated".to_owned()),
             (false, 0) => (Tone::Good, "measured".to_owned()),
             (false, refuted) => {
-                (Tone::Doubt, format!("{} refuted", quantity::counted(refuted as u64, "claim")))
+                (Tone::Uncertain, format!("{} refuted", quantity::counted(refuted as u64, "claim")))
             }
         };
         let sections = vec![
@@ -279,7 +279,7 @@ impl Capacity {
             self.scaling_section(),
             Section::new("environment", "Environment").table(
                 "",
-                circumstances::environment_of(
+                run_context::environment_of(
                     &self.environment,
                     &self.slotproof_version,
                     &self.started_at,

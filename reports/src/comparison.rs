@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Invariant, ScenarioKind, StrategyKind, Verdict};
 
 use crate::{
-    circumstances,
     document::{Document, Section, Tone},
     estimate::Estimate,
-    plots, quantity,
+    plots, quantity, run_context,
     run_report::{EnvironmentBlock, FsyncCalibration},
     table::{Table, numbers, words},
 };
@@ -249,7 +248,7 @@ impl Comparison {
     }
 
     /// In how many settings a ranked strategy was first, or not significantly behind.
-    fn standing(&self, strategy: StrategyKind) -> usize {
+    fn settings_led(&self, strategy: StrategyKind) -> usize {
         let first_or_tied = |setting: &Setting| {
             let order = self.order(*setting);
             let own = order.iter().find(|(candidate, _)| *candidate == strategy);
@@ -269,8 +268,8 @@ impl Comparison {
             shares.sum::<f64>()
         };
         let best = self.ranked().into_iter().max_by(|left, right| {
-            self.standing(*left)
-                .cmp(&self.standing(*right))
+            self.settings_led(*left)
+                .cmp(&self.settings_led(*right))
                 .then(mean(*left).total_cmp(&mean(*right)))
         });
         let Some(best) = best else {
@@ -280,14 +279,14 @@ impl Comparison {
             "Take {best}: of the {} that were upheld it confirmed the most bookings per second, or was not significantly behind, in {} of {}.",
             quantity::counted(self.ranked().len() as u64, "strategy")
                 .replace("strategys", "strategies"),
-            self.standing(best),
+            self.settings_led(best),
             quantity::counted(settings.len() as u64, "setting"),
         );
-        (text, self.flips(best))
+        (text, self.exceptions(best))
     }
 
-    fn flips(&self, best: StrategyKind) -> Vec<String> {
-        let mut flips = Vec::new();
+    fn exceptions(&self, best: StrategyKind) -> Vec<String> {
+        let mut exceptions = Vec::new();
         for setting in self.settings() {
             let (scenario, clients) = setting;
             let order = self.order(setting);
@@ -296,14 +295,14 @@ impl Comparison {
                 continue;
             };
             if *first != best && !theirs.overlaps(&own) {
-                flips.push(format!(
+                exceptions.push(format!(
                     "{scenario} with {clients} clients: {first} confirms {:.0} % more per second.",
                     (theirs.median / own.median.max(f64::MIN_POSITIVE) - 1.0) * 100.0
                 ));
             } else if let Some(tied) =
                 order.iter().find(|(strategy, them)| *strategy != best && them.overlaps(&own))
             {
-                flips.push(format!(
+                exceptions.push(format!(
                     "{scenario} with {clients} clients: no significant difference to {}; choose by what else matters to you.",
                     tied.0
                 ));
@@ -323,19 +322,19 @@ impl Comparison {
                 && quickest != best
                 && !theirs.overlaps(&own)
             {
-                flips.push(format!(
+                exceptions.push(format!(
                     "{scenario} with {clients} clients, if the slowest answers matter more than bookings per second: {quickest} answers 99 % of reserves within {}, {best} within {}.",
                     Metric::ResponseUsP99.text(theirs.median),
                     Metric::ResponseUsP99.text(own.median)
                 ));
             }
         }
-        flips
+        exceptions
     }
 
     /// The page.
     pub fn document(&self) -> Document {
-        let (recommendation, flips) = self.recommendation();
+        let (recommendation, exceptions) = self.recommendation();
         let disqualified: Vec<String> = self
             .strategies()
             .into_iter()
@@ -344,11 +343,11 @@ impl Comparison {
             .collect();
         let (tone, word) = match self.verdict() {
             Verdict::Violated => (Tone::Bad, "violated"),
-            Verdict::Unknown => (Tone::Doubt, "not all decided"),
+            Verdict::Unknown => (Tone::Uncertain, "not all decided"),
             Verdict::Upheld => (Tone::Good, "compared"),
         };
         let mut sections = vec![
-            Section::new("recommendation", "Recommendation").say(recommendation.clone()).list(flips).say(
+            Section::new("recommendation", "Recommendation").say(recommendation.clone()).list(exceptions).say(
                 "It holds for this machine, these settings and this load; the environment is below. Intervals are bootstrap 95 % intervals of the \
                  median over the rounds; where two overlap the page says \"no significant difference\", and so should you.",
             ),
@@ -367,7 +366,7 @@ impl Comparison {
         sections.push(self.detection_section());
         sections.push(Section::new("environment", "Environment").table(
             "",
-            circumstances::environment_of(
+            run_context::environment_of(
                 &self.environment,
                 &self.slotproof_version,
                 &self.started_at,

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) enum Tone {
     Good,
     Bad,
-    Doubt,
+    Uncertain,
 }
 
 impl Tone {
@@ -24,7 +24,7 @@ impl Tone {
         match self {
             Self::Good => "upheld",
             Self::Bad => "violated",
-            Self::Doubt => "unknown",
+            Self::Uncertain => "unknown",
         }
     }
 
@@ -32,7 +32,7 @@ impl Tone {
         match self {
             Self::Good => "✅",
             Self::Bad => "❌",
-            Self::Doubt => "❔",
+            Self::Uncertain => "❔",
         }
     }
 }

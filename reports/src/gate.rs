@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Finding, Invariant, Plan, StrategyKind, Verdict, VerdictReport};
 
 use crate::{
-    RenderError, circumstances,
+    RenderError,
     document::{Document, Section, Tone},
     estimate::Estimate,
-    junit, quantity,
+    junit, quantity, run_context,
     run_report::EnvironmentBlock,
     table::{Table, numbers, words},
 };
@@ -53,12 +53,12 @@ pub struct Check {
     /// Invariants that must be upheld; each of the others is shown, and decides nothing.
     pub required: Vec<Invariant>,
     /// What it came to; absent if the budget was spent before it began.
-    pub ran: Option<Ran>,
+    pub ran: Option<CheckRun>,
 }
 
 /// A check that was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ran {
+pub struct CheckRun {
     /// The run's directory, beside the gate's own file.
     pub run: String,
     /// The seed of the load.
@@ -162,7 +162,7 @@ impl Measure {
 /// What a gate comes to. The worst wins, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum GateOutcome {
     /// Everything required was upheld, and every objective met.
     Passed,
     /// Correct as far as anybody saw, and an objective was missed.
@@ -173,7 +173,7 @@ pub enum Outcome {
     Violated,
 }
 
-impl Outcome {
+impl GateOutcome {
     fn word(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -192,17 +192,17 @@ impl Check {
     }
 
     /// What the check comes to.
-    pub fn outcome(&self) -> Outcome {
-        let Some(ran) = &self.ran else { return Outcome::Unknown };
+    pub fn outcome(&self) -> GateOutcome {
+        let Some(ran) = &self.ran else { return GateOutcome::Unknown };
         let of =
             |invariant: &Invariant| match self.finding(*invariant).map(|finding| finding.verdict) {
-                Some(Verdict::Violated) => Outcome::Violated,
-                Some(Verdict::Unknown) | None => Outcome::Unknown,
-                Some(Verdict::Upheld) => Outcome::Passed,
+                Some(Verdict::Violated) => GateOutcome::Violated,
+                Some(Verdict::Unknown) | None => GateOutcome::Unknown,
+                Some(Verdict::Upheld) => GateOutcome::Passed,
             };
-        let correct = self.required.iter().map(of).max().unwrap_or(Outcome::Unknown);
+        let correct = self.required.iter().map(of).max().unwrap_or(GateOutcome::Unknown);
         let missed = ran.objectives.iter().any(|objective| !objective.met);
-        correct.max(if missed { Outcome::Missed } else { Outcome::Passed })
+        correct.max(if missed { GateOutcome::Missed } else { GateOutcome::Passed })
     }
 
     /// The first required invariant that decided against it.
@@ -251,12 +251,12 @@ impl Gate {
     pub const SCHEMA_VERSION: u32 = 1;
 
     /// What it comes to.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> GateOutcome {
         let slower = self.performance.iter().any(|performance| {
             performance.measures.iter().any(|measure| measure.slower(performance.tolerance))
         });
-        let checks = self.checks.iter().map(Check::outcome).max().unwrap_or(Outcome::Unknown);
-        checks.max(if slower { Outcome::Missed } else { Outcome::Passed })
+        let checks = self.checks.iter().map(Check::outcome).max().unwrap_or(GateOutcome::Unknown);
+        checks.max(if slower { GateOutcome::Missed } else { GateOutcome::Passed })
     }
 
     /// The page, and the body of a comment.
@@ -264,7 +264,7 @@ impl Gate {
         let outcome = self.outcome();
         let worst = self.checks.iter().max_by_key(|check| check.outcome());
         let headline = match (outcome, worst) {
-            (Outcome::Passed, _) => format!(
+            (GateOutcome::Passed, _) => format!(
                 "{} held, over {} operations.",
                 quantity::counted(self.checks.len() as u64, "check"),
                 quantity::count(
@@ -302,13 +302,13 @@ impl Gate {
             ]);
         }
         let mut sections = vec![Section::new("checks", "Checks").table("", checks)];
-        let convicted = self.checks.iter().filter(|check| check.outcome() == Outcome::Violated);
+        let convicted = self.checks.iter().filter(|check| check.outcome() == GateOutcome::Violated);
         sections.extend(convicted.flat_map(witness_sections));
         sections.push(self.objectives_section());
         sections.extend(self.performance.as_ref().map(performance_section));
         sections.push(Section::new("environment", "Environment").table(
             "",
-            circumstances::environment_of(
+            run_context::environment_of(
                 &self.environment,
                 &self.slotproof_version,
                 &self.started_at,
@@ -322,11 +322,11 @@ impl Gate {
         Document {
             kicker: "Slotproof gate",
             title: format!("{} of a merge", quantity::counted(self.checks.len() as u64, "check")),
-            subtitle: circumstances::environment_line(&self.environment),
+            subtitle: run_context::environment_line(&self.environment),
             tone: match outcome {
-                Outcome::Passed => Tone::Good,
-                Outcome::Missed | Outcome::Unknown => Tone::Doubt,
-                Outcome::Violated => Tone::Bad,
+                GateOutcome::Passed => Tone::Good,
+                GateOutcome::Missed | GateOutcome::Unknown => Tone::Uncertain,
+                GateOutcome::Violated => Tone::Bad,
             },
             word: outcome.word().to_owned(),
             headline,
@@ -432,9 +432,9 @@ impl Gate {
         const MOST: usize = 10;
         let line = |check: &Check| {
             let kind = match check.outcome() {
-                Outcome::Passed => return None,
-                Outcome::Missed => "warning",
-                Outcome::Unknown | Outcome::Violated => "error",
+                GateOutcome::Passed => return None,
+                GateOutcome::Missed => "warning",
+                GateOutcome::Unknown | GateOutcome::Violated => "error",
             };
             let repeat = check
                 .ran
@@ -459,10 +459,10 @@ impl Gate {
     /// A badge, as shields.io reads it from an address.
     pub fn badge(&self) -> String {
         let (message, color) = match self.outcome() {
-            Outcome::Passed => ("never overbooked", "brightgreen"),
-            Outcome::Missed => ("objective missed", "yellow"),
-            Outcome::Unknown => ("unknown", "lightgrey"),
-            Outcome::Violated => ("violated", "red"),
+            GateOutcome::Passed => ("never overbooked", "brightgreen"),
+            GateOutcome::Missed => ("objective missed", "yellow"),
+            GateOutcome::Unknown => ("unknown", "lightgrey"),
+            GateOutcome::Violated => ("violated", "red"),
         };
         format!(
             "{{\"schemaVersion\":1,\"label\":\"slotproof\",\"message\":\"{message}\",\"color\":\"{color}\"}}\n"
@@ -496,7 +496,7 @@ fn witness_sections(check: &Check) -> Vec<Section> {
                 format!("{}-{}-{}", check.name.replace(' ', "-"), check.strategy, finding.invariant),
                 format!("Witness of {}: {} with {}", finding.invariant, check.name, check.strategy),
             )
-            .say(crate::judgement::sentence(&witness.explanation));
+            .say(crate::verdict_text::sentence(&witness.explanation));
             for (title, mut table) in [
                 ("Operations", crate::evidence::operations(witness)),
                 ("Audit records", crate::evidence::records(witness)),

@@ -4,12 +4,13 @@ use askama::Template;
 use slotproof_vocabulary::{Finding, Invariant, Witness, Workload};
 
 use crate::{
-    RenderError, RunReport, circumstances, evidence, judgement, measurements,
+    RenderError, RunReport, evidence, measurements,
     measurements::LatencyLine,
     plots::{self, Figure},
-    quantity,
+    quantity, run_context,
     run_report::ServerBlock,
     table::{Table, words},
+    verdict_text,
 };
 
 /// Rows of a witness's table; the others are in `verdict.json`.
@@ -75,14 +76,14 @@ impl<'a> Page<'a> {
         Self {
             report,
             style: include_str!("../templates/report.css"),
-            headline: judgement::headline(report),
-            strategy: judgement::strategy(report),
-            mechanism: judgement::mechanism(report),
+            headline: verdict_text::headline(report),
+            strategy: verdict_text::strategy(report),
+            mechanism: verdict_text::mechanism(report),
             facts: facts(report),
             verdict: report.verdict.verdict.name(),
-            invariants: judgement::invariants(report).into_iter().map(Line::new).collect(),
+            invariants: verdict_text::invariants(report).into_iter().map(Line::new).collect(),
             seats: plots::seats_left::figure(report),
-            witnesses: judgement::witnessed(report).filter_map(Section::new).collect(),
+            witnesses: verdict_text::witnessed(report).filter_map(Section::new).collect(),
             figures: [
                 plots::latency_percentiles::figure(report),
                 plots::latency_over_time::figure(report),
@@ -92,14 +93,14 @@ impl<'a> Page<'a> {
             latency: measurements::latency_lines(report),
             totals: measurements::totals(report),
             resources: measurements::resources(report),
-            environment: circumstances::environment(report),
+            environment: run_context::environment(report),
             servers: report
                 .environment
                 .servers
                 .iter()
                 .map(|server| (server, settings(server)))
                 .collect(),
-            plan: circumstances::plan(report),
+            plan: run_context::plan(report),
         }
     }
 }
@@ -133,7 +134,7 @@ impl<'a> Section<'a> {
         Some(Self {
             finding,
             witness,
-            explanation: judgement::sentence(&witness.explanation),
+            explanation: verdict_text::sentence(&witness.explanation),
             instant: witness.instant_ns.map(since),
             tables: tables.into_iter().filter(|evidence| !evidence.table.rows.is_empty()).collect(),
             timeline: plots::witness_timeline::figure(finding),

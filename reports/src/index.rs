@@ -42,9 +42,9 @@ impl Entry {
             name: report.run.clone(),
             kind: "run",
             started_at: report.started_at.clone(),
-            about: format!("{} on {}", crate::judgement::strategy(report), report.plan.scenario),
+            about: format!("{} on {}", crate::verdict_text::strategy(report), report.plan.scenario),
             outcome: report.verdict.verdict.name().to_owned(),
-            headline: crate::judgement::headline(report),
+            headline: crate::verdict_text::headline(report),
         }
     }
 }

@@ -17,12 +17,12 @@ mod markdown;
 
 mod document;
 
-mod circumstances;
 mod evidence;
-mod judgement;
 mod measurements;
 pub mod plots;
+mod run_context;
 pub mod sequence;
+mod verdict_text;
 
 pub mod quantity;
 mod table;

@@ -3,8 +3,9 @@
 use slotproof_vocabulary::{Finding, Verdict, Witness};
 
 use crate::{
-    RunReport, circumstances, evidence, judgement, measurements, quantity,
+    RunReport, evidence, measurements, quantity, run_context,
     table::{Align, Table},
+    verdict_text,
 };
 
 /// GitHub refuses a comment of 65,536 characters; the rest is left to whoever posts it.
@@ -19,13 +20,11 @@ pub(crate) const ROWS_MAX: usize = 40;
 const WITNESSES_MAX: usize = 3;
 
 pub(crate) fn render(report: &RunReport) -> String {
-    let mut sections = vec![head(report), table(&judgement::table(report), ROWS_MAX)];
-    sections.extend(judgement::witnessed(report).take(WITNESSES_MAX).map(witness));
+    let mut sections = vec![head(report), table(&verdict_text::table(report), ROWS_MAX)];
+    sections.extend(verdict_text::witnessed(report).take(WITNESSES_MAX).map(witness));
     sections.push(format!("### Latency\n\n{}", latency(report)));
-    sections.push(format!(
-        "### Environment\n\n{}",
-        table(&circumstances::environment(report), ROWS_MAX)
-    ));
+    sections
+        .push(format!("### Environment\n\n{}", table(&run_context::environment(report), ROWS_MAX)));
     sections.push(servers(report));
     assemble(&sections)
 }
@@ -57,9 +56,9 @@ fn head(report: &RunReport) -> String {
         "## {sign} {}: {} on {}\n\n{}\n\n{}, {} of {}, {} in {}, {} reserves \
          acknowledged per second.\n\nRun {}. Repeat it:\n\n{}\n",
         report.verdict.verdict.name(),
-        judgement::strategy(report),
+        verdict_text::strategy(report),
         report.plan.scenario,
-        cell(&judgement::headline(report)),
+        cell(&verdict_text::headline(report)),
         quantity::counted(report.plan.clients().into(), "client"),
         quantity::counted(report.plan.slots.into(), "slot"),
         quantity::counted(report.plan.capacity.into(), "seat"),
@@ -85,7 +84,7 @@ fn witness(finding: &Finding) -> String {
         "### Witness of {}\n\nSlot {}. {}\n{}{}{}",
         finding.invariant,
         cell(&witness.slot),
-        cell(&judgement::sentence(&witness.explanation)),
+        cell(&verdict_text::sentence(&witness.explanation)),
         instant(witness),
         witness_table("Operations", &evidence::operations(witness)),
         witness_table("Audit records", &evidence::records(witness))

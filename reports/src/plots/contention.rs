@@ -4,8 +4,8 @@ use super::{
     Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
 };
 use crate::{
     comparison::{Comparison, Metric},
@@ -13,17 +13,17 @@ use crate::{
 };
 
 /// The looks of strategies: no two are alike without their colours.
-const LOOKS: [(Stroke, Marker); 10] = [
-    (Stroke::new(Ink::Blue, Dash::Solid, 5), Marker::Dot),
-    (Stroke::new(Ink::Vermillion, Dash::Solid, 5), Marker::Square),
-    (Stroke::new(Ink::Green, Dash::Solid, 5), Marker::Triangle),
-    (Stroke::new(Ink::Purple, Dash::Solid, 5), Marker::Ring),
-    (Stroke::new(Ink::Orange, Dash::Solid, 5), Marker::Cross),
-    (Stroke::new(Ink::Blue, Dash::Dashed, 5), Marker::Square),
-    (Stroke::new(Ink::Vermillion, Dash::Dotted, 5), Marker::Triangle),
-    (Stroke::new(Ink::Green, Dash::Dashed, 5), Marker::Ring),
-    (Stroke::new(Ink::Purple, Dash::Mixed, 5), Marker::Cross),
-    (Stroke::new(Ink::Text, Dash::Dotted, 5), Marker::Dot),
+const STYLES: [(Stroke, Marker); 10] = [
+    (Stroke::new(Color::Blue, Dash::Solid, 5), Marker::Dot),
+    (Stroke::new(Color::Vermillion, Dash::Solid, 5), Marker::Square),
+    (Stroke::new(Color::Green, Dash::Solid, 5), Marker::Triangle),
+    (Stroke::new(Color::Purple, Dash::Solid, 5), Marker::Ring),
+    (Stroke::new(Color::Orange, Dash::Solid, 5), Marker::Cross),
+    (Stroke::new(Color::Blue, Dash::Dashed, 5), Marker::Square),
+    (Stroke::new(Color::Vermillion, Dash::Dotted, 5), Marker::Triangle),
+    (Stroke::new(Color::Green, Dash::Dashed, 5), Marker::Ring),
+    (Stroke::new(Color::Purple, Dash::Mixed, 5), Marker::Cross),
+    (Stroke::new(Color::Text, Dash::Dotted, 5), Marker::Dot),
 ];
 
 /// A strategy's line: (clients, median).
@@ -52,7 +52,7 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
             None => lines.push((name.clone(), Line { name, points: vec![point] })),
         }
     }
-    let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).take(LOOKS.len()).collect();
+    let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).take(STYLES.len()).collect();
     for line in &mut lines {
         line.points.sort_by(|left, right| left.0.total_cmp(&right.0));
     }
@@ -84,9 +84,9 @@ pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotE
         y,
     };
     canvas::draw(&frame, |canvas| {
-        for (line, (stroke, marker)) in lines.iter().zip(LOOKS) {
+        for (line, (stroke, marker)) in lines.iter().zip(STYLES) {
             canvas.series(&line.points, stroke)?;
-            canvas.mark(&line.points, stroke.ink, marker)?;
+            canvas.mark(&line.points, stroke.color, marker)?;
         }
         Ok(())
     })
@@ -103,7 +103,7 @@ pub(crate) fn figure(comparison: &Comparison, metric: Metric) -> Figure {
     }
     let legend = lines
         .iter()
-        .zip(LOOKS)
+        .zip(STYLES)
         .map(|(line, (stroke, marker))| Key::marked(line.name.clone(), stroke, marker));
     let (title, caption) = match metric {
         Metric::Goodput => (

@@ -4,9 +4,9 @@ use super::{
     Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Stroke},
+    downsampling::downsampled,
     legend::Key,
-    thinning::thinned,
+    palette::{Color, Dash, Stroke},
 };
 use crate::{
     RunReport,
@@ -16,12 +16,12 @@ use crate::{
 
 /// One line for each group; more than these are not drawn.
 const STROKES: [Stroke; 6] = [
-    Stroke::new(Ink::Blue, Dash::Solid, 5),
-    Stroke::new(Ink::Vermillion, Dash::Dashed, 5),
-    Stroke::new(Ink::Green, Dash::Mixed, 5),
-    Stroke::new(Ink::Purple, Dash::Dotted, 5),
-    Stroke::new(Ink::Orange, Dash::Solid, 5),
-    Stroke::new(Ink::Muted, Dash::Dashed, 5),
+    Stroke::new(Color::Blue, Dash::Solid, 5),
+    Stroke::new(Color::Vermillion, Dash::Dashed, 5),
+    Stroke::new(Color::Green, Dash::Mixed, 5),
+    Stroke::new(Color::Purple, Dash::Dotted, 5),
+    Stroke::new(Color::Orange, Dash::Solid, 5),
+    Stroke::new(Color::Muted, Dash::Dashed, 5),
 ];
 
 /// Draws the CPUs that each group of processes kept busy, second by second.
@@ -87,5 +87,5 @@ fn drawn(report: &RunReport) -> Vec<&Resource> {
 /// (second, CPUs busy in it).
 fn points(resource: &Resource) -> Vec<(f64, f64)> {
     let cpus = |(second, cpu_ms): &(u32, u64)| (f64::from(*second), *cpu_ms as f64 / 1e3);
-    thinned(&resource.cpu_ms_by_second.iter().map(cpus).collect::<Vec<_>>())
+    downsampled(&resource.cpu_ms_by_second.iter().map(cpus).collect::<Vec<_>>())
 }

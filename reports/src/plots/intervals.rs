@@ -4,8 +4,8 @@ use super::{
     Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
 };
 use crate::{
     comparison::{Cell, Metric},
@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// The interval of a strategy.
-const INTERVAL: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 6);
+const INTERVAL: Stroke = Stroke::new(Color::Blue, Dash::Solid, 6);
 /// The interval of one that is disqualified.
-const DISQUALIFIED: Stroke = Stroke::new(Ink::Vermillion, Dash::Dashed, 6);
+const DISQUALIFIED: Stroke = Stroke::new(Color::Vermillion, Dash::Dashed, 6);
 
 fn drawn<'a>(metric: Metric, cells: &[&'a Cell]) -> Vec<(&'a Cell, Estimate)> {
     cells.iter().filter_map(|cell| Some((*cell, *cell.estimates.get(&metric)?))).collect()
@@ -54,7 +54,7 @@ pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
             let stroke = if cell.convicted_by.is_empty() { INTERVAL } else { DISQUALIFIED };
             canvas.line(&[(estimate.low, row), (estimate.high, row)], stroke)?;
             let marker = if cell.convicted_by.is_empty() { Marker::Dot } else { Marker::Cross };
-            canvas.mark(&[(estimate.median, row)], stroke.ink, marker)?;
+            canvas.mark(&[(estimate.median, row)], stroke.color, marker)?;
         }
         Ok(())
     })

@@ -3,11 +3,11 @@
 
 mod axis;
 mod canvas;
-mod ink;
+mod downsampling;
 mod legend;
-mod outcome_look;
+mod outcome_style;
+mod palette;
 mod svg;
-mod thinning;
 
 mod figure;
 

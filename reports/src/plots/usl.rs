@@ -4,17 +4,17 @@ use super::{
     Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame, Side},
-    ink::{Dash, Ink, Marker, Stroke},
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
 };
 use crate::{
     capacity::{JudgedClaim, Scaling},
     table::{Table, numbers},
 };
 
-const FIT: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
-const MEASURED: Stroke = Stroke::new(Ink::Green, Dash::Solid, 5);
-const CLAIM: Stroke = Stroke::new(Ink::Purple, Dash::Dashed, 4);
+const FIT: Stroke = Stroke::new(Color::Blue, Dash::Solid, 5);
+const MEASURED: Stroke = Stroke::new(Color::Green, Dash::Solid, 5);
+const CLAIM: Stroke = Stroke::new(Color::Purple, Dash::Dashed, 4);
 /// A claim that speaks of more than this many times what was measured is left to the table: its
 /// line would flatten all others.
 const DRAWN_UP_TO: f64 = 3.0;
@@ -45,10 +45,10 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
     };
     canvas::draw(&frame, |canvas| {
         for (place, (name, per_s)) in drawn.iter().enumerate() {
-            canvas.level(*per_s, CLAIM)?;
+            canvas.horizontal_line(*per_s, CLAIM)?;
             // Lines may lie close; their names are written side by side then.
             let across = 0.02 + 0.34 * (place % 3) as f64;
-            canvas.say(name, (n_max * across, *per_s), Side::Left, 18)?;
+            canvas.annotate(name, (n_max * across, *per_s), Side::Left, 18)?;
         }
         if let Some(usl) = &scaling.usl {
             let steps = 60;
@@ -58,7 +58,7 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
                 .collect();
             canvas.line(&line, FIT)?;
         }
-        canvas.mark(&points, MEASURED.ink, Marker::Ring)
+        canvas.mark(&points, MEASURED.color, Marker::Ring)
     })
 }
 

@@ -11,16 +11,16 @@ use super::{
     Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Canvas, Frame},
-    ink::{Dash, Ink, Stroke},
     legend::Key,
-    outcome_look::look,
+    outcome_style::outcome_style,
+    palette::{Color, Dash, Stroke},
 };
 use crate::{evidence, table::Table};
 
 /// Lanes that are drawn: more are too thin to be read.
 const LANES_MAX: usize = 40;
-const INSTANT: Stroke = Stroke::new(Ink::Text, Dash::Dashed, 4);
-const HELD: Stroke = Stroke::new(Ink::Green, Dash::Dotted, 3);
+const INSTANT: Stroke = Stroke::new(Color::Text, Dash::Dashed, 4);
+const HELD: Stroke = Stroke::new(Color::Green, Dash::Dotted, 3);
 
 /// Draws the operations of a finding's witness.
 ///
@@ -56,7 +56,7 @@ pub fn draw(finding: &Finding) -> Result<Svg, PlotError> {
                 bar(canvas, row as f64, found, origin)?;
             }
         }
-        instant.map_or(Ok(()), |at| canvas.upright(at, INSTANT))
+        instant.map_or(Ok(()), |at| canvas.vertical_line(at, INSTANT))
     })
 }
 
@@ -117,10 +117,10 @@ fn bar(
 ) -> Result<(), PlotError> {
     let operation = &found.operation;
     let ms = |instant_ns: u64| (instant_ns as f64 - origin as f64) / 1e6;
-    let (stroke, marker) = look(operation.outcome.name());
+    let (stroke, marker) = outcome_style(operation.outcome.name());
     let (sent, returned) = (ms(operation.sent_ns), ms(operation.returned_ns));
-    canvas.bar((sent, returned), row, BAR_UNITS, stroke.ink)?;
-    canvas.mark(&[(returned, row)], stroke.ink, marker)
+    canvas.bar((sent, returned), row, BAR_UNITS, stroke.color)?;
+    canvas.mark(&[(returned, row)], stroke.color, marker)
 }
 
 /// A line from each acknowledged reserve's answer to the instant, unless the witness holds a cancel
@@ -159,8 +159,8 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
     };
     let outcomes = Outcome::ALL.into_iter().filter(occurs);
     let bar = |outcome: Outcome| {
-        let (stroke, marker) = look(outcome.name());
-        Key::marked(outcome.name(), Stroke::new(stroke.ink, Dash::Solid, 8), marker)
+        let (stroke, marker) = outcome_style(outcome.name());
+        Key::marked(outcome.name(), Stroke::new(stroke.color, Dash::Solid, 8), marker)
     };
     let mut legend: Vec<_> = outcomes.map(bar).collect();
     if witness.instant_ns.is_some() {

@@ -1,4 +1,4 @@
-//! The judgement in words: the sentence at the top, and the table of invariants.
+//! The verdict_text in words: the sentence at the top, and the table of invariants.
 
 use slotproof_vocabulary::{Finding, Invariant, Verdict};
 

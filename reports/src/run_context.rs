@@ -1,12 +1,13 @@
-//! The circumstances of a run, as tables: the environment that it ran in, and the plan that it
+//! The run_context of a run, as tables: the environment that it ran in, and the plan that it
 //! followed.
 
 use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
 
 use crate::{
-    RunReport, judgement, quantity,
+    RunReport, quantity,
     run_report::{EnvironmentBlock, FsyncCalibration},
     table::{Table, numbers, words},
+    verdict_text,
 };
 
 /// Where the run ran; a figure without this means nothing.
@@ -83,7 +84,7 @@ pub(crate) fn plan(report: &RunReport) -> Table {
     let mut table = Table::new(&[words("plan"), numbers("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("scenario", plan.scenario.name().to_owned());
-    line("strategy", judgement::strategy(report).to_owned());
+    line("strategy", verdict_text::strategy(report).to_owned());
     match &plan.workload {
         Workload::Closed { clients, think, .. } => {
             line("clients", quantity::count((*clients).into()));
