@@ -5,8 +5,9 @@
 use askama::Template;
 
 use crate::{
-    RenderError, markdown,
+    markdown,
     plots::Figure,
+    render_error::RenderError,
     table::{Column, Table},
 };
 

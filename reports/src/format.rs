@@ -1,6 +1,6 @@
 //! The formats of a report: one closed list, one `match`.
 
-use crate::{RunReport, html, json, junit, markdown};
+use crate::{html, json, junit, markdown, render_error::RenderError, run_report::RunReport};
 
 /// A format that a [`RunReport`] is rendered in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,20 +28,6 @@ impl Format {
             Self::Junit => "junit.xml",
         }
     }
-}
-
-/// Why a report could not be rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// The data did not become JSON.
-    #[error("write the report as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The template did not become HTML.
-    #[error("write the report as HTML: {0}")]
-    Html(#[from] askama::Error),
-    /// The invariants did not become JUnit XML.
-    #[error("write the report as JUnit XML: {0}")]
-    Junit(#[from] quick_junit::SerializeError),
 }
 
 /// Renders a report. The same report gives the same bytes, always.

@@ -4,10 +4,13 @@ use askama::Template;
 use slotproof_vocabulary::{Finding, Invariant, Witness, Workload};
 
 use crate::{
-    RenderError, RunReport, evidence, measurements,
+    evidence, measurements,
     measurements::LatencyLine,
     plots::{self, Figure},
-    quantity, run_context,
+    quantity,
+    render_error::RenderError,
+    run_context,
+    run_report::RunReport,
     run_report::ServerBlock,
     table::{Table, words},
     verdict_text,

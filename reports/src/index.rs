@@ -37,7 +37,7 @@ impl Entry {
     }
 
     /// An entry of a run.
-    pub fn of_run(report: &crate::RunReport) -> Self {
+    pub fn of_run(report: &crate::run_report::RunReport) -> Self {
         Self {
             name: report.run.clone(),
             kind: "run",

@@ -4,7 +4,9 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
-use crate::{RenderError, RunReport, evidence, quantity, run_context, verdict_text};
+use crate::{
+    evidence, quantity, render_error::RenderError, run_context, run_report::RunReport, verdict_text,
+};
 
 /// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in
 /// `verdict.json`.

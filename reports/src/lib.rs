@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod header;
 pub mod run_report;
 mod schema;
 
@@ -14,6 +15,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod render_error;
 
 mod document;
 
@@ -28,6 +30,8 @@ pub mod quantity;
 mod table;
 
 pub use document::Document;
-pub use format::{Format, RenderError, render};
+pub use format::{Format, render};
+pub use header::ReportHeader;
+pub use render_error::RenderError;
 pub use run_report::RunReport;
 pub use schema::ReadError;

@@ -3,7 +3,8 @@
 use slotproof_vocabulary::{Finding, Verdict, Witness};
 
 use crate::{
-    RunReport, evidence, measurements, quantity, run_context,
+    evidence, measurements, quantity, run_context,
+    run_report::RunReport,
     table::{Align, Table},
     verdict_text,
 };

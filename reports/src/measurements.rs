@@ -3,8 +3,8 @@
 use slotproof_vocabulary::Outcome;
 
 use crate::{
-    RunReport, quantity,
-    run_report::{Latency, Percentiles},
+    quantity,
+    run_report::{Latency, Percentiles, RunReport},
     table::{Table, numbers, words},
 };
 

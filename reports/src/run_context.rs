@@ -1,26 +1,28 @@
 //! The run_context of a run, as tables: the environment that it ran in, and the plan that it
 //! followed.
 
-use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
+use slotproof_vocabulary::{
+    EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, Workload, plan::Arrivals,
+};
 
 use crate::{
-    RunReport, quantity,
-    run_report::{EnvironmentBlock, FsyncCalibration},
+    quantity,
+    run_report::RunReport,
     table::{Table, numbers, words},
     verdict_text,
 };
 
 /// Where the run ran; a figure without this means nothing.
 pub(crate) fn environment(report: &RunReport) -> Table {
-    environment_of(&report.environment, &report.slotproof_version, &report.started_at)
+    rows(&report.environment, &report.slotproof_version, &report.started_at)
 }
 
-/// The same, of whatever has an environment.
-pub(crate) fn environment_of(
-    environment: &EnvironmentBlock,
-    version: &str,
-    started_at: &str,
-) -> Table {
+/// The same of a report about several runs.
+pub(crate) fn environment_of(context: &RunContext) -> Table {
+    rows(&context.environment, &context.slotproof_version, &context.started_at)
+}
+
+fn rows(environment: &EnvironmentBlock, version: &str, started_at: &str) -> Table {
     let mut table = Table::new(&[words("environment"), words("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("kind", environment.kind.clone());

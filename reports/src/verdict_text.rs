@@ -3,7 +3,8 @@
 use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
 use crate::{
-    RunReport, quantity,
+    quantity,
+    run_report::RunReport,
     table::{Table, numbers, words},
 };
 

@@ -20,9 +20,9 @@ use plotters::{
 };
 
 use super::{
-    PlotError,
     axis::Axis,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
     svg::Svg,
 };
 

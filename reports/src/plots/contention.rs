@@ -1,11 +1,13 @@
 //! Contention curves: one metric of each strategy as clients grow, a line for each.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::{Comparison, Metric},

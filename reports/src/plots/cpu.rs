@@ -1,16 +1,17 @@
 //! Who did the work: CPU by group of processes.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::Resource,
+    run_report::{Resource, RunReport},
     table::{Table, numbers, words},
 };
 

@@ -3,11 +3,13 @@
 use slotproof_vocabulary::{Invariant, StrategyKind};
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::Comparison,

@@ -1,6 +1,6 @@
 //! Figures: a plot, what to see in it, what its looks stand for, and the data behind it.
 
-use super::{PlotError, Svg, legend::Key};
+use super::{legend::Key, plot_error::PlotError, svg::Svg};
 use crate::{quantity, table::Table};
 
 /// A plot in its place in a report.

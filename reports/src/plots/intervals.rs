@@ -1,11 +1,13 @@
 //! One metric of several strategies, as medians with their intervals.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::{Cell, Metric},

@@ -1,11 +1,13 @@
 //! The knee: latency over the rate that was asked for.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame, Side},
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     capacity::{Capacity, Probe, ProbeOutcome},

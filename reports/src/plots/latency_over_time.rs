@@ -2,16 +2,17 @@
 //! slowest hundredths over it.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::Second,
+    run_report::{RunReport, Second},
     table::{Table, numbers},
 };
 

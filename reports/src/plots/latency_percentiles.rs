@@ -1,16 +1,17 @@
 //! How slow the slow ones were: latency by percentile, for each operation over all its outcomes.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::{Latency, Percentiles},
+    run_report::{Latency, Percentiles, RunReport},
     table::{Table, numbers, words},
 };
 

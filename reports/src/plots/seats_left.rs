@@ -1,16 +1,18 @@
 //! Seats left: whether more was promised than there was, at a glance.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Canvas, Frame, Side},
     downsampling::downsampled,
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport, quantity,
-    run_report::SeatsSeries,
+    quantity,
+    run_report::{RunReport, SeatsSeries},
     table::{Table, numbers, words},
 };
 

@@ -1,16 +1,18 @@
 //! What clients were told, second by second.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    figure::Figure,
     legend::Key,
     outcome_style::outcome_style,
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport, measurements,
-    run_report::Second,
+    measurements,
+    run_report::{RunReport, Second},
     table::{Table, numbers},
 };
 

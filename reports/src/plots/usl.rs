@@ -1,11 +1,13 @@
 //! Throughput over something that grows, with the fitted law and the claims that speak of as much.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame, Side},
+    figure::Figure,
     legend::Key,
     palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     capacity::{JudgedClaim, Scaling},

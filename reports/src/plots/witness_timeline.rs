@@ -8,12 +8,14 @@ use slotproof_vocabulary::{
 };
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Canvas, Frame},
+    figure::Figure,
     legend::Key,
     outcome_style::outcome_style,
     palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{evidence, table::Table};
 
