@@ -1,6 +1,6 @@
 //! The formats of a report: one closed list, one `match`.
 
-use crate::{html, json, junit, markdown, render_error::RenderError, run_report::RunReport};
+use crate::{html, json, junit, render_error::RenderError, run_document, run_report::RunReport};
 
 /// A format that a [`RunReport`] is rendered in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ impl Format {
 pub fn render(report: &RunReport, format: Format) -> Result<Vec<u8>, RenderError> {
     match format {
         Format::Json => json::render(report),
-        Format::Markdown => Ok(markdown::render(report).into_bytes()),
+        Format::Markdown => Ok(run_document::document(report).markdown().into_bytes()),
         Format::Html => html::render(report),
         Format::Junit => junit::render(report),
     }

@@ -18,3 +18,13 @@ pub struct ReportHeader {
     #[serde(flatten)]
     pub context: RunContext,
 }
+
+impl ReportHeader {
+    /// The last line of a page: who made it, and from what.
+    pub(crate) fn made_by(&self, data_file: &str) -> String {
+        format!(
+            "Made by slotproof {} from {data_file} alone, schema version {}.",
+            self.context.slotproof_version, self.schema_version
+        )
+    }
+}

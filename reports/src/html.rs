@@ -38,6 +38,7 @@ struct Page<'a> {
     seats: Figure,
     witnesses: Vec<Section<'a>>,
     figures: [Figure; 4],
+    latency_kinds: &'static str,
     latency: Vec<LatencyLine<'a>>,
     totals: Table,
     resources: Table,
@@ -62,7 +63,7 @@ struct Section<'a> {
     finding: &'a Finding,
     witness: &'a Witness,
     explanation: String,
-    instant: Option<String>,
+    instant: String,
     tables: Vec<Evidence>,
     timeline: Option<Figure>,
 }
@@ -93,6 +94,7 @@ impl<'a> Page<'a> {
                 plots::throughput::figure(report),
                 plots::cpu::figure(report),
             ],
+            latency_kinds: measurements::LATENCY_KINDS,
             latency: measurements::latency_lines(report),
             totals: measurements::totals(report),
             resources: measurements::resources(report),
@@ -128,17 +130,12 @@ impl Line {
 impl<'a> Section<'a> {
     fn new(finding: &'a Finding) -> Option<Self> {
         let witness = finding.witness.as_ref()?;
-        let since = |instant| quantity::instant_ms(instant, evidence::origin_ns(witness));
-        let tables = [
-            Evidence::new("Operations", evidence::operations(witness)),
-            Evidence::new("Audit records", evidence::records(witness)),
-            Evidence::new("Final rows", evidence::rows(witness)),
-        ];
+        let tables = evidence::tables(witness).map(|(title, table)| Evidence::new(title, table));
         Some(Self {
             finding,
             witness,
             explanation: verdict_text::sentence(&witness.explanation),
-            instant: witness.instant_ns.map(since),
+            instant: evidence::instant(witness).unwrap_or_default(),
             tables: tables.into_iter().filter(|evidence| !evidence.table.rows.is_empty()).collect(),
             timeline: plots::witness_timeline::figure(finding),
         })
@@ -163,7 +160,9 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         match plan.workload {
             Workload::Closed { clients, .. } => ("clients", quantity::count(clients.into())),
-            Workload::Open { clients, .. } => ("clients at most", quantity::count(clients.into())),
+            Workload::Open { clients, .. } => {
+                ("concurrent visits, at most", quantity::count(clients.into()))
+            }
         },
         (
             "slots × seats",
@@ -178,12 +177,12 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         ("acknowledged reserves / s", quantity::rate(totals.reserved_per_s)),
     ];
     if let Some(arrivals) = totals.arrivals {
-        facts.push(("visits / s, asked", quantity::rate(arrivals.asked_per_s)));
-        facts.push(("visits / s, made", quantity::rate(arrivals.made_per_s)));
+        facts.push(("offered visits / s", quantity::rate(arrivals.asked_per_s)));
+        facts.push(("achieved visits / s", quantity::rate(arrivals.made_per_s)));
     }
     if let Some(reserve) = reserve {
-        facts.push(("reserve p99, response", quantity::duration_us(reserve.response.us_p99)));
-        facts.push(("reserve p99, service", quantity::duration_us(reserve.service.us_p99)));
+        facts.push(("reserve response p99", quantity::duration_us(reserve.response.us_p99)));
+        facts.push(("reserve service p99", quantity::duration_us(reserve.service.us_p99)));
     }
     facts
 }

@@ -69,18 +69,14 @@ fn status(finding: &Finding) -> TestCaseStatus {
 fn witness_text(witness: &Witness) -> String {
     let mut text =
         format!("slot {}\n{}\n", witness.slot, verdict_text::sentence(&witness.explanation));
-    if let Some(instant) = witness.instant_ns {
-        let instant = quantity::instant_ms(instant, evidence::origin_ns(witness));
-        text.push_str(&format!(
-            "It shows at {instant} ms after the first of these operations was sent.\n"
-        ));
-    }
-    let tables = [
-        ("operations", evidence::operations(witness)),
-        ("audit records", evidence::records(witness)),
-        ("final rows", evidence::rows(witness)),
-    ];
-    for (title, table) in tables.iter().filter(|(_, table)| !table.rows.is_empty()) {
+    text.extend(evidence::instant(witness).map(|sentence| {
+        sentence
+            + "
+"
+    }));
+    for (title, table) in
+        evidence::tables(witness).iter().filter(|(_, table)| !table.rows.is_empty())
+    {
         text.push_str(&format!("\n{title}\n{}", table.text(WITNESS_ROWS_MAX)));
     }
     text

@@ -1,30 +1,35 @@
 #![doc = include_str!("../README.md")]
 
+pub mod estimate;
 pub mod header;
 pub mod run_report;
 mod schema;
 
+pub mod bench;
 pub mod capacity;
 pub mod comparison;
-pub mod estimate;
 pub mod gate;
 pub mod index;
+pub mod selftest;
 
 mod format;
 mod html;
 mod json;
 mod junit;
-mod markdown;
 mod render_error;
+mod run_document;
 
 mod document;
+mod markdown;
+mod tone;
 
 mod evidence;
 mod measurements;
-pub mod plots;
 mod run_context;
-pub mod sequence;
 mod verdict_text;
+
+pub mod plots;
+pub mod sequence;
 
 pub mod quantity;
 mod table;
@@ -35,3 +40,4 @@ pub use header::ReportHeader;
 pub use render_error::RenderError;
 pub use run_report::RunReport;
 pub use schema::ReadError;
+pub use tone::Tone;

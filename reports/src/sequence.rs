@@ -107,7 +107,7 @@ impl Sequence {
     /// There is nothing to draw, or plotters failed.
     pub fn svg(&self) -> Result<String, PlotError> {
         if self.messages.is_empty() || self.lifelines.is_empty() {
-            return Err(PlotError::NoData("nothing happened"));
+            return Err(PlotError::NoData("the sequence has no messages"));
         }
         let rows: Vec<Row<'_>> = self.messages.iter().map(row).collect();
         let lifelines = i32::try_from(self.lifelines.len()).unwrap_or(1);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Plan, StrategyKind, Verdict};
 
-use crate::{estimate::Estimate, header::ReportHeader};
+use crate::{estimate::Estimate, header::ReportHeader, tone::Tone};
 
 /// A capacity search with the claims that it judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,14 +90,6 @@ pub enum ProbeOutcome {
 }
 
 impl ProbeOutcome {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::Fails(_) => "fails",
-            Self::GeneratorSaturated(_) => "the generator ended it",
-        }
-    }
-
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Holds => String::new(),
@@ -201,6 +193,14 @@ impl ClaimVerdict {
             Self::Supported => "supported",
             Self::Refuted => "refuted",
             Self::NotMeasurableHere => "not measurable here",
+        }
+    }
+
+    pub(super) fn tone(self) -> Tone {
+        match self {
+            Self::Supported => Tone::Good,
+            Self::Refuted => Tone::Bad,
+            Self::NotMeasurableHere => Tone::Uncertain,
         }
     }
 }

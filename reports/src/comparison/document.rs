@@ -2,179 +2,200 @@
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Invariant, Verdict};
+use slotproof_vocabulary::{Invariant, StrategyKind, Verdict};
 
 use super::{
     data::{Cell, Comparison, Metric},
     ranking::Setting,
 };
 use crate::{
-    document::{Document, Section, Tone},
+    document::{Document, Section},
+    estimate::Estimate,
     plots, quantity, run_context,
-    table::{Table, numbers, words},
+    table::{Table, TableCell, numbers, words},
+    tone::Tone,
 };
 
 impl Comparison {
     /// The page.
     pub fn document(&self) -> Document {
         let (recommendation, exceptions) = self.recommendation();
-        let disqualified: Vec<String> = self
+        let disqualified: Vec<&str> = self
             .strategies()
             .into_iter()
             .filter(|strategy| self.verdict_of(*strategy) == Verdict::Violated)
-            .map(|strategy| strategy.to_string())
+            .map(StrategyKind::name)
             .collect();
-        let (tone, word) = match self.verdict() {
-            Verdict::Violated => (Tone::Bad, "violated"),
-            Verdict::Unknown => (Tone::Uncertain, "not all decided"),
-            Verdict::Upheld => (Tone::Good, "compared"),
+        let outcome = match self.verdict() {
+            Verdict::Violated => "violated",
+            Verdict::Unknown => "partly undecided",
+            Verdict::Upheld => "compared",
         };
-        let mut sections = vec![
-            Section::new("recommendation", "Recommendation").say(recommendation.clone()).list(exceptions).say(
-                "It holds for this machine, these settings and this load; the environment is below. Intervals are bootstrap 95 % intervals of the \
-                 median over the rounds; where two overlap the page says \"no significant difference\", and so should you.",
-            ),
-        ];
-        for setting in self.settings() {
-            sections.push(self.setting_section(setting));
-        }
-        let clients: BTreeSet<u32> = self.cells.iter().map(|cell| cell.clients).collect();
-        if clients.len() > 1 {
-            sections.push(
-                Section::new("contention", "As clients grow")
-                    .figure(plots::contention::figure(self, Metric::Goodput))
-                    .figure(plots::contention::figure(self, Metric::ResponseUsP99)),
-            );
-        }
+        let mut sections = vec![recommendation_section(recommendation.clone(), exceptions)];
+        sections.extend(self.settings().into_iter().map(|setting| self.setting_section(setting)));
+        sections.extend(self.contention_section());
         sections.push(self.detection_section());
-        sections.push(
-            Section::new("environment", "Environment")
-                .table("", run_context::environment_of(&self.header.context)),
-        );
+        sections.push(run_context::section(&self.header.context));
+        let settings: Vec<String> = self.settings().into_iter().map(setting_title).collect();
         Document {
             kicker: "Slotproof comparison",
-            title: format!("{} strategies", self.strategies().len()),
-            subtitle: self
-                .settings()
-                .iter()
-                .map(|(scenario, clients)| format!("{scenario} × {clients} clients"))
-                .collect::<Vec<_>>()
-                .join(", "),
-            tone,
-            word: word.to_owned(),
+            title: quantity::counted(self.strategies().len() as u64, "strategy"),
+            subtitle: settings.join("; "),
+            tone: self.verdict().into(),
+            outcome: outcome.to_owned(),
             headline: match disqualified.as_slice() {
                 [] => recommendation,
                 names => format!("Disqualified: {}. {recommendation}", names.join(", ")),
             },
-            facts: vec![
-                ("strategies".to_owned(), self.strategies().len().to_string()),
-                ("settings".to_owned(), self.settings().len().to_string()),
-                ("rounds".to_owned(), self.rounds.to_string()),
-                (
-                    "runs judged".to_owned(),
-                    quantity::count(self.cells.iter().map(|cell| cell.rounds.len() as u64).sum()),
-                ),
-                ("durable commit p50, by round".to_owned(), self.commits_text()),
-            ],
-            name: self.header.name.clone(),
-            started_at: self.header.context.started_at.clone(),
-            repeat_command: self.header.context.repeat_command.clone(),
+            facts: self.facts(),
+            origin: Some((&self.header).into()),
             sections,
-            made_by: format!(
-                "Made by slotproof {} from comparison.json alone, schema version {}.",
-                self.header.context.slotproof_version, self.header.schema_version
-            ),
+            data_file: "comparison.json",
+            made_by: self.header.made_by("comparison.json"),
         }
     }
 
-    fn commits_text(&self) -> String {
+    fn facts(&self) -> Vec<(String, String)> {
         let commits = self.durable_commit_by_round.iter().flatten();
-        let texts: Vec<String> =
+        let commits: Vec<String> =
             commits.map(|commit| quantity::duration_us(commit.us_p50)).collect();
-        if texts.is_empty() { "not measured".to_owned() } else { texts.join(", ") }
+        let commits =
+            if commits.is_empty() { "not measured".to_owned() } else { commits.join(", ") };
+        let runs = self.cells.iter().map(|cell| cell.rounds.len() as u64).sum();
+        let facts = [
+            ("strategies", self.strategies().len().to_string()),
+            ("settings", self.settings().len().to_string()),
+            ("rounds", self.rounds.to_string()),
+            ("runs judged", quantity::count(runs)),
+            ("durable commit p50 by round", commits),
+        ];
+        facts.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     fn setting_section(&self, setting: Setting) -> Section {
+        let mut cells: Vec<&Cell> =
+            self.cells.iter().filter(|cell| (cell.scenario, cell.clients) == setting).collect();
+        let order = self.order(setting);
+        cells.sort_by_key(|cell| {
+            order.iter().position(|(strategy, _)| *strategy == cell.strategy).unwrap_or(usize::MAX)
+        });
         let (scenario, clients) = setting;
+        let id = format!("{scenario}-{clients}");
+        Section::new(id.clone(), setting_title(setting))
+            .figure(plots::intervals::figure(&id, Metric::Goodput, &cells))
+            .figure(plots::intervals::figure(&id, Metric::ResponseUsP99, &cells))
+            .table("", self.setting_table(&cells, order.first().copied()))
+    }
+
+    fn setting_table(&self, cells: &[&Cell], first: Option<(StrategyKind, Estimate)>) -> Table {
         let measured =
             |metric: &Metric| self.cells.iter().any(|cell| cell.estimates.contains_key(metric));
         let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(measured).collect();
         let mut table =
-            Table::new(&[words("strategy"), words("verdict"), words("against the first")]);
+            Table::new(&[words("strategy"), words("verdict"), words("relative to the first")]);
         table.columns.extend(metrics.iter().map(|metric| numbers(metric.title())));
-        let order = self.order(setting);
-        let place = |cell: &&Cell| {
-            order.iter().position(|(strategy, _)| *strategy == cell.strategy).unwrap_or(usize::MAX)
-        };
-        let mut cells: Vec<&Cell> =
-            self.cells.iter().filter(|cell| (cell.scenario, cell.clients) == setting).collect();
-        cells.sort_by_key(place);
-        for cell in &cells {
-            let against = match (self.verdict_of(cell.strategy), order.first()) {
-                (Verdict::Violated, _) => "disqualified".to_owned(),
-                (Verdict::Unknown, _) => "not ranked: not decided".to_owned(),
-                (Verdict::Upheld, Some((first, _))) if *first == cell.strategy => {
-                    "first".to_owned()
-                }
-                (Verdict::Upheld, Some((_, best))) => match cell.estimates.get(&Metric::Goodput) {
-                    Some(own) if own.overlaps(best) => "no significant difference".to_owned(),
-                    Some(own) => {
-                        format!("{:.0} %", own.median / best.median.max(f64::MIN_POSITIVE) * 100.0)
-                    }
-                    None => String::new(),
-                },
-                (Verdict::Upheld, None) => String::new(),
-            };
-            let mut row = vec![cell.strategy.to_string(), cell.verdict.name().to_owned(), against];
+        for cell in cells {
+            let mut row = vec![
+                cell.strategy.name().into(),
+                TableCell::verdict(cell.verdict),
+                self.relative(cell, first),
+            ];
             row.extend(metrics.iter().map(|metric| {
-                cell.estimates
-                    .get(metric)
-                    .map_or(String::new(), |estimate| estimate.text(|value| metric.text(value)))
+                let estimate = cell.estimates.get(metric);
+                let text = estimate.map(|estimate| estimate.text(|value| metric.text(value)));
+                text.unwrap_or_default().into()
             }));
             table.push(row);
         }
-        let id = format!("{scenario}-{clients}");
-        Section::new(id.clone(), format!("{scenario}, {clients} clients"))
-            .figure(plots::intervals::figure(&id, Metric::Goodput, &cells))
-            .figure(plots::intervals::figure(&id, Metric::ResponseUsP99, &cells))
-            .table("", table)
+        table
+    }
+
+    /// The goodput of a strategy beside that of the first in its setting.
+    fn relative(&self, cell: &Cell, first: Option<(StrategyKind, Estimate)>) -> TableCell {
+        match (self.verdict_of(cell.strategy), first) {
+            (Verdict::Violated, _) => TableCell::outcome(Tone::Bad, "disqualified"),
+            (Verdict::Unknown, _) => "not ranked: undecided".into(),
+            (Verdict::Upheld, Some((first, _))) if first == cell.strategy => "first".into(),
+            (Verdict::Upheld, Some((_, best))) => match cell.estimates.get(&Metric::Goodput) {
+                Some(own) if own.overlaps(&best) => {
+                    TableCell::outcome(Tone::Uncertain, "intervals overlap")
+                }
+                Some(own) => {
+                    quantity::percent(own.median / best.median.max(f64::MIN_POSITIVE)).into()
+                }
+                None => "".into(),
+            },
+            (Verdict::Upheld, None) => "".into(),
+        }
+    }
+
+    fn contention_section(&self) -> Option<Section> {
+        let clients: BTreeSet<u32> = self.cells.iter().map(|cell| cell.clients).collect();
+        let section = || {
+            Section::new("contention", "By number of clients")
+                .figure(plots::contention::figure(self, Metric::Goodput))
+                .figure(plots::contention::figure(self, Metric::ResponseUsP99))
+        };
+        (clients.len() > 1).then(section)
     }
 
     /// What was found of each strategy over all settings.
     fn detection_section(&self) -> Section {
-        let mut table = Table::new(&[
-            words("strategy"),
-            words("verdict"),
-            words("convicted by"),
-            words("found"),
-        ]);
+        let columns =
+            [words("strategy"), words("verdict"), words("convicted by"), words("finding")];
+        let mut table = Table::new(&columns);
         for strategy in self.strategies() {
-            let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
+            let cells = self.cells.iter().filter(|cell| cell.strategy == strategy);
             let by: BTreeSet<Invariant> =
-                cells().flat_map(|cell| cell.convicted_by.iter().copied()).collect();
+                cells.flat_map(|cell| cell.convicted_by.iter().copied()).collect();
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
-            let verdict = self.verdict_of(strategy);
-            let reason =
-                cells().filter(|cell| cell.verdict == verdict).find_map(|cell| cell.reason.clone());
             table.push(vec![
-                strategy.to_string(),
-                verdict.name().to_owned(),
-                by.join(" "),
-                reason.unwrap_or_else(|| {
-                    let idle = cells().filter(|cell| cell.verdict == Verdict::Unknown).count();
-                    match idle {
-                        0 => "every invariant that was judged held in every run".to_owned(),
-                        some => format!(
-                            "every invariant held; in {some} of {} settings nothing was at stake",
-                            cells().count()
-                        ),
-                    }
-                }),
+                strategy.name().into(),
+                TableCell::verdict(self.verdict_of(strategy)),
+                by.join(" ").into(),
+                self.finding(strategy).into(),
             ]);
         }
         Section::new("verdicts", "Verdicts")
-            .say("The worst of all runs of a strategy. Each run has its own directory beside this file, with its history, and can be judged again.")
+            .paragraph(
+                "The worst verdict over all runs of a strategy. Each run has a directory beside \
+                 this file, with its history; slotproof check judges it again.",
+            )
             .figure(plots::detection_matrix::figure(self, &self.strategies()))
             .table("", table)
     }
+
+    /// What the deciding finding says; else what was upheld, and how much of it was exercised.
+    fn finding(&self, strategy: StrategyKind) -> String {
+        let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
+        let verdict = self.verdict_of(strategy);
+        let deciding = cells().find(|cell| cell.verdict == verdict && cell.reason.is_some());
+        if let Some(reason) = deciding.and_then(|cell| cell.reason.clone()) {
+            return reason;
+        }
+        match cells().filter(|cell| cell.verdict == Verdict::Unknown).count() {
+            0 => "every judged invariant held in every run".to_owned(),
+            idle => format!(
+                "every judged invariant held; {idle} of {} did not exercise them (I15)",
+                quantity::counted(cells().count() as u64, "setting")
+            ),
+        }
+    }
+}
+
+fn recommendation_section(recommendation: String, exceptions: Vec<String>) -> Section {
+    let section =
+        Section::new("recommendation", "Recommendation").paragraph(recommendation).paragraph(
+            "This holds for this machine, these settings and this load; the environment is below. \
+         Intervals are bootstrap 95 % intervals of the median over the rounds. Where two intervals \
+         overlap, these rounds do not separate the strategies; no test of equality was made.",
+        );
+    match exceptions.as_slice() {
+        [] => section,
+        _ => section.paragraph("Where another choice may be better:").list(exceptions),
+    }
+}
+
+fn setting_title((scenario, clients): Setting) -> String {
+    format!("{scenario}, {}", quantity::counted(clients.into(), "client"))
 }

@@ -35,8 +35,8 @@ impl Comparison {
         strategies
     }
 
-    /// Over all settings. Where nothing was at stake a run proves nothing, and takes nothing from
-    /// what others prove.
+    /// Over all settings. A run that is unknown by I15 alone exercised nothing: it proves nothing, and
+    /// weakens nothing that other runs prove.
     pub(super) fn verdict_of(&self, strategy: StrategyKind) -> Verdict {
         let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
         let undecided = |cell: &Cell| {
@@ -51,18 +51,25 @@ impl Comparison {
         }
     }
 
-    /// Strategies that nothing speaks against, and that were upheld where something was at stake.
-    pub(super) fn ranked(&self) -> Vec<StrategyKind> {
+    /// Strategies that were upheld over all settings.
+    fn ranked(&self) -> Vec<StrategyKind> {
         let upheld = |strategy: &StrategyKind| self.verdict_of(*strategy) == Verdict::Upheld;
         self.strategies().into_iter().filter(upheld).collect()
     }
 
-    pub(super) fn goodput(&self, strategy: StrategyKind, setting: Setting) -> Option<Estimate> {
-        let cell = self
-            .cells
-            .iter()
-            .find(|cell| cell.strategy == strategy && (cell.scenario, cell.clients) == setting)?;
-        cell.estimates.get(&Metric::Goodput).copied()
+    fn goodput(&self, strategy: StrategyKind, setting: Setting) -> Option<Estimate> {
+        self.estimate(strategy, setting, Metric::Goodput)
+    }
+
+    fn estimate(
+        &self,
+        strategy: StrategyKind,
+        setting: Setting,
+        metric: Metric,
+    ) -> Option<Estimate> {
+        let in_setting = |cell: &&Cell| (cell.scenario, cell.clients) == setting;
+        let cell = self.cells.iter().filter(in_setting).find(|cell| cell.strategy == strategy)?;
+        cell.estimates.get(&metric).copied()
     }
 
     /// The ranked strategies of a setting, the one with the highest goodput first.
@@ -76,8 +83,8 @@ impl Comparison {
         order
     }
 
-    /// In how many settings a ranked strategy was first, or not significantly behind.
-    pub(super) fn settings_led(&self, strategy: StrategyKind) -> usize {
+    /// In how many settings a ranked strategy was first, or its interval overlaps that of the first.
+    fn settings_led(&self, strategy: StrategyKind) -> usize {
         let first_or_tied = |setting: &Setting| {
             let order = self.order(*setting);
             let own = order.iter().find(|(candidate, _)| *candidate == strategy);
@@ -86,7 +93,7 @@ impl Comparison {
         self.settings().iter().filter(|setting| first_or_tied(setting)).count()
     }
 
-    /// The strategy to take, and why; then the conditions under which that is wrong.
+    /// The strategy to use, and why; then the settings in which another one may be better.
     pub(super) fn recommendation(&self) -> (String, Vec<String>) {
         let settings = self.settings();
         let mean = |strategy: StrategyKind| {
@@ -102,62 +109,67 @@ impl Comparison {
                 .then(mean(*left).total_cmp(&mean(*right)))
         });
         let Some(best) = best else {
-            return ("No strategy was upheld, so none is recommended.".to_owned(), Vec::new());
+            return ("No strategy is recommended: none was upheld.".to_owned(), Vec::new());
         };
-        let text = format!(
-            "Take {best}: of the {} that were upheld it confirmed the most bookings per second, or was not significantly behind, in {} of {}.",
-            quantity::counted(self.ranked().len() as u64, "strategy")
-                .replace("strategys", "strategies"),
-            self.settings_led(best),
-            quantity::counted(settings.len() as u64, "setting"),
-        );
+        let text = match self.ranked().len() {
+            1 => format!("Use {best}: it is the only strategy that was upheld."),
+            ranked => format!(
+                "Use {best}: in {} of {} it confirmed the most bookings per second of the {} that \
+                 were upheld, or its 95 % interval overlaps that of the one that did.",
+                self.settings_led(best),
+                quantity::counted(settings.len() as u64, "setting"),
+                quantity::counted(ranked as u64, "strategy"),
+            ),
+        };
         (text, self.exceptions(best))
     }
 
-    pub(super) fn exceptions(&self, best: StrategyKind) -> Vec<String> {
-        let mut exceptions = Vec::new();
-        for setting in self.settings() {
-            let (scenario, clients) = setting;
-            let order = self.order(setting);
-            let (Some((first, theirs)), Some(own)) = (order.first(), self.goodput(best, setting))
-            else {
-                continue;
-            };
-            if *first != best && !theirs.overlaps(&own) {
-                exceptions.push(format!(
-                    "{scenario} with {clients} clients: {first} confirms {:.0} % more per second.",
-                    (theirs.median / own.median.max(f64::MIN_POSITIVE) - 1.0) * 100.0
-                ));
-            } else if let Some(tied) =
-                order.iter().find(|(strategy, them)| *strategy != best && them.overlaps(&own))
-            {
-                exceptions.push(format!(
-                    "{scenario} with {clients} clients: no significant difference to {}; choose by what else matters to you.",
-                    tied.0
-                ));
-            }
-            let p99 = |strategy: StrategyKind| {
-                let cell = self.cells.iter().find(|cell| {
-                    cell.strategy == strategy && (cell.scenario, cell.clients) == setting
-                })?;
-                cell.estimates.get(&Metric::ResponseUsP99).copied()
-            };
-            let quickest = self
-                .ranked()
-                .into_iter()
-                .filter_map(|strategy| Some((strategy, p99(strategy)?)))
-                .min_by(|left, right| left.1.median.total_cmp(&right.1.median));
-            if let (Some((quickest, theirs)), Some(own)) = (quickest, p99(best))
-                && quickest != best
-                && !theirs.overlaps(&own)
-            {
-                exceptions.push(format!(
-                    "{scenario} with {clients} clients, if the slowest answers matter more than bookings per second: {quickest} answers 99 % of reserves within {}, {best} within {}.",
-                    Metric::ResponseUsP99.text(theirs.median),
-                    Metric::ResponseUsP99.text(own.median)
-                ));
-            }
+    /// The settings in which another strategy is faster, or may be.
+    fn exceptions(&self, best: StrategyKind) -> Vec<String> {
+        let of_setting =
+            |setting: Setting| [self.faster_than(best, setting), self.quicker_than(best, setting)];
+        self.settings().into_iter().flat_map(of_setting).flatten().collect()
+    }
+
+    /// Another strategy that confirms more bookings per second, or whose interval overlaps.
+    fn faster_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
+        let (scenario, clients) = setting;
+        let own = self.goodput(best, setting)?;
+        let order = self.order(setting);
+        let (first, theirs) = order.first()?;
+        if *first != best && !theirs.overlaps(&own) {
+            let more = theirs.median / own.median.max(f64::MIN_POSITIVE) - 1.0;
+            return Some(format!(
+                "{scenario}, {clients} clients: {first} confirms {} more bookings per second.",
+                quantity::percent(more)
+            ));
         }
-        exceptions
+        let tied = order.iter().find(|(strategy, them)| *strategy != best && them.overlaps(&own));
+        tied.map(|(tied, _)| {
+            format!(
+                "{scenario}, {clients} clients: the 95 % intervals of {best} and {tied} overlap; \
+                 these rounds do not separate them."
+            )
+        })
+    }
+
+    /// Another strategy whose slow answers are faster.
+    fn quicker_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
+        let (scenario, clients) = setting;
+        let p99 = |strategy| self.estimate(strategy, setting, Metric::ResponseUsP99);
+        let (quickest, theirs) = self
+            .ranked()
+            .into_iter()
+            .filter_map(|strategy| Some((strategy, p99(strategy)?)))
+            .min_by(|left, right| left.1.median.total_cmp(&right.1.median))?;
+        let own = p99(best)?;
+        let text = |estimate: Estimate| Metric::ResponseUsP99.text(estimate.median);
+        (quickest != best && !theirs.overlaps(&own)).then(|| {
+            format!(
+                "{scenario}, {clients} clients: {quickest} has a response p99 of {}, {best} of {}.",
+                text(theirs),
+                text(own)
+            )
+        })
     }
 }

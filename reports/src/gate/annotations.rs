@@ -29,7 +29,7 @@ impl Gate {
             Some(format!(
                 "::{kind} title={}::{}",
                 property(&title),
-                message(&format!("{}{repeat}", check.why()))
+                message(&format!("{}{repeat}", check.reason()))
             ))
         };
         self.checks.iter().filter_map(line).take(MOST).collect()

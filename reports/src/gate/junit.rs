@@ -4,7 +4,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::Invariant;
 
 use super::data::{Gate, Objective};
-use crate::{junit, render_error::RenderError};
+use crate::{junit, quantity, render_error::RenderError};
 
 impl Gate {
     /// One suite for each check, one case for each of its invariants and objectives. A violation
@@ -33,7 +33,7 @@ impl Gate {
                 );
                 if required && check.finding(invariant).is_none() {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-                    status.set_message(check.why());
+                    status.set_message(check.reason());
                     case.status = status;
                 }
                 case.set_system_out(format!("repeat: {repeat}"));
@@ -51,7 +51,8 @@ impl Gate {
                 let ratio = measure.ratio.map_or("not compared".to_owned(), |ratio| {
                     ratio.text(|value| format!("{value:.3}"))
                 });
-                let limit = format!("within {:.0} % of the base", performance.tolerance * 100.0);
+                let limit =
+                    format!("within {} of the base", quantity::percent(performance.tolerance));
                 let objective = Objective {
                     name: measure.kind.title().to_owned(),
                     limit,
@@ -75,7 +76,7 @@ fn objective_case(classname: &str, objective: &Objective) -> TestCase {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status
             .set_type("objective")
-            .set_message(format!("{} measured, {} wanted", objective.measured, objective.limit));
+            .set_message(format!("measured {}, limit {}", objective.measured, objective.limit));
         status
     };
     let mut case = TestCase::new(format!("{} {}", objective.name, objective.limit), status);

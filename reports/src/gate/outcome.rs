@@ -1,18 +1,18 @@
-//! What a gate comes to: the worst of its checks, and whether the head is slower than the base.
+//! The outcome of a gate: the worst of its checks, and whether the head is slower than the base.
 
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
-use super::data::{Check, Gate};
-use crate::quantity;
+use super::data::{Check, CheckRun, Gate};
+use crate::{quantity, tone::Tone};
 
-/// What a gate comes to. The worst wins, in this order.
+/// The outcome of a gate. The worst wins, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateOutcome {
     /// Everything required was upheld, and every objective met.
     Passed,
-    /// Correct as far as anybody saw, and an objective was missed.
+    /// Everything required was upheld, and an objective was missed.
     Missed,
     /// Something required was not decided.
     Unknown,
@@ -29,16 +29,24 @@ impl GateOutcome {
             Self::Violated => "violated",
         }
     }
+
+    pub(super) fn tone(self) -> Tone {
+        match self {
+            Self::Passed => Tone::Good,
+            Self::Missed | Self::Unknown => Tone::Uncertain,
+            Self::Violated => Tone::Bad,
+        }
+    }
 }
 
 impl Check {
-    /// What a required invariant came to: what nobody judged is unknown.
+    /// The finding on an invariant; absent where the run was not judged by it.
     pub(super) fn finding(&self, invariant: Invariant) -> Option<&Finding> {
         let findings = self.ran.iter().flat_map(|ran| &ran.verdict.findings);
         findings.into_iter().find(|finding| finding.invariant == invariant)
     }
 
-    /// What the check comes to.
+    /// The outcome of the check. A required invariant without a finding is unknown.
     pub fn outcome(&self) -> GateOutcome {
         let Some(ran) = &self.ran else { return GateOutcome::Unknown };
         let of =
@@ -61,35 +69,37 @@ impl Check {
         found(Verdict::Violated).or_else(|| found(Verdict::Unknown))
     }
 
-    pub(super) fn why(&self) -> String {
-        let Some(ran) = &self.ran else { return "the budget was spent before it began".to_owned() };
+    /// What decided its outcome, as a fragment.
+    pub(super) fn reason(&self) -> String {
+        let Some(ran) = &self.ran else {
+            return "not run: the budget was spent before it began".to_owned();
+        };
         if let Some(finding) = self.deciding() {
             return format!("{}: {}", finding.invariant, finding.summary);
         }
-        if let Some(missing) =
-            self.required.iter().find(|invariant| self.finding(**invariant).is_none())
-        {
-            return format!("{missing} is required, and nothing was there to judge it by");
+        let missing = self.required.iter().find(|invariant| self.finding(**invariant).is_none());
+        if let Some(missing) = missing {
+            return format!("{missing} is required, and the run has no evidence to judge it by");
         }
-        match ran.objectives.iter().find(|objective| !objective.met) {
-            Some(missed) => {
-                format!("{} is {}, and {} is the limit", missed.name, missed.measured, missed.limit)
-            }
-            None => {
-                let not_judged: Vec<String> =
-                    ran.verdict.not_judged.iter().map(ToString::to_string).collect();
-                let left = if not_judged.is_empty() {
-                    String::new()
-                } else {
-                    format!("; not judged here: {}", not_judged.join(" "))
-                };
-                let operations = quantity::count(ran.verdict.operations);
-                format!(
-                    "{} invariants upheld over {operations} operations{left}",
-                    self.required.len()
-                )
-            }
+        let missed = ran.objectives.iter().find(|objective| !objective.met);
+        match missed {
+            Some(missed) => format!("{} {}, limit {}", missed.name, missed.measured, missed.limit),
+            None => self.upheld(ran),
         }
+    }
+
+    fn upheld(&self, ran: &CheckRun) -> String {
+        let not_judged: Vec<String> =
+            ran.verdict.not_judged.iter().map(ToString::to_string).collect();
+        let not_judged = match not_judged.as_slice() {
+            [] => String::new(),
+            some => format!("; not judged: {}", some.join(" ")),
+        };
+        format!(
+            "{} upheld over {}{not_judged}",
+            quantity::counted(self.required.len() as u64, "required invariant"),
+            quantity::counted(ran.verdict.operations, "operation")
+        )
     }
 }
 
@@ -97,7 +107,7 @@ impl Gate {
     /// Version of the shape that this code writes and reads.
     pub const SCHEMA_VERSION: u32 = 1;
 
-    /// What it comes to.
+    /// The outcome of the gate.
     pub fn outcome(&self) -> GateOutcome {
         let slower = self.performance.iter().any(|performance| {
             performance.measures.iter().any(|measure| measure.slower(performance.tolerance))

@@ -68,7 +68,7 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
 pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotError> {
     let lines = lines(comparison, metric);
     if !lines.iter().any(|line| line.points.len() > 1) {
-        return Err(PlotError::NoData("there was but one number of clients"));
+        return Err(PlotError::NoData("only one number of clients was measured"));
     }
     let points = || lines.iter().flat_map(|line| &line.points);
     let clients_max = points().map(|(clients, _)| *clients).fold(1.0, f64::max);
@@ -81,7 +81,7 @@ pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotE
     let frame = Frame {
         size: Frame::REGULAR,
         left: 132,
-        label: format!("{} over clients", metric.title()),
+        label: format!("{} by number of clients", metric.title()),
         x: Axis::numbers("clients", 0.0, clients_max * 1.03),
         y,
     };
@@ -109,12 +109,12 @@ pub(crate) fn figure(comparison: &Comparison, metric: Metric) -> Figure {
         .map(|(line, (stroke, marker))| Key::marked(line.name.clone(), stroke, marker));
     let (title, caption) = match metric {
         Metric::Goodput => (
-            "Confirmed bookings per second over clients",
-            "A line that falls to the right is contention: more clients, fewer bookings.",
+            "Confirmed bookings per second by number of clients",
+            "A line that falls to the right shows contention: more clients, fewer bookings.",
         ),
         _ => (
-            "The slowest hundredth over clients",
-            "Response time below which 99 % of reserves stay. A line that rises steeply is a queue.",
+            "Response p99 of reserves by number of clients",
+            "99 % of reserves return within this time. A line that rises steeply shows a queue.",
         ),
     };
     Figure {

@@ -66,10 +66,10 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     }
     Figure {
         id: "cpu".to_owned(),
-        title: "CPU by group of processes".to_owned(),
+        title: "CPU by process group".to_owned(),
         caption: format!(
-            "How many of the machine's {} CPUs each group kept busy. A load engine that takes what the service wanted \
-             measures itself.",
+            "CPUs that each group kept busy, of the {} of the machine. A load generator \
+                that takes CPU from the service measures itself.",
             report.environment.cpus
         ),
         legend,

@@ -30,7 +30,7 @@ fn entry(
     if cells().any(|cell| cell.convicted_by.contains(&invariant)) {
         ("convicted", CONVICTED)
     } else if cells().any(|cell| cell.unknown_by.contains(&invariant)) {
-        ("not decided everywhere", UNDECIDED)
+        ("undecided in some run", UNDECIDED)
     } else {
         ("not convicted", SILENT)
     }
@@ -79,8 +79,14 @@ pub(crate) fn figure(comparison: &Comparison, strategies: &[StrategyKind]) -> Fi
     Figure {
         id: "detection-matrix".to_owned(),
         title: "Detection matrix".to_owned(),
-        caption: "A filled square is a conviction in at least one run. A triangle in the last column, I15, is a setting in which nothing was at stake.".to_owned(),
-        legend: vec![key("convicted", CONVICTED), key("not decided everywhere", UNDECIDED), key("not convicted", SILENT)],
+        caption: "A square is a conviction in at least one run. A triangle in the column of I15 \
+                is a setting that did not exercise the invariants."
+            .to_owned(),
+        legend: vec![
+            key("convicted", CONVICTED),
+            key("undecided in some run", UNDECIDED),
+            key("not convicted", SILENT),
+        ],
         data,
         left_out: None,
         svg: draw(comparison, strategies),

@@ -31,7 +31,7 @@ fn drawn<'a>(metric: Metric, cells: &[&'a Cell]) -> Vec<(&'a Cell, Estimate)> {
 pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
     let drawn = drawn(metric, cells);
     if drawn.is_empty() {
-        return Err(PlotError::NoData("it was not measured"));
+        return Err(PlotError::NoData("the metric was not measured"));
     }
     let labels: Vec<String> = drawn.iter().map(|(cell, _)| cell.strategy.to_string()).collect();
     let highest = drawn.iter().map(|(_, estimate)| estimate.high).fold(0.0, f64::max);
@@ -90,12 +90,18 @@ pub(crate) fn figure(id: &str, metric: Metric, cells: &[&Cell]) -> Figure {
         id: format!("{id}-{metric:?}").to_lowercase(),
         title: match metric {
             Metric::Goodput => "Confirmed bookings per second".to_owned(),
-            Metric::ResponseUsP99 => "99 % of reserves were answered within".to_owned(),
+            Metric::ResponseUsP99 => "Response p99 of reserves".to_owned(),
             other => other.title().to_owned(),
         },
         caption: match metric {
-            Metric::Goodput => "Further right is better. Where two intervals overlap, the rounds do not tell which strategy is faster.",
-            _ => "Further left is better; the scale is logarithmic. Response counts from the instant at which the client wanted to send.",
+            Metric::Goodput => {
+                "Further right is better. Where two intervals overlap, these rounds do not \
+                separate the strategies."
+            }
+            _ => {
+                "Further left is better; the scale is logarithmic. Response latency counts from \
+                the scheduled send time."
+            }
         }
         .to_owned(),
         legend,

@@ -44,8 +44,8 @@ pub(crate) fn draw(capacity: &Capacity) -> Result<Svg, PlotError> {
     let frame = Frame {
         size: Frame::WIDE,
         left: 132,
-        label: "Response latency over visits per second".to_owned(),
-        x: Axis::numbers("visits per second, asked", 0.0, asked_max * 1.04),
+        label: "Response latency by offered visits per second".to_owned(),
+        x: Axis::numbers("offered visits per second", 0.0, asked_max * 1.04),
         y: Axis::latency_us(heights().fold(f64::INFINITY, f64::min), heights().fold(0.0, f64::max)),
     };
     canvas::draw(&frame, |canvas| {
@@ -94,23 +94,24 @@ pub(crate) fn figure(capacity: &Capacity) -> Figure {
     let marked = |label: &str, (color, marker): (Color, Marker)| {
         Key::marked(label, Stroke::new(color, Dash::Solid, 5), marker)
     };
-    let mut legend = vec![marked("p99, held", probe_style(&ProbeOutcome::Holds))];
+    let mut legend = vec![marked("p99, sustained", probe_style(&ProbeOutcome::Holds))];
     let any =
         |wanted: fn(&ProbeOutcome) -> bool| capacity.probes.iter().any(|probe| wanted(&probe.held));
     if any(|held| matches!(held, ProbeOutcome::Fails(_))) {
-        legend.push(marked("p99, not held", probe_style(&ProbeOutcome::Fails(String::new()))));
+        legend.push(marked("p99, failed", probe_style(&ProbeOutcome::Fails(String::new()))));
     }
     if any(|held| matches!(held, ProbeOutcome::GeneratorSaturated(_))) {
         legend.push(marked(
-            "p99, the generator was late",
+            "p99, load generator saturated",
             probe_style(&ProbeOutcome::GeneratorSaturated(String::new())),
         ));
     }
     legend.push(Key::line("p50", P50));
     Figure {
         id: "knee".to_owned(),
-        title: "The knee".to_owned(),
-        caption: "Each point is a load of its own. Left of the knee more visits cost nothing; right of it they queue, and the line rises without end."
+        title: "Latency by offered load".to_owned(),
+        caption: "Each point is a separate load. Left of the knee, more visits cost no latency; \
+                right of it they queue, and latency grows for as long as the load lasts."
             .to_owned(),
         legend,
         data,

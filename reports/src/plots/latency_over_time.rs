@@ -138,8 +138,9 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "latency-over-time".to_owned(),
         title: "Latency over time".to_owned(),
-        caption: "The darker a field, the more responses of that second took so long. A flat band is a service in its stride; a p99 that climbs away from its p50 is a queue that grows. Seconds in \
-                  which nothing returned are left out."
+        caption: "The darker a cell, the more responses of that second took that long. A flat \
+                band is steady service; a p99 that rises away from p50 is a growing queue. \
+                Seconds in which nothing returned are left out."
             .to_owned(),
         legend: LINES.iter().rev().map(|line| Key::line(line.name, line.stroke)).collect(),
         data,

@@ -80,8 +80,10 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "latency-percentiles".to_owned(),
         title: "Latency by percentile".to_owned(),
-        caption: "Each step to the right is ten times rarer. Response counts from the schedule, so it holds the queue in \
-                  front of a stalled service; service counts from the socket. Where the two part, clients waited for their turn."
+        caption: "Each step to the right is ten times rarer. Response latency counts from the \
+                scheduled send time and includes queueing in front of the service; service \
+                latency counts from the actual send. Where the two part, clients waited to \
+                send."
             .to_owned(),
         legend,
         data,

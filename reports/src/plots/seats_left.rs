@@ -106,13 +106,15 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 fn caption(report: &RunReport) -> String {
     let deepest =
         drawn(report).into_iter().flat_map(|series| &series.points).map(|(_, seats)| *seats).min();
-    let how = "Capacity minus the seats that clients must have held at that instant, from what they were told alone.";
+    let how = "Capacity minus the seats that clients must have held at that instant, from client observations alone.";
     match deepest {
         Some(seats) if seats < 0 => format!(
-            "{how} Below the zero line more seats are promised than exist; at worst {} too many.",
+            "{how} Below zero, more seats are promised than exist, at worst {} too many.",
             quantity::count(seats.unsigned_abs())
         ),
-        _ => format!("{how} A line below zero would be an overbooking; none of these goes there."),
+        _ => format!(
+            "{how} A line below zero is an overbooking; none of these lines goes below zero."
+        ),
     }
 }
 

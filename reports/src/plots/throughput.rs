@@ -62,8 +62,8 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "throughput".to_owned(),
         title: "Throughput by outcome".to_owned(),
-        caption: "What clients were told, counted in the second in which they were told. Any \"unknown\" is an answer that a \
-                  client never got, and may have happened all the same."
+        caption: "Operations by outcome, counted in the second in which they returned. An \
+                unknown outcome may have happened: the client got no definite answer."
             .to_owned(),
         legend: outcomes.iter().map(key).collect(),
         data,

@@ -32,7 +32,7 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
         .flat_map(|(n, rounds)| rounds.iter().map(|per_s| (f64::from(*n), *per_s)))
         .collect();
     if points.is_empty() {
-        return Err(PlotError::NoData("it was not measured"));
+        return Err(PlotError::NoData("scaling was not measured"));
     }
     let n_max = points.iter().map(|(n, _)| *n).fold(1.0, f64::max);
     let measured_max = points.iter().map(|(_, per_s)| *per_s).fold(0.0, f64::max);
@@ -85,7 +85,7 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     }
     let mut legend = vec![Key::marked("measured", MEASURED, Marker::Ring)];
     if scaling.usl.is_some() {
-        legend.push(Key::line("fitted law", FIT));
+        legend.push(Key::line("fitted USL", FIT));
     }
     let measured_max =
         scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);
@@ -95,8 +95,9 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     Figure {
         id: id.to_owned(),
         title: title.to_owned(),
-        caption: "Each ring is a load of its own. Where the line bends, calls wait for each other (contention); where it falls, they cost each other \
-                  time (coherence)."
+        caption: "Each ring is a separate load. Where the curve flattens, calls wait for each \
+                other (contention); where it falls, coordination costs more than concurrency \
+                gains (coherence)."
             .to_owned(),
         legend,
         data,

@@ -67,7 +67,7 @@ pub(crate) fn figure(finding: &Finding) -> Option<Figure> {
     let witness = finding.witness.as_ref().filter(|witness| !witness.operations.is_empty())?;
     let figure = Figure {
         id: format!("witness-{}", finding.invariant),
-        title: format!("The witness of {} as it happened", finding.invariant),
+        title: format!("Timeline of the witness of {}", finding.invariant),
         caption: caption(finding, witness),
         legend: legend(finding, witness),
         data: ungrouped(evidence::operations(witness)),
@@ -82,7 +82,7 @@ fn ungrouped(mut operations: Table) -> Table {
     for row in &mut operations.rows {
         for (cell, column) in row.iter_mut().zip(&operations.columns) {
             if column.title.ends_with(" ms") {
-                cell.retain(|digit| digit != ',');
+                cell.text.retain(|digit| digit != ',');
             }
         }
     }
@@ -167,19 +167,17 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
     let mut legend: Vec<_> = outcomes.map(bar).collect();
     if witness.instant_ns.is_some() {
         if finding.invariant == Invariant::NoOverbookingObserved {
-            legend.push(Key::line("seats promised, not given back", HELD));
+            legend.push(Key::line("seats held", HELD));
         }
-        legend.push(Key::line("the instant at which it shows", INSTANT));
+        legend.push(Key::line("instant of the violation", INSTANT));
     }
     legend
 }
 
 fn caption(finding: &Finding, witness: &Witness) -> String {
-    let mut caption = String::from(
-        "Each bar runs from the request's sending to the answer's arrival, one lane for each client.",
-    );
+    let mut caption = String::from("Each bar runs from send to return, one lane per client.");
     if finding.invariant == Invariant::NoOverbookingObserved && witness.instant_ns.is_some() {
-        caption.push_str(" Every lane that reaches the upright line holds seats at that instant.");
+        caption.push_str(" Every lane that reaches the vertical line holds seats at that instant.");
     }
     match lanes(witness).1 {
         0 => {}
