@@ -15,7 +15,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Whether two intervals have a value in common: then nobody can say which is larger.
+    /// Whether two intervals have a value in common: then these rounds do not tell which is larger.
+    /// It is no test of equality.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.low <= other.high && other.low <= self.high
     }
@@ -25,5 +26,35 @@ impl Estimate {
     pub(crate) fn text(&self, format: impl Fn(f64) -> String) -> String {
         let (median, low, high) = (format(self.median), format(self.low), format(self.high));
         if low == high { median } else { format!("{median} ({low} to {high})") }
+    }
+}
+
+/// The middle of some values; zero of none.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => values[odd / 2],
+        even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_value_or_lies_between_the_two() {
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([4.0, 2.0]), 3.0);
+        assert_eq!(median([]), 0.0);
+    }
+
+    #[test]
+    fn intervals_overlap_if_they_have_a_value_in_common() {
+        let of = |low, high| Estimate { median: f64::midpoint(low, high), low, high };
+        assert!(of(1.0, 2.0).overlaps(&of(2.0, 3.0)) && of(1.0, 9.0).overlaps(&of(2.0, 3.0)));
+        assert!(!of(1.0, 2.0).overlaps(&of(2.1, 3.0)) && !of(5.0, 6.0).overlaps(&of(2.1, 3.0)));
     }
 }

@@ -13,6 +13,25 @@ pub(crate) fn origin_ns(witness: &Witness) -> u64 {
     sent.or(witness.instant_ns).unwrap_or(0)
 }
 
+/// When the violation shows, as a sentence; absent where the witness names no instant.
+pub(crate) fn instant(witness: &Witness) -> Option<String> {
+    witness.instant_ns.map(|instant| {
+        format!(
+            "The violation shows {} ms after the first of these operations was sent.",
+            quantity::instant_ms(instant, origin_ns(witness))
+        )
+    })
+}
+
+/// Each kind of evidence with its title.
+pub(crate) fn tables(witness: &Witness) -> [(&'static str, Table); 3] {
+    [
+        ("Operations", operations(witness)),
+        ("Audit records", records(witness)),
+        ("Final rows", rows(witness)),
+    ]
+}
+
 /// The operations with their lines in the history, instants relative to [`origin_ns`].
 pub(crate) fn operations(witness: &Witness) -> Table {
     let mut table = Table::new(&[

@@ -1,6 +1,6 @@
 //! The formats of a report: one closed list, one `match`.
 
-use crate::{RunReport, html, json, junit, markdown};
+use crate::{html, json, junit, render_error::RenderError, run_document, run_report::RunReport};
 
 /// A format that a [`RunReport`] is rendered in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,20 +30,6 @@ impl Format {
     }
 }
 
-/// Why a report could not be rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// The data did not become JSON.
-    #[error("write the report as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The template did not become HTML.
-    #[error("write the report as HTML: {0}")]
-    Html(#[from] askama::Error),
-    /// The invariants did not become JUnit XML.
-    #[error("write the report as JUnit XML: {0}")]
-    Junit(#[from] quick_junit::SerializeError),
-}
-
 /// Renders a report. The same report gives the same bytes, always.
 ///
 /// # Errors
@@ -52,7 +38,7 @@ pub enum RenderError {
 pub fn render(report: &RunReport, format: Format) -> Result<Vec<u8>, RenderError> {
     match format {
         Format::Json => json::render(report),
-        Format::Markdown => Ok(markdown::render(report).into_bytes()),
+        Format::Markdown => Ok(run_document::document(report).markdown().into_bytes()),
         Format::Html => html::render(report),
         Format::Junit => junit::render(report),
     }

@@ -4,12 +4,16 @@ use askama::Template;
 use slotproof_vocabulary::{Finding, Invariant, Witness, Workload};
 
 use crate::{
-    RenderError, RunReport, circumstances, evidence, judgement, measurements,
+    evidence, measurements,
     measurements::LatencyLine,
     plots::{self, Figure},
     quantity,
+    render_error::RenderError,
+    run_context,
+    run_report::RunReport,
     run_report::ServerBlock,
     table::{Table, words},
+    verdict_text,
 };
 
 /// Rows of a witness's table; the others are in `verdict.json`.
@@ -34,6 +38,7 @@ struct Page<'a> {
     seats: Figure,
     witnesses: Vec<Section<'a>>,
     figures: [Figure; 4],
+    latency_kinds: &'static str,
     latency: Vec<LatencyLine<'a>>,
     totals: Table,
     resources: Table,
@@ -58,7 +63,7 @@ struct Section<'a> {
     finding: &'a Finding,
     witness: &'a Witness,
     explanation: String,
-    instant: Option<String>,
+    instant: String,
     tables: Vec<Evidence>,
     timeline: Option<Figure>,
 }
@@ -75,31 +80,32 @@ impl<'a> Page<'a> {
         Self {
             report,
             style: include_str!("../templates/report.css"),
-            headline: judgement::headline(report),
-            strategy: judgement::strategy(report),
-            mechanism: judgement::mechanism(report),
+            headline: verdict_text::headline(report),
+            strategy: verdict_text::strategy(report),
+            mechanism: verdict_text::mechanism(report),
             facts: facts(report),
             verdict: report.verdict.verdict.name(),
-            invariants: judgement::invariants(report).into_iter().map(Line::new).collect(),
+            invariants: verdict_text::invariants(report).into_iter().map(Line::new).collect(),
             seats: plots::seats_left::figure(report),
-            witnesses: judgement::witnessed(report).filter_map(Section::new).collect(),
+            witnesses: verdict_text::witnessed(report).filter_map(Section::new).collect(),
             figures: [
                 plots::latency_percentiles::figure(report),
                 plots::latency_over_time::figure(report),
                 plots::throughput::figure(report),
                 plots::cpu::figure(report),
             ],
+            latency_kinds: measurements::LATENCY_KINDS,
             latency: measurements::latency_lines(report),
             totals: measurements::totals(report),
             resources: measurements::resources(report),
-            environment: circumstances::environment(report),
+            environment: run_context::environment(report),
             servers: report
                 .environment
                 .servers
                 .iter()
                 .map(|server| (server, settings(server)))
                 .collect(),
-            plan: circumstances::plan(report),
+            plan: run_context::plan(report),
         }
     }
 }
@@ -124,17 +130,12 @@ impl Line {
 impl<'a> Section<'a> {
     fn new(finding: &'a Finding) -> Option<Self> {
         let witness = finding.witness.as_ref()?;
-        let since = |instant| quantity::instant_ms(instant, evidence::origin_ns(witness));
-        let tables = [
-            Evidence::new("Operations", evidence::operations(witness)),
-            Evidence::new("Audit records", evidence::records(witness)),
-            Evidence::new("Final rows", evidence::rows(witness)),
-        ];
+        let tables = evidence::tables(witness).map(|(title, table)| Evidence::new(title, table));
         Some(Self {
             finding,
             witness,
-            explanation: judgement::sentence(&witness.explanation),
-            instant: witness.instant_ns.map(since),
+            explanation: verdict_text::sentence(&witness.explanation),
+            instant: evidence::instant(witness).unwrap_or_default(),
             tables: tables.into_iter().filter(|evidence| !evidence.table.rows.is_empty()).collect(),
             timeline: plots::witness_timeline::figure(finding),
         })
@@ -159,7 +160,9 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         match plan.workload {
             Workload::Closed { clients, .. } => ("clients", quantity::count(clients.into())),
-            Workload::Open { clients, .. } => ("clients at most", quantity::count(clients.into())),
+            Workload::Open { clients, .. } => {
+                ("concurrent visits, at most", quantity::count(clients.into()))
+            }
         },
         (
             "slots × seats",
@@ -174,12 +177,12 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         ("acknowledged reserves / s", quantity::rate(totals.reserved_per_s)),
     ];
     if let Some(arrivals) = totals.arrivals {
-        facts.push(("visits / s, asked", quantity::rate(arrivals.asked_per_s)));
-        facts.push(("visits / s, made", quantity::rate(arrivals.made_per_s)));
+        facts.push(("offered visits / s", quantity::rate(arrivals.asked_per_s)));
+        facts.push(("achieved visits / s", quantity::rate(arrivals.made_per_s)));
     }
     if let Some(reserve) = reserve {
-        facts.push(("reserve p99, response", quantity::duration_us(reserve.response.us_p99)));
-        facts.push(("reserve p99, service", quantity::duration_us(reserve.service.us_p99)));
+        facts.push(("reserve response p99", quantity::duration_us(reserve.response.us_p99)));
+        facts.push(("reserve service p99", quantity::duration_us(reserve.service.us_p99)));
     }
     facts
 }

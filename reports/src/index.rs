@@ -1,9 +1,11 @@
 //! The index of a folder: every run, comparison, capacity search and gate in it, the newest first.
 
 use crate::{
-    document::{Document, Section, Tone},
+    document::{Document, Section},
     quantity,
-    table::{Table, words},
+    table::{Table, TableCell, words},
+    tone::Tone,
+    verdict_text,
 };
 
 /// One report of the folder.
@@ -17,8 +19,10 @@ pub struct Entry {
     pub started_at: String,
     /// What it is about.
     pub about: String,
-    /// What it came to, in a word.
+    /// Its outcome, in a word.
     pub outcome: String,
+    /// How to take the outcome.
+    pub tone: Tone,
     /// What stands behind that.
     pub headline: String,
 }
@@ -26,25 +30,28 @@ pub struct Entry {
 impl Entry {
     /// An entry of a document.
     pub fn of(kind: &'static str, document: &Document) -> Self {
+        let origin = document.origin.as_ref();
         Self {
-            name: document.name.clone(),
+            name: origin.map(|origin| origin.name.clone()).unwrap_or_default(),
             kind,
-            started_at: document.started_at.clone(),
+            started_at: origin.map(|origin| origin.started_at.clone()).unwrap_or_default(),
             about: document.title.clone(),
-            outcome: document.word.clone(),
+            outcome: document.outcome.clone(),
+            tone: document.tone,
             headline: document.headline.clone(),
         }
     }
 
     /// An entry of a run.
-    pub fn of_run(report: &crate::RunReport) -> Self {
+    pub fn of_run(report: &crate::run_report::RunReport) -> Self {
         Self {
             name: report.run.clone(),
             kind: "run",
             started_at: report.started_at.clone(),
-            about: format!("{} on {}", crate::judgement::strategy(report), report.plan.scenario),
+            about: format!("{} on {}", verdict_text::strategy(report), report.plan.scenario),
             outcome: report.verdict.verdict.name().to_owned(),
-            headline: crate::judgement::headline(report),
+            tone: report.verdict.verdict.into(),
+            headline: verdict_text::headline(report),
         }
     }
 }
@@ -56,51 +63,45 @@ pub fn document(mut entries: Vec<Entry>, unreadable: &[String]) -> Document {
     });
     let mut table = Table::new(&[
         words("report"),
-        words("what"),
+        words("kind"),
         words("outcome"),
         words("about"),
-        words("found"),
+        words("finding"),
         words("started"),
     ]);
     for entry in &entries {
         table.push(vec![
-            format!("{}/report.html", entry.name),
-            entry.kind.to_owned(),
-            entry.outcome.clone(),
-            entry.about.clone(),
-            entry.headline.clone(),
-            entry.started_at.clone(),
+            TableCell::page_of(&entry.name),
+            entry.kind.into(),
+            TableCell::outcome(entry.tone, &entry.outcome),
+            entry.about.clone().into(),
+            entry.headline.clone().into(),
+            entry.started_at.clone().into(),
         ]);
     }
-    let convicted = entries.iter().filter(|entry| entry.outcome == "violated").count() as u64;
+    let convicted = entries.iter().filter(|entry| entry.tone == Tone::Bad).count() as u64;
     let mut sections = vec![Section::new("reports", "Reports").table("", table)];
     if !unreadable.is_empty() {
-        let section = Section::new("unreadable", "Not readable")
-            .say("These have no report that this version reads:");
+        let section = Section::new("unreadable", "Unreadable")
+            .paragraph("This version cannot read these reports:");
         sections.push(section.list(unreadable.iter().cloned()));
     }
     Document {
         kicker: "Slotproof",
-        title: "Reports of this folder".to_owned(),
+        title: "Reports in this folder".to_owned(),
         subtitle: String::new(),
         tone: if convicted > 0 { Tone::Bad } else { Tone::Good },
-        word: quantity::counted(entries.len() as u64, "report"),
+        outcome: quantity::counted(entries.len() as u64, "report"),
         headline: match convicted {
-            0 => "None of them was violated.".to_owned(),
-            some => format!(
-                "{} violated.",
-                if some == 1 {
-                    "One of them was".to_owned()
-                } else {
-                    format!("{some} of them were")
-                }
-            ),
+            0 => "No report has a violation.".to_owned(),
+            some => {
+                format!("{} with a violation.", quantity::counted(some, "report"))
+            }
         },
         facts: Vec::new(),
-        name: String::new(),
-        started_at: String::new(),
-        repeat_command: String::new(),
+        origin: None,
         sections,
+        data_file: "index.html",
         made_by: format!("Made by slotproof {}.", env!("CARGO_PKG_VERSION")),
     }
 }

@@ -4,19 +4,21 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
-use crate::{RenderError, RunReport, circumstances, evidence, judgement, quantity};
+use crate::{
+    evidence, quantity, render_error::RenderError, run_context, run_report::RunReport, verdict_text,
+};
 
 /// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in
 /// `verdict.json`.
 const WITNESS_ROWS_MAX: usize = 50;
 
 pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
-    let suite_name = format!("{}.{}", report.plan.scenario, judgement::strategy(report));
+    let suite_name = format!("{}.{}", report.plan.scenario, verdict_text::strategy(report));
     let mut suite = TestSuite::new(suite_name.as_str());
     for (name, value) in properties(report) {
         suite.add_property((name, value.as_str()));
     }
-    for (invariant, finding) in judgement::invariants(report) {
+    for (invariant, finding) in verdict_text::invariants(report) {
         suite.add_test_case(test_case(&suite_name, invariant, finding));
     }
     let mut junit = Report::new("slotproof");
@@ -33,7 +35,7 @@ fn properties(report: &RunReport) -> [(&'static str, String); 6] {
         ("verdict", report.verdict.verdict.name().to_owned()),
         ("seed", report.plan.seed.to_string()),
         ("fsync_p50", fsync.unwrap_or_else(|| "not measured".to_owned())),
-        ("environment", circumstances::environment_line(&report.environment)),
+        ("environment", run_context::environment_line(&report.environment)),
         ("repeat_command", report.repeat_command.clone()),
     ]
 }
@@ -66,19 +68,15 @@ fn status(finding: &Finding) -> TestCaseStatus {
 
 fn witness_text(witness: &Witness) -> String {
     let mut text =
-        format!("slot {}\n{}\n", witness.slot, judgement::sentence(&witness.explanation));
-    if let Some(instant) = witness.instant_ns {
-        let instant = quantity::instant_ms(instant, evidence::origin_ns(witness));
-        text.push_str(&format!(
-            "It shows at {instant} ms after the first of these operations was sent.\n"
-        ));
-    }
-    let tables = [
-        ("operations", evidence::operations(witness)),
-        ("audit records", evidence::records(witness)),
-        ("final rows", evidence::rows(witness)),
-    ];
-    for (title, table) in tables.iter().filter(|(_, table)| !table.rows.is_empty()) {
+        format!("slot {}\n{}\n", witness.slot, verdict_text::sentence(&witness.explanation));
+    text.extend(evidence::instant(witness).map(|sentence| {
+        sentence
+            + "
+"
+    }));
+    for (title, table) in
+        evidence::tables(witness).iter().filter(|(_, table)| !table.rows.is_empty())
+    {
         text.push_str(&format!("\n{title}\n{}", table.text(WITNESS_ROWS_MAX)));
     }
     text

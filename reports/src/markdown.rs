@@ -1,34 +1,14 @@
-//! Markdown: a summary that fits into a comment on a pull request.
-
-use slotproof_vocabulary::{Finding, Verdict, Witness};
+//! Markdown: texts, tables and fences that no content can break out of.
 
 use crate::{
-    RunReport, circumstances, evidence, judgement, measurements, quantity,
+    quantity,
     table::{Align, Table},
 };
 
-/// GitHub refuses a comment of 65,536 characters; the rest is left to whoever posts it.
+/// GitHub refuses a comment of 65,536 characters; the difference is left to the text around it.
 const CHARACTERS_MAX: usize = 59_000;
 /// Characters of a cell: one hostile reason must not push the verdict out of sight.
 const CELL_CHARACTERS_MAX: usize = 200;
-/// Rows of a witness.
-const WITNESS_ROWS_MAX: usize = 20;
-/// Rows of any other table.
-pub(crate) const ROWS_MAX: usize = 40;
-/// Witnesses that are shown: the first ones, which are the first.
-const WITNESSES_MAX: usize = 3;
-
-pub(crate) fn render(report: &RunReport) -> String {
-    let mut sections = vec![head(report), table(&judgement::table(report), ROWS_MAX)];
-    sections.extend(judgement::witnessed(report).take(WITNESSES_MAX).map(witness));
-    sections.push(format!("### Latency\n\n{}", latency(report)));
-    sections.push(format!(
-        "### Environment\n\n{}",
-        table(&circumstances::environment(report), ROWS_MAX)
-    ));
-    sections.push(servers(report));
-    assemble(&sections)
-}
 
 /// The sections in their order of weight, as many as fit.
 pub(crate) fn assemble(sections: &[String]) -> String {
@@ -44,109 +24,29 @@ pub(crate) fn assemble(sections: &[String]) -> String {
     }
     if left_out > 0 {
         text.push_str(&format!(
-            "Left out to fit here: {}. report.html has all.\n",
+            "{} left out to fit the size of a comment: see report.html.\n",
             quantity::counted(left_out, "section")
         ));
     }
     text
 }
 
-fn head(report: &RunReport) -> String {
-    let (sign, totals) = (sign(report.verdict.verdict), &report.totals);
-    format!(
-        "## {sign} {}: {} on {}\n\n{}\n\n{}, {} of {}, {} in {}, {} reserves \
-         acknowledged per second.\n\nRun {}. Repeat it:\n\n{}\n",
-        report.verdict.verdict.name(),
-        judgement::strategy(report),
-        report.plan.scenario,
-        cell(&judgement::headline(report)),
-        quantity::counted(report.plan.clients().into(), "client"),
-        quantity::counted(report.plan.slots.into(), "slot"),
-        quantity::counted(report.plan.capacity.into(), "seat"),
-        quantity::counted(totals.operations, "operation"),
-        quantity::duration_ms(totals.elapsed_ms),
-        quantity::rate(totals.reserved_per_s),
-        code(&report.run),
-        fenced(&report.repeat_command),
-    )
-}
-
-fn sign(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Upheld => "✅",
-        Verdict::Unknown => "❔",
-        Verdict::Violated => "❌",
-    }
-}
-
-fn witness(finding: &Finding) -> String {
-    let Some(witness) = &finding.witness else { return String::new() };
-    format!(
-        "### Witness of {}\n\nSlot {}. {}\n{}{}{}",
-        finding.invariant,
-        cell(&witness.slot),
-        cell(&judgement::sentence(&witness.explanation)),
-        instant(witness),
-        witness_table("Operations", &evidence::operations(witness)),
-        witness_table("Audit records", &evidence::records(witness))
-            + &witness_table("Final rows", &evidence::rows(witness)),
-    )
-}
-
-fn instant(witness: &Witness) -> String {
-    let since = |instant| quantity::instant_ms(instant, evidence::origin_ns(witness));
-    let line = |instant| {
-        format!("It shows at {} ms after the first of these operations was sent.\n", since(instant))
-    };
-    witness.instant_ns.map(line).unwrap_or_default()
-}
-
-fn witness_table(title: &str, rows: &Table) -> String {
-    if rows.rows.is_empty() {
-        String::new()
-    } else {
-        format!("\n{title}:\n\n{}", table(rows, WITNESS_ROWS_MAX))
-    }
-}
-
-fn latency(report: &RunReport) -> String {
-    if report.latency.is_empty() {
-        return "No operation was recorded.\n".to_owned();
-    }
-    let note = "Response counts from the schedule, service from the socket.";
-    format!("{}\n{note}\n", table(&measurements::latency_table(report), ROWS_MAX))
-}
-
-fn servers(report: &RunReport) -> String {
-    let line = |name: &str, version: &str, settings: &[String]| {
-        format!("- {} {}: {}\n", cell(name), cell(version), cell(&settings.join(", ")))
-    };
-    report
-        .environment
-        .servers
-        .iter()
-        .map(|server| {
-            let settings: Vec<_> =
-                server.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-            line(&server.name, &server.version, &settings)
-        })
-        .collect()
-}
-
-pub(crate) fn table(table: &Table, rows_max: usize) -> String {
+/// The first rows of a table. `left_out` more rows were cut off before; `data_file` has all of them.
+pub(crate) fn table(table: &Table, rows_max: usize, left_out: usize, data_file: &str) -> String {
     let titles: Vec<_> = table.columns.iter().map(|column| column.title.as_ref()).collect();
     let rules: Vec<_> = table.columns.iter().map(|column| rule(column.align)).collect();
     let mut text = format!("| {} |\n| {} |\n", titles.join(" | "), rules.join(" | "));
-    let (rows, left_out) = table.first(rows_max);
+    let (rows, more) = table.first(rows_max);
     for row in rows {
-        let cells: Vec<_> = row.iter().map(|text| cell(text)).collect();
+        let cells: Vec<_> = row.iter().map(|shown| cell(&shown.text)).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    if left_out > 0 {
-        text.push_str(&format!(
-            "\n{} more rows are in verdict.json.\n",
-            quantity::count(left_out as u64)
-        ));
+    match (more + left_out) as u64 {
+        0 => {}
+        1 => text.push_str(&format!("\n1 more row is in {data_file}.\n")),
+        more => {
+            text.push_str(&format!("\n{} more rows are in {data_file}.\n", quantity::count(more)))
+        }
     }
     text
 }
@@ -216,6 +116,9 @@ mod tests {
     #[test]
     fn sections_that_do_not_fit_are_counted() {
         let text = assemble(&["first".to_owned(), "x".repeat(CHARACTERS_MAX), "last".to_owned()]);
-        assert_eq!(text, "first\nlast\nLeft out to fit here: 1 section. report.html has all.\n");
+        assert_eq!(
+            text,
+            "first\nlast\n1 section left out to fit the size of a comment: see report.html.\n"
+        );
     }
 }

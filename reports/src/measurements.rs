@@ -3,10 +3,15 @@
 use slotproof_vocabulary::Outcome;
 
 use crate::{
-    RunReport, quantity,
-    run_report::{Latency, Percentiles},
+    quantity,
+    run_report::{Latency, Percentiles, RunReport},
     table::{Table, numbers, words},
 };
+
+/// What the columns of the latency table mean.
+pub(crate) const LATENCY_KINDS: &str = "Response latency counts from the scheduled send time and \
+    includes queueing in front of the service; service latency counts from the actual send. Send \
+    lag is how late the load generator sent.";
 
 /// One line of the latency table, its durations written for people.
 pub(crate) struct LatencyLine<'a> {
@@ -86,27 +91,27 @@ pub(crate) fn totals(report: &RunReport) -> Table {
     line("confirms acknowledged", quantity::count(totals.confirmed));
     line("cancels acknowledged", quantity::count(totals.cancelled));
     if totals.resends > 0 {
-        line("requests sent again", quantity::count(totals.resends));
+        line("requests resent", quantity::count(totals.resends));
     }
     if let Some(arrivals) = totals.arrivals {
-        line("visits per second, asked", quantity::rate(arrivals.asked_per_s));
-        line("visits per second, made", quantity::rate(arrivals.made_per_s));
+        line("offered visits per second", quantity::rate(arrivals.asked_per_s));
+        line("achieved visits per second", quantity::rate(arrivals.made_per_s));
         line(
-            "visits, asked and made",
+            "visits offered, achieved",
             format!("{}, {}", quantity::count(arrivals.asked), quantity::count(arrivals.made)),
         );
-        line("visits that waited for a client at most", quantity::count(arrivals.waiting_max));
+        line("visits waiting for a client, at most", quantity::count(arrivals.waiting_max));
     }
     if let Some(costs) = report.costs {
-        line("tries of a reserve beyond the first", quantity::count(costs.retries));
+        line("retries of a reserve", quantity::count(costs.retries));
         line("transactions rolled back", quantity::count(costs.rollbacks));
         let per_sync = costs.commits as f64 / costs.wal_syncs.max(1) as f64;
-        line("transactions for each flush of the log", quantity::rate(per_sync));
+        line("transactions per WAL flush", quantity::rate(per_sync));
         if let Some(waiters) = costs.lock_waiters {
-            line("connections waiting for a lock, on average", quantity::rate(waiters));
+            line("connections waiting for a lock, mean", quantity::rate(waiters));
         }
     }
-    line("first sent to last returned", quantity::duration_ms(totals.elapsed_ms));
+    line("first send to last return", quantity::duration_ms(totals.elapsed_ms));
     for outcome in outcomes(totals.outcomes.keys().map(String::as_str)) {
         line(&format!("outcome {outcome}"), quantity::count(totals.outcomes[outcome]));
     }

@@ -30,10 +30,26 @@ pub fn count(count: u64) -> String {
     grouped(count.into())
 }
 
-/// A count with its noun: `1 slot`, `2,000 slots`.
+/// A count with its noun: `1 slot`, `2,000 slots`, `11 strategies`.
 pub fn counted(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", count(number))
+    let noun = if number == 1 { noun.to_owned() } else { plural(noun) };
+    format!("{} {noun}", count(number))
+}
+
+/// The regular plural of an English noun.
+fn plural(noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+        _ if noun.ends_with(['s', 'x']) || noun.ends_with("ch") || noun.ends_with("sh") => {
+            format!("{noun}es")
+        }
+        _ => format!("{noun}s"),
+    }
+}
+
+/// A share as `12 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
 }
 
 /// A number that may be below zero: `-31`.
@@ -110,6 +126,11 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_a_percentage_without_digits_after_the_point() {
+        assert_eq!((percent(0.1), percent(1.234)), ("10 %".to_owned(), "123 %".to_owned()));
+    }
+
+    #[test]
     fn numbers_are_grouped_by_thousands() {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
@@ -123,6 +144,21 @@ mod tests {
         assert_eq!(rate(2_310.4), "2,310");
         assert_eq!(rate(0.0), "0.00");
         assert_eq!(rate(f64::NAN), "not known");
+    }
+
+    #[test]
+    fn a_noun_takes_its_regular_plural() {
+        let cases = [
+            ("strategy", "3 strategies"),
+            ("delay", "3 delays"),
+            ("process", "3 processes"),
+            ("batch", "3 batches"),
+            ("required invariant", "3 required invariants"),
+        ];
+        for (noun, text) in cases {
+            assert_eq!(counted(3, noun), text);
+        }
+        assert_eq!(counted(1, "strategy"), "1 strategy");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{ArrivalTotals, Plan, VerdictReport};
 
+pub use slotproof_vocabulary::environment::{EnvironmentBlock, FsyncCalibration, ServerBlock};
+
 /// One run, summarised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
@@ -50,54 +52,6 @@ impl RunReport {
     pub const SCHEMA_VERSION: u32 = 2;
     /// Slots whose seats are drawn: more lines than this cannot be told apart.
     pub const SEATS_SERIES_MAX: usize = 4;
-}
-
-/// The environment of a run: a figure without it means nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EnvironmentBlock {
-    /// `native`, `containers` or `external`.
-    pub kind: String,
-    /// CPUs that the harness may use.
-    pub cpus: u32,
-    /// Memory of the machine.
-    pub memory_bytes: u64,
-    /// The kernel's name and release.
-    pub kernel: String,
-    /// Service processes that the load was spread over.
-    pub replicas: u32,
-    /// How long a durable 8 KiB write takes where the database keeps its data; absent where the
-    /// harness cannot write there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fsync: Option<FsyncCalibration>,
-    /// How long the database takes to commit durably, from a client of its own: one connection, a
-    /// transaction that leaves nothing but its record in the log. Absent where the database did not
-    /// let it be measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub durable_commit: Option<FsyncCalibration>,
-    /// The servers that were started or found.
-    pub servers: Vec<ServerBlock>,
-}
-
-/// A calibration of durable writes, one after the other, before the load.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FsyncCalibration {
-    /// Writes made.
-    pub samples: u32,
-    /// Median.
-    pub us_p50: u64,
-    /// 99th percentile.
-    pub us_p99: u64,
-}
-
-/// One server of the environment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ServerBlock {
-    /// `postgresql`, `redis`, `rabbitmq`.
-    pub name: String,
-    /// As the server says it.
-    pub version: String,
-    /// Settings that a figure depends on, as the server says them.
-    pub settings: BTreeMap<String, String>,
 }
 
 /// A run in numbers.

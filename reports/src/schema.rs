@@ -9,13 +9,14 @@ use crate::RunReport;
 pub enum ReadError {
     /// Not JSON, or JSON of another shape.
     #[error(
-        "this is not a run.json: {0}; point at the run.json of a run directory, written by `slotproof run`"
+        "not a run.json: {0}; give the run.json of a run directory, written by `slotproof run`"
     )]
     NotARunReport(#[from] serde_json::Error),
     /// A shape that another version of Slotproof wrote.
     #[error(
-        "run.json has schema_version {found} and this slotproof reads {readable}; draw it with the slotproof that made \
-         the run (see `slotproof_version` in the file), or make it again with `slotproof check RUN`",
+        "run.json has schema_version {found}, this slotproof reads {readable}; render it with the \
+         slotproof that made it (`slotproof_version` in the file), or write it anew with \
+         `slotproof report --from-history RUN`",
         readable = RunReport::SCHEMA_VERSION
     )]
     OtherVersion {
@@ -55,7 +56,10 @@ mod tests {
         let error = RunReport::from_json(br#"{"schema_version": 7, "new": true}"#)
             .expect_err("not ours")
             .to_string();
-        assert!(error.contains("schema_version 7") && error.contains("slotproof check"), "{error}");
+        assert!(
+            error.contains("schema_version 7") && error.contains("report --from-history"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -32,20 +32,20 @@ pub struct Message {
     /// What it led to.
     pub note: String,
     /// How it ended.
-    pub fate: Fate,
+    pub end: StepEnd,
 }
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum StepEnd {
     /// It happened.
-    Happened,
+    Completed,
     /// It waited for somebody.
-    Waited,
+    Blocked,
     /// It was in vain, or there was nothing to do.
-    InVain,
+    NoEffect,
     /// It broke what the history is about.
-    Broke,
+    Violation,
 }
 
 const MARGIN: i32 = 24;
@@ -67,22 +67,22 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const ORANGE: RGBColor = RGBColor(180, 110, 0);
 const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 
-impl Fate {
-    fn ink(self) -> RGBColor {
+impl StepEnd {
+    fn color(self) -> RGBColor {
         match self {
-            Self::Happened => BLUE,
-            Self::Waited => ORANGE,
-            Self::InVain => MUTED,
-            Self::Broke => VERMILLION,
+            Self::Completed => BLUE,
+            Self::Blocked => ORANGE,
+            Self::NoEffect => MUTED,
+            Self::Violation => VERMILLION,
         }
     }
 
     fn word(self) -> &'static str {
         match self {
-            Self::Happened => "",
-            Self::Waited => "waits: ",
-            Self::InVain => "in vain: ",
-            Self::Broke => "broken: ",
+            Self::Completed => "",
+            Self::Blocked => "waits: ",
+            Self::NoEffect => "no effect: ",
+            Self::Violation => "violation: ",
         }
     }
 }
@@ -107,7 +107,7 @@ impl Sequence {
     /// There is nothing to draw, or plotters failed.
     pub fn svg(&self) -> Result<String, PlotError> {
         if self.messages.is_empty() || self.lifelines.is_empty() {
-            return Err(PlotError::NoData("nothing happened"));
+            return Err(PlotError::NoData("the sequence has no messages"));
         }
         let rows: Vec<Row<'_>> = self.messages.iter().map(row).collect();
         let lifelines = i32::try_from(self.lifelines.len()).unwrap_or(1);
@@ -131,7 +131,7 @@ impl Sequence {
         height: i32,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         root.fill(&WHITE)?;
-        say(root, &self.title, (MARGIN, 28), HPos::Left, FONT + 4, TEXT)?;
+        write_text(root, &self.title, (MARGIN, 28), HPos::Left, FONT + 4, TEXT)?;
         let mut top = HEAD;
         for (index, row) in rows.iter().enumerate() {
             if index % 2 == 0 {
@@ -141,7 +141,7 @@ impl Sequence {
         }
         for (place, name) in self.lifelines.iter().enumerate() {
             let x = lifeline(place);
-            say(root, name, (x, HEAD - 18), HPos::Center, FONT - 1, TEXT)?;
+            write_text(root, name, (x, HEAD - 18), HPos::Center, FONT - 1, TEXT)?;
             root.draw(&PathElement::new(
                 [(x, HEAD - 6), (x, height - MARGIN)],
                 LIFELINE.stroke_width(1),
@@ -157,7 +157,7 @@ impl Sequence {
 }
 
 fn row(message: &Message) -> Row<'_> {
-    let text = format!("{} {}{}", message.number, message.fate.word(), message.text);
+    let text = format!("{} {}{}", message.number, message.end.word(), message.text);
     Row { message, text: wrapped(text.trim()), note: wrapped(&message.note) }
 }
 
@@ -166,36 +166,43 @@ fn draw_row<B: DrawingBackend>(
     row: &Row<'_>,
     top: i32,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let ink = row.message.fate.ink();
-    let inks = row.text.iter().map(|_| TEXT).chain(row.note.iter().map(|_| MUTED));
-    for ((line, ink), place) in row.text.iter().chain(&row.note).zip(inks).zip(0..) {
-        say(root, line, (MARGIN, top + GAP / 2 + LINE / 2 + place * LINE), HPos::Left, FONT, ink)?;
+    let color = row.message.end.color();
+    let colors = row.text.iter().map(|_| TEXT).chain(row.note.iter().map(|_| MUTED));
+    for ((line, color), place) in row.text.iter().chain(&row.note).zip(colors).zip(0..) {
+        write_text(
+            root,
+            line,
+            (MARGIN, top + GAP / 2 + LINE / 2 + place * LINE),
+            HPos::Left,
+            FONT,
+            color,
+        )?;
     }
     let y = top + row.height() / 2;
     let (from, to) = (lifeline(row.message.from), lifeline(row.message.to));
     if from == to {
-        return root.draw(&Circle::new((from, y), 6, ink.filled()));
+        return root.draw(&Circle::new((from, y), 6, color.filled()));
     }
     let head = if to > from { -10 } else { 10 };
-    root.draw(&Circle::new((from, y), 3, ink.filled()))?;
-    root.draw(&PathElement::new([(from, y), (to + head, y)], ink.stroke_width(2)))?;
-    root.draw(&Polygon::new([(to, y), (to + head, y - 5), (to + head, y + 5)], ink.filled()))
+    root.draw(&Circle::new((from, y), 3, color.filled()))?;
+    root.draw(&PathElement::new([(from, y), (to + head, y)], color.stroke_width(2)))?;
+    root.draw(&Polygon::new([(to, y), (to + head, y - 5), (to + head, y + 5)], color.filled()))
 }
 
 fn lifeline(place: usize) -> i32 {
     MARGIN + TEXT_WIDTH + LIFELINE_WIDTH / 2 + i32::try_from(place).unwrap_or(0) * LIFELINE_WIDTH
 }
 
-fn say<B: DrawingBackend>(
+fn write_text<B: DrawingBackend>(
     root: &DrawingArea<B, plotters::coord::Shift>,
     text: &str,
     at: (i32, i32),
     side: HPos,
     size: i32,
-    ink: RGBColor,
+    color: RGBColor,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let style = TextStyle::from(("sans-serif", size).into_font())
-        .color(&ink)
+        .color(&color)
         .pos(Pos::new(side, VPos::Center));
     root.draw(&Text::new(text.to_owned(), at, style))
 }
@@ -226,7 +233,7 @@ mod tests {
             to: 1,
             text: text.to_owned(),
             note: String::new(),
-            fate: Fate::Happened,
+            end: StepEnd::Completed,
         }
     }
 

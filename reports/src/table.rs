@@ -1,12 +1,94 @@
 //! Tables: built once from the report, written by each format in its own way.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
+
+use slotproof_vocabulary::Verdict;
+
+use crate::tone::Tone;
 
 /// A table of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
-    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<TableCell>>,
+}
+
+/// A text in a table, and what kind of text it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableCell {
+    pub(crate) text: String,
+    kind: CellKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CellKind {
+    /// Looks as its column does.
+    Plain,
+    /// An outcome.
+    Outcome(Tone),
+    /// The address of a report's page, relative to this one.
+    Page,
+}
+
+impl TableCell {
+    /// An outcome in a word or two.
+    pub(crate) fn outcome(tone: Tone, text: impl Into<String>) -> Self {
+        Self { text: text.into(), kind: CellKind::Outcome(tone) }
+    }
+
+    /// A verdict by its name.
+    pub(crate) fn verdict(verdict: Verdict) -> Self {
+        Self::outcome(verdict.into(), verdict.name())
+    }
+
+    /// The page of the report in a directory beside this page. A name that would lead elsewhere
+    /// stays text.
+    pub(crate) fn page_of(directory: &str) -> Self {
+        let safe = !directory.contains([':', '\\'])
+            && !directory.starts_with('/')
+            && !directory.contains("..");
+        let kind = if safe { CellKind::Page } else { CellKind::Plain };
+        Self { text: format!("{directory}/{}", Self::PAGE), kind }
+    }
+
+    /// The file name of a report's page.
+    const PAGE: &str = "report.html";
+
+    /// The class that the stylesheet knows it by.
+    pub(crate) fn class(&self, column: &Column) -> &'static str {
+        match self.kind {
+            CellKind::Plain => column.class(),
+            CellKind::Outcome(tone) => tone.cell_class(),
+            CellKind::Page => "link",
+        }
+    }
+
+    /// The directory that a page lies in; `None` of what is no page.
+    pub(crate) fn directory(&self) -> Option<&str> {
+        let directory = self.text.strip_suffix(Self::PAGE)?.trim_end_matches('/');
+        (self.kind == CellKind::Page).then_some(directory)
+    }
+}
+
+impl From<String> for TableCell {
+    fn from(text: String) -> Self {
+        Self { text, kind: CellKind::Plain }
+    }
+}
+
+impl From<&str> for TableCell {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Display for TableCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// A column and the side that its texts keep to.
@@ -48,12 +130,12 @@ impl Table {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, row: Vec<String>) {
-        self.rows.push(row);
+    pub(crate) fn push<C: Into<TableCell>>(&mut self, row: Vec<C>) {
+        self.rows.push(row.into_iter().map(Into::into).collect());
     }
 
     /// The first `most` rows, and how many rows there are beyond them.
-    pub(crate) fn first(&self, most: usize) -> (&[Vec<String>], usize) {
+    pub(crate) fn first(&self, most: usize) -> (&[Vec<TableCell>], usize) {
         let shown = self.rows.len().min(most);
         (&self.rows[..shown], self.rows.len() - shown)
     }
@@ -61,17 +143,18 @@ impl Table {
     /// The table in aligned plain text, its first `most` rows.
     pub(crate) fn text(&self, most: usize) -> String {
         let (rows, left_out) = self.first(most);
+        let titles: Vec<&str> = self.columns.iter().map(|column| column.title.as_ref()).collect();
+        let texts = rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect());
+        let lines: Vec<Vec<&str>> = std::iter::once(titles).chain(texts).collect();
         let width = |column: usize| {
-            let cells =
-                rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([self.columns[column].title.chars().count()]).max().unwrap_or(0)
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
-        let titles: Vec<_> = self.columns.iter().map(|column| column.title.to_string()).collect();
         let mut text = String::new();
-        for row in std::iter::once(&titles).chain(rows) {
+        for cells in &lines {
             let mut line = String::new();
-            for ((cell, column), width) in row.iter().zip(&self.columns).zip(&widths) {
+            for ((cell, column), width) in cells.iter().zip(&self.columns).zip(&widths) {
                 let cell = cell.replace(['\n', '\r'], " ");
                 match column.align {
                     Align::Left => write!(line, "{cell:<width$}  "),
@@ -95,7 +178,7 @@ impl Table {
         let mut csv = titles.join(",");
         csv.push('\n');
         for row in &self.rows {
-            let fields: Vec<_> = row.iter().map(|cell| field(cell)).collect();
+            let fields: Vec<_> = row.iter().map(|cell| field(&cell.text)).collect();
             csv.push_str(&fields.join(","));
             csv.push('\n');
         }
@@ -135,9 +218,25 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&[words("slot"), numbers("seats")]);
-        table.push(vec!["monday \"9\", early".into(), "-3".into()]);
-        table.push(vec!["=cmd()".into(), "40".into()]);
+        table.push(vec!["monday \"9\", early", "-3"]);
+        table.push(vec!["=cmd()", "40"]);
         table
+    }
+
+    #[test]
+    fn a_cell_is_coloured_by_its_kind_and_never_by_its_text() {
+        let column = words("name");
+        assert_eq!(TableCell::from("violated").class(&column), column.class());
+        assert_eq!(TableCell::outcome(Tone::Bad, "2 missed").class(&column), "violated verdict");
+        assert_eq!(TableCell::from("evil/report.html").directory(), None);
+    }
+
+    #[test]
+    fn only_a_directory_beside_the_page_is_linked() {
+        assert_eq!(TableCell::page_of("run-1").directory(), Some("run-1"));
+        for elsewhere in ["https://x", "javascript:x", "/etc", "../up", "a/../../b"] {
+            assert_eq!(TableCell::page_of(elsewhere).directory(), None, "{elsewhere}");
+        }
     }
 
     #[test]

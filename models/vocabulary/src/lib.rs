@@ -16,12 +16,14 @@ pub mod scenario;
 pub mod span;
 
 pub mod end_state;
+pub mod environment;
 pub mod operation;
 pub mod verdict;
 
 pub mod usage_error;
 
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
+pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Mix, Visit};

@@ -123,7 +123,7 @@ impl Axis {
         let ticks = TICKS.iter().skip(1).filter(|(quantile, _)| *quantile <= to);
         let ticks = ticks.map(|(quantile, label)| (*quantile, (*label).to_owned())).collect();
         Self {
-            title: "share of operations that were at least this fast".to_owned(),
+            title: "percentile of operations".to_owned(),
             ticks,
             scale: Scale::Nines,
             from: 0.0,

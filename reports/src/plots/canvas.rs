@@ -20,9 +20,9 @@ use plotters::{
 };
 
 use super::{
-    PlotError,
     axis::Axis,
-    ink::{Dash, Ink, Marker, Stroke},
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
     svg::Svg,
 };
 
@@ -104,18 +104,18 @@ impl<'a, 'b> Canvas<'a, 'b> {
     fn ticks(&mut self) -> Result<(), PlotError> {
         let frame = self.frame;
         let ((left, right), (bottom, top)) = (frame.x.ends(), frame.y.ends());
-        let grid = Stroke::new(Ink::Grid, Dash::Solid, 2).style();
+        let grid = Stroke::new(Color::Grid, Dash::Solid, 2).style();
         for (value, label) in &frame.y.ticks {
             let y = frame.y.place(*value);
             self.path(vec![(left, y), (right, y)], grid)?;
             let (x, y) = self.chart.backend_coord(&(left, y));
-            self.write(label, (x - 14, y), Ink::Muted, Pos::new(HPos::Right, VPos::Center))?;
+            self.write_text(label, (x - 14, y), Color::Muted, Pos::new(HPos::Right, VPos::Center))?;
         }
         for (value, label) in &frame.x.ticks {
             let x = frame.x.place(*value);
             self.path(vec![(x, bottom), (x, top)], grid)?;
             let (x, y) = self.chart.backend_coord(&(x, bottom));
-            self.write(label, (x, y + 12), Ink::Muted, Pos::new(HPos::Center, VPos::Top))?;
+            self.write_text(label, (x, y + 12), Color::Muted, Pos::new(HPos::Center, VPos::Top))?;
         }
         Ok(())
     }
@@ -128,8 +128,8 @@ impl<'a, 'b> Canvas<'a, 'b> {
         let (left, _) = self.chart.backend_coord(&(left, bottom));
         let middle = left + (right - left) / 2;
         let below = Pos::new(HPos::Center, VPos::Bottom);
-        self.write(&frame.x.title, (middle, height as i32 - 2), Ink::Text, below)?;
-        self.write(&frame.y.title, (8, 8), Ink::Text, Pos::new(HPos::Left, VPos::Top))
+        self.write_text(&frame.x.title, (middle, height as i32 - 2), Color::Text, below)?;
+        self.write_text(&frame.y.title, (8, 8), Color::Text, Pos::new(HPos::Left, VPos::Top))
     }
 
     fn finish(self) -> Result<(), PlotError> {
@@ -153,7 +153,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
         stroke: Stroke,
     ) -> Result<(), PlotError> {
         match points {
-            [_] => self.mark(points, stroke.ink, Marker::Dot),
+            [_] => self.mark(points, stroke.color, Marker::Dot),
             points => self.line(points, stroke),
         }
     }
@@ -162,11 +162,11 @@ impl<'a, 'b> Canvas<'a, 'b> {
     pub(super) fn area(
         &mut self,
         corners: &[(f64, f64)],
-        ink: Ink,
+        color: Color,
         opacity: f64,
     ) -> Result<(), PlotError> {
         let placed = self.placed(corners);
-        self.chart.draw_series([Polygon::new(placed, ink.fill(opacity))]).map_err(refused)?;
+        self.chart.draw_series([Polygon::new(placed, color.fill(opacity))]).map_err(refused)?;
         Ok(())
     }
 
@@ -177,26 +177,26 @@ impl<'a, 'b> Canvas<'a, 'b> {
         (from, to): (f64, f64),
         row: f64,
         half: i32,
-        ink: Ink,
+        color: Color,
     ) -> Result<(), PlotError> {
         let (left, y) = self.pixel((from, row));
         let (right, _) = self.pixel((to, row));
         let corners = [(left, y - half), (right.max(left + 5), y + half)];
-        self.root.draw(&Rectangle::new(corners, ink.fill(1.0))).map_err(refused)
+        self.root.draw(&Rectangle::new(corners, color.fill(1.0))).map_err(refused)
     }
 
     /// A band over the whole height, never too thin to be seen.
     pub(super) fn band(
         &mut self,
         (from, to): (f64, f64),
-        ink: Ink,
+        color: Color,
         opacity: f64,
     ) -> Result<(), PlotError> {
         let (bottom, top) = self.frame.y.ends();
         let (left, low) = self.chart.backend_coord(&(self.frame.x.place(from), bottom));
         let (right, high) = self.chart.backend_coord(&(self.frame.x.place(to), top));
         let corners = [(left, high), (right.max(left + 4), low)];
-        self.root.draw(&Rectangle::new(corners, ink.fill(opacity))).map_err(refused)
+        self.root.draw(&Rectangle::new(corners, color.fill(opacity))).map_err(refused)
     }
 
     /// A filled cell from one corner to the other.
@@ -204,21 +204,21 @@ impl<'a, 'b> Canvas<'a, 'b> {
         &mut self,
         (left, right): (f64, f64),
         (low, high): (f64, f64),
-        ink: Ink,
+        color: Color,
         opacity: f64,
     ) -> Result<(), PlotError> {
         let (from, to) = (self.pixel((left, high)), self.pixel((right, low)));
-        self.root.draw(&Rectangle::new([from, to], ink.fill(opacity))).map_err(refused)
+        self.root.draw(&Rectangle::new([from, to], color.fill(opacity))).map_err(refused)
     }
 
     /// A line over the whole height.
-    pub(super) fn upright(&mut self, at: f64, stroke: Stroke) -> Result<(), PlotError> {
+    pub(super) fn vertical_line(&mut self, at: f64, stroke: Stroke) -> Result<(), PlotError> {
         let (x, (bottom, top)) = (self.frame.x.place(at), self.frame.y.ends());
         self.path(vec![(x, bottom), (x, top)], stroke.style())
     }
 
     /// A line over the whole width.
-    pub(super) fn level(&mut self, at: f64, stroke: Stroke) -> Result<(), PlotError> {
+    pub(super) fn horizontal_line(&mut self, at: f64, stroke: Stroke) -> Result<(), PlotError> {
         let (y, (left, right)) = (self.frame.y.place(at), self.frame.x.ends());
         self.path(vec![(left, y), (right, y)], stroke.style())
     }
@@ -227,10 +227,10 @@ impl<'a, 'b> Canvas<'a, 'b> {
     pub(super) fn mark(
         &mut self,
         points: &[(f64, f64)],
-        ink: Ink,
+        color: Color,
         marker: Marker,
     ) -> Result<(), PlotError> {
-        let (fill, outline) = (ink.fill(1.0), Stroke::new(ink, Dash::Solid, 4).style());
+        let (fill, outline) = (color.fill(1.0), Stroke::new(color, Dash::Solid, 4).style());
         let chart = &mut self.chart;
         for (x, y) in points {
             let at = (self.frame.x.place(*x), self.frame.y.place(*y));
@@ -238,7 +238,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
                 Marker::Dot => chart.draw_series([Circle::new(at, 7, fill)]).map(drop),
                 Marker::Ring => chart
                     .draw_series([
-                        Circle::new(at, 7, Ink::Paper.fill(1.0)),
+                        Circle::new(at, 7, Color::Paper.fill(1.0)),
                         Circle::new(at, 7, outline),
                     ])
                     .map(drop),
@@ -256,7 +256,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// A bold text beside a point, lifted by `rise` units.
-    pub(super) fn say(
+    pub(super) fn annotate(
         &self,
         text: &str,
         at: (f64, f64),
@@ -266,15 +266,21 @@ impl<'a, 'b> Canvas<'a, 'b> {
         let (x, y) = self.pixel(at);
         let style =
             TextStyle::from(("sans-serif", Frame::TEXT * 1.24, FontStyle::Bold).into_font());
-        let color = Ink::Text.fill(1.0).color;
+        let color = Color::Text.fill(1.0).color;
         let style = style.color(&color).pos(Pos::new(side, VPos::Center));
         self.root.draw(&Text::new(text.to_owned(), (x, y - rise), style)).map_err(refused)
     }
 
-    fn write(&self, text: &str, at: (i32, i32), ink: Ink, pos: Pos) -> Result<(), PlotError> {
+    fn write_text(
+        &self,
+        text: &str,
+        at: (i32, i32),
+        color: Color,
+        pos: Pos,
+    ) -> Result<(), PlotError> {
         // The backend divides the size by 1.24.
         let style = TextStyle::from(("sans-serif", Frame::TEXT * 1.24).into_font());
-        let color = ink.fill(1.0).color;
+        let color = color.fill(1.0).color;
         let style = style.color(&color).pos(pos);
         self.root.draw(&Text::new(text.to_owned(), at, style)).map_err(refused)
     }

@@ -1,11 +1,13 @@
 //! Contention curves: one metric of each strategy as clients grow, a line for each.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
+    figure::Figure,
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::{Comparison, Metric},
@@ -13,17 +15,17 @@ use crate::{
 };
 
 /// The looks of strategies: no two are alike without their colours.
-const LOOKS: [(Stroke, Marker); 10] = [
-    (Stroke::new(Ink::Blue, Dash::Solid, 5), Marker::Dot),
-    (Stroke::new(Ink::Vermillion, Dash::Solid, 5), Marker::Square),
-    (Stroke::new(Ink::Green, Dash::Solid, 5), Marker::Triangle),
-    (Stroke::new(Ink::Purple, Dash::Solid, 5), Marker::Ring),
-    (Stroke::new(Ink::Orange, Dash::Solid, 5), Marker::Cross),
-    (Stroke::new(Ink::Blue, Dash::Dashed, 5), Marker::Square),
-    (Stroke::new(Ink::Vermillion, Dash::Dotted, 5), Marker::Triangle),
-    (Stroke::new(Ink::Green, Dash::Dashed, 5), Marker::Ring),
-    (Stroke::new(Ink::Purple, Dash::Mixed, 5), Marker::Cross),
-    (Stroke::new(Ink::Text, Dash::Dotted, 5), Marker::Dot),
+const STYLES: [(Stroke, Marker); 10] = [
+    (Stroke::new(Color::Blue, Dash::Solid, 5), Marker::Dot),
+    (Stroke::new(Color::Vermillion, Dash::Solid, 5), Marker::Square),
+    (Stroke::new(Color::Green, Dash::Solid, 5), Marker::Triangle),
+    (Stroke::new(Color::Purple, Dash::Solid, 5), Marker::Ring),
+    (Stroke::new(Color::Orange, Dash::Solid, 5), Marker::Cross),
+    (Stroke::new(Color::Blue, Dash::Dashed, 5), Marker::Square),
+    (Stroke::new(Color::Vermillion, Dash::Dotted, 5), Marker::Triangle),
+    (Stroke::new(Color::Green, Dash::Dashed, 5), Marker::Ring),
+    (Stroke::new(Color::Purple, Dash::Mixed, 5), Marker::Cross),
+    (Stroke::new(Color::Text, Dash::Dotted, 5), Marker::Dot),
 ];
 
 /// A strategy's line: (clients, median).
@@ -52,7 +54,7 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
             None => lines.push((name.clone(), Line { name, points: vec![point] })),
         }
     }
-    let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).take(LOOKS.len()).collect();
+    let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).take(STYLES.len()).collect();
     for line in &mut lines {
         line.points.sort_by(|left, right| left.0.total_cmp(&right.0));
     }
@@ -66,7 +68,7 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
 pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotError> {
     let lines = lines(comparison, metric);
     if !lines.iter().any(|line| line.points.len() > 1) {
-        return Err(PlotError::NoData("there was but one number of clients"));
+        return Err(PlotError::NoData("only one number of clients was measured"));
     }
     let points = || lines.iter().flat_map(|line| &line.points);
     let clients_max = points().map(|(clients, _)| *clients).fold(1.0, f64::max);
@@ -79,14 +81,14 @@ pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotE
     let frame = Frame {
         size: Frame::REGULAR,
         left: 132,
-        label: format!("{} over clients", metric.title()),
+        label: format!("{} by number of clients", metric.title()),
         x: Axis::numbers("clients", 0.0, clients_max * 1.03),
         y,
     };
     canvas::draw(&frame, |canvas| {
-        for (line, (stroke, marker)) in lines.iter().zip(LOOKS) {
+        for (line, (stroke, marker)) in lines.iter().zip(STYLES) {
             canvas.series(&line.points, stroke)?;
-            canvas.mark(&line.points, stroke.ink, marker)?;
+            canvas.mark(&line.points, stroke.color, marker)?;
         }
         Ok(())
     })
@@ -103,16 +105,16 @@ pub(crate) fn figure(comparison: &Comparison, metric: Metric) -> Figure {
     }
     let legend = lines
         .iter()
-        .zip(LOOKS)
+        .zip(STYLES)
         .map(|(line, (stroke, marker))| Key::marked(line.name.clone(), stroke, marker));
     let (title, caption) = match metric {
         Metric::Goodput => (
-            "Confirmed bookings per second over clients",
-            "A line that falls to the right is contention: more clients, fewer bookings.",
+            "Confirmed bookings per second by number of clients",
+            "A line that falls to the right shows contention: more clients, fewer bookings.",
         ),
         _ => (
-            "The slowest hundredth over clients",
-            "Response time below which 99 % of reserves stay. A line that rises steeply is a queue.",
+            "Response p99 of reserves by number of clients",
+            "99 % of reserves return within this time. A line that rises steeply shows a queue.",
         ),
     };
     Figure {

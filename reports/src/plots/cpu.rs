@@ -1,27 +1,28 @@
 //! Who did the work: CPU by group of processes.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Stroke},
+    downsampling::downsampled,
+    figure::Figure,
     legend::Key,
-    thinning::thinned,
+    palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::Resource,
+    run_report::{Resource, RunReport},
     table::{Table, numbers, words},
 };
 
 /// One line for each group; more than these are not drawn.
 const STROKES: [Stroke; 6] = [
-    Stroke::new(Ink::Blue, Dash::Solid, 5),
-    Stroke::new(Ink::Vermillion, Dash::Dashed, 5),
-    Stroke::new(Ink::Green, Dash::Mixed, 5),
-    Stroke::new(Ink::Purple, Dash::Dotted, 5),
-    Stroke::new(Ink::Orange, Dash::Solid, 5),
-    Stroke::new(Ink::Muted, Dash::Dashed, 5),
+    Stroke::new(Color::Blue, Dash::Solid, 5),
+    Stroke::new(Color::Vermillion, Dash::Dashed, 5),
+    Stroke::new(Color::Green, Dash::Mixed, 5),
+    Stroke::new(Color::Purple, Dash::Dotted, 5),
+    Stroke::new(Color::Orange, Dash::Solid, 5),
+    Stroke::new(Color::Muted, Dash::Dashed, 5),
 ];
 
 /// Draws the CPUs that each group of processes kept busy, second by second.
@@ -65,10 +66,10 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     }
     Figure {
         id: "cpu".to_owned(),
-        title: "CPU by group of processes".to_owned(),
+        title: "CPU by process group".to_owned(),
         caption: format!(
-            "How many of the machine's {} CPUs each group kept busy. A load engine that takes what the service wanted \
-             measures itself.",
+            "CPUs that each group kept busy, of the {} of the machine. A load generator \
+                that takes CPU from the service measures itself.",
             report.environment.cpus
         ),
         legend,
@@ -87,5 +88,5 @@ fn drawn(report: &RunReport) -> Vec<&Resource> {
 /// (second, CPUs busy in it).
 fn points(resource: &Resource) -> Vec<(f64, f64)> {
     let cpus = |(second, cpu_ms): &(u32, u64)| (f64::from(*second), *cpu_ms as f64 / 1e3);
-    thinned(&resource.cpu_ms_by_second.iter().map(cpus).collect::<Vec<_>>())
+    downsampled(&resource.cpu_ms_by_second.iter().map(cpus).collect::<Vec<_>>())
 }

@@ -3,32 +3,34 @@
 use slotproof_vocabulary::{Invariant, StrategyKind};
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
+    figure::Figure,
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::Comparison,
     table::{Table, words},
 };
 
-const CONVICTED: (Ink, Marker) = (Ink::Vermillion, Marker::Square);
-const UNDECIDED: (Ink, Marker) = (Ink::Orange, Marker::Triangle);
-const SILENT: (Ink, Marker) = (Ink::Muted, Marker::Ring);
+const CONVICTED: (Color, Marker) = (Color::Vermillion, Marker::Square);
+const UNDECIDED: (Color, Marker) = (Color::Orange, Marker::Triangle);
+const SILENT: (Color, Marker) = (Color::Muted, Marker::Ring);
 
 /// What an invariant said of a strategy over all settings.
-fn said(
+fn entry(
     comparison: &Comparison,
     strategy: StrategyKind,
     invariant: Invariant,
-) -> (&'static str, (Ink, Marker)) {
+) -> (&'static str, (Color, Marker)) {
     let cells = || comparison.cells.iter().filter(move |cell| cell.strategy == strategy);
     if cells().any(|cell| cell.convicted_by.contains(&invariant)) {
         ("convicted", CONVICTED)
     } else if cells().any(|cell| cell.unknown_by.contains(&invariant)) {
-        ("not decided everywhere", UNDECIDED)
+        ("undecided in some run", UNDECIDED)
     } else {
         ("not convicted", SILENT)
     }
@@ -54,8 +56,8 @@ pub(crate) fn draw(comparison: &Comparison, strategies: &[StrategyKind]) -> Resu
     canvas::draw(&frame, |canvas| {
         for (row, strategy) in strategies.iter().enumerate() {
             for (place, invariant) in Invariant::ALL.iter().enumerate() {
-                let (_, (ink, marker)) = said(comparison, *strategy, *invariant);
-                canvas.mark(&[(place as f64 + 1.0, row as f64)], ink, marker)?;
+                let (_, (color, marker)) = entry(comparison, *strategy, *invariant);
+                canvas.mark(&[(place as f64 + 1.0, row as f64)], color, marker)?;
             }
         }
         Ok(())
@@ -64,21 +66,27 @@ pub(crate) fn draw(comparison: &Comparison, strategies: &[StrategyKind]) -> Resu
 
 /// The plot with its data.
 pub(crate) fn figure(comparison: &Comparison, strategies: &[StrategyKind]) -> Figure {
-    let mut data = Table::new(&[words("strategy"), words("invariant"), words("said")]);
+    let mut data = Table::new(&[words("strategy"), words("invariant"), words("finding")]);
     for strategy in strategies {
         for invariant in Invariant::ALL {
-            let (text, _) = said(comparison, *strategy, *invariant);
+            let (text, _) = entry(comparison, *strategy, *invariant);
             data.push(vec![strategy.to_string(), invariant.to_string(), text.to_owned()]);
         }
     }
-    let key = |label: &str, (ink, marker): (Ink, Marker)| {
-        Key::marked(label, Stroke::new(ink, Dash::Solid, 0), marker)
+    let key = |label: &str, (color, marker): (Color, Marker)| {
+        Key::marked(label, Stroke::new(color, Dash::Solid, 0), marker)
     };
     Figure {
         id: "detection-matrix".to_owned(),
         title: "Detection matrix".to_owned(),
-        caption: "A filled square is a conviction in at least one run. A triangle in the last column, I15, is a setting in which nothing was at stake.".to_owned(),
-        legend: vec![key("convicted", CONVICTED), key("not decided everywhere", UNDECIDED), key("not convicted", SILENT)],
+        caption: "A square is a conviction in at least one run. A triangle in the column of I15 \
+                is a setting that did not exercise the invariants."
+            .to_owned(),
+        legend: vec![
+            key("convicted", CONVICTED),
+            key("undecided in some run", UNDECIDED),
+            key("not convicted", SILENT),
+        ],
         data,
         left_out: None,
         svg: draw(comparison, strategies),

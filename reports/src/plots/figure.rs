@@ -1,7 +1,10 @@
 //! Figures: a plot, what to see in it, what its looks stand for, and the data behind it.
 
-use super::{PlotError, Svg, legend::Key};
-use crate::{quantity, table::Table};
+use super::{legend::Key, plot_error::PlotError, svg::Svg};
+use crate::{
+    quantity,
+    table::{Table, TableCell},
+};
 
 /// A plot in its place in a report.
 pub(crate) struct Figure {
@@ -40,7 +43,7 @@ impl Figure {
     }
 
     /// The rows shown in the page, and how many more the download has.
-    pub(crate) fn shown(&self) -> (&[Vec<String>], usize) {
+    pub(crate) fn shown(&self) -> (&[Vec<TableCell>], usize) {
         self.data.first(Self::ROWS_SHOWN_MAX)
     }
 }

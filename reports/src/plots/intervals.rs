@@ -1,11 +1,13 @@
 //! One metric of several strategies, as medians with their intervals.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
+    figure::Figure,
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     comparison::{Cell, Metric},
@@ -14,9 +16,9 @@ use crate::{
 };
 
 /// The interval of a strategy.
-const INTERVAL: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 6);
+const INTERVAL: Stroke = Stroke::new(Color::Blue, Dash::Solid, 6);
 /// The interval of one that is disqualified.
-const DISQUALIFIED: Stroke = Stroke::new(Ink::Vermillion, Dash::Dashed, 6);
+const DISQUALIFIED: Stroke = Stroke::new(Color::Vermillion, Dash::Dashed, 6);
 
 fn drawn<'a>(metric: Metric, cells: &[&'a Cell]) -> Vec<(&'a Cell, Estimate)> {
     cells.iter().filter_map(|cell| Some((*cell, *cell.estimates.get(&metric)?))).collect()
@@ -29,7 +31,7 @@ fn drawn<'a>(metric: Metric, cells: &[&'a Cell]) -> Vec<(&'a Cell, Estimate)> {
 pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
     let drawn = drawn(metric, cells);
     if drawn.is_empty() {
-        return Err(PlotError::NoData("it was not measured"));
+        return Err(PlotError::NoData("the metric was not measured"));
     }
     let labels: Vec<String> = drawn.iter().map(|(cell, _)| cell.strategy.to_string()).collect();
     let highest = drawn.iter().map(|(_, estimate)| estimate.high).fold(0.0, f64::max);
@@ -54,7 +56,7 @@ pub(crate) fn draw(metric: Metric, cells: &[&Cell]) -> Result<Svg, PlotError> {
             let stroke = if cell.convicted_by.is_empty() { INTERVAL } else { DISQUALIFIED };
             canvas.line(&[(estimate.low, row), (estimate.high, row)], stroke)?;
             let marker = if cell.convicted_by.is_empty() { Marker::Dot } else { Marker::Cross };
-            canvas.mark(&[(estimate.median, row)], stroke.ink, marker)?;
+            canvas.mark(&[(estimate.median, row)], stroke.color, marker)?;
         }
         Ok(())
     })
@@ -88,12 +90,18 @@ pub(crate) fn figure(id: &str, metric: Metric, cells: &[&Cell]) -> Figure {
         id: format!("{id}-{metric:?}").to_lowercase(),
         title: match metric {
             Metric::Goodput => "Confirmed bookings per second".to_owned(),
-            Metric::ResponseUsP99 => "99 % of reserves were answered within".to_owned(),
+            Metric::ResponseUsP99 => "Response p99 of reserves".to_owned(),
             other => other.title().to_owned(),
         },
         caption: match metric {
-            Metric::Goodput => "Further right is better. Where two intervals overlap, the rounds do not tell which strategy is faster.",
-            _ => "Further left is better; the scale is logarithmic. Response counts from the instant at which the client wanted to send.",
+            Metric::Goodput => {
+                "Further right is better. Where two intervals overlap, these rounds do not \
+                separate the strategies."
+            }
+            _ => {
+                "Further left is better; the scale is logarithmic. Response latency counts from \
+                the scheduled send time."
+            }
         }
         .to_owned(),
         legend,

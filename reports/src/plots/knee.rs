@@ -1,20 +1,22 @@
 //! The knee: latency over the rate that was asked for.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame, Side},
-    ink::{Dash, Ink, Marker, Stroke},
+    figure::Figure,
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    capacity::{Capacity, Held, Probe},
+    capacity::{Capacity, Probe, ProbeOutcome},
     table::{Table, numbers, words},
 };
 
-const P99: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
-const P50: Stroke = Stroke::new(Ink::Green, Dash::Dashed, 5);
-const OBJECTIVE: Stroke = Stroke::new(Ink::Vermillion, Dash::Dotted, 4);
+const P99: Stroke = Stroke::new(Color::Blue, Dash::Solid, 5);
+const P50: Stroke = Stroke::new(Color::Green, Dash::Dashed, 5);
+const OBJECTIVE: Stroke = Stroke::new(Color::Vermillion, Dash::Dotted, 4);
 
 /// The rates in rising order.
 fn rising(capacity: &Capacity) -> Vec<&Probe> {
@@ -42,29 +44,29 @@ pub(crate) fn draw(capacity: &Capacity) -> Result<Svg, PlotError> {
     let frame = Frame {
         size: Frame::WIDE,
         left: 132,
-        label: "Response latency over visits per second".to_owned(),
-        x: Axis::numbers("visits per second, asked", 0.0, asked_max * 1.04),
+        label: "Response latency by offered visits per second".to_owned(),
+        x: Axis::numbers("offered visits per second", 0.0, asked_max * 1.04),
         y: Axis::latency_us(heights().fold(f64::INFINITY, f64::min), heights().fold(0.0, f64::max)),
     };
     canvas::draw(&frame, |canvas| {
-        canvas.level(limit_us, OBJECTIVE)?;
-        canvas.say("objective", (asked_max, limit_us), Side::Right, 18)?;
+        canvas.horizontal_line(limit_us, OBJECTIVE)?;
+        canvas.annotate("objective", (asked_max, limit_us), Side::Right, 18)?;
         canvas.series(&p50, P50)?;
         canvas.series(&p99, P99)?;
         for probe in &probes {
             let at = [(probe.asked_per_s, probe.response_us_p99 as f64)];
-            let (ink, marker) = look(&probe.held);
-            canvas.mark(&at, ink, marker)?;
+            let (color, marker) = probe_style(&probe.held);
+            canvas.mark(&at, color, marker)?;
         }
         Ok(())
     })
 }
 
-fn look(held: &Held) -> (Ink, Marker) {
+fn probe_style(held: &ProbeOutcome) -> (Color, Marker) {
     match held {
-        Held::Holds => (Ink::Blue, Marker::Dot),
-        Held::Fails(_) => (Ink::Vermillion, Marker::Cross),
-        Held::Generator(_) => (Ink::Orange, Marker::Triangle),
+        ProbeOutcome::Holds => (Color::Blue, Marker::Dot),
+        ProbeOutcome::Fails(_) => (Color::Vermillion, Marker::Cross),
+        ProbeOutcome::GeneratorSaturated(_) => (Color::Orange, Marker::Triangle),
     }
 }
 
@@ -82,29 +84,34 @@ pub(crate) fn figure(capacity: &Capacity) -> Figure {
             probe.response_us_p50.to_string(),
             probe.response_us_p99.to_string(),
             match &probe.held {
-                Held::Holds => "holds",
-                Held::Fails(_) => "fails",
-                Held::Generator(_) => "generator",
+                ProbeOutcome::Holds => "holds",
+                ProbeOutcome::Fails(_) => "fails",
+                ProbeOutcome::GeneratorSaturated(_) => "generator",
             }
             .to_owned(),
         ]);
     }
-    let marked = |label: &str, (ink, marker): (Ink, Marker)| {
-        Key::marked(label, Stroke::new(ink, Dash::Solid, 5), marker)
+    let marked = |label: &str, (color, marker): (Color, Marker)| {
+        Key::marked(label, Stroke::new(color, Dash::Solid, 5), marker)
     };
-    let mut legend = vec![marked("p99, held", look(&Held::Holds))];
-    let any = |wanted: fn(&Held) -> bool| capacity.probes.iter().any(|probe| wanted(&probe.held));
-    if any(|held| matches!(held, Held::Fails(_))) {
-        legend.push(marked("p99, not held", look(&Held::Fails(String::new()))));
+    let mut legend = vec![marked("p99, sustained", probe_style(&ProbeOutcome::Holds))];
+    let any =
+        |wanted: fn(&ProbeOutcome) -> bool| capacity.probes.iter().any(|probe| wanted(&probe.held));
+    if any(|held| matches!(held, ProbeOutcome::Fails(_))) {
+        legend.push(marked("p99, failed", probe_style(&ProbeOutcome::Fails(String::new()))));
     }
-    if any(|held| matches!(held, Held::Generator(_))) {
-        legend.push(marked("p99, the generator was late", look(&Held::Generator(String::new()))));
+    if any(|held| matches!(held, ProbeOutcome::GeneratorSaturated(_))) {
+        legend.push(marked(
+            "p99, load generator saturated",
+            probe_style(&ProbeOutcome::GeneratorSaturated(String::new())),
+        ));
     }
     legend.push(Key::line("p50", P50));
     Figure {
         id: "knee".to_owned(),
-        title: "The knee".to_owned(),
-        caption: "Each point is a load of its own. Left of the knee more visits cost nothing; right of it they queue, and the line rises without end."
+        title: "Latency by offered load".to_owned(),
+        caption: "Each point is a separate load. Left of the knee, more visits cost no latency; \
+                right of it they queue, and latency grows for as long as the load lasts."
             .to_owned(),
         legend,
         data,

@@ -2,16 +2,17 @@
 //! slowest hundredths over it.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Stroke},
+    downsampling::downsampled,
+    figure::Figure,
     legend::Key,
-    thinning::thinned,
+    palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::Second,
+    run_report::{RunReport, Second},
     table::{Table, numbers},
 };
 
@@ -26,22 +27,22 @@ struct Line {
 const LINES: [Line; 4] = [
     Line {
         name: "service p50",
-        stroke: Stroke::new(Ink::Orange, Dash::Dotted, 5),
+        stroke: Stroke::new(Color::Orange, Dash::Dotted, 5),
         of: |second| second.service_us_p50,
     },
     Line {
         name: "service p99",
-        stroke: Stroke::new(Ink::Vermillion, Dash::Dashed, 5),
+        stroke: Stroke::new(Color::Vermillion, Dash::Dashed, 5),
         of: |second| second.service_us_p99,
     },
     Line {
         name: "response p50",
-        stroke: Stroke::new(Ink::Sky, Dash::Mixed, 5),
+        stroke: Stroke::new(Color::Sky, Dash::Mixed, 5),
         of: |second| second.response_us_p50,
     },
     Line {
         name: "response p99",
-        stroke: Stroke::new(Ink::Blue, Dash::Solid, 5),
+        stroke: Stroke::new(Color::Blue, Dash::Solid, 5),
         of: |second| second.response_us_p99,
     },
 ];
@@ -72,7 +73,7 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     canvas::draw(&frame, |canvas| {
         for cell in &cells {
             let opacity = 0.06 + 0.5 * cell.share;
-            canvas.cell(cell.seconds, (cell.from_us, cell.to_us), Ink::Muted, opacity)?;
+            canvas.cell(cell.seconds, (cell.from_us, cell.to_us), Color::Muted, opacity)?;
         }
         for (points, line) in lines.iter().zip(&LINES) {
             canvas.series(points, line.stroke)?;
@@ -137,8 +138,9 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "latency-over-time".to_owned(),
         title: "Latency over time".to_owned(),
-        caption: "The darker a field, the more responses of that second took so long. A flat band is a service in its stride; a p99 that climbs away from its p50 is a queue that grows. Seconds in \
-                  which nothing returned are left out."
+        caption: "The darker a cell, the more responses of that second took that long. A flat \
+                band is steady service; a p99 that rises away from p50 is a growing queue. \
+                Seconds in which nothing returned are left out."
             .to_owned(),
         legend: LINES.iter().rev().map(|line| Key::line(line.name, line.stroke)).collect(),
         data,
@@ -152,7 +154,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 fn points(report: &RunReport, line: &Line) -> Vec<(f64, f64)> {
     let busy =
         report.timeline.iter().filter(|second| second.outcomes.values().any(|count| *count > 0));
-    thinned(
+    downsampled(
         &busy
             .map(|second| (f64::from(second.second), (line.of)(second) as f64))
             .collect::<Vec<_>>(),

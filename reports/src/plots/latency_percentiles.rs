@@ -1,16 +1,17 @@
 //! How slow the slow ones were: latency by percentile, for each operation over all its outcomes.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
-    ink::{Dash, Ink, Marker, Stroke},
+    downsampling::downsampled,
+    figure::Figure,
     legend::Key,
-    thinning::thinned,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport,
-    run_report::{Latency, Percentiles},
+    run_report::{Latency, Percentiles, RunReport},
     table::{Table, numbers, words},
 };
 
@@ -40,10 +41,10 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         ),
     };
     canvas::draw(&frame, |canvas| {
-        for (latency, look) in operations.iter().zip(LOOKS) {
+        for (latency, style) in operations.iter().zip(STYLES) {
             for (curve, dash) in curves(latency).iter().zip([Dash::Solid, Dash::Dashed]) {
-                canvas.line(curve, Stroke::new(look.0, dash, 5))?;
-                canvas.mark(&marks(curve), look.0, look.1)?;
+                canvas.line(curve, Stroke::new(style.0, dash, 5))?;
+                canvas.mark(&marks(curve), style.0, style.1)?;
             }
         }
         Ok(())
@@ -55,7 +56,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     let mut legend = Vec::new();
     let mut data =
         Table::new(&[words("operation"), words("latency"), numbers("quantile"), numbers("us")]);
-    for (latency, (ink, marker)) in all_outcomes(report).into_iter().zip(LOOKS) {
+    for (latency, (color, marker)) in all_outcomes(report).into_iter().zip(STYLES) {
         let kinds = [
             ("response", &latency.response, Dash::Solid),
             ("service", &latency.service, Dash::Dashed),
@@ -63,7 +64,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         for (kind, percentiles, dash) in kinds {
             legend.push(Key::marked(
                 format!("{} {kind}", latency.operation),
-                Stroke::new(ink, dash, 5),
+                Stroke::new(color, dash, 5),
                 marker,
             ));
             for (quantile, us) in &percentiles.curve {
@@ -79,8 +80,10 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     Figure {
         id: "latency-percentiles".to_owned(),
         title: "Latency by percentile".to_owned(),
-        caption: "Each step to the right is ten times rarer. Response counts from the schedule, so it holds the queue in \
-                  front of a stalled service; service counts from the socket. Where the two part, clients waited for their turn."
+        caption: "Each step to the right is ten times rarer. Response latency counts from the \
+                scheduled send time and includes queueing in front of the service; service \
+                latency counts from the actual send. Where the two part, clients waited to \
+                send."
             .to_owned(),
         legend,
         data,
@@ -91,11 +94,11 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 }
 
 /// More operations than looks cannot be told apart; the protocol has four that clients call.
-const LOOKS: [(Ink, Marker); 4] = [
-    (Ink::Blue, Marker::Dot),
-    (Ink::Green, Marker::Square),
-    (Ink::Vermillion, Marker::Triangle),
-    (Ink::Purple, Marker::Ring),
+const STYLES: [(Color, Marker); 4] = [
+    (Color::Blue, Marker::Dot),
+    (Color::Green, Marker::Square),
+    (Color::Vermillion, Marker::Triangle),
+    (Color::Purple, Marker::Ring),
 ];
 
 /// Each operation over all its outcomes, `reserve` first.
@@ -103,7 +106,7 @@ fn all_outcomes(report: &RunReport) -> Vec<&Latency> {
     let mut found: Vec<_> =
         report.latency.iter().filter(|latency| latency.outcome.is_none()).collect();
     found.sort_by_key(|latency| latency.operation != "reserve");
-    found.truncate(LOOKS.len());
+    found.truncate(STYLES.len());
     found
 }
 
@@ -115,7 +118,7 @@ fn curves(latency: &Latency) -> [Vec<(f64, f64)>; 2] {
 fn curve(percentiles: &Percentiles) -> Vec<(f64, f64)> {
     let points: Vec<_> =
         percentiles.curve.iter().map(|(quantile, us)| (*quantile, *us as f64)).collect();
-    thinned(&points)
+    downsampled(&points)
 }
 
 /// The first point of the curve at or past each marked quantile that the curve reaches.

@@ -1,13 +1,13 @@
 //! Legends: text of the page beside a swatch, so that they are never clipped and never shrink.
 
-use super::ink::{Ink, Marker, Stroke};
+use super::palette::{Color, Marker, Stroke};
 
 /// What one look in a plot stands for.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) label: String,
     stroke: Option<Stroke>,
-    marker: Option<(Ink, Marker)>,
+    marker: Option<(Color, Marker)>,
 }
 
 impl Key {
@@ -18,7 +18,7 @@ impl Key {
 
     /// A line with markers.
     pub(super) fn marked(label: impl Into<String>, stroke: Stroke, marker: Marker) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: Some((stroke.ink, marker)) }
+        Self { label: label.into(), stroke: Some(stroke), marker: Some((stroke.color, marker)) }
     }
 
     /// The look itself, as a small SVG.
@@ -26,10 +26,10 @@ impl Key {
         let line = self.stroke.map(|stroke| {
             let dash =
                 stroke.dash.array().map(|array| format!(" stroke-dasharray=\"{array}\"")).unwrap_or_default();
-            let (colour, width) = (stroke.ink.css(), stroke.width);
-            format!("<path d=\"M2 14H74\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dash}/>")
+            let (color, width) = (stroke.color.css(), stroke.width);
+            format!("<path d=\"M2 14H74\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\"{dash}/>")
         });
-        let marker = self.marker.map(|(ink, marker)| shape(ink, marker));
+        let marker = self.marker.map(|(color, marker)| shape(color, marker));
         format!(
             "<svg class=\"swatch\" viewBox=\"0 0 76 28\" aria-hidden=\"true\">{}{}</svg>",
             line.unwrap_or_default(),
@@ -38,19 +38,19 @@ impl Key {
     }
 }
 
-fn shape(ink: Ink, marker: Marker) -> String {
-    let (colour, paper) = (ink.css(), Ink::Paper.css());
+fn shape(color: Color, marker: Marker) -> String {
+    let (color, paper) = (color.css(), Color::Paper.css());
     match marker {
-        Marker::Dot => format!("<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{colour}\"/>"),
+        Marker::Dot => format!("<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{color}\"/>"),
         Marker::Ring => {
             format!(
-                "<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{paper}\" stroke=\"{colour}\" stroke-width=\"4\"/>"
+                "<circle cx=\"38\" cy=\"14\" r=\"7\" fill=\"{paper}\" stroke=\"{color}\" stroke-width=\"4\"/>"
             )
         }
         Marker::Cross => {
-            format!("<path d=\"M31 7l14 14m0-14l-14 14\" stroke=\"{colour}\" stroke-width=\"4\"/>")
+            format!("<path d=\"M31 7l14 14m0-14l-14 14\" stroke=\"{color}\" stroke-width=\"4\"/>")
         }
-        Marker::Triangle => format!("<path d=\"M38 4l9 16h-18z\" fill=\"{colour}\"/>"),
-        Marker::Square => format!("<path d=\"M31 7h14v14h-14z\" fill=\"{colour}\"/>"),
+        Marker::Triangle => format!("<path d=\"M38 4l9 16h-18z\" fill=\"{color}\"/>"),
+        Marker::Square => format!("<path d=\"M31 7h14v14h-14z\" fill=\"{color}\"/>"),
     }
 }

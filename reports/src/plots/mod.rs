@@ -3,13 +3,14 @@
 
 mod axis;
 mod canvas;
-mod ink;
+mod downsampling;
 mod legend;
-mod outcome_look;
+mod outcome_style;
+mod palette;
 mod svg;
-mod thinning;
 
 mod figure;
+mod plot_error;
 
 pub mod contention;
 pub mod cpu;
@@ -24,18 +25,5 @@ pub mod usl;
 pub mod witness_timeline;
 
 pub(crate) use figure::Figure;
+pub use plot_error::PlotError;
 pub use svg::Svg;
-
-/// Why a plot could not be drawn.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlotError {
-    /// The run left nothing to draw.
-    #[error("{0}")]
-    NoData(&'static str),
-    /// The drawing library refused.
-    #[error("the drawing library refused: {0}")]
-    Refused(String),
-    /// The drawing library panicked.
-    #[error("the drawing library panicked")]
-    Panicked,
-}

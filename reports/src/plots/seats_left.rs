@@ -1,28 +1,30 @@
 //! Seats left: whether more was promised than there was, at a glance.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Canvas, Frame, Side},
-    ink::{Dash, Ink, Marker, Stroke},
+    downsampling::downsampled,
+    figure::Figure,
     legend::Key,
-    thinning::thinned,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport, quantity,
-    run_report::SeatsSeries,
+    quantity,
+    run_report::{RunReport, SeatsSeries},
     table::{Table, numbers, words},
 };
 
 /// One line for each slot.
 const STROKES: [Stroke; RunReport::SEATS_SERIES_MAX] = [
-    Stroke::new(Ink::Blue, Dash::Solid, 5),
-    Stroke::new(Ink::Green, Dash::Dashed, 5),
-    Stroke::new(Ink::Purple, Dash::Mixed, 5),
-    Stroke::new(Ink::Orange, Dash::Dotted, 5),
+    Stroke::new(Color::Blue, Dash::Solid, 5),
+    Stroke::new(Color::Green, Dash::Dashed, 5),
+    Stroke::new(Color::Purple, Dash::Mixed, 5),
+    Stroke::new(Color::Orange, Dash::Dotted, 5),
 ];
-const CAPACITY: Stroke = Stroke::new(Ink::Muted, Dash::Dashed, 3);
-const ZERO: Stroke = Stroke::new(Ink::Text, Dash::Solid, 3);
+const CAPACITY: Stroke = Stroke::new(Color::Muted, Dash::Dashed, 3);
+const ZERO: Stroke = Stroke::new(Color::Text, Dash::Solid, 3);
 /// Characters of a slot's name that fit beside a point: the last ones, in which ids differ.
 const SLOT_CHARACTERS_MAX: usize = 12;
 
@@ -36,7 +38,7 @@ type Drawn<'a> = (&'a SeatsSeries, Vec<(f64, f64)>);
 /// There is nothing to draw when no slot was touched.
 pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     let slots: Vec<_> =
-        drawn(report).into_iter().map(|series| (series, thinned(&points(series)))).collect();
+        drawn(report).into_iter().map(|series| (series, downsampled(&points(series)))).collect();
     let seats = slots.iter().flat_map(|(_, points)| points).map(|(_, seats)| *seats);
     if seats.clone().next().is_none() {
         return Err(PlotError::NoData("no slot was touched"));
@@ -64,7 +66,7 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         for ((_, points), stroke) in slots.iter().zip(STROKES) {
             canvas.series(&steps(points, last_s), stroke)?;
         }
-        canvas.level(0.0, ZERO)?;
+        canvas.horizontal_line(0.0, ZERO)?;
         worst.map_or(Ok(()), |worst| name(canvas, &worst, floor, last_s))
     })
 }
@@ -76,7 +78,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     let mut legend = Vec::new();
     for (series, stroke) in drawn(report).into_iter().zip(STROKES) {
         legend.push(Key::line(format!("slot {}", series.slot), stroke));
-        for (second, seats) in thinned(&points(series)) {
+        for (second, seats) in downsampled(&points(series)) {
             let ms = format!("{:.3}", second * 1e3);
             data.push(vec![
                 series.slot.clone(),
@@ -104,13 +106,15 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 fn caption(report: &RunReport) -> String {
     let deepest =
         drawn(report).into_iter().flat_map(|series| &series.points).map(|(_, seats)| *seats).min();
-    let how = "Capacity minus the seats that clients must have held at that instant, from what they were told alone.";
+    let how = "Capacity minus the seats that clients must have held at that instant, from client observations alone.";
     match deepest {
         Some(seats) if seats < 0 => format!(
-            "{how} Below the zero line more seats are promised than exist; at worst {} too many.",
+            "{how} Below zero, more seats are promised than exist, at worst {} too many.",
             quantity::count(seats.unsigned_abs())
         ),
-        _ => format!("{how} A line below zero would be an overbooking; none of these goes there."),
+        _ => format!(
+            "{how} A line below zero is an overbooking; none of these lines goes below zero."
+        ),
     }
 }
 
@@ -147,10 +151,10 @@ fn overbooked(
 ) -> Result<(), PlotError> {
     let spans = slots.iter().flat_map(|(_, points)| below_zero(points, last_s));
     for span in spans {
-        canvas.band(span, Ink::Vermillion, 0.16)?;
+        canvas.band(span, Color::Vermillion, 0.16)?;
     }
     let corners = [(0.0, 0.0), (last_s.max(1.0), 0.0), (last_s.max(1.0), floor), (0.0, floor)];
-    canvas.area(&corners, Ink::Vermillion, 0.22)
+    canvas.area(&corners, Color::Vermillion, 0.22)
 }
 
 /// The spans of time below zero.
@@ -176,7 +180,7 @@ fn capacities(canvas: &mut Canvas<'_, '_>, slots: &[Drawn<'_>]) -> Result<(), Pl
     let mut all: Vec<_> = slots.iter().map(|(series, _)| series.capacity).collect();
     all.sort_unstable();
     all.dedup();
-    all.into_iter().try_for_each(|capacity| canvas.level(capacity as f64, CAPACITY))
+    all.into_iter().try_for_each(|capacity| canvas.horizontal_line(capacity as f64, CAPACITY))
 }
 
 /// The worst instant of all slots that were overbooked.
@@ -207,7 +211,7 @@ fn name(
     last_s: f64,
 ) -> Result<(), PlotError> {
     let &Worst { slot, second, seats } = worst;
-    canvas.mark(&[(second, seats)], Ink::Vermillion, Marker::Square)?;
+    canvas.mark(&[(second, seats)], Color::Vermillion, Marker::Square)?;
     let slot = slot.map_or_else(String::new, |slot| format!(" in {}", tail(slot)));
     let text = format!("{} too many{slot} at {second:.2} s", quantity::count(-seats as u64));
     let (side, (far, far_side)) = if second > last_s / 2.0 {
@@ -215,8 +219,8 @@ fn name(
     } else {
         (Side::Left, (0.99 * last_s, Side::Right))
     };
-    canvas.say(&text, (second, seats), side, -28)?;
-    canvas.say("overbooked", (far, floor), far_side, 24)
+    canvas.annotate(&text, (second, seats), side, -28)?;
+    canvas.annotate("overbooked", (far, floor), far_side, 24)
 }
 
 fn tail(slot: &str) -> String {

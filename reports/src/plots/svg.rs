@@ -1,9 +1,9 @@
-//! From what plotters writes to what a page can hold: no fixed size, no fixed colour, no fixed
+//! From what plotters writes to what a page can hold: no fixed size, no fixed color, no fixed
 //! font.
 
 use std::fmt;
 
-use super::ink::{Dash, Ink};
+use super::palette::{Color, Dash};
 
 /// A plot as an `<svg>` element that takes its width, colours and font from the page around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Turns the codes of [`Ink`] and [`Dash`] into CSS. Text cannot be mistaken for a code: plotters
+/// Turns the codes of [`Color`] and [`Dash`] into CSS. Text cannot be mistaken for a code: plotters
 /// escapes its quotes.
 fn recoloured(body: &str) -> String {
     let body = body.replace(" font-family=\"sans-serif\"", "").replace(" opacity=\"1\"", "");
@@ -48,13 +48,13 @@ fn recoloured(body: &str) -> String {
     let mut pieces = body.split("=\"#");
     out.push_str(pieces.next().unwrap_or_default());
     for piece in pieces {
-        let Some((ink, dash, rest)) = decode(piece) else {
+        let Some((color, dash, rest)) = decode(piece) else {
             out.push_str("=\"#");
             out.push_str(piece);
             continue;
         };
         let stroke = out.ends_with(" stroke");
-        out.push_str(&format!("=\"{}\"", ink.css()));
+        out.push_str(&format!("=\"{}\"", color.css()));
         if let (true, Some(array)) = (stroke, dash.array()) {
             out.push_str(&format!(" stroke-dasharray=\"{array}\""));
         }
@@ -63,12 +63,12 @@ fn recoloured(body: &str) -> String {
     out
 }
 
-/// `00IIDD"...` as the ink, the dash, and what follows the closing quote.
-fn decode(piece: &str) -> Option<(Ink, Dash, &str)> {
+/// `00IIDD"...` as the color, the dash, and what follows the closing quote.
+fn decode(piece: &str) -> Option<(Color, Dash, &str)> {
     let (code, rest) = piece.split_once('"')?;
     let value = u32::from_str_radix(code, 16).ok().filter(|_| code.len() == 6)?;
-    let [_, red, ink, dash] = value.to_be_bytes();
-    let known = Ink::ALL.get(usize::from(ink)).zip(Dash::ALL.get(usize::from(dash)))?;
+    let [_, red, color, dash] = value.to_be_bytes();
+    let known = Color::ALL.get(usize::from(color)).zip(Dash::ALL.get(usize::from(dash)))?;
     (red == 0).then_some((*known.0, *known.1, rest))
 }
 

@@ -1,16 +1,18 @@
 //! What clients were told, second by second.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame},
+    downsampling::downsampled,
+    figure::Figure,
     legend::Key,
-    outcome_look::look,
-    thinning::thinned,
+    outcome_style::outcome_style,
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
-    RunReport, measurements,
-    run_report::Second,
+    measurements,
+    run_report::{RunReport, Second},
     table::{Table, numbers},
 };
 
@@ -37,9 +39,9 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
     };
     canvas::draw(&frame, |canvas| {
         for (name, points) in &lines {
-            let (stroke, marker) = look(name);
+            let (stroke, marker) = outcome_style(name);
             canvas.series(points, stroke)?;
-            canvas.mark(&spread(points), stroke.ink, marker)?;
+            canvas.mark(&spread(points), stroke.color, marker)?;
         }
         Ok(())
     })
@@ -56,12 +58,12 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
             .map(|name| second.outcomes.get(*name).copied().unwrap_or(0).to_string());
         data.push(std::iter::once(second.second.to_string()).chain(counts).collect());
     }
-    let key = |name: &&str| Key::marked(*name, look(name).0, look(name).1);
+    let key = |name: &&str| Key::marked(*name, outcome_style(name).0, outcome_style(name).1);
     Figure {
         id: "throughput".to_owned(),
         title: "Throughput by outcome".to_owned(),
-        caption: "What clients were told, counted in the second in which they were told. Any \"unknown\" is an answer that a \
-                  client never got, and may have happened all the same."
+        caption: "Operations by outcome, counted in the second in which they returned. An \
+                unknown outcome may have happened: the client got no definite answer."
             .to_owned(),
         legend: outcomes.iter().map(key).collect(),
         data,
@@ -79,7 +81,7 @@ fn outcomes(report: &RunReport) -> Vec<&str> {
 
 fn points(report: &RunReport, outcome: &str) -> Vec<(f64, f64)> {
     let count = |second: &Second| second.outcomes.get(outcome).copied().unwrap_or(0) as f64;
-    thinned(
+    downsampled(
         &report
             .timeline
             .iter()

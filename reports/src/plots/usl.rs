@@ -1,20 +1,22 @@
 //! Throughput over something that grows, with the fitted law and the claims that speak of as much.
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Frame, Side},
-    ink::{Dash, Ink, Marker, Stroke},
+    figure::Figure,
     legend::Key,
+    palette::{Color, Dash, Marker, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{
     capacity::{JudgedClaim, Scaling},
     table::{Table, numbers},
 };
 
-const FIT: Stroke = Stroke::new(Ink::Blue, Dash::Solid, 5);
-const MEASURED: Stroke = Stroke::new(Ink::Green, Dash::Solid, 5);
-const CLAIM: Stroke = Stroke::new(Ink::Purple, Dash::Dashed, 4);
+const FIT: Stroke = Stroke::new(Color::Blue, Dash::Solid, 5);
+const MEASURED: Stroke = Stroke::new(Color::Green, Dash::Solid, 5);
+const CLAIM: Stroke = Stroke::new(Color::Purple, Dash::Dashed, 4);
 /// A claim that speaks of more than this many times what was measured is left to the table: its
 /// line would flatten all others.
 const DRAWN_UP_TO: f64 = 3.0;
@@ -30,7 +32,7 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
         .flat_map(|(n, rounds)| rounds.iter().map(|per_s| (f64::from(*n), *per_s)))
         .collect();
     if points.is_empty() {
-        return Err(PlotError::NoData("it was not measured"));
+        return Err(PlotError::NoData("scaling was not measured"));
     }
     let n_max = points.iter().map(|(n, _)| *n).fold(1.0, f64::max);
     let measured_max = points.iter().map(|(_, per_s)| *per_s).fold(0.0, f64::max);
@@ -45,10 +47,10 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
     };
     canvas::draw(&frame, |canvas| {
         for (place, (name, per_s)) in drawn.iter().enumerate() {
-            canvas.level(*per_s, CLAIM)?;
+            canvas.horizontal_line(*per_s, CLAIM)?;
             // Lines may lie close; their names are written side by side then.
             let across = 0.02 + 0.34 * (place % 3) as f64;
-            canvas.say(name, (n_max * across, *per_s), Side::Left, 18)?;
+            canvas.annotate(name, (n_max * across, *per_s), Side::Left, 18)?;
         }
         if let Some(usl) = &scaling.usl {
             let steps = 60;
@@ -58,7 +60,7 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
                 .collect();
             canvas.line(&line, FIT)?;
         }
-        canvas.mark(&points, MEASURED.ink, Marker::Ring)
+        canvas.mark(&points, MEASURED.color, Marker::Ring)
     })
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     }
     let mut legend = vec![Key::marked("measured", MEASURED, Marker::Ring)];
     if scaling.usl.is_some() {
-        legend.push(Key::line("fitted law", FIT));
+        legend.push(Key::line("fitted USL", FIT));
     }
     let measured_max =
         scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);
@@ -93,8 +95,9 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     Figure {
         id: id.to_owned(),
         title: title.to_owned(),
-        caption: "Each ring is a load of its own. Where the line bends, calls wait for each other (contention); where it falls, they cost each other \
-                  time (coherence)."
+        caption: "Each ring is a separate load. Where the curve flattens, calls wait for each \
+                other (contention); where it falls, coordination costs more than concurrency \
+                gains (coherence)."
             .to_owned(),
         legend,
         data,

@@ -8,19 +8,21 @@ use slotproof_vocabulary::{
 };
 
 use super::{
-    Figure, PlotError, Svg,
     axis::Axis,
     canvas::{self, Canvas, Frame},
-    ink::{Dash, Ink, Stroke},
+    figure::Figure,
     legend::Key,
-    outcome_look::look,
+    outcome_style::outcome_style,
+    palette::{Color, Dash, Stroke},
+    plot_error::PlotError,
+    svg::Svg,
 };
 use crate::{evidence, table::Table};
 
 /// Lanes that are drawn: more are too thin to be read.
 const LANES_MAX: usize = 40;
-const INSTANT: Stroke = Stroke::new(Ink::Text, Dash::Dashed, 4);
-const HELD: Stroke = Stroke::new(Ink::Green, Dash::Dotted, 3);
+const INSTANT: Stroke = Stroke::new(Color::Text, Dash::Dashed, 4);
+const HELD: Stroke = Stroke::new(Color::Green, Dash::Dotted, 3);
 
 /// Draws the operations of a finding's witness.
 ///
@@ -56,7 +58,7 @@ pub fn draw(finding: &Finding) -> Result<Svg, PlotError> {
                 bar(canvas, row as f64, found, origin)?;
             }
         }
-        instant.map_or(Ok(()), |at| canvas.upright(at, INSTANT))
+        instant.map_or(Ok(()), |at| canvas.vertical_line(at, INSTANT))
     })
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn figure(finding: &Finding) -> Option<Figure> {
     let witness = finding.witness.as_ref().filter(|witness| !witness.operations.is_empty())?;
     let figure = Figure {
         id: format!("witness-{}", finding.invariant),
-        title: format!("The witness of {} as it happened", finding.invariant),
+        title: format!("Timeline of the witness of {}", finding.invariant),
         caption: caption(finding, witness),
         legend: legend(finding, witness),
         data: ungrouped(evidence::operations(witness)),
@@ -80,7 +82,7 @@ fn ungrouped(mut operations: Table) -> Table {
     for row in &mut operations.rows {
         for (cell, column) in row.iter_mut().zip(&operations.columns) {
             if column.title.ends_with(" ms") {
-                cell.retain(|digit| digit != ',');
+                cell.text.retain(|digit| digit != ',');
             }
         }
     }
@@ -117,10 +119,10 @@ fn bar(
 ) -> Result<(), PlotError> {
     let operation = &found.operation;
     let ms = |instant_ns: u64| (instant_ns as f64 - origin as f64) / 1e6;
-    let (stroke, marker) = look(operation.outcome.name());
+    let (stroke, marker) = outcome_style(operation.outcome.name());
     let (sent, returned) = (ms(operation.sent_ns), ms(operation.returned_ns));
-    canvas.bar((sent, returned), row, BAR_UNITS, stroke.ink)?;
-    canvas.mark(&[(returned, row)], stroke.ink, marker)
+    canvas.bar((sent, returned), row, BAR_UNITS, stroke.color)?;
+    canvas.mark(&[(returned, row)], stroke.color, marker)
 }
 
 /// A line from each acknowledged reserve's answer to the instant, unless the witness holds a cancel
@@ -159,25 +161,23 @@ fn legend(finding: &Finding, witness: &Witness) -> Vec<Key> {
     };
     let outcomes = Outcome::ALL.into_iter().filter(occurs);
     let bar = |outcome: Outcome| {
-        let (stroke, marker) = look(outcome.name());
-        Key::marked(outcome.name(), Stroke::new(stroke.ink, Dash::Solid, 8), marker)
+        let (stroke, marker) = outcome_style(outcome.name());
+        Key::marked(outcome.name(), Stroke::new(stroke.color, Dash::Solid, 8), marker)
     };
     let mut legend: Vec<_> = outcomes.map(bar).collect();
     if witness.instant_ns.is_some() {
         if finding.invariant == Invariant::NoOverbookingObserved {
-            legend.push(Key::line("seats promised, not given back", HELD));
+            legend.push(Key::line("seats held", HELD));
         }
-        legend.push(Key::line("the instant at which it shows", INSTANT));
+        legend.push(Key::line("instant of the violation", INSTANT));
     }
     legend
 }
 
 fn caption(finding: &Finding, witness: &Witness) -> String {
-    let mut caption = String::from(
-        "Each bar runs from the request's sending to the answer's arrival, one lane for each client.",
-    );
+    let mut caption = String::from("Each bar runs from send to return, one lane per client.");
     if finding.invariant == Invariant::NoOverbookingObserved && witness.instant_ns.is_some() {
-        caption.push_str(" Every lane that reaches the upright line holds seats at that instant.");
+        caption.push_str(" Every lane that reaches the vertical line holds seats at that instant.");
     }
     match lanes(witness).1 {
         0 => {}

@@ -1,6 +1,6 @@
 //! Reports to render: one for each verdict, and what no run should ever leave.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use slotproof_reports::{
     RunReport,
@@ -17,6 +17,17 @@ use slotproof_vocabulary::{
 const CAPACITY: i64 = 40;
 const HELD: u64 = 46;
 const SECONDS: u32 = 15;
+
+/// The text of a stored report.
+pub fn example_text(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+    fs::read_to_string(path).expect(name)
+}
+
+/// A stored report.
+pub fn example<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_str(&example_text(name)).expect(name)
+}
 
 /// Everything held.
 pub fn upheld() -> RunReport {

@@ -5,3 +5,4 @@ mod fixtures;
 mod hostile_text;
 mod pages;
 mod rendering;
+mod stored_files;

@@ -19,7 +19,7 @@ use slotproof_reports::{
     render,
 };
 
-use crate::fixtures;
+use crate::fixtures::{self, example};
 
 const WIDTHS: [u32; 2] = [400, 1_400];
 
@@ -98,11 +98,6 @@ fn look(browser: &Path, folder: &Path, page: &str, width: u32) -> String {
     } else {
         format!("{page} at {width}: {seen} {console:?}\n")
     }
-}
-
-fn example<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
-    serde_json::from_slice(&fs::read(&path).expect(name)).expect(name)
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! The judgement in words: the sentence at the top, and the table of invariants.
+//! The verdict in words: the sentence at the top, and the table of invariants.
 
 use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
 use crate::{
-    RunReport, quantity,
+    quantity,
+    run_report::RunReport,
     table::{Table, numbers, words},
 };
 
@@ -11,14 +12,15 @@ use crate::{
 pub(crate) fn headline(report: &RunReport) -> String {
     match report.verdict.verdict {
         Verdict::Violated => worst(report, "violated"),
-        Verdict::Unknown => worst(report, "left undecided"),
+        Verdict::Unknown => worst(report, "undecided"),
         Verdict::Upheld => format!(
             "All {} judged invariants held over {} operations{}.",
             report.verdict.findings.len(),
             quantity::count(report.verdict.operations),
             match report.verdict.not_judged.len() {
                 0 => String::new(),
-                left => format!("; {left} were not judged"),
+                1 => "; one was not judged".to_owned(),
+                more => format!("; {more} were not judged"),
             }
         ),
     }
@@ -29,7 +31,7 @@ fn worst(report: &RunReport, participle: &str) -> String {
     let mut deciding =
         report.verdict.findings.iter().filter(|finding| finding.verdict == report.verdict.verdict);
     let Some(first) = deciding.next() else {
-        return "No invariant was judged, so nothing was shown.".to_owned();
+        return "No invariant was judged.".to_owned();
     };
     let summary = sentence(&first.summary);
     let summary = if summary.is_empty() {
@@ -61,10 +63,10 @@ pub(crate) fn strategy(report: &RunReport) -> &'static str {
 /// One line about how the strategy works, and whether it is broken on purpose.
 pub(crate) fn mechanism(report: &RunReport) -> String {
     match report.plan.strategy {
-        None => "a service that is not ours".to_owned(),
+        None => "an external service".to_owned(),
         Some(strategy) if strategy.is_negative_control() => {
             format!(
-                "{} (a negative control: broken on purpose, to be convicted)",
+                "{} (negative control: broken on purpose; the checker must convict it)",
                 strategy.mechanism()
             )
         }
@@ -84,8 +86,8 @@ pub(crate) fn table(report: &RunReport) -> Table {
     let columns = [
         words("id"),
         words("verdict"),
-        words("claim"),
-        words("found"),
+        words("property"),
+        words("finding"),
         numbers("examined"),
         numbers("violations"),
     ];

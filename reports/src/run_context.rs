@@ -1,25 +1,44 @@
-//! The circumstances of a run, as tables: the environment that it ran in, and the plan that it
-//! followed.
+//! The context of a run, as tables: the environment that it ran in, and the plan that it followed.
 
-use slotproof_vocabulary::{ScenarioKind, Workload, plan::Arrivals};
+use slotproof_vocabulary::{
+    EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, Workload, plan::Arrivals,
+};
 
 use crate::{
-    RunReport, judgement, quantity,
-    run_report::{EnvironmentBlock, FsyncCalibration},
+    document::Section,
+    quantity,
+    run_report::RunReport,
     table::{Table, numbers, words},
+    verdict_text,
 };
 
 /// Where the run ran; a figure without this means nothing.
 pub(crate) fn environment(report: &RunReport) -> Table {
-    environment_of(&report.environment, &report.slotproof_version, &report.started_at)
+    rows(&report.environment, &report.slotproof_version, &report.started_at)
 }
 
-/// The same, of whatever has an environment.
-pub(crate) fn environment_of(
-    environment: &EnvironmentBlock,
-    version: &str,
-    started_at: &str,
-) -> Table {
+fn environment_of(context: &RunContext) -> Table {
+    rows(&context.environment, &context.slotproof_version, &context.started_at)
+}
+
+/// The environment of a report about several runs as a section.
+pub(crate) fn section(context: &RunContext) -> Section {
+    environment_section(environment_of(context), &context.environment)
+}
+
+/// The table, and each server with its settings.
+pub(crate) fn environment_section(table: Table, environment: &EnvironmentBlock) -> Section {
+    let section = Section::new("environment", "Environment").table("", table);
+    section.list(environment.servers.iter().map(|server| {
+        let settings: Vec<_> =
+            server.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let settings =
+            if settings.is_empty() { String::new() } else { format!(": {}", settings.join(", ")) };
+        format!("{} {}{settings}", server.name, server.version)
+    }))
+}
+
+fn rows(environment: &EnvironmentBlock, version: &str, started_at: &str) -> Table {
     let mut table = Table::new(&[words("environment"), words("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("kind", environment.kind.clone());
@@ -29,7 +48,7 @@ pub(crate) fn environment_of(
     line("service processes", environment.replicas.to_string());
     line("durable 8 KiB write", fsync(environment.fsync.as_ref()));
     line("durable commit", durable_commit(environment.durable_commit.as_ref()));
-    line("slotproof", version.to_owned());
+    line("Slotproof version", version.to_owned());
     line("started", started_at.to_owned());
     table
 }
@@ -38,7 +57,7 @@ pub(crate) fn environment_of(
 pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
     match calibration {
         None => {
-            "not measured: the harness cannot write where the database keeps its data".to_owned()
+            "not measured: the harness cannot write to the database's data directory".to_owned()
         }
         Some(fsync) => distribution(fsync, "writes"),
     }
@@ -47,7 +66,7 @@ pub(crate) fn fsync(calibration: Option<&FsyncCalibration>) -> String {
 /// The calibration of durable commits in a phrase.
 fn durable_commit(calibration: Option<&FsyncCalibration>) -> String {
     calibration.map_or_else(
-        || "not measured: the database did not let it be".to_owned(),
+        || "not measured: the calibration needs a connection to the database".to_owned(),
         |it| distribution(it, "commits"),
     )
 }
@@ -83,45 +102,42 @@ pub(crate) fn plan(report: &RunReport) -> Table {
     let mut table = Table::new(&[words("plan"), numbers("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("scenario", plan.scenario.name().to_owned());
-    line("strategy", judgement::strategy(report).to_owned());
+    line("strategy", verdict_text::strategy(report).to_owned());
     match &plan.workload {
         Workload::Closed { clients, think, .. } => {
             line("clients", quantity::count((*clients).into()));
             if plan.scenario != ScenarioKind::FlashSale {
-                line(
-                    "time between two visits of a client, mean",
-                    quantity::duration_ms(think.ms()),
-                );
+                line("think time, mean", quantity::duration_ms(think.ms()));
             }
         }
         Workload::Open { clients, arrivals, stages, lag_limit } => {
             let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
-            line("visits arrive", stages.join(", then "));
+            line("offered visits", stages.join(", then "));
             let spread = match arrivals {
-                Arrivals::Constant => "evenly",
-                Arrivals::Poisson => "as a Poisson process",
+                Arrivals::Constant => "constant",
+                Arrivals::Poisson => "Poisson",
             };
-            line("spread in time", spread.to_owned());
-            line("visits under way at most", quantity::count((*clients).into()));
-            line("send lag allowed, p99", quantity::duration_ms(lag_limit.ms()));
+            line("arrival process", spread.to_owned());
+            line("concurrent visits, at most", quantity::count((*clients).into()));
+            line("send lag p99, limit", quantity::duration_ms(lag_limit.ms()));
         }
     }
     if plan.scenario != ScenarioKind::FlashSale {
-        line("visits", plan.mix.to_string());
+        line("mix of visits", plan.mix.to_string());
     }
     line("slots", quantity::count(plan.slots.into()));
-    line("seats of each slot", quantity::count(plan.capacity.into()));
+    line("seats per slot", quantity::count(plan.capacity.into()));
     if let Some(zipf) = plan.zipf {
-        line("exponent of Zipf's law", zipf.to_string());
+        line("Zipf exponent", zipf.to_string());
     }
     line("warm-up", quantity::duration_ms(plan.warm_up.ms()));
-    line("new operations begun for", quantity::duration_ms(plan.duration().ms()));
-    line("answer awaited for", quantity::duration_ms(plan.timeout.ms()));
+    line("load duration", quantity::duration_ms(plan.duration().ms()));
+    line("timeout", quantity::duration_ms(plan.timeout.ms()));
     if plan.attempts > 1 {
-        line("an operation is sent", format!("{} times at most", plan.attempts));
-        line("and again after", quantity::duration_ms(plan.resend.ms()));
+        line("sends per operation, at most", plan.attempts.to_string());
+        line("resend after", quantity::duration_ms(plan.resend.ms()));
     }
-    line("hold lasts", quantity::duration_ms(plan.hold.ms()));
+    line("hold time", quantity::duration_ms(plan.hold.ms()));
     line("seed", plan.seed.to_string());
     table
 }

@@ -1,8 +1,9 @@
-//! Inks: the colours of Okabe and Ito, which people with any colour vision tell apart, by role and
-//! never as a value.
+//! The palette: the colours of Okabe and Ito, which people with any colour vision tell apart, by
+//! role and never as a value.
 //!
 //! plotters writes fixed colours, and a report must be readable on white, on black and on paper. So
-//! a line is drawn in a colour that is no colour but a code (red 0, green the ink, blue the dash),
+//! a line is drawn in a placeholder colour (red 0, green the index of the colour, blue that of the
+//! dash),
 //! and [`super::svg`] turns the codes into CSS variables that the page defines for light, dark and
 //! print.
 
@@ -10,7 +11,7 @@ use plotters::style::{RGBAColor, ShapeStyle};
 
 /// What something is drawn with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ink {
+pub(crate) enum Color {
     Text,
     Muted,
     Grid,
@@ -23,7 +24,7 @@ pub(crate) enum Ink {
     Sky,
 }
 
-impl Ink {
+impl Color {
     pub(crate) const ALL: [Self; 10] = [
         Self::Text,
         Self::Muted,
@@ -54,7 +55,7 @@ impl Ink {
     }
 
     fn code(self) -> u8 {
-        Self::ALL.iter().position(|ink| *ink == self).expect("ALL holds every ink") as u8
+        Self::ALL.iter().position(|color| *color == self).expect("ALL holds every colour") as u8
     }
 
     /// A filled shape.
@@ -93,18 +94,18 @@ impl Dash {
 /// A line's look. A plot has twice as many units as pixels at its natural size, so 2 is a hairline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stroke {
-    pub(crate) ink: Ink,
+    pub(crate) color: Color,
     pub(crate) dash: Dash,
     pub(crate) width: u32,
 }
 
 impl Stroke {
-    pub(crate) const fn new(ink: Ink, dash: Dash, width: u32) -> Self {
-        Self { ink, dash, width }
+    pub(crate) const fn new(color: Color, dash: Dash, width: u32) -> Self {
+        Self { color, dash, width }
     }
 
     pub(super) fn style(self) -> ShapeStyle {
-        let color = RGBAColor(0, self.ink.code(), self.dash.code(), 1.0);
+        let color = RGBAColor(0, self.color.code(), self.dash.code(), 1.0);
         ShapeStyle { color, filled: false, stroke_width: self.width }
     }
 }

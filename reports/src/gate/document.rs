@@ -1,0 +1,215 @@
+//! The page of a gate, and the body of a comment on a merge.
+
+use slotproof_vocabulary::{Invariant, Verdict, Witness};
+
+use super::{
+    data::{Check, CheckRun, Gate, Measure, Performance},
+    outcome::GateOutcome,
+};
+use crate::{
+    document::{Document, Section},
+    estimate::Estimate,
+    evidence, quantity, run_context,
+    table::{Table, TableCell, numbers, words},
+    tone::Tone,
+    verdict_text,
+};
+
+/// Rows of a witness's table.
+const WITNESS_ROWS_MAX: usize = 30;
+/// Witnesses of a check that are shown, in the order of the invariants.
+const WITNESSES_MAX: usize = 3;
+
+impl Gate {
+    /// The page, and the body of a comment.
+    pub fn document(&self) -> Document {
+        let outcome = self.outcome();
+        let sections = [Section::new("checks", "Checks").table("", self.checks_table())]
+            .into_iter()
+            .chain(self.checks.iter().flat_map(witness_sections))
+            .chain([Section::new("objectives", "Objectives").table("", self.objectives_table())])
+            .chain(self.performance.as_ref().map(performance_section))
+            .chain([run_context::section(&self.header.context)]);
+        let took = format!(
+            "{} of {}",
+            quantity::duration_ms(self.took_ms),
+            quantity::duration_ms(self.budget_ms)
+        );
+        Document {
+            kicker: "Slotproof gate",
+            title: format!("{} of a merge", quantity::counted(self.checks.len() as u64, "check")),
+            subtitle: run_context::environment_line(&self.header.context.environment),
+            tone: outcome.tone(),
+            outcome: outcome.word().to_owned(),
+            headline: self.headline(),
+            facts: vec![("time used of the budget".to_owned(), took)],
+            origin: Some((&self.header).into()),
+            sections: sections.filter(|section| !section.is_empty()).collect(),
+            data_file: "gate.json",
+            made_by: self.header.made_by("gate.json"),
+        }
+    }
+
+    fn headline(&self) -> String {
+        let outcome = self.outcome();
+        if outcome == GateOutcome::Passed {
+            let runs = self.checks.iter().flat_map(|check| &check.ran);
+            return format!(
+                "{} passed over {}.",
+                quantity::counted(self.checks.len() as u64, "check"),
+                quantity::counted(runs.map(|ran| ran.verdict.operations).sum(), "operation")
+            );
+        }
+        let deciding = self.checks.iter().find(|check| check.outcome() == outcome);
+        let slower = self.performance.iter().flat_map(slower).next();
+        match (deciding, slower) {
+            (Some(check), _) => {
+                format!("{} with {}: {}.", check.name, check.strategy, check.reason())
+            }
+            (None, Some(slower)) => slower,
+            (None, None) => "No check was configured.".to_owned(),
+        }
+    }
+
+    fn checks_table(&self) -> Table {
+        let columns =
+            [words("check"), words("strategy"), words("outcome"), words("reason"), words("report")];
+        let mut table = Table::new(&columns);
+        for check in &self.checks {
+            let page = check.ran.as_ref().map(|ran| TableCell::page_of(&ran.run));
+            table.push(vec![
+                check.name.clone().into(),
+                check.strategy.name().into(),
+                TableCell::outcome(check.outcome().tone(), check.outcome().word()),
+                check.reason().into(),
+                page.unwrap_or_else(|| "".into()),
+            ]);
+        }
+        table
+    }
+
+    fn objectives_table(&self) -> Table {
+        let columns = [
+            words("check"),
+            words("strategy"),
+            words("objective"),
+            numbers("limit"),
+            numbers("measured"),
+            words("result"),
+        ];
+        let mut table = Table::new(&columns);
+        for check in &self.checks {
+            for objective in check.ran.iter().flat_map(|ran| &ran.objectives) {
+                table.push(vec![
+                    check.name.clone().into(),
+                    check.strategy.name().into(),
+                    objective.name.clone().into(),
+                    objective.limit.clone().into(),
+                    objective.measured.clone().into(),
+                    result(objective.met),
+                ]);
+            }
+        }
+        table
+    }
+}
+
+fn result(met: bool) -> TableCell {
+    match met {
+        true => TableCell::outcome(Tone::Good, "met"),
+        false => TableCell::outcome(Tone::Bad, "missed"),
+    }
+}
+
+/// A section for each of the first witnesses of a check that was violated.
+fn witness_sections(check: &Check) -> Vec<Section> {
+    let Some(ran) = &check.ran else { return Vec::new() };
+    let required = check.required.iter().filter_map(|invariant| check.finding(*invariant));
+    let violated = required.filter(|finding| finding.verdict == Verdict::Violated);
+    let sections = violated.take(WITNESSES_MAX).filter_map(|finding| {
+        let witness = finding.witness.as_ref()?;
+        Some(witness_section(check, ran, finding.invariant, witness))
+    });
+    sections.collect()
+}
+
+fn witness_section(
+    check: &Check,
+    ran: &CheckRun,
+    invariant: Invariant,
+    witness: &Witness,
+) -> Section {
+    let section = Section::new(
+        format!("{}-{}-{invariant}", check.name.replace(' ', "-"), check.strategy),
+        format!("Witness of {invariant}: {} with {}", check.name, check.strategy),
+    )
+    .paragraph(verdict_text::sentence(&witness.explanation))
+    .paragraph(format!("Repeat with seed {}: {}", ran.seed, ran.repeat_command));
+    let files = ran.evidence.iter().filter(|name| name.contains(&format!("{invariant}.")));
+    let section = files.fold(section, |section, file| {
+        section.paragraph(format!(
+            "{file} holds only the operations that convict. Judge it alone with slotproof check \
+             FILE --capacity SEATS."
+        ))
+    });
+    evidence::tables(witness)
+        .into_iter()
+        .fold(section, |section, (title, table)| section.first_rows(title, table, WITNESS_ROWS_MAX))
+}
+
+fn performance_section(performance: &Performance) -> Section {
+    let columns = [
+        words("measure"),
+        numbers("head"),
+        numbers("base"),
+        numbers("head / base"),
+        numbers("head / head (noise)"),
+        words("result"),
+    ];
+    let mut table = Table::new(&columns);
+    for measure in &performance.measures {
+        let values = |values: &[f64]| {
+            values.iter().map(|value| measure.kind.text(*value)).collect::<Vec<_>>().join(", ")
+        };
+        table.push(vec![
+            measure.kind.title().into(),
+            values(&measure.head).into(),
+            values(&measure.base).into(),
+            measure.ratio.map(ratio).unwrap_or_default().into(),
+            measure.noise.map(ratio).unwrap_or_default().into(),
+            match measure.ratio {
+                Some(_) => result(!measure.slower(performance.tolerance)),
+                None => "not compared".into(),
+            },
+        ]);
+    }
+    let against = match &performance.base {
+        Some(base) => format!(
+            "Compared with {base}, {} per side. A measure is missed only if the whole 95 % interval \
+             of its ratio lies beyond the tolerance of {}.",
+            quantity::counted(performance.rounds.into(), "round"),
+            quantity::percent(performance.tolerance)
+        ),
+        None => "Recorded as a baseline; nothing was compared.".to_owned(),
+    };
+    Section::new("performance", "Performance").paragraph(against).table("", table)
+}
+
+fn ratio(ratio: Estimate) -> String {
+    ratio.text(|value| format!("{value:.3}"))
+}
+
+/// A sentence for each measure in which the head is slower.
+fn slower(performance: &Performance) -> Vec<String> {
+    let slower =
+        performance.measures.iter().filter(|measure| measure.slower(performance.tolerance));
+    let sentence = |measure: &Measure| {
+        format!(
+            "The head is slower than the base: {} changed by a factor of {}, tolerance {}.",
+            measure.kind.title(),
+            measure.ratio.map(ratio).unwrap_or_default(),
+            quantity::percent(performance.tolerance)
+        )
+    };
+    slower.map(sentence).collect()
+}

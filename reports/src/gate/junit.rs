@@ -1,0 +1,85 @@
+//! A gate as JUnit XML, for CI.
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use slotproof_vocabulary::Invariant;
+
+use super::data::{Gate, Objective};
+use crate::{junit, quantity, render_error::RenderError};
+
+impl Gate {
+    /// One suite for each check, one case for each of its invariants and objectives. A violation
+    /// fails; what is not decided is an error.
+    ///
+    /// # Errors
+    /// The report did not become XML.
+    pub fn junit(&self) -> Result<Vec<u8>, RenderError> {
+        let mut report = Report::new("slotproof gate");
+        for check in &self.checks {
+            let name = format!("{}.{}", check.name, check.strategy);
+            let mut suite = TestSuite::new(name.as_str());
+            let repeat =
+                check.ran.as_ref().map(|ran| ran.repeat_command.clone()).unwrap_or_default();
+            if let Some(ran) = &check.ran {
+                suite.add_property(("run", ran.run.as_str()));
+                suite.add_property(("seed", ran.seed.to_string().as_str()));
+                suite.add_property(("repeat_command", repeat.as_str()));
+            }
+            for invariant in Invariant::ALL.iter().copied() {
+                let required = check.required.contains(&invariant);
+                let mut case = junit::test_case(
+                    &name,
+                    invariant,
+                    check.finding(invariant).filter(|_| required),
+                );
+                if required && check.finding(invariant).is_none() {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+                    status.set_message(check.reason());
+                    case.status = status;
+                }
+                case.set_system_out(format!("repeat: {repeat}"));
+                suite.add_test_case(case);
+            }
+            for objective in check.ran.iter().flat_map(|ran| &ran.objectives) {
+                suite.add_test_case(objective_case(&name, objective));
+            }
+            report.add_test_suite(suite);
+        }
+        if let Some(performance) = &self.performance {
+            let mut suite = TestSuite::new("performance");
+            for measure in &performance.measures {
+                let met = !measure.slower(performance.tolerance);
+                let ratio = measure.ratio.map_or("not compared".to_owned(), |ratio| {
+                    ratio.text(|value| format!("{value:.3}"))
+                });
+                let limit =
+                    format!("within {} of the base", quantity::percent(performance.tolerance));
+                let objective = Objective {
+                    name: measure.kind.title().to_owned(),
+                    limit,
+                    measured: ratio,
+                    met,
+                };
+                suite.add_test_case(objective_case("performance", &objective));
+            }
+            report.add_test_suite(suite);
+        }
+        let mut bytes = Vec::new();
+        report.serialize(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn objective_case(classname: &str, objective: &Objective) -> TestCase {
+    let status = if objective.met {
+        TestCaseStatus::success()
+    } else {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status
+            .set_type("objective")
+            .set_message(format!("measured {}, limit {}", objective.measured, objective.limit));
+        status
+    };
+    let mut case = TestCase::new(format!("{} {}", objective.name, objective.limit), status);
+    case.set_classname(classname);
+    case
+}

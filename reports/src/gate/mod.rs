@@ -1,0 +1,12 @@
+//! A gate: what a merge was held against, and what is drawn from it: a page, JUnit XML, annotations
+//! and a badge.
+
+mod data;
+mod outcome;
+
+mod annotations;
+mod document;
+mod junit;
+
+pub use data::{Check, CheckRun, Gate, Measure, MeasureKind, Objective, Performance};
+pub use outcome::GateOutcome;
