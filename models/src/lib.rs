@@ -55,6 +55,9 @@ mod cover;
 
 mod trace;
 
+#[cfg(test)]
+mod messages;
+
 pub use budget::Limits;
 pub use call_id::CallId;
 pub use cover::{Cover, Edges, Leg, cover};

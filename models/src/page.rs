@@ -45,6 +45,7 @@ pub(crate) struct Page {
     pub paths: u8,
     /// Where the tries of a path begin.
     beginning: fn(u8) -> PageStep,
+    // What follows are the items of `Strategy`.
     pub seats: i32,
     pub tries: u8,
     pub polls: bool,
@@ -73,7 +74,7 @@ impl Page {
     }
 }
 
-/// All states of a search are of one page, which therefore tells no two of them apart.
+/// All states of a search are of one page, so the page is no part of what distinguishes them.
 impl PartialEq for Page {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
