@@ -1,16 +1,17 @@
 //! # advisory
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the lock of that name, and
-//! everyone else waits.
+//! **Claim.** Never overbooks: the call that decides about a slot holds its advisory lock, and all
+//! others wait.
 //!
 //! **Mechanism.** `pg_advisory_xact_lock`, then a read in a statement of its own, then the write.
 //!
-//! **Fails when.** Anybody reserves without asking for the lock.
+//! **Fails when.** Any other code reserves without taking the lock.
 //!
 //! **Service.** `target-service/src/strategies/advisory.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -29,11 +30,11 @@ impl Strategy for Advisory {
 
     fn point(self) -> Point {
         match self {
-            Self::Lock => Point::new("lock", "begins, and takes the lock of the slot's name"),
+            Self::Lock => Point::new("lock", "begins and takes the slot's advisory lock"),
             Self::Read => Point::new("read", "reads the slot's seats"),
             Self::Write => Point::new("write", "writes the booking and takes the seat"),
             Self::Commit => Point::new("commit", "commits"),
-            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
+            Self::RollBack => Point::new("roll_back", "rolls back, because no seat is free"),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The limits of an exploration.
 //!
 //! stateright's own limits are not used: with one thread, which shortest counterexamples need, its
-//! timeout is ignored, and its target counts repeats. It also does not tell a search that was cut
-//! off from one that has seen everything.
+//! timeout is ignored, and its target counts repeats. It also does not distinguish a search that
+//! was cut off from one that has seen everything.
 
 use std::{
     sync::{
@@ -13,6 +13,22 @@ use std::{
     thread,
     time::Duration,
 };
+
+/// Where an exploration stops. A property that is undecided by then is `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Different states whose successors are looked at.
+    pub states: usize,
+    /// Time for everything together.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    /// At most about 2 GiB of memory, and two minutes.
+    fn default() -> Self {
+        Self { states: 5_000_000, time: Duration::from_secs(120) }
+    }
+}
 
 /// States that one search may expand, and a switch that stops all of them.
 #[derive(Debug)]

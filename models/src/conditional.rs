@@ -12,7 +12,8 @@
 //! **Service.** `target-service/src/strategies/conditional.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 

@@ -1,5 +1,5 @@
-//! Ways through a model that together take every edge of its graph, so that a director can lead the
-//! service along all of them.
+//! Paths through a model that together take every edge of its graph, so that a director can lead
+//! the service along all of them.
 //!
 //! The graph is that of the representatives: an edge that differs from another one only by the
 //! numbers of the clients is the same edge. A step that waits is an edge too, from a state to
@@ -11,43 +11,41 @@ use slotproof_vocabulary::StrategyKind;
 use stateright::Representative;
 
 use crate::{
-    exploration::{Losses, Size},
-    modelled::{Ask, ask},
-    schedule::Happening,
-    step::Step,
-    strategy::Strategy,
+    event::ModelEvent,
+    page::page_of,
+    size::{Losses, Size},
     symmetry::fingerprint,
-    walk::Place,
+    transition::Transition,
+    walk::Walk,
     world::World,
 };
 
-/// A way ends after so many steps, so that a difference costs few edges.
+/// Legs of a path, at most. A difference ends its path, so short paths lose few edges to one.
 const LENGTH_MAX: usize = 60;
-/// Where all edges of a state have been taken, so many states around it are searched for one that
-/// has not.
+/// States that are searched for an edge to take, around one whose edges have all been taken.
 const LOOK_AROUND: usize = 64;
 
-/// Every edge of a model, and ways that take them.
+/// Every edge of a model, and paths that take them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cover {
-    /// States, up to the numbers of the clients.
+    /// States; those that differ by the numbers of the clients count once.
     pub states: usize,
     /// Whether those are all that can be reached.
     pub complete: bool,
     /// Edges: steps that change something.
     pub edges: usize,
-    /// Steps that wait for somebody else, and lead nowhere.
+    /// Steps that wait for another call, and change nothing.
     pub waits: usize,
-    /// The ways, each from the beginning.
-    pub ways: Vec<Vec<Leg>>,
+    /// The paths, each from the beginning.
+    pub paths: Vec<Vec<Leg>>,
 }
 
-/// A step of a way.
+/// An event of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     /// What happens.
-    pub what: Happening,
-    /// The edges that no earlier leg of any way has taken.
+    pub what: ModelEvent,
+    /// The edges that no earlier leg of any path has taken.
     pub new: Edges,
 }
 
@@ -60,26 +58,18 @@ pub struct Edges {
     pub waits: usize,
 }
 
-/// Ways that take every edge. A graph with more states than `states_max` is covered as far as they
+/// Paths that take every edge. A graph with more states than `states_max` is covered as far as they
 /// go.
 pub fn cover(kind: StrategyKind, size: Size, losses: Losses, states_max: usize) -> Cover {
-    struct CoverAll(Size, Losses, usize);
-    impl Ask for CoverAll {
-        type Answer = Cover;
-
-        fn of<S: Strategy>(self) -> Cover {
-            Graph::<S>::explore(self.0, self.1, self.2).cover()
-        }
-    }
-    ask(kind, CoverAll(size, losses, states_max))
+    Graph::explore(World::with_losses(page_of(kind), size, losses), states_max).cover()
 }
 
-/// What makes an edge that edge, whoever takes it: where it begins, what happens, and where it
+/// What identifies an edge, whichever client takes it: where it begins, what happens, and where it
 /// ends.
 type EdgeKey = u64;
 
-struct Graph<S> {
-    begin: World<S>,
+struct Graph {
+    begin: World,
     index: HashMap<u64, usize>,
     complete: bool,
     /// For each state the edges out of it, and the steps that wait in it.
@@ -89,9 +79,8 @@ struct Graph<S> {
     parents: Vec<Option<(usize, EdgeKey)>>,
 }
 
-impl<S: Strategy> Graph<S> {
-    fn explore(size: Size, losses: Losses, states_max: usize) -> Self {
-        let begin = World::with_losses(size, losses);
+impl Graph {
+    fn explore(begin: World, states_max: usize) -> Self {
         let mut graph = Self {
             index: HashMap::from([(orbit(&begin), 0)]),
             complete: true,
@@ -138,19 +127,19 @@ impl<S: Strategy> Graph<S> {
             waits: self.waits.iter().flatten().copied().collect(),
         };
         let (edges, waits) = (open.steps.len(), open.waits.len());
-        let mut ways = Vec::new();
+        let mut paths = Vec::new();
         for state in 0..self.edges.len() {
             // Most edges are taken in passing.
             while self.is_open(state, &open) {
                 let before = open.len();
-                ways.push(self.way(state, &mut open));
+                paths.push(self.path_to(state, &mut open));
                 if open.len() == before {
                     // What cannot be taken from here is not taken twice.
                     break;
                 }
             }
         }
-        Cover { states: self.edges.len(), complete: self.complete, edges, waits, ways }
+        Cover { states: self.edges.len(), complete: self.complete, edges, waits, paths }
     }
 
     fn is_open(&self, state: usize, open: &Open) -> bool {
@@ -158,41 +147,41 @@ impl<S: Strategy> Graph<S> {
             || self.waits[state].iter().any(|key| open.waits.contains(key))
     }
 
-    /// A way to this state by its shortest path, and on from there for as long as there is
-    /// something new.
-    fn way(&self, state: usize, open: &mut Open) -> Vec<Leg> {
-        let mut path = VecDeque::new();
+    /// A path that reaches this state the shortest way, and goes on from there for as long as it
+    /// finds edges to take.
+    fn path_to(&self, state: usize, open: &mut Open) -> Vec<Leg> {
+        let mut edges = VecDeque::new();
         let mut at = state;
         while let Some((parent, key)) = self.parents[at] {
-            path.push_front(key);
+            edges.push_front(key);
             at = parent;
         }
-        let mut way = Way { place: Place::of(self.begin.clone()), legs: Vec::new() };
-        for edge in path {
-            let Some((step, _)) = successors(&way.place.world).find(|(step, next)| {
-                next.as_ref().is_some_and(|next| key(&way.place.world, *step, Some(next)) == edge)
+        let mut path = Path { walk: Walk::of(self.begin.clone()), legs: Vec::new() };
+        for edge in edges {
+            let Some((step, _)) = successors(&path.walk.world).find(|(step, next)| {
+                next.as_ref().is_some_and(|next| key(&path.walk.world, *step, Some(next)) == edge)
             }) else {
-                return way.legs;
+                return path.legs;
             };
-            way.go(step, open);
+            path.go(step, open);
         }
-        while way.legs.len() < LENGTH_MAX {
-            if let Some(step) = way.open_step(open) {
-                way.go(step, open);
-            } else if let Some((step, towards)) = way.open_wait(open) {
-                way.go(step, open);
-                towards.into_iter().for_each(|step| way.go(step, open));
-            } else if let Some(steps) = self.towards_something_open(&way.place.world, open) {
-                steps.into_iter().for_each(|step| way.go(step, open));
+        while path.legs.len() < LENGTH_MAX {
+            if let Some(step) = path.open_step(open) {
+                path.go(step, open);
+            } else if let Some((step, towards)) = path.open_wait(open) {
+                path.go(step, open);
+                towards.into_iter().for_each(|step| path.go(step, open));
+            } else if let Some(steps) = self.towards_something_open(&path.walk.world, open) {
+                steps.into_iter().for_each(|step| path.go(step, open));
             } else {
                 break;
             }
         }
-        way.legs
+        path.legs
     }
 
     /// Steps from here to a near state that has an edge to take.
-    fn towards_something_open(&self, from: &World<S>, open: &Open) -> Option<Vec<Step<S>>> {
+    fn towards_something_open(&self, from: &World, open: &Open) -> Option<Vec<Transition>> {
         let mut seen = HashSet::from([orbit(from)]);
         let mut queue = VecDeque::from([(from.clone(), Vec::new())]);
         while let Some((world, steps)) = queue.pop_front() {
@@ -218,7 +207,7 @@ impl<S: Strategy> Graph<S> {
     }
 }
 
-/// The edges that no way has taken.
+/// The edges that no path has taken.
 struct Open {
     steps: HashSet<EdgeKey>,
     waits: HashSet<EdgeKey>,
@@ -230,29 +219,29 @@ impl Open {
     }
 }
 
-/// A way while it is made: the place that a director will be in, waiting calls and all.
-struct Way<S> {
-    place: Place<S>,
+/// A path while it is made: a walk as a director will make it, with the calls that wait.
+struct Path {
+    walk: Walk,
     legs: Vec<Leg>,
 }
 
-impl<S: Strategy> Way<S> {
-    /// Takes a step, and notes which edges that took. What goes on after it by itself takes edges
-    /// too.
-    fn go(&mut self, step: Step<S>, open: &mut Open) {
+impl Path {
+    /// Makes a transition, and notes which edges that took. What goes on after it by itself takes
+    /// edges too.
+    fn go(&mut self, step: Transition, open: &mut Open) {
         let mut new = Edges::default();
-        let what = Happening::from(step);
-        if step.waits(&self.place.world) {
-            new.waits += usize::from(open.waits.remove(&key(&self.place.world, step, None)));
+        let what = ModelEvent::from(step);
+        if step.waits(&self.walk.world) {
+            new.waits += usize::from(open.waits.remove(&key(&self.walk.world, step, None)));
         }
-        self.place.take_noting(&what, |before, step, after| {
+        self.walk.attempt(&what, &mut |before, step, after| {
             new.steps += usize::from(open.steps.remove(&key(before, step, Some(after))));
         });
         self.legs.push(Leg { what, new });
     }
 
-    fn open_step(&self, open: &Open) -> Option<Step<S>> {
-        let world = &self.place.world;
+    fn open_step(&self, open: &Open) -> Option<Transition> {
+        let world = &self.walk.world;
         successors(world)
             .find(|(step, next)| {
                 next.as_ref()
@@ -261,18 +250,18 @@ impl<S: Strategy> Way<S> {
             .map(|(step, _)| step)
     }
 
-    /// A step that waits, and the steps of others after which it goes on.
-    fn open_wait(&self, open: &Open) -> Option<(Step<S>, Vec<Step<S>>)> {
-        let world = &self.place.world;
+    /// A transition that waits, and the steps of others after which it goes on.
+    fn open_wait(&self, open: &Open) -> Option<(Transition, Vec<Transition>)> {
+        let world = &self.walk.world;
         successors(world)
             .filter(|(step, next)| next.is_none() && open.waits.contains(&key(world, *step, None)))
             .find_map(|(step, _)| Some((step, until_it_goes_on(world, step)?)))
     }
 }
 
-/// The steps of other calls after which a step that waits goes on. Nothing else happens meanwhile:
-/// it may have locked other rows.
-fn until_it_goes_on<S: Strategy>(world: &World<S>, waiting: Step<S>) -> Option<Vec<Step<S>>> {
+/// The steps of other calls after which a transition that waits goes on. Only calls go on
+/// meanwhile: the waiting one may have locked other rows.
+fn until_it_goes_on(world: &World, waiting: Transition) -> Option<Vec<Transition>> {
     let mut queue = VecDeque::from([(world.clone(), Vec::new())]);
     let mut seen = HashSet::from([fingerprint(world)]);
     while let Some((world, steps)) = queue.pop_front() {
@@ -280,8 +269,8 @@ fn until_it_goes_on<S: Strategy>(world: &World<S>, waiting: Step<S>) -> Option<V
             return Some(steps);
         }
         for (step, next) in successors(&world) {
-            let others =
-                matches!(step, Step::Call { .. } | Step::LockExpires { .. }) && step != waiting;
+            let others = matches!(step, Transition::Call { .. } | Transition::LockExpires { .. })
+                && step != waiting;
             let Some(next) = next.filter(|next| others && seen.insert(fingerprint(next))) else {
                 continue;
             };
@@ -293,10 +282,10 @@ fn until_it_goes_on<S: Strategy>(world: &World<S>, waiting: Step<S>) -> Option<V
     None
 }
 
-/// What can happen in a world: the world after it, or nothing for a step that waits.
-fn successors<S: Strategy>(world: &World<S>) -> impl Iterator<Item = (Step<S>, Option<World<S>>)> {
+/// What can happen in a world: the world after it, or `None` for a transition that waits.
+fn successors(world: &World) -> impl Iterator<Item = (Transition, Option<World>)> {
     let mut steps = Vec::new();
-    Step::offer(world, &mut steps);
+    Transition::offer(world, &mut steps);
     steps.into_iter().filter_map(|step| {
         let mut next = world.clone();
         match step.take(&mut next) {
@@ -306,11 +295,11 @@ fn successors<S: Strategy>(world: &World<S>) -> impl Iterator<Item = (Step<S>, O
     })
 }
 
-fn orbit<S: Strategy>(world: &World<S>) -> u64 {
+fn orbit(world: &World) -> u64 {
     fingerprint(&world.representative())
 }
 
-fn key<S: Strategy>(from: &World<S>, step: Step<S>, to: Option<&World<S>>) -> EdgeKey {
-    let what = Happening::from(step);
+fn key(from: &World, step: Transition, to: Option<&World>) -> EdgeKey {
+    let what = ModelEvent::from(step);
     fingerprint(&(orbit(from), what.kind(), to.map(orbit)))
 }

@@ -1,59 +1,27 @@
 //! What PostgreSQL keeps, as far as a strategy can tell at READ COMMITTED.
 //!
-//! Only committed rows are stored: what a transaction has written and not committed is seen by
-//! nobody, and all of it follows from the call that wrote it. What others do notice is the lock on
+//! Only committed rows are stored: what a transaction has written and not committed is invisible to
+//! others, and all of it follows from the call that wrote it. What others do notice is the lock on
 //! the slot's row.
 //!
-//! The unique index of the keys needs no lock here. Whoever has inserted a key and not committed
-//! holds the slot's row too, so a second insert of that key waits for the row and meets the key as
-//! committed or not at all.
+//! The unique index of the keys needs no lock here. A transaction that has inserted a key and not
+//! committed holds the slot's row too, so a second insert of that key waits for the row and then
+//! finds the key committed or absent.
 //!
-//! What a slot may do at all is not said here: each change is held against the checker's own spec
+//! What a slot may do is not decided here: each change is checked against the checker's own spec
 //! when it is committed.
 
-use serde::{Deserialize, Serialize};
 use slotproof_checker::spec::{self, Step};
 use slotproof_vocabulary::BookingStatus;
 
-use crate::call::Answer;
-
-/// Calls that one client may make with its key: the first one and one retry.
-pub(crate) const CALLS: usize = 2;
-
-/// One call of one client, both counted from zero; in files from one, as `client.call`. A booking
-/// is named after the call that wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CallId {
-    /// The client.
-    pub client: u8,
-    /// 0 for its first call, 1 for its retry.
-    pub call: u8,
-}
-
-impl From<CallId> for String {
-    fn from(call: CallId) -> Self {
-        format!("{}.{}", call.client + 1, call.call + 1)
-    }
-}
-
-impl TryFrom<String> for CallId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let from_one = |text: &str| text.parse::<u8>().ok()?.checked_sub(1);
-        text.split_once('.')
-            .and_then(|(client, call)| {
-                Some(Self { client: from_one(client)?, call: from_one(call)? })
-            })
-            .filter(|call| usize::from(call.call) < CALLS)
-            .ok_or_else(|| format!("{text:?} is no call; the retry of client 1 is \"1.2\""))
-    }
-}
+use crate::{
+    answer::{Answer, Decision},
+    call_id::{CALLS, CallId},
+};
 
 /// The row of the slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Slot {
+pub(crate) struct SlotRow {
     pub capacity: i32,
     pub available: i32,
     pub version: u32,
@@ -86,9 +54,9 @@ pub(crate) struct Booking {
     pub expired: u8,
 }
 
-/// What became of a statement that changes one booking.
+/// What a statement came to that changes the status of one booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum StateChange {
     /// Another transaction holds the slot's row.
     Waits,
     Done,
@@ -96,20 +64,10 @@ pub(crate) enum Change {
     Refused,
 }
 
-/// What a request was decided to, as its receipt tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Decision {
-    Booked(CallId),
-    /// Too few seats, in a version of the slot in which that was true, or not.
-    Refused {
-        honest: bool,
-    },
-}
-
 /// The committed rows and the locks, and what else calls share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Database {
-    pub slot: Slot,
+    pub slot: SlotRow,
     /// Seats of each booking.
     seats_each: i32,
     /// Seats of live bookings that have no row here, where only some have.
@@ -129,7 +87,7 @@ pub(crate) struct Database {
     pub unlogged: u8,
     /// Bookings that were announced: a bit for each call, client by client.
     pub announced: u8,
-    /// What a cache of the service says that the slot's version is.
+    /// The slot's version in a cache of the service.
     cached: Option<u32>,
     /// Whether each read was of the slot as it was.
     pub reads_current: bool,
@@ -146,7 +104,7 @@ pub(crate) const PROCESSES: usize = 2;
 pub(crate) struct Lane {
     pub waiting: Vec<CallId>,
     pub batch: Vec<CallId>,
-    /// What the batch was decided to, for those who have not heard it.
+    /// The answers of the batch, for the calls that have not taken theirs.
     pub decided: Vec<(CallId, Answer)>,
 }
 
@@ -155,7 +113,7 @@ impl Database {
         let capacity = i32::from(capacity);
         let clients = usize::from(clients);
         Self {
-            slot: Slot { capacity, available: capacity, version: 0, fence: 0 },
+            slot: SlotRow { capacity, available: capacity, version: 0, fence: 0 },
             seats_each,
             others: 0,
             slot_locked_by: None,
@@ -178,7 +136,7 @@ impl Database {
     /// A database of one client in which others have already booked.
     pub fn as_left(capacity: i32, available: i32, version: u32, fence: u32, taken: i32) -> Self {
         let mut database = Self::new(1, 0, 1);
-        database.slot = Slot { capacity, available, version, fence };
+        database.slot = SlotRow { capacity, available, version, fence };
         database.others = taken;
         database.seats = (0..available).map(|_| Seat::default()).collect();
         database.redis.tokens = fence;
@@ -222,13 +180,13 @@ impl Database {
         Some(slot)
     }
 
-    /// Holds a change that is about to be committed against the spec.
+    /// Checks a change that is about to be committed against the spec.
     fn hold_against_the_spec(&mut self, step: &Step<CallId>) {
         self.lawful &=
             self.by_the_spec().is_some_and(|slot| slot.allows(step) && slot.changes(step));
     }
 
-    /// Takes the lock on the slot's row, or says that another transaction has it.
+    /// Takes the lock on the slot's row; `false` if another transaction has it.
     pub fn lock_slot(&mut self, call: CallId) -> bool {
         let locked = *self.slot_locked_by.get_or_insert(call);
         locked == call
@@ -242,13 +200,13 @@ impl Database {
         self.advisory_locked_by
     }
 
-    /// Takes the advisory lock of the slot's name, or says that another transaction has it.
+    /// Takes the slot's advisory lock; `false` if another transaction has it.
     pub fn lock_name(&mut self, call: CallId) -> bool {
         let locked = *self.advisory_locked_by.get_or_insert(call);
         locked == call
     }
 
-    /// Locks the rows of the live bookings, or says that another transaction has one of them.
+    /// Locks the rows of the live bookings; `false` if another transaction has one of them.
     pub fn lock_bookings(&mut self, call: CallId) -> bool {
         let live: Vec<CallId> = self
             .bookings()
@@ -267,15 +225,15 @@ impl Database {
         self.locked_bookings.iter().any(|(locked, _)| *locked == booking)
     }
 
-    /// Locks a free seat that nobody has locked, passing over the others; `false` if there is none.
+    /// Locks a free seat that is not locked, skipping the others; `false` if there is none.
     pub fn lock_a_free_seat(&mut self, call: CallId) -> bool {
         let free =
             self.seats.iter_mut().find(|seat| seat.taken_by.is_none() && seat.locked_by.is_none());
         free.map(|seat| seat.locked_by = Some(call)).is_some()
     }
 
-    /// Gives the seat that this call has locked to its booking; visible from its commit on, until
-    /// when nobody else takes it.
+    /// Gives the seat that this call has locked to its booking. Others see it from the commit on;
+    /// until then the lock keeps them from it.
     pub fn take_locked_seat(&mut self, call: CallId) {
         for seat in self.seats.iter_mut().filter(|seat| seat.locked_by == Some(call)) {
             seat.taken_by = Some(call);
@@ -302,12 +260,12 @@ impl Database {
         self.rollback(call);
     }
 
-    /// The receipt that says that a call has booked; nothing if its key has one already.
+    /// Writes the receipt of a booking, unless the key has one already.
     pub fn leave_receipt(&mut self, call: CallId) {
         self.receipts[usize::from(call.client)].get_or_insert(Decision::Booked(call));
     }
 
-    /// The receipt that says that a request was refused; nothing if its key has one already.
+    /// Writes the receipt of a refusal, unless the key has one already.
     pub fn leave_refusal(&mut self, call: CallId, honest: bool) {
         self.receipts[usize::from(call.client)].get_or_insert(Decision::Refused { honest });
     }
@@ -383,7 +341,7 @@ impl Database {
             && self.locked_bookings.is_empty()
     }
 
-    /// Tells the world that a call has booked.
+    /// Announces that a call has booked.
     pub fn announce(&mut self, call: CallId) {
         self.announced |= 1 << bit(call);
     }
@@ -397,8 +355,8 @@ impl Database {
         calls.filter(move |call| announced & (1 << bit(*call)) != 0)
     }
 
-    /// Answers a read of the slot from a cache that nothing invalidates; `None` if that is nothing
-    /// new.
+    /// Answers a read of the slot from a cache that nothing invalidates; `None` if that changes no
+    /// state.
     pub fn read_by_cache(&mut self) -> Option<()> {
         let before = (self.cached, self.reads_current);
         let cached = *self.cached.get_or_insert(self.slot.version);
@@ -430,20 +388,20 @@ impl Database {
     }
 
     /// `pending` to `confirmed`, unless the hold's time has run out.
-    pub fn confirm(&mut self, booking: CallId) -> Change {
+    pub fn confirm(&mut self, booking: CallId) -> StateChange {
         self.change(booking, BookingStatus::Confirmed, |row| {
             row.status == BookingStatus::Pending && !row.overdue
         })
     }
 
     /// `pending` or `confirmed` to `cancelled`.
-    pub fn cancel(&mut self, booking: CallId) -> Change {
+    pub fn cancel(&mut self, booking: CallId) -> StateChange {
         self.change(booking, BookingStatus::Cancelled, |row| row.status.takes_seats())
     }
 
     /// To `cancelled`, also if it is that already: its seats are given back again. Twice at most,
-    /// or there were no end of states.
-    pub fn cancel_again(&mut self, booking: CallId) -> Change {
+    /// so that the number of states is finite.
+    pub fn cancel_again(&mut self, booking: CallId) -> StateChange {
         let capacity = self.slot.capacity;
         let change = self.change(booking, BookingStatus::Cancelled, |row| {
             row.status.takes_seats()
@@ -453,28 +411,28 @@ impl Database {
         change
     }
 
-    /// `pending` or `expired` to `confirmed`, whatever the time.
-    pub fn confirm_whatever(&mut self, booking: CallId) -> Change {
+    /// `pending` or `expired` to `confirmed`, before or after the hold's expiry.
+    pub fn confirm_late(&mut self, booking: CallId) -> StateChange {
         self.change(booking, BookingStatus::Confirmed, |row| {
             matches!(row.status, BookingStatus::Pending | BookingStatus::Expired)
         })
     }
 
     /// `pending` to `expired`, once the hold's time has run out.
-    pub fn expire(&mut self, booking: CallId) -> Change {
+    pub fn expire(&mut self, booking: CallId) -> StateChange {
         self.change(booking, BookingStatus::Expired, |row| {
             row.status == BookingStatus::Pending && row.overdue
         })
     }
 
     /// Time passes `expires_at` of a hold. No row is written.
-    pub fn run_out(&mut self, booking: CallId) -> Change {
+    pub fn run_out(&mut self, booking: CallId) -> StateChange {
         match self.booking_mut(booking) {
             Some(row) if row.status == BookingStatus::Pending && !row.overdue => {
                 row.overdue = true;
-                Change::Done
+                StateChange::Done
             }
-            _ => Change::Refused,
+            _ => StateChange::Refused,
         }
     }
 
@@ -485,14 +443,14 @@ impl Database {
         booking: CallId,
         to: BookingStatus,
         possible: impl Fn(&Booking) -> bool,
-    ) -> Change {
+    ) -> StateChange {
         let is_locked = self.slot_locked_by.is_some() || self.is_locked(booking);
-        let Some(row) = self.booking_mut(booking) else { return Change::Refused };
+        let Some(row) = self.booking_mut(booking) else { return StateChange::Refused };
         if !possible(row) {
-            return Change::Refused;
+            return StateChange::Refused;
         }
         if is_locked {
-            return Change::Waits;
+            return StateChange::Waits;
         }
         self.hold_against_the_spec(&match to {
             BookingStatus::Confirmed => Step::Confirm { booking },
@@ -507,7 +465,7 @@ impl Database {
                 seat.taken_by.take_if(|taker| *taker == booking);
             }
         }
-        Change::Done
+        StateChange::Done
     }
 
     pub fn booking(&self, booking: CallId) -> Option<&Booking> {

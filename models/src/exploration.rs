@@ -1,82 +1,30 @@
-//! Exploring a model, and saying what was found.
+//! Exploring a model.
 //!
 //! One search sees every state, up to the numbers of the clients, and finds which properties fail.
 //! Each property that fails is searched for once more alone: that search ends at its first failure
 //! and, with one thread and breadth first, no shorter path exists. (Together they could not be:
 //! stateright keeps the last path that it found to a failure, not the first.)
 
-use std::time::Duration;
-
 use slotproof_vocabulary::{StrategyKind, Verdict};
 use stateright::{Model, Property};
 
 use crate::{
-    budget::{Budget, Timer},
-    modelled::{Ask, ask},
-    properties::{FENCED_OFF, properties},
+    budget::{Budget, Limits, Timer},
+    page::{Page, page_of},
+    properties::{FENCED_OFF, NO_OVERBOOKING, properties},
     protocol::Protocol,
-    schedule::{Schedule, Scheduled},
+    schedule::{Schedule, ScheduledEvent},
     search::{search_all, search_shortest},
-    sentences::told,
-    strategy::Strategy,
+    sentences::scheduled,
+    size::Size,
 };
-
-/// How large the modelled world is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Clients, each of which reserves one seat.
-    pub clients: u8,
-    /// Seats of the slot.
-    pub capacity: u8,
-}
-
-impl Size {
-    /// More clients make too many states to see them all.
-    pub const CLIENTS_MAX: u8 = 4;
-    /// More seats than clients are never fought for.
-    pub const SEATS_MAX: u8 = 4;
-
-    /// Answers that may be lost, unless somebody says otherwise.
-    ///
-    /// A loss sets a second call of the client running, often beside its first one. With three
-    /// clients that may all lose answers there are millions of states, so that with more than two
-    /// clients only one answer is lost.
-    pub fn losses(self) -> Losses {
-        if self.clients > 2 { Losses::AtMost(1) } else { Losses::Any }
-    }
-}
-
-/// How many answers may be lost in one history, by a crash or by a client that waits no longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Losses {
-    /// Each of them.
-    Any,
-    /// So many.
-    AtMost(u8),
-}
-
-/// Where an exploration stops. A property that is undecided by then is `unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Different states whose successors are looked at.
-    pub states: usize,
-    /// Time for everything together.
-    pub time: Duration,
-}
-
-impl Default for Limits {
-    /// About 2 GiB of memory at worst, and a patient person.
-    fn default() -> Self {
-        Self { states: 5_000_000, time: Duration::from_secs(120) }
-    }
-}
 
 /// In how many states a property has to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
     /// In every state: a claim of safety.
     Always,
-    /// In some state: a sign that the claims of safety were put to the test.
+    /// In some state: a sign that the claims of safety were tested.
     Sometimes,
 }
 
@@ -89,8 +37,8 @@ pub struct PropertyResult {
     pub expectation: Expectation,
     /// Whether it did.
     pub verdict: Verdict,
-    /// A shortest way to break an `always` property, or to see a fencing token at work.
-    pub shortest: Option<Vec<Scheduled>>,
+    /// A shortest path that breaks an `always` property, or that shows a fencing token at work.
+    pub shortest: Option<Vec<ScheduledEvent>>,
 }
 
 /// What an exploration found.
@@ -98,7 +46,8 @@ pub struct PropertyResult {
 pub struct Exploration {
     /// Each property, the `always` ones first.
     pub properties: Vec<PropertyResult>,
-    /// Different states that were seen, up to the numbers of the clients.
+    /// Different states that were seen; states that differ by the numbers of the clients count
+    /// once.
     pub unique_states: usize,
     /// Steps of the longest path that was followed without repeating a state.
     pub depth: usize,
@@ -108,32 +57,24 @@ pub struct Exploration {
 
 /// Explores the model of a strategy.
 pub fn explore(kind: StrategyKind, size: Size, limits: Limits) -> Exploration {
-    struct Explore(Size, Limits);
-    impl Ask for Explore {
-        type Answer = Exploration;
-
-        fn of<S: Strategy>(self) -> Exploration {
-            explore_strategy::<S>(self.0, self.1)
-        }
-    }
-    ask(kind, Explore(size, limits))
+    explore_page(page_of(kind), size, limits)
 }
 
 impl Exploration {
     /// A counterexample as a schedule: of the property that matters most, of those that are
     /// violated.
     pub fn counterexample(&self, kind: StrategyKind, size: Size) -> Option<Schedule> {
-        let (property, steps) = self.story()?;
+        let (property, steps) = self.path_to_show()?;
         (property.verdict == Verdict::Violated)
             .then(|| Schedule::new(kind, size, Some(property.name), steps.to_vec()))
     }
 
-    /// What is worth telling: the counterexample of the property that matters most, or how a
-    /// fencing token works.
-    pub fn story(&self) -> Option<(&PropertyResult, &[Scheduled])> {
-        let told = |property: &&PropertyResult| property.shortest.is_some();
-        let overbooked = |property: &&PropertyResult| property.name == "never overbooked";
-        let mut all = self.properties.iter().filter(told);
+    /// The counterexample of the property that matters most, or a path that shows a fencing token
+    /// at work.
+    pub fn path_to_show(&self) -> Option<(&PropertyResult, &[ScheduledEvent])> {
+        let has_path = |property: &&PropertyResult| property.shortest.is_some();
+        let overbooked = |property: &&PropertyResult| property.name == NO_OVERBOOKING;
+        let mut all = self.properties.iter().filter(has_path);
         let property = all.clone().find(overbooked).or_else(|| all.next())?;
         Some((property, property.shortest.as_deref()?))
     }
@@ -141,38 +82,32 @@ impl Exploration {
 
 /// Serves stateright's explorer at a port of loopback, until the process ends.
 pub fn browse(kind: StrategyKind, size: Size, port: u16) {
-    struct Browse(Size, u16);
-    impl Ask for Browse {
-        type Answer = ();
-
-        fn of<S: Strategy>(self) {
-            let (timer, _guard) = Timer::start(Limits::default().time);
-            let budget = Budget::new(Limits::default().states, &timer);
-            // Whoever walks by hand is never stopped.
-            budget.lift();
-            let model = Protocol::<S>::new(self.0, budget.into(), properties());
-            model.checker().serve((std::net::Ipv4Addr::LOCALHOST, self.1));
-        }
-    }
-    ask(kind, Browse(size, port));
+    let (timer, _guard) = Timer::start(Limits::default().time);
+    let budget = Budget::new(Limits::default().states, &timer);
+    // The explorer has no limit: a person picks each step.
+    budget.lift();
+    let page = page_of(kind);
+    let model = Protocol::new(page, size, budget.into(), properties(page));
+    model.checker().serve((std::net::Ipv4Addr::LOCALHOST, port));
 }
 
 /// Explores one model: a search through every state, and one more for each property that fails in
 /// it.
-pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Exploration {
+fn explore_page(page: &'static Page, size: Size, limits: Limits) -> Exploration {
     let (timer, _guard) = Timer::start(limits.time);
     let budget = || Budget::new(limits.states, &timer);
 
-    let mut everything = search_all::<S>(size, budget(), with_one_that_holds(properties()));
-    let properties = properties::<S>().into_iter().map(|property| {
+    let judged_by = with_one_that_holds(properties(page));
+    let mut everything = search_all(page, size, budget(), judged_by);
+    let results = properties(page).into_iter().map(|property| {
         let found = everything.paths.remove(property.name);
         let verdict = verdict(expectation(&property), found.is_some(), everything.complete);
         let wanted = verdict == Verdict::Violated || property.name == FENCED_OFF;
         let shortest = found.filter(|_| wanted).map(|found| {
-            let shortest = search_shortest::<S>(size, budget(), vec![property.clone()])
+            let shortest = search_shortest(page, size, budget(), vec![property.clone()])
                 .paths
                 .remove(property.name);
-            told(shortest.unwrap_or(found))
+            scheduled(shortest.unwrap_or(found))
         });
         PropertyResult {
             name: property.name,
@@ -182,7 +117,7 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
         }
     });
     Exploration {
-        properties: properties.collect(),
+        properties: results.collect(),
         unique_states: everything.unique_states,
         depth: everything.depth,
         complete: everything.complete,
@@ -191,26 +126,87 @@ pub(crate) fn explore_strategy<S: Strategy>(size: Size, limits: Limits) -> Explo
 
 /// A search ends once it has found something about each property. This one makes it go on to the
 /// last state.
-fn with_one_that_holds<S: Strategy>(
-    mut properties: Vec<Property<Protocol<S>>>,
-) -> Vec<Property<Protocol<S>>> {
+fn with_one_that_holds(mut properties: Vec<Property<Protocol>>) -> Vec<Property<Protocol>> {
     properties.push(Property::always("every state is seen", |_, _| true));
     properties
 }
 
-fn expectation<S: Strategy>(property: &Property<Protocol<S>>) -> Expectation {
+fn expectation(property: &Property<Protocol>) -> Expectation {
     match property.expectation.discovery_is_failure() {
         true => Expectation::Always,
         false => Expectation::Sometimes,
     }
 }
 
-/// What is found decides at once. What is not found decides only when there was nowhere left to
-/// look.
+/// What is found decides at once. What is not found decides only when every state was seen.
 fn verdict(expectation: Expectation, found: bool, complete: bool) -> Verdict {
     match (expectation, found, complete) {
         (Expectation::Always, true, _) | (Expectation::Sometimes, false, true) => Verdict::Violated,
         (Expectation::Always, false, true) | (Expectation::Sometimes, true, _) => Verdict::Upheld,
         (_, false, false) => Verdict::Unknown,
+    }
+}
+
+/// A property that cannot fail proves nothing when it holds.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        broken::{
+            AnswersBeforeItCommits, FencedWritesOnly, KeepsItsLock, LeaksASeat, NeverGoesOn,
+            WithoutLock, WithoutUniqueKey,
+        },
+        page::PageStep,
+        strategy::Strategy,
+    };
+
+    fn check_violated<S: Strategy + Into<PageStep>>(size: Size, name: &str) {
+        let found = explore_page(Page::of::<S>(), size, Limits::default());
+        let property = found
+            .properties
+            .into_iter()
+            .find(|property| property.name == name)
+            .expect("it is judged");
+        assert_eq!(property.verdict, Verdict::Violated, "{name}");
+        assert!(property.shortest.is_some_and(|steps| !steps.is_empty()), "{name}");
+    }
+
+    const SMALL: Size = Size { clients: 2, capacity: 1 };
+    const TWO_SEATS: Size = Size { clients: 2, capacity: 2 };
+
+    #[test]
+    fn pessimistic_overbooks_without_its_lock() {
+        check_violated::<WithoutLock>(SMALL, NO_OVERBOOKING);
+    }
+
+    #[test]
+    fn fencing_the_writes_alone_does_not_stop_a_decision_by_a_stale_read() {
+        check_violated::<FencedWritesOnly>(SMALL, NO_OVERBOOKING);
+    }
+
+    #[test]
+    fn a_key_has_two_effects_without_its_unique_constraint() {
+        check_violated::<WithoutUniqueKey>(TWO_SEATS, "one effect per key");
+    }
+
+    #[test]
+    fn an_answer_before_the_commit_loses_the_booking() {
+        check_violated::<AnswersBeforeItCommits>(SMALL, "no lost booking");
+    }
+
+    #[test]
+    fn a_seat_that_leaks_makes_sold_out_a_lie() {
+        check_violated::<LeaksASeat>(TWO_SEATS, "honest sold-out");
+        check_violated::<LeaksASeat>(TWO_SEATS, "seats conserved");
+    }
+
+    #[test]
+    fn a_lock_that_outlives_its_call_is_a_leak() {
+        check_violated::<KeepsItsLock>(SMALL, "nothing leaked");
+    }
+
+    #[test]
+    fn a_call_that_never_goes_on_is_a_deadlock() {
+        check_violated::<NeverGoesOn>(SMALL, "no deadlock");
     }
 }

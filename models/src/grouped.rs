@@ -1,11 +1,11 @@
 //! # grouped
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for
-//! many at once.
+//! **Claim.** Never overbooks: the call that decides about a slot holds the slot's row, and decides
+//! for many at once.
 //!
 //! **Mechanism.** Requests gather in a lane of their process; one at a time takes all that have
-//! gathered and decides them in one transaction under the slot's row lock, in order of arrival. One
-//! that is alone goes as by `conditional`. There are two processes here, one for each path.
+//! gathered and decides them in one transaction under the slot's row lock, in order of arrival. A
+//! call that is alone goes as by `conditional`. There are two processes here, one for each path.
 //!
 //! **Fails when.** None known. A duplicate in a batch makes it fail by the unique key; then
 //! receipts are read before seats are granted.
@@ -13,8 +13,9 @@
 //! **Service.** `target-service/src/strategies/grouped.rs`
 
 use crate::{
-    call::Answer,
-    database::{CallId, Database, Decision, Lane},
+    answer::{Answer, Decision},
+    call_id::CallId,
+    database::{Database, Lane},
     strategy::{Next, Point, Strategy},
 };
 
@@ -55,21 +56,20 @@ impl Strategy for Grouped {
     fn point(self) -> Point {
         match self.at {
             At::Gather => Point::new("gather", "joins the lane of its process"),
-            At::Gathered => {
-                Point::new("take", "takes what has gathered, or hears what was decided for it")
-            }
+            At::Gathered => Point::new(
+                "take",
+                "takes the waiting requests as a batch, or receives its decision",
+            ),
             At::Alone => Point::new("write", "writes the booking if a seat is free"),
             At::Lock(Duplicates::NotExpected) => {
-                Point::new("lock", "begins for its batch, and locks the slot")
+                Point::new("lock", "begins for its batch and locks the slot")
             }
             At::Lock(Duplicates::LookedFor) => {
-                Point::new("lock", "begins anew for its batch, locks the slot, and reads receipts")
+                Point::new("lock", "begins again for its batch, locks the slot and reads receipts")
             }
             At::Write(_) => Point::new("write", "writes the bookings of its batch"),
             At::Commit => Point::new("commit", "commits for its batch"),
-            At::RollBack => {
-                Point::new("roll_back", "rolls back, having granted nothing to its batch")
-            }
+            At::RollBack => Point::new("roll_back", "rolls back, because its batch gets no seat"),
         }
     }
 
@@ -81,11 +81,11 @@ impl Strategy for Grouped {
                 database.lanes[lane].waiting.push(call);
                 goes(At::Gathered)
             }
-            At::Gathered => match take_or_hear(call, &mut database.lanes[lane]) {
-                Taken::Waits => Next::Waits,
-                Taken::Decided(answer) => Next::Answered(answer),
-                Taken::Batch(1) => goes(At::Alone),
-                Taken::Batch(_) => goes(At::Lock(Duplicates::NotExpected)),
+            At::Gathered => match take_or_receive(call, &mut database.lanes[lane]) {
+                LaneTurn::Waits => Next::Waits,
+                LaneTurn::Decided(answer) => Next::Answered(answer),
+                LaneTurn::Batch(1) => goes(At::Alone),
+                LaneTurn::Batch(_) => goes(At::Lock(Duplicates::NotExpected)),
             },
             At::Alone => alone(call, database),
             At::Lock(duplicates) => {
@@ -127,21 +127,21 @@ impl Strategy for Grouped {
     }
 }
 
-/// What a call in a lane finds.
-enum Taken {
+/// What a call in a lane may do next.
+enum LaneTurn {
     Waits,
     Decided(Answer),
-    /// It is the first of a batch of so many.
+    /// It is the first of a batch of this size.
     Batch(usize),
 }
 
 /// Of calls with one key a batch has the first; the others are decided after it.
-fn take_or_hear(call: CallId, lane: &mut Lane) -> Taken {
+fn take_or_receive(call: CallId, lane: &mut Lane) -> LaneTurn {
     if let Some((_, answer)) = lane.decided.iter().find(|(decided, _)| *decided == call) {
-        return Taken::Decided(*answer);
+        return LaneTurn::Decided(*answer);
     }
     if !lane.batch.is_empty() || lane.waiting.first() != Some(&call) {
-        return Taken::Waits;
+        return LaneTurn::Waits;
     }
     let mut keys = Vec::new();
     let (firsts, duplicates) =
@@ -152,7 +152,7 @@ fn take_or_hear(call: CallId, lane: &mut Lane) -> Taken {
         });
     lane.batch = firsts;
     lane.waiting = duplicates;
-    Taken::Batch(lane.batch.len())
+    LaneTurn::Batch(lane.batch.len())
 }
 
 /// One statement, as that of `conditional`.
@@ -180,8 +180,8 @@ fn granted(lane: usize, duplicates: Duplicates, database: &Database) -> Vec<Call
     database.lanes[lane].batch.iter().filter(is_new).take(seats).copied().collect()
 }
 
-/// Commits what was granted, and answers everybody: with seats, with a receipt, or with `sold_out`
-/// as of the end, which each hears when it does.
+/// Commits what was granted, and answers every call of the batch: with seats, with a receipt, or
+/// with `sold_out` as of the end. Each takes its answer later, in a step of its own.
 fn decide(call: CallId, lane: usize, database: &mut Database) -> Next<Grouped> {
     let batch = std::mem::take(&mut database.lanes[lane].batch);
     for member in &batch {

@@ -3,28 +3,28 @@
 //! **Claim.** Never overbooks: every path is one of the other strategies, and all of them meet at
 //! the slot's row.
 //!
-//! **Mechanism.** By the first path a request is tried as by `optimistic`, and published to the
-//! queue when it has lost every race. By the second, for what is worth most, it goes as by
+//! **Mechanism.** On the first path a request is tried as by `optimistic`, and published to the
+//! queue when it has lost every race. On the second, for urgent requests, it goes as by
 //! `pessimistic`.
 //!
-//! **Fails when.** A client asks again by `POST` for what was answered with 202: it may be told
-//! `sold_out` while the worker still has the first request, and books it later. That is no broken
-//! claim: see README.
+//! **Fails when.** A client repeats by `POST` what was answered with 202: it may get `sold_out`
+//! while the worker still has the first request, and books it later. That breaks no claim: see
+//! README.
 //!
 //! **Left out.** Several regions, which go by `redis_lock` alone.
 //!
 //! **Service.** `target-service/src/strategies/hybrid.rs`
 
 use crate::{
-    call::{Call, Progress},
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     optimistic::Optimistic,
     pessimistic::Pessimistic,
     queue::Queue,
-    strategy::{Next, Point, Strategy},
+    strategy::{Next, OutOfTries, Point, Strategy},
 };
 
-/// The steps of whichever path the request takes.
+/// The steps of the path that the request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Hybrid {
     Fast(Optimistic),
@@ -63,11 +63,9 @@ impl Strategy for Hybrid {
         }
     }
 
-    fn out_of_tries(self, database: &Database) -> Progress<Self> {
+    fn out_of_tries(self, database: &Database) -> OutOfTries<Self> {
         match self {
-            Self::Fast(_) => {
-                Progress::Goes(Call::Trying { at: Self::Queued(Queue::Publish), tried: 0 })
-            }
+            Self::Fast(_) => OutOfTries::Goes(Self::Queued(Queue::Publish)),
             Self::HighValue(at) => at.out_of_tries(database).map(Self::HighValue),
             Self::Queued(at) => at.out_of_tries(database).map(Self::Queued),
         }

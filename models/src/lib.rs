@@ -1,5 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod size;
+
+mod answer;
+mod call_id;
+mod database;
+
+mod strategy;
+
 mod advisory;
 mod conditional;
 mod grouped;
@@ -17,301 +25,45 @@ mod redis_lock_token;
 mod redis_lock_unfenced;
 mod unprotected;
 
-mod call;
-mod database;
-mod step;
-mod strategy;
-mod world;
-
-mod properties;
-mod protocol;
-
-mod budget;
-mod cover;
-mod exploration;
-mod modelled;
-mod schedule;
-mod search;
-mod sentences;
-mod symmetry;
-mod trace;
-mod walk;
-
 #[cfg(test)]
 mod broken;
 
-pub use cover::{Cover, Edges, Leg, cover};
-pub use database::CallId;
-pub use exploration::{
-    Expectation, Exploration, Limits, Losses, PropertyResult, Size, browse, explore,
-};
-pub use schedule::{BadSchedule, Happening, Schedule, Scheduled};
-pub use trace::{Explained, Unexplained, explain};
-pub use walk::{Receipt, Taken, Told, View, Walk, begin};
+mod page;
+
+mod call;
+
+mod symmetry;
+mod world;
+
+mod event;
+mod schedule;
+
+mod transition;
+
+mod sentences;
+
+mod budget;
+mod properties;
+mod protocol;
+mod search;
+
+mod exploration;
+
+mod walk;
+
+mod cover;
+
+mod trace;
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
+mod messages;
 
-    use slotproof_vocabulary::{StrategyKind, Verdict};
-
-    use super::*;
-
-    const SMALL: Size = Size { clients: 2, capacity: 1 };
-    const LARGER: Size = Size { clients: 3, capacity: 2 };
-
-    fn result<'a>(exploration: &'a Exploration, name: &str) -> &'a PropertyResult {
-        exploration.properties.iter().find(|property| property.name == name).expect("it is judged")
-    }
-
-    fn check_upheld(kind: StrategyKind, size: Size) {
-        let found = explore(kind, size, Limits::default());
-        assert!(found.complete, "{kind}");
-        for property in found.properties {
-            assert_eq!(property.verdict, Verdict::Upheld, "{kind}: {property:?}");
-        }
-    }
-
-    fn check_story(kind: StrategyKind, property: &str, expected: &[&str]) {
-        let found = explore(kind, SMALL, Limits::default());
-        let steps = result(&found, property).shortest.as_deref().expect("it is violated");
-        let told: Vec<String> =
-            (1..).zip(steps).map(|(number, step)| format!("{number}. {}", step.text)).collect();
-        assert_eq!(told, expected);
-    }
-
-    #[test]
-    fn every_safe_strategy_upholds_everything_and_reaches_everything() {
-        for kind in StrategyKind::all().filter(|kind| !kind.is_negative_control()) {
-            check_upheld(kind, SMALL);
-        }
-    }
-
-    /// `optimistic` is left out for its number of states: without compiler optimization it takes a
-    /// quarter of a minute.
-    #[test]
-    fn three_clients_of_two_seats_change_nothing() {
-        check_upheld(StrategyKind::Pessimistic, LARGER);
-        check_upheld(StrategyKind::Conditional, LARGER);
-    }
-
-    /// The searches for shortest counterexamples know no symmetry: where they see everything, they
-    /// see the same.
-    #[test]
-    fn symmetry_changes_no_verdict() {
-        check_symmetry::<pessimistic::Pessimistic>(SMALL);
-        check_symmetry::<seat_rows::SeatRows>(SMALL);
-        check_symmetry::<lost_update::LostUpdate>(SMALL);
-        check_symmetry::<unprotected::Unprotected>(Size { clients: 3, capacity: 1 });
-    }
-
-    fn check_symmetry<S: strategy::Strategy>(size: Size) {
-        let (timer, _guard) = budget::Timer::start(Limits::default().time);
-        let budget = || budget::Budget::new(Limits::default().states, &timer);
-        let watched = || {
-            let mut watched = properties::properties::<S>();
-            watched.push(stateright::Property::always("every state is seen", |_, _| true));
-            watched
-        };
-        let some = search::search_all::<S>(size, budget(), watched());
-        let all = search::search_shortest::<S>(size, budget(), watched());
-        assert!(some.complete && all.complete);
-        assert_eq!(
-            some.paths.keys().collect::<HashSet<_>>(),
-            all.paths.keys().collect::<HashSet<_>>()
-        );
-        let orders = (1..=usize::from(size.clients)).product::<usize>();
-        assert!(
-            some.unique_states < all.unique_states
-                && some.unique_states * orders >= all.unique_states
-        );
-    }
-
-    /// The properties that convict it, of those that every strategy is judged by. What is not named
-    /// here is upheld.
-    fn convicted_by(kind: StrategyKind) -> &'static [&'static str] {
-        const LAWFUL: &str = "every change is a step of the spec";
-        const TAKEN: &str = "never overbooked";
-        const PROMISED: &str = "never overbooked from what clients were told";
-        const KEPT: &str = "no acknowledged booking lost";
-        const ONE_EFFECT: &str = "one effect per key";
-        const ONE_LIFE: &str = "one life per booking";
-        const CONSERVED: &str = "seats conserved";
-        const HONEST: &str = "sold_out honest";
-        match kind {
-            StrategyKind::Unprotected
-            | StrategyKind::LostUpdate
-            | StrategyKind::RedisLockUnfenced
-            | StrategyKind::RedisLockToken
-            | StrategyKind::LockedBookings
-            | StrategyKind::OffByOne
-            | StrategyKind::OneSeatCheck => &[LAWFUL, TAKEN, PROMISED, CONSERVED],
-            StrategyKind::WriteSkew => &[LAWFUL, TAKEN, PROMISED, ONE_EFFECT, CONSERVED],
-            StrategyKind::LateConfirm => &[LAWFUL, TAKEN, PROMISED, ONE_LIFE, CONSERVED],
-            StrategyKind::CancelTwice => &[LAWFUL, ONE_LIFE, CONSERVED],
-            StrategyKind::CancelLeaks => &[CONSERVED, HONEST],
-            StrategyKind::RaceIsSoldOut => &[HONEST],
-            StrategyKind::ReceiptApart => &[ONE_EFFECT],
-            StrategyKind::ReplayNewId | StrategyKind::CommitNotDurable => &[PROMISED, KEPT],
-            StrategyKind::AuditApart => &["every change in the log"],
-            StrategyKind::AnnounceApart => &["nothing announced that did not happen"],
-            StrategyKind::StaleCache => &["reads current"],
-            StrategyKind::Pessimistic
-            | StrategyKind::Serializable
-            | StrategyKind::Optimistic
-            | StrategyKind::Conditional
-            | StrategyKind::Advisory
-            | StrategyKind::RedisLock
-            | StrategyKind::Queue
-            | StrategyKind::Hybrid
-            | StrategyKind::Grouped
-            | StrategyKind::SeatRows => &[],
-        }
-    }
-
-    #[test]
-    fn every_negative_control_is_convicted_by_what_it_breaks_and_by_nothing_else() {
-        for kind in StrategyKind::all().filter(|kind| kind.is_negative_control()) {
-            let found = explore(kind, SMALL, Limits::default());
-            let always = found
-                .properties
-                .iter()
-                .filter(|property| property.expectation == Expectation::Always);
-            let convicted: Vec<&str> = always
-                .filter(|property| property.verdict == Verdict::Violated)
-                .map(|property| property.name)
-                .collect();
-            assert_eq!(convicted, convicted_by(kind), "{kind}");
-            assert!(found.complete && !convicted.is_empty(), "{kind}");
-        }
-    }
-
-    #[test]
-    fn the_number_of_states_is_known() {
-        let states =
-            |kind: StrategyKind, size| explore(kind, size, Limits::default()).unique_states;
-        let found: Vec<_> =
-            StrategyKind::all().map(|kind| (kind.name(), states(kind, SMALL))).collect();
-        let expected = [
-            ("pessimistic", 5_295),
-            ("serializable", 13_191),
-            ("optimistic", 7_676),
-            ("conditional", 2_586),
-            ("advisory", 8_115),
-            ("redis_lock", 1_403_956),
-            ("queue", 256_203),
-            ("hybrid", 118_579),
-            ("grouped", 24_212),
-            ("seat_rows", 23_232),
-            ("unprotected", 7_203),
-            ("lost_update", 7_410),
-            ("locked_bookings", 10_923),
-            ("write_skew", 223_728),
-            ("off_by_one", 2_250),
-            ("one_seat_check", 2_466),
-            ("race_is_sold_out", 5_162),
-            ("receipt_apart", 29_317),
-            ("replay_new_id", 2_625),
-            ("audit_apart", 11_507),
-            ("cancel_twice", 4_860),
-            ("cancel_leaks", 1_860),
-            ("late_confirm", 4_108),
-            ("stale_cache", 20_388),
-            ("announce_apart", 24_534),
-            ("redis_lock_unfenced", 131_175),
-            ("redis_lock_token", 153_108),
-            ("commit_not_durable", 14_088),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(states(StrategyKind::Pessimistic, LARGER), 13_358);
-        assert_eq!(states(StrategyKind::Conditional, LARGER), 6_785);
-    }
-
-    #[test]
-    fn the_shortest_ways_to_overbook_read_like_stories() {
-        check_story(
-            StrategyKind::Unprotected,
-            "never overbooked",
-            &[
-                "1. client 1 sends reserve",
-                "2. client 2 sends reserve",
-                "3. client 1's call reads the slot's seats",
-                "4. client 2's call reads the slot's seats",
-                "5. client 1's call writes the booking, because a seat was free when it looked: \
-                 client 1 is told ok, 1 of 1 seats taken, 0 said to be free",
-                "6. client 2's call writes the booking, because a seat was free when it looked: \
-                 client 2 is told ok, 2 of 1 seats taken",
-            ],
-        );
-        let lost_update = [
-            "1. client 1 sends reserve",
-            "2. client 2 sends reserve",
-            "3. client 1's call reads the slot's seats",
-            "4. client 2's call reads the slot's seats",
-            "5. client 1's call writes the booking, and one seat less than it read: \
-             client 1 is told ok, 1 of 1 seats taken, 0 said to be free",
-            "6. client 2's call writes the booking, and one seat less than it read: \
-             client 2 is told ok, 2 of 1 seats taken",
-        ];
-        check_story(StrategyKind::LostUpdate, "never overbooked", &lost_update);
-        check_story(
-            StrategyKind::RedisLockToken,
-            "never overbooked",
-            &[
-                "1. client 1 sends reserve",
-                "2. client 2 sends reserve",
-                "3. client 1's call takes the lock in Redis",
-                "4. client 1's call reads the slot's seats",
-                "5. the lock of client 1's call expires under it",
-                "6. client 2's call takes the lock in Redis",
-                "7. client 2's call reads the slot's seats",
-                "8. client 1's call writes the booking, because a seat was free when it looked: \
-                 1 of 1 seats taken, 0 said to be free",
-                "9. client 2's call writes the booking, because a seat was free when it looked: 2 of 1 seats taken",
-            ],
-        );
-        check_story(StrategyKind::LostUpdate, "seats conserved", &lost_update);
-        check_story(
-            StrategyKind::ReceiptApart,
-            "one effect per key",
-            &[
-                "1. client 1 sends reserve",
-                "2. client 1 hears nothing for too long: client 1 tries again with its key",
-                "3. client 1's call writes the booking if a seat is free and its key has no receipt: \
-                 1 of 1 seats taken, 0 said to be free",
-                "4. the hold written by client 1's call runs out of time",
-                "5. the sweeper expires the hold written by client 1's call: 0 of 1 seats taken, 1 said to be free",
-                "6. client 1's retry writes the booking if a seat is free and its key has no receipt: \
-                 1 of 1 seats taken, 0 said to be free",
-            ],
-        );
-    }
-
-    /// A model that has changed has other counterexamples; then `slotproof model NAME --write`
-    /// writes them anew.
-    #[test]
-    fn the_kept_schedules_are_what_the_models_say_today() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-        let mut kept = 0;
-        for kind in StrategyKind::all() {
-            let Ok(text) = std::fs::read_to_string(folder.join(format!("{kind}.json"))) else {
-                continue;
-            };
-            let found = explore(kind, SMALL, Limits::default()).counterexample(kind, SMALL);
-            assert_eq!(found.map(|schedule| schedule.to_json()), Some(text), "{kind}");
-            kept += 1;
-        }
-        assert_eq!(kept, std::fs::read_dir(folder).expect("a folder").count());
-    }
-
-    #[test]
-    fn a_limit_that_is_reached_upholds_nothing() {
-        let few_states = Limits { states: 100, ..Limits::default() };
-        let no_time = Limits { time: std::time::Duration::ZERO, ..Limits::default() };
-        for (limits, size) in [(few_states, SMALL), (no_time, LARGER)] {
-            let found = explore(StrategyKind::Pessimistic, size, limits);
-            assert!(!found.complete);
-            assert_eq!(result(&found, "never overbooked").verdict, Verdict::Unknown);
-        }
-    }
-}
+pub use budget::Limits;
+pub use call_id::CallId;
+pub use cover::{Cover, Edges, Leg, cover};
+pub use event::ModelEvent;
+pub use exploration::{Expectation, Exploration, PropertyResult, browse, explore};
+pub use schedule::{BadSchedule, Schedule, ScheduledEvent};
+pub use size::{Losses, Size};
+pub use trace::{Explained, Unexplained, explain};
+pub use walk::{EventEffect, LastAnswer, ReceiptView, View, Walk};

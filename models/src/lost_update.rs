@@ -1,9 +1,9 @@
 //! # lost_update (negative control)
 //!
-//! **Claim.** None. Sells a seat as often as it is read before somebody writes.
+//! **Claim.** None. Sells a seat as often as it is read before one call writes.
 //!
 //! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over
-//! whatever others have written since. The counter never falls below zero, so its check constraint
+//! what others have written since. The counter never falls below zero, so its check constraint
 //! sees nothing wrong.
 //!
 //! **Fails when.** Two clients read the same number.
@@ -11,7 +11,8 @@
 //! **Service.** `target-service/src/strategies/negative_controls/lost_update.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 

@@ -2,14 +2,15 @@
 //! `target-service/src/strategies/negative_controls/mutants.rs`, whose comments name the real bugs.
 
 use crate::{
-    call::{Answer, Progress},
+    answer::Answer,
+    call_id::CallId,
     conditional::Conditional,
-    database::{CallId, Change, Database},
+    database::{Database, StateChange},
     optimistic::Optimistic,
-    strategy::{Next, Point, Strategy},
+    strategy::{Next, OutOfTries, Point, Strategy},
 };
 
-/// One statement that decides by a condition of its own, and never writes a number below zero.
+/// One statement that decides by the page's own condition, and never writes a number below zero.
 fn write_if(condition: bool, seats: i32, call: CallId, database: &mut Database) -> bool {
     if !condition || database.has_receipt(call.client) {
         return false;
@@ -32,12 +33,10 @@ impl Strategy for LockedBookings {
 
     fn point(self) -> Point {
         match self {
-            Self::Lock => Point::new("lock", "begins, and locks and counts the slot's bookings"),
-            Self::Write => {
-                Point::new("write", "writes the booking, because a seat was free when it counted")
-            }
+            Self::Lock => Point::new("lock", "begins, locks the slot's bookings and counts them"),
+            Self::Write => Point::new("write", "writes the booking, based on its count"),
             Self::Commit => Point::new("commit", "commits"),
-            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
+            Self::RollBack => Point::new("roll_back", "rolls back, because no seat is free"),
         }
     }
 
@@ -78,7 +77,7 @@ impl Strategy for WriteSkew {
 
     fn point(self) -> Point {
         match self {
-            Self::Read => Point::new("read", "begins, and counts the bookings in its snapshot"),
+            Self::Read => Point::new("read", "begins and counts the bookings in its snapshot"),
             Self::Insert => Point::new("insert", "inserts its booking and commits"),
             Self::Count => Point::new("count", "takes a seat from the slot's counter"),
         }
@@ -111,7 +110,7 @@ impl Strategy for OffByOne {
     const BEGINNINGS: &'static [Self] = &[Self];
 
     fn point(self) -> Point {
-        Point::new("write", "writes the booking if no more than one seat is missing")
+        Point::new("write", "writes the booking if at most one seat is missing")
     }
 
     fn step(self, call: CallId, database: &mut Database) -> Next<Self> {
@@ -122,7 +121,7 @@ impl Strategy for OffByOne {
     }
 }
 
-/// M18, `one_seat_check`. Asks whether there is a seat, and takes as many as were wanted: two.
+/// M18, `one_seat_check`. Checks that one seat is free, and takes as many as were asked for: two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct OneSeatCheck;
 
@@ -230,9 +229,7 @@ impl Strategy for AnnounceApart {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's version and seats"),
-            Self::Announce => {
-                Point::new("announce", "announces the booking that it is about to write")
-            }
+            Self::Announce => Point::new("announce", "announces the booking before it writes it"),
             Self::Write => Point::new("write", "writes the booking if a seat is free"),
         }
     }
@@ -267,8 +264,8 @@ impl Strategy for RaceIsSoldOut {
         self.0.step(call, database).map(Self)
     }
 
-    fn out_of_tries(self, database: &Database) -> Progress<Self> {
-        Progress::Answers(Answer::SoldOut { version: database.slot.version })
+    fn out_of_tries(self, database: &Database) -> OutOfTries<Self> {
+        OutOfTries::Answers(Answer::SoldOut { version: database.slot.version })
     }
 }
 
@@ -296,9 +293,9 @@ macro_rules! conditional_but {
 }
 
 conditional_but! {
-    /// M8, `replay_new_id`. A duplicate is told of a booking that stands for nothing.
+    /// M8, `replay_new_id`. A duplicate is answered with a booking that does not exist.
     ReplayNewId {
-        fn told_by_receipt(call: CallId, _receipt: CallId) -> CallId {
+        fn booking_of_receipt(call: CallId, _receipt: CallId) -> CallId {
             call
         }
     }
@@ -308,7 +305,7 @@ conditional_but! {
     /// M10, `cancel_twice`. Nothing guards the cancel, so a client that repeats it gives its seats
     /// back again.
     CancelTwice {
-        fn cancel(booking: CallId, database: &mut Database) -> Change {
+        fn cancel(booking: CallId, database: &mut Database) -> StateChange {
             database.cancel_again(booking)
         }
     }
@@ -317,7 +314,7 @@ conditional_but! {
 conditional_but! {
     /// M11, `cancel_leaks`. The booking is cancelled and its seats are forgotten.
     CancelLeaks {
-        fn cancel(booking: CallId, database: &mut Database) -> Change {
+        fn cancel(booking: CallId, database: &mut Database) -> StateChange {
             let available = database.slot.available;
             let change = database.cancel(booking);
             database.slot.available = available;
@@ -329,14 +326,14 @@ conditional_but! {
 conditional_but! {
     /// M12, `late_confirm`. The payment arrives after the hold ran out, and is honoured.
     LateConfirm {
-        fn confirm(booking: CallId, database: &mut Database) -> Change {
-            database.confirm_whatever(booking)
+        fn confirm(booking: CallId, database: &mut Database) -> StateChange {
+            database.confirm_late(booking)
         }
     }
 }
 
 conditional_but! {
-    /// M13, `stale_cache`. The first answer about a slot is kept and given to everybody after.
+    /// M13, `stale_cache`. The first answer about a slot is kept and given to every later read.
     StaleCache {
         const CACHES_READS: bool = true;
     }

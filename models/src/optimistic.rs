@@ -1,18 +1,19 @@
 //! # optimistic
 //!
-//! **Claim.** Never overbooks: a write counts only if nobody has written since the read it rests
-//! on.
+//! **Claim.** Never overbooks: a write counts only if nothing was written since the read that it
+//! rests on.
 //!
 //! **Mechanism.** Reads version and seats without a lock, then writes with `where version = ` the
 //! version read.
 //!
-//! **Fails when.** None known. Under contention a client can lose every try and be told
+//! **Fails when.** None known. Under contention a client can lose every try and get
 //! `retry_later`.
 //!
 //! **Service.** `target-service/src/strategies/optimistic.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 

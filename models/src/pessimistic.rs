@@ -1,7 +1,7 @@
 //! # pessimistic
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else
-//! waits.
+//! **Claim.** Never overbooks: the call that decides about a slot holds the slot's row, and all
+//! others wait.
 //!
 //! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay
 //! true until commit.
@@ -11,7 +11,8 @@
 //! **Service.** `target-service/src/strategies/pessimistic.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -32,7 +33,7 @@ impl Strategy for Pessimistic {
             Self::Lock => Point::new("lock", "begins, locks the slot and reads its seats"),
             Self::Write => Point::new("write", "writes the booking and takes the seat"),
             Self::Commit => Point::new("commit", "commits"),
-            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
+            Self::RollBack => Point::new("roll_back", "rolls back, because no seat is free"),
         }
     }
 
@@ -46,7 +47,7 @@ impl Strategy for Pessimistic {
     }
 }
 
-/// Whoever had to wait reads the row as the holder left it.
+/// A call that had to wait reads the row as the holder left it.
 fn lock(call: CallId, database: &mut Database) -> Next<Pessimistic> {
     if !database.lock_slot(call) {
         return Next::Waits;

@@ -1,48 +1,53 @@
 //! The booking protocol around one strategy, as a stateright model.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use stateright::{Model, Property};
 
-use crate::{budget::Budget, exploration::Size, step::Step, strategy::Strategy, world::World};
+use crate::{budget::Budget, page::Page, size::Size, transition::Transition, world::World};
 
-/// Clients of a slot whose service reserves by strategy `S`.
-pub(crate) struct Protocol<S: Strategy> {
+/// Clients of a slot whose service reserves by the strategy of this page.
+pub(crate) struct Protocol {
+    page: &'static Page,
     size: Size,
     budget: Arc<Budget>,
     judged_by: Vec<Property<Self>>,
-    strategy: PhantomData<S>,
 }
 
-impl<S: Strategy> Protocol<S> {
-    pub fn new(size: Size, budget: Arc<Budget>, judged_by: Vec<Property<Self>>) -> Self {
-        Self { size, budget, judged_by, strategy: PhantomData }
+impl Protocol {
+    pub fn new(
+        page: &'static Page,
+        size: Size,
+        budget: Arc<Budget>,
+        judged_by: Vec<Property<Self>>,
+    ) -> Self {
+        Self { page, size, budget, judged_by }
     }
 }
 
-impl<S: Strategy> Model for Protocol<S> {
-    type State = World<S>;
-    type Action = Step<S>;
+impl Model for Protocol {
+    type State = World;
+    type Action = Transition;
 
-    fn init_states(&self) -> Vec<World<S>> {
-        vec![World::new(self.size)]
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self.page, self.size)]
     }
 
-    fn actions(&self, world: &World<S>, steps: &mut Vec<Step<S>>) {
+    fn actions(&self, world: &World, offered: &mut Vec<Transition>) {
         if self.budget.spend() {
-            Step::offer(world, steps);
+            Transition::offer(world, offered);
         }
     }
 
-    fn next_state(&self, world: &World<S>, step: Step<S>) -> Option<World<S>> {
+    fn next_state(&self, world: &World, transition: Transition) -> Option<World> {
         let mut next = world.clone();
-        step.take(&mut next)?;
+        transition.take(&mut next)?;
         Some(next)
     }
 
     /// As the explorer shows it.
-    fn format_action(&self, step: &Step<S>) -> String {
-        step.to_string()
+    fn format_action(&self, transition: &Transition) -> String {
+        transition.to_string()
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -13,7 +13,8 @@
 //! for what the worker does.
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -35,19 +36,21 @@ impl Strategy for Queue {
     fn point(self) -> Point {
         match self {
             Self::Publish => {
-                Point::new("publish", "publishes the request, and its client is told 202")
+                Point::new("publish", "publishes the request, and its client gets 202")
             }
-            Self::Write { again: false } => {
-                Point::new("write", "is delivered to a worker, who books if a seat is free")
-            }
-            Self::Write { again: true } => {
-                Point::new("write", "is delivered again to a worker, who books if a seat is free")
-            }
+            Self::Write { again: false } => Point::new(
+                "write",
+                "is delivered to a worker, which writes the booking if a seat is free",
+            ),
+            Self::Write { again: true } => Point::new(
+                "write",
+                "is redelivered to a worker, which writes the booking if a seat is free",
+            ),
             Self::Look => {
-                Point::new("look", "is looked up by its worker: receipt and slot in one snapshot")
+                Point::new("look", "is looked up by its worker, receipt and slot in one snapshot")
             }
             Self::Refuse { .. } => {
-                Point::new("refuse", "is refused: its worker leaves a receipt that says so")
+                Point::new("refuse", "is refused, and its worker writes a receipt of the refusal")
             }
             Self::Acknowledge => Point::new("acknowledge", "is acknowledged by its worker"),
         }

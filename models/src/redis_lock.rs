@@ -3,8 +3,8 @@
 //! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the
 //! fencing token that came with it.
 //!
-//! **Mechanism.** The lock's script gives out a token; the read takes note of the highest token
-//! that has written; the write demands that no other has written since, and that its own is higher.
+//! **Mechanism.** The lock's script gives out a token; the read notes the highest token that has
+//! written; the write demands that no other has written since, and that its own is higher.
 //! Release compares the owner before it deletes.
 //!
 //! **Fails when.** None known. `broken.rs` compares only what was written, as is usually advised,
@@ -13,7 +13,8 @@
 //! **Service.** `target-service/src/strategies/redis_lock.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -32,7 +33,7 @@ pub(crate) enum Try {
     Took,
     /// No seat, or a key that has its booking.
     Nothing,
-    /// Somebody else has written since, under another token.
+    /// Another call has written since, under another token.
     FencedOff,
 }
 
@@ -48,9 +49,9 @@ impl Strategy for RedisLock {
             }
             Self::Write { .. } => Point::new(
                 "write",
-                "writes the booking, if nobody has written under another token since",
+                "writes the booking, if no other token has written since its read",
             ),
-            Self::Release(_) => Point::new("release", "frees the lock, if it still holds it"),
+            Self::Release(_) => Point::new("release", "releases the lock, if it still owns it"),
         }
     }
 

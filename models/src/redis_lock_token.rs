@@ -1,16 +1,17 @@
 //! # redis_lock_token (negative control)
 //!
-//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//! **Claim.** None. Overbooks when a holder pauses for longer than its lock lives.
 //!
-//! **Mechanism.** The release compares the owner, which saves the lock of somebody else and not the
-//! seats. PostgreSQL cannot tell a write under an expired lock from any other.
+//! **Mechanism.** The release compares the owner, which protects the lock of the next holder and
+//! not the seats. PostgreSQL cannot tell a write under an expired lock from any other.
 //!
 //! **Fails when.** The lock expires between the read and the write.
 //!
 //! **Service.** `target-service/src/strategies/negative_controls/redis_lock_token.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -30,10 +31,8 @@ impl Strategy for RedisLockToken {
         match self {
             Self::Acquire => Point::new("acquire", "takes the lock in Redis"),
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write => {
-                Point::new("write", "writes the booking, because a seat was free when it looked")
-            }
-            Self::Release { .. } => Point::new("release", "frees the lock, if it still holds it"),
+            Self::Write => Point::new("write", "writes the booking, based on its earlier read"),
+            Self::Release { .. } => Point::new("release", "releases the lock, if it still owns it"),
         }
     }
 

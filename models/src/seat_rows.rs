@@ -1,18 +1,19 @@
 //! # seat_rows
 //!
 //! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked
-//! row is passed over.
+//! row is skipped.
 //!
-//! **Mechanism.** Locks a free seat, passing over those that others have locked; the change of the
-//! slot is numbered last.
+//! **Mechanism.** Locks a free seat, skipping those that others have locked; the change of the slot
+//! is numbered last.
 //!
-//! **Fails when.** None known. A seat that is locked is not a seat that is sold: `sold_out` is said
-//! by the counter.
+//! **Fails when.** None known. A locked seat is not a sold seat: the counter decides about
+//! `sold_out`.
 //!
 //! **Service.** `target-service/src/strategies/seat_rows.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -30,13 +31,12 @@ impl Strategy for SeatRows {
 
     fn point(self) -> Point {
         match self {
-            Self::Pick => Point::new(
-                "pick",
-                "begins, and locks a free seat, passing over those that are locked",
-            ),
+            Self::Pick => Point::new("pick", "begins and locks a free seat, skipping locked ones"),
             Self::Write => Point::new("write", "writes the booking and takes the seat"),
             Self::Commit => Point::new("commit", "commits"),
-            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat to lock"),
+            Self::RollBack => {
+                Point::new("roll_back", "rolls back, because it found no seat to lock")
+            }
         }
     }
 

@@ -1,37 +1,41 @@
-//! A path as sentences that a person can follow.
+//! A path as sentences.
 
 use stateright::Path;
 
 use crate::{
-    schedule::Scheduled,
-    step::Step,
-    strategy::Strategy,
+    schedule::ScheduledEvent,
+    transition::Transition,
     world::{Phase, World},
 };
 
-/// The steps of a path, each with a sentence that says what it made visible.
-pub(crate) fn told<S: Strategy>(path: Path<World<S>, Step<S>>) -> Vec<Scheduled> {
+/// The events of a path, each with its sentence.
+pub(crate) fn scheduled(path: Path<World, Transition>) -> Vec<ScheduledEvent> {
     let steps = path.into_vec();
     let pairs = steps.iter().zip(steps.iter().skip(1));
     pairs
-        .filter_map(|((before, step), (after, _))| {
-            let step = (*step)?;
-            Some(Scheduled {
-                what: step.into(),
-                text: format!("{step}{}", consequences(before, after)),
-            })
-        })
+        .filter_map(|((before, taken), (after, _))| Some(scheduled_event(before, (*taken)?, after)))
         .collect()
 }
 
-/// What clients learn from a step, and what it does to the seats.
-pub(crate) fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> String {
+/// A transition between two worlds as an event with its sentence.
+pub(crate) fn scheduled_event(
+    before: &World,
+    transition: Transition,
+    after: &World,
+) -> ScheduledEvent {
+    ScheduledEvent {
+        what: transition.into(),
+        text: format!("{transition}{}", consequences(before, after)),
+    }
+}
+
+/// The answers that clients get by a transition, and what it changes about the seats.
+fn consequences(before: &World, after: &World) -> String {
     let mut all = Vec::new();
     for ((client, now), was) in (1..).zip(&after.clients).zip(&before.clients) {
         if was.phase != now.phase {
-            all.extend(
-                learnt(was.phase, now.phase).map(|learnt| format!("client {client} {learnt}")),
-            );
+            let answered = answered(was.phase, now.phase);
+            all.extend(answered.map(|answered| format!("client {client} {answered}")));
         }
     }
     let taken = after.database.taken();
@@ -40,7 +44,7 @@ pub(crate) fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> 
     }
     let available = after.database.slot.available;
     if before.database.slot.available != available {
-        all.push(format!("{available} said to be free"));
+        all.push(format!("available_seats {available}"));
     }
     match all.is_empty() {
         true => String::new(),
@@ -48,18 +52,18 @@ pub(crate) fn consequences<S: Strategy>(before: &World<S>, after: &World<S>) -> 
     }
 }
 
-fn learnt(was: Phase, now: Phase) -> Option<&'static str> {
+fn answered(was: Phase, now: Phase) -> Option<&'static str> {
     match now {
         Phase::Waiting { call: 1.., .. } if matches!(was, Phase::Waiting { call: 0, .. }) => {
-            Some("tries again with its key")
+            Some("retries with the same key")
         }
         Phase::Idle | Phase::Waiting { .. } => None,
-        Phase::Holding { .. } => Some("is told ok"),
-        Phase::Confirmed { .. } => Some("is told that it is confirmed"),
-        Phase::Cancelled { .. } => Some("is told that it is cancelled"),
-        Phase::HoldExpired => Some("is told that its hold has expired"),
-        Phase::SoldOut { .. } => Some("is told sold_out"),
-        Phase::RetryLater => Some("is told retry_later"),
-        Phase::Unknown => Some("never learns the outcome"),
+        Phase::Holding { .. } => Some("gets ok"),
+        Phase::Confirmed { .. } => Some("gets confirmed"),
+        Phase::Cancelled { .. } => Some("gets cancelled"),
+        Phase::HoldExpired => Some("gets hold_expired"),
+        Phase::SoldOut { .. } => Some("gets sold_out"),
+        Phase::RetryLater => Some("gets retry_later"),
+        Phase::Unknown => Some("gives up without an answer"),
     }
 }

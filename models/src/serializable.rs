@@ -5,13 +5,14 @@
 //! **Mechanism.** Reads in a snapshot; the update fails if the row has changed since. The first to
 //! update wins.
 //!
-//! **Fails when.** None known. Under contention a client can lose every try and be told
+//! **Fails when.** None known. Under contention a client can lose every try and get
 //! `retry_later`.
 //!
 //! **Service.** `target-service/src/strategies/serializable.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -29,13 +30,13 @@ impl Strategy for Serializable {
 
     fn point(self) -> Point {
         match self {
-            Self::Read => Point::new("read", "begins, and reads the slot's seats in its snapshot"),
+            Self::Read => Point::new("read", "begins and reads the slot's seats in its snapshot"),
             Self::Write { .. } => Point::new(
                 "write",
                 "writes the booking and takes the seat, if the row is as in its snapshot",
             ),
             Self::Commit => Point::new("commit", "commits"),
-            Self::RollBack => Point::new("roll_back", "rolls back, having found no seat"),
+            Self::RollBack => Point::new("roll_back", "rolls back, because no seat is free"),
         }
     }
 
@@ -56,10 +57,10 @@ fn read(database: &Database) -> Next<Serializable> {
     }
 }
 
-/// Fails with 40001 if the row has changed since the snapshot; waits for whoever holds it, and
-/// fails if that one changes it.
+/// Fails with 40001 if the row has changed since the snapshot; waits for the holder of the row, and
+/// fails if the holder changes it.
 fn write(snapshot_version: u32, call: CallId, database: &mut Database) -> Next<Serializable> {
-    // Whoever holds the row now: it is not the row of the snapshot any more.
+    // Held or not, it is not the row of the snapshot any more.
     if database.slot.version != snapshot_version {
         return Next::Nothing;
     }

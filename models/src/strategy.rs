@@ -3,15 +3,16 @@
 use std::{fmt::Debug, hash::Hash};
 
 use crate::{
-    call::{Answer, Progress},
-    database::{CallId, Change, Database},
+    answer::Answer,
+    call_id::CallId,
+    database::{Database, StateChange},
 };
 
-/// A strategy is the steps of one try at taking a seat: a value is the step that comes next, with
+/// A strategy is the steps of one try to take a seat: a value is the step that comes next, with
 /// what was read before.
 ///
-/// What surrounds a try is the service's common code, and the same for all. A negative control that
-/// breaks it says so here.
+/// What surrounds a try is the service's common code, the same for all. A negative control that
+/// breaks it overrides the method here.
 pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Where every try begins; where requests can take different paths, the beginning of each.
     const BEGINNINGS: &'static [Self];
@@ -19,12 +20,12 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// Seats of each booking.
     const SEATS: i32 = 1;
 
-    /// Tries of a call before its client is told `retry_later`. The service allows more; two tries
-    /// take every branch.
+    /// Tries of a call before it answers `retry_later`. The service allows more; two tries take
+    /// every branch.
     const TRIES: u8 = 2;
 
-    /// Whether a client is told 202 and asks for its receipt, instead of being told by the call
-    /// itself.
+    /// Whether a client gets 202 and polls for its receipt, instead of getting the answer of the
+    /// call itself.
     const POLLS: bool = false;
 
     /// Whether what is committed is on disk.
@@ -48,16 +49,16 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     }
 
     /// What a call does that has lost all its tries.
-    fn out_of_tries(self, _: &Database) -> Progress<Self> {
-        Progress::Answers(Answer::RetryLater)
+    fn out_of_tries(self, _: &Database) -> OutOfTries<Self> {
+        OutOfTries::Answers(Answer::RetryLater)
     }
 
-    /// Which booking a duplicate is told of, that finds the receipt of this one.
-    fn told_by_receipt(_call: CallId, receipt: CallId) -> CallId {
+    /// The booking that a duplicate is answered with, which finds the receipt of `receipt`.
+    fn booking_of_receipt(_call: CallId, receipt: CallId) -> CallId {
         receipt
     }
 
-    /// Where a call goes on when whoever works on it crashes. Most are lost.
+    /// Where a call goes on when the process that works on it crashes. Most are lost.
     fn after_crash(self) -> Option<Self> {
         None
     }
@@ -77,14 +78,14 @@ pub(crate) trait Strategy: Debug + Copy + Eq + Hash + Send + Sync + 'static {
         None
     }
 
-    /// A call is answered or lost: it leaves whatever it shares with others.
+    /// A call is answered or lost: it leaves everything that it shares with others.
     fn leave(_: CallId, _: &mut Database) {}
 
-    fn confirm(booking: CallId, database: &mut Database) -> Change {
+    fn confirm(booking: CallId, database: &mut Database) -> StateChange {
         database.confirm(booking)
     }
 
-    fn cancel(booking: CallId, database: &mut Database) -> Change {
+    fn cancel(booking: CallId, database: &mut Database) -> StateChange {
         database.cancel(booking)
     }
 }
@@ -111,12 +112,12 @@ pub(crate) enum Next<S> {
     Goes(S),
     /// The booking is committed.
     Took,
-    /// Nothing was written, and the page need not say why: too few seats, a lost race, a key that
-    /// has its booking.
+    /// Nothing was written, for a reason that the page need not give: too few seats, a lost race, a
+    /// key that has its booking.
     Nothing,
-    /// Somebody else has decided for this call.
+    /// Another call has decided for this one.
     Answered(Answer),
-    /// The work is done, and nobody waits for an answer to it.
+    /// The work is done, and no client waits for an answer to it.
     Ended,
 }
 
@@ -130,6 +131,25 @@ impl<S> Next<S> {
             Self::Nothing => Next::Nothing,
             Self::Answered(answer) => Next::Answered(answer),
             Self::Ended => Next::Ended,
+        }
+    }
+}
+
+/// What follows the last try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutOfTries<S> {
+    /// The call answers.
+    Answers(Answer),
+    /// It goes on elsewhere, where its tries are counted anew.
+    Goes(S),
+}
+
+impl<S> OutOfTries<S> {
+    /// The same for a strategy that wraps this one.
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> OutOfTries<T> {
+        match self {
+            Self::Answers(answer) => OutOfTries::Answers(answer),
+            Self::Goes(at) => OutOfTries::Goes(wrap(at)),
         }
     }
 }

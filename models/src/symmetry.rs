@@ -3,7 +3,7 @@
 //!
 //! The representative is the one with the smallest hash among all numberings of the clients, so
 //! that every state of an orbit has the same one. Sound, because no step, no property and no
-//! strategy asks for a client's number: `symmetry_changes_no_verdict` holds it against searches
+//! strategy asks for a client's number: `symmetry_changes_no_verdict` compares it with searches
 //! without it.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
@@ -11,12 +11,11 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use stateright::Representative;
 
 use crate::{
-    database::CallId,
-    strategy::Strategy,
+    call_id::CallId,
     world::{Phase, World},
 };
 
-impl<S: Strategy> Representative for World<S> {
+impl Representative for World {
     fn representative(&self) -> Self {
         numberings(self.clients.len())
             .map(|numbers| self.renumbered(&numbers))
@@ -29,7 +28,7 @@ pub(crate) fn fingerprint(value: &impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
-/// Every way of numbering so many clients: `numbers[old]` is the new number.
+/// Every way to number the clients: `numbers[old]` is the new number.
 fn numberings(clients: usize) -> impl Iterator<Item = Vec<u8>> {
     let clients = u8::try_from(clients).expect("few clients");
     let mut all = vec![Vec::new()];
@@ -48,14 +47,14 @@ fn numberings(clients: usize) -> impl Iterator<Item = Vec<u8>> {
     all.into_iter()
 }
 
-impl<S: Strategy> World<S> {
+impl World {
     /// The same with other numbers for the clients: `numbers[old]` is the new one.
     fn renumbered(&self, numbers: &[u8]) -> Self {
         let mut next = self.clone();
         next.database = self.database.renumbered(numbers);
         for (old, number) in numbers.iter().enumerate() {
             let mut client = self.clients[old].clone();
-            let told = match &mut client.phase {
+            let booking = match &mut client.phase {
                 Phase::Holding { booking, .. }
                 | Phase::Confirmed { booking }
                 | Phase::Cancelled { booking } => Some(booking),
@@ -66,7 +65,7 @@ impl<S: Strategy> World<S> {
                 | Phase::RetryLater
                 | Phase::Unknown => None,
             };
-            if let Some(CallId { client, .. }) = told {
+            if let Some(CallId { client, .. }) = booking {
                 *client = numbers[usize::from(*client)];
             }
             next.clients[usize::from(*number)] = client;

@@ -1,13 +1,12 @@
-//! From the service to the model: can the audit log of a real run be explained by the strategy's
-//! model?
+//! From the service to the model: does the strategy's model explain the audit log of a real run?
 //!
 //! The log says what was committed, in order, and not what was read, tried in vain or waited for.
-//! So the model is walked with a set of everything that calls may have in hand: at each version of
-//! the slot every call may have begun, read, and stalled. A record is explained if one of them can
-//! go on from there to commit exactly that change; the first one that none of them can is reported,
-//! with what could have happened instead.
+//! So the model is walked with a set of all steps that calls may have come to: at each version of
+//! the slot every call may have begun, read, and paused. A record is explained if one of them can
+//! go on from there to commit exactly that change; the first record that none of them can commit is
+//! reported, with what could have been committed instead.
 //!
-//! Calls are anonymous and as many as it takes, so the world of one slot is a single call on the
+//! Calls are anonymous and unlimited in number, so the world of one slot is a single call on the
 //! slot as the log has left it. A booking of `k` seats is that of one seat in a slot that has `k -
 //! 1` seats less: a page asks for one seat in the model.
 
@@ -16,21 +15,22 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use slotproof_vocabulary::{AuditRecord, BookingStatus, StrategyKind};
 
 use crate::{
-    database::{CallId, Change, Database},
-    exploration::{Losses, Size},
-    modelled::{Ask, ask},
-    step::Step,
-    strategy::{Next, Strategy},
+    call_id::CallId,
+    database::{Database, StateChange},
+    page::{Page, PageStep, page_of},
+    size::{Losses, Size},
+    strategy::Next,
     symmetry::fingerprint,
+    transition::Transition,
     world::World,
 };
 
 /// The one call that stands for all.
-const ANYBODY: CallId = CallId { client: 0, call: 0 };
-/// A call that runs alone is over after fewer steps.
+const ANY_CALL: CallId = CallId { client: 0, call: 0 };
+/// A call that runs alone ends within fewer steps.
 const STEPS_MAX: usize = 32;
 
-/// What came of walking an audit log through a model.
+/// What a walk of an audit log through a model came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
     /// Records that the model explains.
@@ -57,26 +57,15 @@ pub struct Unexplained {
 /// Walks an audit log, sorted by slot and version, through the model of the strategy that is said
 /// to have written it.
 pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explained {
-    struct Explain<'a>(i32, &'a [AuditRecord]);
-    impl Ask for Explain<'_> {
-        type Answer = Explained;
-
-        fn of<S: Strategy>(self) -> Explained {
-            explain_by::<S>(self.0, self.1)
-        }
-    }
-    ask(kind, Explain(capacity, log))
-}
-
-fn explain_by<S: Strategy>(capacity: i32, log: &[AuditRecord]) -> Explained {
+    let page = page_of(kind);
     let mut explained = Explained {
         records: 0,
         unexplained: None,
         reached: BTreeSet::new(),
-        possible: kinds_of::<S>(),
+        possible: kinds_of(page),
     };
     for records in log.chunk_by(|left, right| left.slot == right.slot) {
-        let mut slot = Slot::<S>::new(capacity, records);
+        let mut slot = SlotTrace::new(page, capacity, records);
         for record in records {
             match slot.take(record) {
                 Ok(kind) => {
@@ -93,62 +82,34 @@ fn explain_by<S: Strategy>(capacity: i32, log: &[AuditRecord]) -> Explained {
     explained
 }
 
-/// A slot as its log has left it, and what calls may have in hand.
-struct Slot<S> {
+/// A slot as its log has left it.
+struct LoggedSlot {
     capacity: i32,
     available: i32,
     version: u32,
-    fence: u32,
-    /// Seats of bookings that are live by the log.
+    /// Seats of live bookings.
     taken: i32,
     bookings: BTreeMap<String, BookingStatus>,
     /// Whether some booking has ended.
     ended: bool,
-    /// For each number of seats that somebody books, where the calls that want so many may stand.
-    standing: BTreeMap<i32, HashSet<S>>,
 }
 
-impl<S: Strategy> Slot<S> {
-    fn new(capacity: i32, records: &[AuditRecord]) -> Self {
-        let seats = records.iter().filter_map(|record| i32::try_from(record.seats).ok());
+impl LoggedSlot {
+    fn new(capacity: i32) -> Self {
         Self {
             capacity,
             available: capacity,
             version: 0,
-            fence: 0,
             taken: 0,
             bookings: BTreeMap::new(),
             ended: false,
-            standing: seats.map(|seats| (seats, HashSet::new())).collect(),
         }
     }
 
-    /// The database as a call of so many seats finds it.
-    fn database(&self, seats: i32) -> Database {
-        Database::as_left(
-            self.capacity - (seats - 1),
-            self.available - (seats - 1),
-            self.version,
-            self.fence,
-            self.taken,
-        )
-    }
-
-    /// Takes the change that a record tells of; answers its kind.
-    fn take(&mut self, record: &AuditRecord) -> Result<String, Box<Unexplained>> {
-        let seats = i32::try_from(record.seats).unwrap_or(i32::MAX);
-        let known = self.bookings.get(&record.booking).copied();
-        let lawful = known == record.from && record.version == i64::from(self.version) + 1;
-        let possible = match (lawful, record.from) {
-            (false, _) => BTreeMap::new(),
-            (true, None) => self.takings(seats),
-            (true, Some(from)) => self.changes(seats, from, record.to),
-        };
-        let available = i32::try_from(record.available).unwrap_or(i32::MIN);
-        let Some(fence) = possible.get(&available).copied() else {
-            return Err(Box::new(self.unexplained(record, known, &possible)));
-        };
-        let kind = kind(record.from, record.to, self.available, available, self.ended);
+    /// Folds a record that the model explains. Everything that is known of a slot by its log is
+    /// counted here.
+    fn fold(&mut self, record: &AuditRecord) {
+        let seats = seats_of(record);
         match (record.from.is_some_and(BookingStatus::takes_seats), record.to.takes_seats()) {
             (false, true) => self.taken += seats,
             (true, false) => self.taken -= seats,
@@ -156,19 +117,80 @@ impl<S: Strategy> Slot<S> {
         }
         self.ended |= !record.to.takes_seats();
         self.bookings.insert(record.booking.clone(), record.to);
-        (self.available, self.version, self.fence) = (available, self.version + 1, fence);
-        Ok(kind)
+        self.available = available_after(record);
+        self.version += 1;
+    }
+}
+
+fn seats_of(record: &AuditRecord) -> i32 {
+    i32::try_from(record.seats).unwrap_or(i32::MAX)
+}
+
+fn available_after(record: &AuditRecord) -> i32 {
+    i32::try_from(record.available).unwrap_or(i32::MIN)
+}
+
+/// A slot as its log has left it, and the steps that calls may have come to.
+struct SlotTrace {
+    page: &'static Page,
+    logged: LoggedSlot,
+    fence: u32,
+    /// For each number of seats in the log, the steps that calls for that many may have come to.
+    standing: BTreeMap<i32, HashSet<PageStep>>,
+}
+
+impl SlotTrace {
+    fn new(page: &'static Page, capacity: i32, records: &[AuditRecord]) -> Self {
+        let seats = records.iter().filter_map(|record| i32::try_from(record.seats).ok());
+        Self {
+            page,
+            logged: LoggedSlot::new(capacity),
+            fence: 0,
+            standing: seats.map(|seats| (seats, HashSet::new())).collect(),
+        }
     }
 
-    /// The counters that some call could leave behind by booking now, each with the fence; and all
-    /// that happens without a trace.
-    fn takings(&mut self, seats: i32) -> BTreeMap<i32, u32> {
+    /// The database as a call for this many seats finds it.
+    fn database(&self, seats: i32) -> Database {
+        let LoggedSlot { capacity, available, version, taken, .. } = self.logged;
+        Database::as_left(
+            capacity - (seats - 1),
+            available - (seats - 1),
+            version,
+            self.fence,
+            taken,
+        )
+    }
+
+    /// Takes the change of a record, and returns its kind.
+    fn take(&mut self, record: &AuditRecord) -> Result<String, Box<Unexplained>> {
+        let seats = seats_of(record);
+        let known = self.logged.bookings.get(&record.booking).copied();
+        let lawful = known == record.from && record.version == i64::from(self.logged.version) + 1;
+        let possible = match (lawful, record.from) {
+            (false, _) => BTreeMap::new(),
+            (true, None) => self.reserves(seats),
+            (true, Some(from)) => self.changes(seats, from, record.to),
+        };
+        let available = available_after(record);
+        let Some(fence) = possible.get(&available).copied() else {
+            return Err(Box::new(self.unexplained(record, known, &possible)));
+        };
+        let LoggedSlot { available: before, ended, .. } = self.logged;
+        self.logged.fold(record);
+        self.fence = fence;
+        Ok(kind(record.from, record.to, before, available, ended))
+    }
+
+    /// The counters that some call could leave behind by booking now, each with the fence; and
+    /// everything that happens without a trace.
+    fn reserves(&mut self, seats: i32) -> BTreeMap<i32, u32> {
         let wanted: Vec<i32> = self.standing.keys().copied().collect();
         let mut possible = BTreeMap::new();
         for other in wanted {
             let database = self.database(other);
             let mut standing = self.standing.remove(&other).unwrap_or_default();
-            let left = let_all_run(&database, &mut standing);
+            let left = let_all_run(self.page, &database, &mut standing);
             self.standing.insert(other, standing);
             if other == seats {
                 possible = left;
@@ -179,18 +201,17 @@ impl<S: Strategy> Slot<S> {
 
     /// The counters that a change of a booking could leave behind.
     fn changes(&self, seats: i32, from: BookingStatus, to: BookingStatus) -> BTreeMap<i32, u32> {
-        let mut database =
-            Database::as_left(self.capacity, self.available, self.version, self.fence, self.taken);
-        database.with_booking(ANYBODY, seats, from, to == BookingStatus::Expired);
+        let mut database = self.database(1);
+        database.with_booking(ANY_CALL, seats, from, to == BookingStatus::Expired);
         let change = match to {
-            BookingStatus::Confirmed => S::confirm(ANYBODY, &mut database),
-            BookingStatus::Cancelled => S::cancel(ANYBODY, &mut database),
-            BookingStatus::Expired => database.expire(ANYBODY),
-            BookingStatus::Pending | BookingStatus::Failed => Change::Refused,
+            BookingStatus::Confirmed => (self.page.confirm)(ANY_CALL, &mut database),
+            BookingStatus::Cancelled => (self.page.cancel)(ANY_CALL, &mut database),
+            BookingStatus::Expired => database.expire(ANY_CALL),
+            BookingStatus::Pending | BookingStatus::Failed => StateChange::Refused,
         };
         match change {
-            Change::Done => BTreeMap::from([(database.slot.available, database.slot.fence)]),
-            Change::Waits | Change::Refused => BTreeMap::new(),
+            StateChange::Done => BTreeMap::from([(database.slot.available, database.slot.fence)]),
+            StateChange::Waits | StateChange::Refused => BTreeMap::new(),
         }
     }
 
@@ -200,39 +221,44 @@ impl<S: Strategy> Slot<S> {
         known: Option<BookingStatus>,
         possible: &BTreeMap<i32, u32>,
     ) -> Unexplained {
-        let status = known.map_or("not there", BookingStatus::name);
+        let LoggedSlot { capacity, available, version, taken, .. } = self.logged;
+        let status = known.map_or("absent", BookingStatus::name);
         let mut instead: Vec<String> = possible
             .keys()
-            .map(|available| format!("the same change, leaving {available} seats"))
+            .map(|available| format!("the same change with available {available}"))
             .collect();
-        if record.version != i64::from(self.version) + 1 {
-            instead.push(format!("a change with version {}", self.version + 1));
+        if record.version != i64::from(version) + 1 {
+            instead.push(format!("a change with version {}", version + 1));
         }
         if known != record.from {
-            instead.push(format!("a change of booking {}, which was {status}", record.booking));
+            instead.push(format!("a change of booking {} from {status}", record.booking));
         }
         Unexplained {
             record: record.clone(),
             before: format!(
-                "version {}, {} of {} seats said to be free, {} taken; the booking was {status}",
-                self.version, self.available, self.capacity, self.taken
+                "version {version}, available {available} of {capacity}, {taken} seats taken, \
+                 booking {status}"
             ),
             instead,
         }
     }
 }
 
-/// Lets every call that may be under way go on as far as it leaves no trace; answers the counters
-/// that those leave behind that commit. A try that has failed is over.
-fn let_all_run<S: Strategy>(database: &Database, standing: &mut HashSet<S>) -> BTreeMap<i32, u32> {
+/// Lets every call that may be under way go on as far as it leaves no trace, and returns the
+/// counters that are left by those that commit. A try that has failed is over.
+fn let_all_run(
+    page: &Page,
+    database: &Database,
+    standing: &mut HashSet<PageStep>,
+) -> BTreeMap<i32, u32> {
     let mut left = BTreeMap::new();
-    let mut open: Vec<S> = S::BEGINNINGS.iter().copied().chain(standing.drain()).collect();
+    let mut open: Vec<PageStep> = page.beginnings().chain(standing.drain()).collect();
     while let Some(at) = open.pop() {
         if standing.contains(&at) {
             continue;
         }
         let mut after = database.clone();
-        match at.step(ANYBODY, &mut after) {
+        match at.step(ANY_CALL, &mut after) {
             Next::Goes(next) if after == *database => {
                 standing.insert(at);
                 open.push(next);
@@ -247,19 +273,15 @@ fn let_all_run<S: Strategy>(database: &Database, standing: &mut HashSet<S>) -> B
     left
 }
 
-/// Runs a call alone that has changed something, a lock at least, until it has committed; answers
-/// the counter and the fence that it leaves.
-fn commits<S: Strategy>(
-    mut next: Next<S>,
-    mut database: Database,
-    version: u32,
-) -> Option<(i32, u32)> {
+/// Runs a call alone that has changed something, a lock at least, until it has committed, and
+/// returns the counter and the fence that it leaves.
+fn commits(mut next: Next<PageStep>, mut database: Database, version: u32) -> Option<(i32, u32)> {
     for _ in 0..STEPS_MAX {
         if database.slot.version != version {
             return Some((database.slot.available, database.slot.fence));
         }
         let Next::Goes(at) = next else { return None };
-        next = at.step(ANYBODY, &mut database);
+        next = at.step(ANY_CALL, &mut database);
     }
     None
 }
@@ -272,7 +294,7 @@ fn kind(
     after: i32,
     some_have_ended: bool,
 ) -> String {
-    let again = if some_have_ended { ", after some had come back" } else { "" };
+    let again = if some_have_ended { ", after seats were returned" } else { "" };
     match (from, to) {
         (None, _) if after == 0 => format!("reserve of the last seats{again}"),
         (None, _) => format!("reserve that leaves seats{again}"),
@@ -283,26 +305,26 @@ fn kind(
     }
 }
 
-/// The kinds of change that the model has, with two clients of one seat and of two, who lose
-/// nothing.
-fn kinds_of<S: Strategy>() -> BTreeSet<String> {
-    [1, 2].into_iter().flat_map(|capacity| kinds_in::<S>(Size { clients: 2, capacity })).collect()
+/// The kinds of change that the model has, with two clients and one seat or two, without lost
+/// answers.
+fn kinds_of(page: &'static Page) -> BTreeSet<String> {
+    [1, 2].into_iter().flat_map(|capacity| kinds_in(page, Size { clients: 2, capacity })).collect()
 }
 
-fn kinds_in<S: Strategy>(size: Size) -> BTreeSet<String> {
-    let begin = World::<S>::with_losses(size, Losses::AtMost(0));
+fn kinds_in(page: &'static Page, size: Size) -> BTreeSet<String> {
+    let begin = World::with_losses(page, size, Losses::AtMost(0));
     let mut kinds = BTreeSet::new();
     let mut seen = HashSet::from([fingerprint(&begin)]);
     let mut open = vec![begin];
     while let Some(world) = open.pop() {
-        let mut steps = Vec::new();
-        Step::offer(&world, &mut steps);
-        for step in steps {
+        let mut offered = Vec::new();
+        Transition::offer(&world, &mut offered);
+        for transition in offered {
             let mut next = world.clone();
-            if step.take(&mut next).is_none() {
+            if transition.take(&mut next).is_none() {
                 continue;
             }
-            kinds.extend(kind_of_step(&world, &next));
+            kinds.extend(kind_of_transition(&world, &next));
             if seen.insert(fingerprint(&next)) {
                 open.push(next);
             }
@@ -311,8 +333,8 @@ fn kinds_in<S: Strategy>(size: Size) -> BTreeSet<String> {
     kinds
 }
 
-/// The kind of the change that a step has committed, if it has one.
-fn kind_of_step<S: Strategy>(before: &World<S>, after: &World<S>) -> Option<String> {
+/// The kind of the change that a transition has committed, if it has one.
+fn kind_of_transition(before: &World, after: &World) -> Option<String> {
     let (was, is) = (&before.database, &after.database);
     let ended = was.bookings().any(|(_, row)| !row.status.takes_seats());
     is.bookings().find_map(|(booking, row)| {
@@ -346,7 +368,7 @@ mod tests {
         explain(kind, 2, log).unexplained.map(|unexplained| unexplained.record.version)
     }
 
-    fn a_life() -> Vec<AuditRecord> {
+    fn ordinary_log() -> Vec<AuditRecord> {
         vec![
             record(1, "a", "pending", 1),
             record(2, "b", "pending", 0),
@@ -360,7 +382,7 @@ mod tests {
     #[test]
     fn an_ordinary_log_is_explained_by_every_strategy_that_claims_to_be_safe() {
         for kind in StrategyKind::SAFE {
-            let explained = explain(*kind, 2, &a_life());
+            let explained = explain(*kind, 2, &ordinary_log());
             assert_eq!((explained.records, explained.unexplained), (6, None), "{kind}");
             assert!(
                 explained.reached.is_subset(&explained.possible),
@@ -371,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_too_many_is_explained_by_those_who_sell_it_and_by_nobody_else() {
+    fn a_seat_too_many_is_explained_by_the_strategies_that_oversell_and_by_no_other() {
         let overbooked = [
             record(1, "a", "pending", 1),
             record(2, "b", "pending", 0),
@@ -393,12 +415,12 @@ mod tests {
     #[test]
     fn what_does_not_follow_from_the_log_before_it_is_not_explained() {
         let with = |index: usize, record: AuditRecord| {
-            let mut log = a_life();
+            let mut log = ordinary_log();
             log[index] = record;
             first_unexplained(StrategyKind::Conditional, &log)
         };
         assert_eq!(with(1, record(3, "b", "pending", 0)), Some(3), "a gap");
-        assert_eq!(with(2, record(3, "z", "pending>confirmed", 0)), Some(3), "nobody's booking");
+        assert_eq!(with(2, record(3, "z", "pending>confirmed", 0)), Some(3), "an unknown booking");
         assert_eq!(with(3, record(4, "a", "pending>expired", 1)), Some(4), "it was confirmed");
         assert_eq!(
             with(3, record(4, "b", "pending>expired", 0)),

@@ -3,7 +3,7 @@
 //! **Claim.** None. Overbooks as soon as two clients read before either writes.
 //!
 //! **Mechanism.** Reads the seats that are left, and books if they are enough. The write subtracts
-//! from whatever is there by then and stops at zero, so that the check constraint of the counter
+//! from the counter as it is by then and stops at zero, so that the check constraint of the counter
 //! sees nothing wrong.
 //!
 //! **Fails when.** Two clients want the last seat at once.
@@ -11,7 +11,8 @@
 //! **Service.** `target-service/src/strategies/negative_controls/unprotected.rs`
 
 use crate::{
-    database::{CallId, Database},
+    call_id::CallId,
+    database::Database,
     strategy::{Next, Point, Strategy},
 };
 
@@ -28,9 +29,7 @@ impl Strategy for Unprotected {
     fn point(self) -> Point {
         match self {
             Self::Read => Point::new("read", "reads the slot's seats"),
-            Self::Write => {
-                Point::new("write", "writes the booking, because a seat was free when it looked")
-            }
+            Self::Write => Point::new("write", "writes the booking, based on its earlier read"),
         }
     }
 

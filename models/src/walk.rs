@@ -1,61 +1,50 @@
-//! One place in a model, which a director leads along with the service: what the model says that
-//! must be seen there.
+//! A walk through a model, in step with the running service: what the model says must be visible
+//! after each event.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use slotproof_vocabulary::{BookingStatus, StrategyKind};
 
 use crate::{
-    database::{CallId, Decision},
-    exploration::{Losses, Size},
-    modelled::{Ask, ask},
-    schedule::{Happening, Scheduled, meant},
-    sentences::consequences,
-    step::Step,
-    strategy::Strategy,
+    answer::Decision,
+    call_id::CallId,
+    event::ModelEvent,
+    page::page_of,
+    schedule::ScheduledEvent,
+    sentences::scheduled_event,
+    size::{Losses, Size},
+    transition::Transition,
     world::{Phase, World},
 };
 
-/// A place in the model of some strategy.
-pub trait Walk: Send {
-    /// Lets something happen. What can go on after it, of what has waited, goes on too.
-    fn take(&mut self, what: &Happening) -> Taken;
-
-    /// The step that a call has come to, by the name of its pause point; `None` if it is not in
-    /// flight.
-    fn point(&self, call: CallId) -> Option<&'static str>;
-
-    /// Seats that each client asks for.
-    fn seats(&self) -> i32;
-
-    /// What must be seen.
-    fn view(&self) -> View;
-
-    /// The calls in flight that were let go and wait, in the order in which they began to.
-    fn waiting(&self) -> Vec<Happening>;
+/// A world, and the events that have begun in it and wait for a lock.
+#[derive(Debug, Clone)]
+pub struct Walk {
+    pub(crate) world: World,
+    waiting: VecDeque<ModelEvent>,
 }
 
-/// What came of letting something happen.
+/// What an event leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum EventEffect {
     /// It happened, and then what had waited for it went on.
     Done {
-        /// All of it for people, in order.
-        steps: Vec<Scheduled>,
+        /// All that happened, in order.
+        steps: Vec<ScheduledEvent>,
         /// The step was to write, and wrote nothing: its try has failed.
         in_vain: bool,
     },
-    /// Somebody else has what it needs. It happens as soon as it can.
+    /// Another call has what it needs. It happens as soon as it can.
     Waits {
-        /// What it would do, for people.
+        /// What it would do, as a sentence.
         text: String,
     },
-    /// It cannot happen here: the call is over, say, or the booking is not there.
+    /// It cannot happen here: the call is over, for example, or the booking does not exist.
     Impossible,
 }
 
-/// What everybody can see of a place, if only they look: the committed rows, who holds the locks,
-/// and what clients were told.
+/// What an observer can see of a world: the committed rows, the holders of the locks, and the
+/// clients' answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// The slot's counter.
@@ -64,185 +53,100 @@ pub struct View {
     pub version: u32,
     /// The highest fencing token that has written.
     pub fence: u32,
-    /// The bookings by the call that wrote them; and whether the time of a pending one has run out.
+    /// The bookings by the call that wrote them, and whether a pending one has passed its expiry.
     pub bookings: BTreeMap<CallId, (BookingStatus, bool)>,
-    /// What each client's key stands for: a booking, or a no.
-    pub receipts: Vec<Option<Receipt>>,
+    /// The receipt of each client's key.
+    pub receipts: Vec<Option<ReceiptView>>,
     /// The transaction that holds the slot's row.
     pub slot_locked_by: Option<CallId>,
-    /// The transaction that holds the lock of the slot's name.
+    /// The transaction that holds the slot's advisory lock.
     pub name_locked_by: Option<CallId>,
     /// Whether the lock in Redis is taken, and how many tokens it has given out.
     pub redis: (bool, u32),
-    /// What each client was told last.
-    pub told: Vec<Told>,
+    /// The last answer of each client.
+    pub answers: Vec<LastAnswer>,
 }
 
-/// A receipt.
+/// A receipt, as an observer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
-    /// This booking.
+pub enum ReceiptView {
+    /// For this booking.
     Booking(CallId),
-    /// None, and the client is told so.
+    /// For a refusal.
     Refused,
 }
 
-/// What a client was told last.
+/// The last answer that a client got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing: it has not asked, or waits.
+pub enum LastAnswer {
+    /// None: it has not asked, or waits.
     Nothing,
-    /// It has seats, by this booking.
+    /// `ok`, with this booking.
     Booked(CallId),
-    /// Too few seats.
+    /// `sold_out`.
     SoldOut,
-    /// Come back later.
+    /// `retry_later`.
     RetryLater,
     /// Its booking is confirmed.
     Confirmed,
     /// Its booking is cancelled.
     Cancelled,
-    /// Its hold has run out.
+    /// Its hold has expired.
     HoldExpired,
 }
 
-/// The beginning of a walk.
-pub fn begin(kind: StrategyKind, size: Size) -> Box<dyn Walk> {
-    struct Begin(Size);
-    impl Ask for Begin {
-        type Answer = Box<dyn Walk>;
-
-        fn of<S: Strategy>(self) -> Box<dyn Walk> {
-            Box::new(Place::<S>::begin(self.0))
-        }
-    }
-    ask(kind, Begin(size))
-}
-
-/// A world, and what was let go in it and waits.
-#[derive(Debug, Clone)]
-pub(crate) struct Place<S> {
-    pub world: World<S>,
-    waiting: VecDeque<Happening>,
-}
-
-impl<S: Strategy> Place<S> {
-    /// A replay may lose what its schedule says.
-    pub fn begin(size: Size) -> Self {
-        Self::of(World::with_losses(size, Losses::Any))
+impl Walk {
+    /// The beginning of a walk. Any answer may be lost in it, because its events are given from
+    /// outside.
+    pub fn begin(kind: StrategyKind, size: Size) -> Self {
+        Self::of(World::with_losses(page_of(kind), size, Losses::Any))
     }
 
-    pub fn of(world: World<S>) -> Self {
+    pub(crate) fn of(world: World) -> Self {
         Self { world, waiting: VecDeque::new() }
     }
 
-    /// Whether this has been let go already and waits.
-    fn has_been_let_go(&self, what: &Happening) -> bool {
-        self.waiting.contains(what)
-    }
-
-    /// Takes a step of the world.
-    fn happen(
-        &mut self,
-        step: Step<S>,
-        noted: &mut impl FnMut(&World<S>, Step<S>, &World<S>),
-    ) -> Option<()> {
-        let mut next = self.world.clone();
-        step.take(&mut next)?;
-        noted(&self.world, step, &next);
-        self.world = next;
-        Some(())
-    }
-
-    /// Lets go on what can, of what has waited, in the order in which it began to.
-    fn go_on(&mut self, noted: &mut impl FnMut(&World<S>, Step<S>, &World<S>)) {
-        while let Some(index) = self
-            .waiting
-            .iter()
-            .position(|what| meant(&self.world, what).is_none_or(|step| !step.waits(&self.world)))
-        {
-            let what = self.waiting.remove(index).expect("it was found there");
-            if let Some(step) = meant(&self.world, &what) {
-                self.happen(step, noted);
-            }
-        }
-    }
-
-    /// Lets something happen; each step that is taken is noted, with the world before and after it.
-    pub fn take_noting(
-        &mut self,
-        what: &Happening,
-        mut noted: impl FnMut(&World<S>, Step<S>, &World<S>),
-    ) -> Fate<S> {
-        let Some(step) = meant(&self.world, what) else { return Fate::Impossible };
-        let what = Happening::from(step);
-        if self.has_been_let_go(&what) {
-            return Fate::Waits(step);
-        }
-        if step.waits(&self.world) {
-            if !polls(&what) {
-                self.waiting.push_back(what);
-            }
-            return Fate::Waits(step);
-        }
-        if let Happening::Crash { call } = &what {
-            // Who crashes waits for nothing any more.
-            let of_it = |waits: &Happening| matches!(waits, Happening::Call { call: waiting, .. } if waiting == call);
-            self.waiting.retain(|waits| !of_it(waits));
-        }
-        if self.happen(step, &mut noted).is_none() {
-            return Fate::Impossible;
-        }
-        self.go_on(&mut noted);
-        Fate::Happens
-    }
-}
-
-/// What letting something happen leads to.
-pub(crate) enum Fate<S> {
-    Happens,
-    Waits(Step<S>),
-    Impossible,
-}
-
-impl<S: Strategy> Walk for Place<S> {
-    fn take(&mut self, what: &Happening) -> Taken {
+    /// Lets an event happen. Then everything goes on that has waited and no longer has to.
+    pub fn take(&mut self, event: &ModelEvent) -> EventEffect {
         let (mut steps, mut in_vain) = (Vec::new(), false);
-        let fate = self.take_noting(what, |before, step, after| {
-            in_vain |= steps.is_empty() && wrote_nothing(step, after);
-            let text = format!("{step}{}", consequences(before, after));
-            steps.push(Scheduled { what: step.into(), text });
+        let attempt = self.attempt(event, &mut |before, transition, after| {
+            in_vain |= steps.is_empty() && wrote_nothing(transition, after);
+            steps.push(scheduled_event(before, transition, after));
         });
-        match fate {
-            Fate::Happens => Taken::Done { steps, in_vain },
-            Fate::Waits(step) => Taken::Waits { text: step.to_string() },
-            Fate::Impossible => Taken::Impossible,
+        match attempt {
+            Attempt::Happened => EventEffect::Done { steps, in_vain },
+            Attempt::Waits(transition) => EventEffect::Waits { text: transition.to_string() },
+            Attempt::Impossible => EventEffect::Impossible,
         }
     }
 
-    fn point(&self, call: CallId) -> Option<&'static str> {
+    /// The step that a call has come to, by the name of its pause point; `None` if it is not in
+    /// flight.
+    pub fn point(&self, call: CallId) -> Option<&'static str> {
         self.world.calls().find(|(id, _)| *id == call).map(|(_, at)| at.point().name)
     }
 
-    fn seats(&self) -> i32 {
-        S::SEATS
+    /// Seats that each client asks for.
+    pub fn seats(&self) -> i32 {
+        self.world.page.seats
     }
 
-    fn view(&self) -> View {
+    /// What must be visible now.
+    pub fn view(&self) -> View {
         let database = &self.world.database;
-        let told = |phase| match phase {
-            Phase::Idle | Phase::Waiting { .. } | Phase::Unknown => Told::Nothing,
-            Phase::Holding { booking, .. } => Told::Booked(booking),
-            Phase::Confirmed { .. } => Told::Confirmed,
-            Phase::Cancelled { .. } => Told::Cancelled,
-            Phase::HoldExpired => Told::HoldExpired,
-            Phase::SoldOut { .. } => Told::SoldOut,
-            Phase::RetryLater => Told::RetryLater,
+        let answer = |phase| match phase {
+            Phase::Idle | Phase::Waiting { .. } | Phase::Unknown => LastAnswer::Nothing,
+            Phase::Holding { booking, .. } => LastAnswer::Booked(booking),
+            Phase::Confirmed { .. } => LastAnswer::Confirmed,
+            Phase::Cancelled { .. } => LastAnswer::Cancelled,
+            Phase::HoldExpired => LastAnswer::HoldExpired,
+            Phase::SoldOut { .. } => LastAnswer::SoldOut,
+            Phase::RetryLater => LastAnswer::RetryLater,
         };
         let receipt = |(client, _)| {
             database.decision(client).map(|decision| match decision {
-                Decision::Booked(booking) => Receipt::Booking(booking),
-                Decision::Refused { .. } => Receipt::Refused,
+                Decision::Booked(booking) => ReceiptView::Booking(booking),
+                Decision::Refused { .. } => ReceiptView::Refused,
             })
         };
         View {
@@ -259,23 +163,89 @@ impl<S: Strategy> Walk for Place<S> {
             slot_locked_by: database.slot_locked_by(),
             name_locked_by: database.name_locked_by(),
             redis: (database.redis.owner.is_some(), database.redis.tokens),
-            told: self.world.clients.iter().map(|client| told(client.phase)).collect(),
+            answers: self.world.clients.iter().map(|client| answer(client.phase)).collect(),
         }
     }
 
-    fn waiting(&self) -> Vec<Happening> {
+    /// The events that have begun and wait, in the order in which they began.
+    pub fn waiting(&self) -> Vec<ModelEvent> {
         self.waiting.iter().cloned().collect()
+    }
+
+    /// Lets an event happen; each transition that is made is noted, with the world before and after
+    /// it.
+    pub(crate) fn attempt(
+        &mut self,
+        event: &ModelEvent,
+        noted: &mut dyn FnMut(&World, Transition, &World),
+    ) -> Attempt {
+        let Some(transition) = Transition::meant_by(event, &self.world) else {
+            return Attempt::Impossible;
+        };
+        let event = ModelEvent::from(transition);
+        if self.waiting.contains(&event) {
+            return Attempt::Waits(transition);
+        }
+        if transition.waits(&self.world) {
+            if !polls(&event) {
+                self.waiting.push_back(event);
+            }
+            return Attempt::Waits(transition);
+        }
+        if let ModelEvent::Crash { call } = &event {
+            // A call that crashes no longer waits.
+            self.waiting.retain(
+                |waits| !matches!(waits, ModelEvent::Call { call: waiting, .. } if waiting == call),
+            );
+        }
+        if self.happen(transition, noted).is_none() {
+            return Attempt::Impossible;
+        }
+        self.go_on(noted);
+        Attempt::Happened
+    }
+
+    fn happen(
+        &mut self,
+        transition: Transition,
+        noted: &mut dyn FnMut(&World, Transition, &World),
+    ) -> Option<()> {
+        let mut next = self.world.clone();
+        transition.take(&mut next)?;
+        noted(&self.world, transition, &next);
+        self.world = next;
+        Some(())
+    }
+
+    /// Lets everything go on that has waited and no longer has to, in the order in which it began.
+    fn go_on(&mut self, noted: &mut dyn FnMut(&World, Transition, &World)) {
+        let goes_on = |world: &World, event: &ModelEvent| {
+            Transition::meant_by(event, world).is_none_or(|transition| !transition.waits(world))
+        };
+        while let Some(index) = self.waiting.iter().position(|event| goes_on(&self.world, event)) {
+            let event = self.waiting.remove(index).expect("it was found there");
+            if let Some(transition) = Transition::meant_by(&event, &self.world) {
+                self.happen(transition, noted);
+            }
+        }
     }
 }
 
-/// Whether the try that this step was of has failed by it.
-fn wrote_nothing<S: Strategy>(step: Step<S>, after: &World<S>) -> bool {
-    let Step::Call { id, at } = step else { return false };
+/// What an attempt to let an event happen leads to.
+pub(crate) enum Attempt {
+    Happened,
+    Waits(Transition),
+    Impossible,
+}
+
+/// Whether the try of this transition has failed by it.
+fn wrote_nothing(transition: Transition, after: &World) -> bool {
+    let Transition::Call { id, at } = transition else { return false };
     !at.has_failed() && after.calls().any(|(call, at)| call == id && at.has_failed())
 }
 
-/// A lock in Redis is asked for again and again; whoever does not get it stands before the same
-/// step as before.
-fn polls(what: &Happening) -> bool {
-    matches!(what, Happening::Call { point, .. } if point == "acquire")
+/// A lock in Redis is polled for: a call that does not get it stands before the same step as
+/// before.
+fn polls(event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::Call { point, .. } if point == "acquire")
 }

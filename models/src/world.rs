@@ -1,13 +1,15 @@
 //! The whole state that is explored: the database, and every client with its calls in flight.
 
 use crate::{
-    call::{Answer, Call},
-    database::{CALLS, CallId, Database, Decision},
-    exploration::{Losses, Size},
-    strategy::Strategy,
+    answer::{Answer, Decision},
+    call::Call,
+    call_id::{CALLS, CallId},
+    database::Database,
+    page::Page,
+    size::{Losses, Size},
 };
 
-/// What a client has been told.
+/// Where a client is, by the answers that it got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// It has sent nothing.
@@ -16,49 +18,51 @@ pub(crate) enum Phase {
     /// seat was free, if there was one since the call began; `path`, which of the strategy's paths
     /// the request takes.
     Waiting { call: u8, full_at: Option<u32>, path: u8 },
-    /// Told `ok` by this call. The booking may have been written by an earlier one.
-    Holding { booking: CallId, told_by: u8 },
-    /// Told that its booking is confirmed.
+    /// This call answered `ok`. The booking may have been written by an earlier one.
+    Holding { booking: CallId, answered_by: u8 },
+    /// Its booking is confirmed.
     Confirmed { booking: CallId },
-    /// Told that its booking is cancelled.
+    /// Its booking is cancelled.
     Cancelled { booking: CallId },
-    /// Told that its hold has expired.
+    /// Its confirm or cancel was refused, because its hold has expired.
     HoldExpired,
-    /// Told `sold_out`, with a version of the slot in which no seat was free at some instant of the
-    /// call, or not.
+    /// It got `sold_out`, with a version of the slot in which no seat was free at some instant of
+    /// the call, or not.
     SoldOut { honest: bool },
-    /// Told to come back later.
+    /// It got `retry_later`.
     RetryLater,
-    /// Never told anything, and out of retries.
+    /// It got no answer and is out of retries.
     Unknown,
 }
 
-/// A client, and its calls that the service is still working on. A call can outlive the client's
-/// patience.
+/// A client, and its calls that the service is still working on. The service may go on with a call
+/// after its client has stopped waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Client<S> {
+pub(crate) struct ClientState {
     pub phase: Phase,
-    pub calls: [Option<Call<S>>; CALLS],
+    pub calls: [Option<Call>; CALLS],
 }
 
 /// One state of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct World<S> {
+pub(crate) struct World {
+    pub page: &'static Page,
     pub database: Database,
-    pub clients: Vec<Client<S>>,
+    pub clients: Vec<ClientState>,
     /// Answers that may still be lost; `None` if that is not limited.
     losses_left: Option<u8>,
 }
 
-impl<S: Strategy> World<S> {
-    pub fn new(size: Size) -> Self {
-        Self::with_losses(size, size.losses())
+impl World {
+    pub fn new(page: &'static Page, size: Size) -> Self {
+        Self::with_losses(page, size, size.losses())
     }
 
-    pub fn with_losses(size: Size, losses: Losses) -> Self {
-        let client = Client { phase: Phase::Idle, calls: [None; CALLS] };
+    pub fn with_losses(page: &'static Page, size: Size, losses: Losses) -> Self {
+        let client = ClientState { phase: Phase::Idle, calls: [None; CALLS] };
         Self {
-            database: Database::new(size.clients, size.capacity, S::SEATS),
+            page,
+            database: Database::new(size.clients, size.capacity, page.seats),
             clients: vec![client; usize::from(size.clients)],
             losses_left: match losses {
                 Losses::Any => None,
@@ -67,12 +71,12 @@ impl<S: Strategy> World<S> {
         }
     }
 
-    pub fn client_mut(&mut self, client: u8) -> &mut Client<S> {
+    pub fn client_mut(&mut self, client: u8) -> &mut ClientState {
         &mut self.clients[usize::from(client)]
     }
 
     /// Every call that the service is working on.
-    pub fn calls(&self) -> impl Iterator<Item = (CallId, Call<S>)> {
+    pub fn calls(&self) -> impl Iterator<Item = (CallId, Call)> {
         self.clients.iter().zip(0..).flat_map(|(client, number)| {
             client.calls.iter().zip(0..).filter_map(move |(call, index)| {
                 call.map(|at| (CallId { client: number, call: index }, at))
@@ -82,30 +86,31 @@ impl<S: Strategy> World<S> {
 
     /// A client sends `reserve` with its key.
     pub fn send(&mut self, id: CallId, path: u8) {
+        let call = Call::begin(self.page, path);
         let client = self.client_mut(id.client);
         client.phase = Phase::Waiting { call: id.call, full_at: None, path };
-        client.calls[usize::from(id.call)] = Some(Call::begin(path));
+        client.calls[usize::from(id.call)] = Some(call);
     }
 
     /// The service answers a call.
     pub fn answer(&mut self, id: CallId, answer: Answer) {
         self.end(id);
-        self.tell(id, answer);
+        self.deliver(id, answer);
     }
 
     /// The service has done with a call.
     pub fn end(&mut self, id: CallId) {
         self.client_mut(id.client).calls[usize::from(id.call)] = None;
-        S::leave(id, &mut self.database);
+        (self.page.leave)(id, &mut self.database);
     }
 
-    /// Only a client that still waits for this call hears its answer.
-    fn tell(&mut self, id: CallId, answer: Answer) {
+    /// Only a client that still waits for this call gets its answer.
+    fn deliver(&mut self, id: CallId, answer: Answer) {
         let client = self.client_mut(id.client);
         let Phase::Waiting { call, full_at, .. } = client.phase else { return };
         if call == id.call {
             client.phase = match answer {
-                Answer::Ok { booking } => Phase::Holding { booking, told_by: call },
+                Answer::Ok { booking } => Phase::Holding { booking, answered_by: call },
                 Answer::SoldOut { version } => Phase::SoldOut { honest: full_at == Some(version) },
                 Answer::Refused { honest } => Phase::SoldOut { honest },
                 Answer::RetryLater => Phase::RetryLater,
@@ -113,11 +118,11 @@ impl<S: Strategy> World<S> {
         }
     }
 
-    /// A client that was told 202 asks for its receipt; `None`: there is none yet.
+    /// A client that got 202 polls for its receipt; `None`: there is none yet.
     pub fn poll(&mut self, client: u8) -> Option<()> {
         let Phase::Waiting { call, .. } = self.client_mut(client).phase else { return None };
         self.client_mut(client).phase = match self.database.decision(client)? {
-            Decision::Booked(booking) => Phase::Holding { booking, told_by: call },
+            Decision::Booked(booking) => Phase::Holding { booking, answered_by: call },
             Decision::Refused { honest } => Phase::SoldOut { honest },
         };
         Some(())
@@ -128,8 +133,8 @@ impl<S: Strategy> World<S> {
         self.losses_left != Some(0)
     }
 
-    /// Whoever works on a call crashes: its transaction rolls back, and who waits for it sees the
-    /// connection break. Calls of the same process are lost with it.
+    /// The process that works on a call crashes: its transaction rolls back, and its client sees
+    /// the connection break. Calls of the same process are lost with it.
     pub fn crash(&mut self, id: CallId) {
         self.count_loss();
         let process = self.call(id).and_then(Call::process);
@@ -157,18 +162,18 @@ impl<S: Strategy> World<S> {
             return;
         }
         self.end(id);
-        if matches!(self.client_mut(id.client).phase, Phase::Waiting { call, .. } if call == id.call)
-        {
-            self.retry(id);
+        match self.client_mut(id.client).phase {
+            Phase::Waiting { call, .. } if call == id.call => self.retry(id),
+            _ => {}
         }
     }
 
-    fn call(&self, id: CallId) -> Option<Call<S>> {
+    fn call(&self, id: CallId) -> Option<Call> {
         self.clients[usize::from(id.client)].calls[usize::from(id.call)]
     }
 
-    /// A client waits no longer for a call, which goes on without it.
-    pub fn hear_nothing(&mut self, id: CallId) {
+    /// A client stops waiting for a call, which goes on without it.
+    pub fn time_out(&mut self, id: CallId) {
         self.count_loss();
         self.retry(id);
     }
