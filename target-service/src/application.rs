@@ -8,7 +8,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     bookings::Bookings,
-    database, http, pausing,
+    database, http, metrics,
+    pausing::{self, PausePoints},
     queue::{self, Duties, Publisher, Redelivery},
     slots::SeatRows,
     strategies::{self, Means, hybrid::Policy, negative_controls::mutants, redis_lock},
@@ -110,7 +111,7 @@ pub enum StartError {
 /// The service, listening but not yet answering.
 pub struct Application {
     listener: TcpListener,
-    director: Option<TcpListener>,
+    director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
     bookings: Bookings,
     needs: http::Needs,
@@ -134,13 +135,13 @@ impl Application {
             return Err(StartError::DirectorNotPrivate(address));
         }
         let director = config.director.map(bind).transpose()?;
-        if director.is_some() {
-            pausing::begin();
-        }
+        let director = director.map(|listener| (listener, PausePoints::default()));
         let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
         let redis = redis.map_err(StartError::BadRedisUrl)?;
         let setting = (kind == StrategyKind::CommitNotDurable).then_some(mutants::NOT_DURABLE);
-        let pool = database::open(&config.database_url, config.connections, setting).await?;
+        let pausing = director.as_ref().map(|(_, points)| points);
+        let pool =
+            database::open(&config.database_url, config.connections, setting, pausing).await?;
         let publisher = Publisher::default();
         let means = Means {
             pool: pool.clone(),
@@ -168,7 +169,9 @@ impl Application {
 
     /// The address at which it waits for a director, if it is to be directed.
     pub fn director_address(&self) -> Option<SocketAddr> {
-        self.director.as_ref().map(|listener| listener.local_addr().expect("the listener is bound"))
+        self.director
+            .as_ref()
+            .map(|(listener, _)| listener.local_addr().expect("the listener is bound"))
     }
 
     /// Answers until `stop` completes, then lets requests in flight end, for ten seconds at most.
@@ -182,11 +185,17 @@ impl Application {
         let (stopping, stopped) = watch::channel(false);
         // In a directed service nothing happens by itself: its director says when the sweeper
         // comes.
-        let sweeper = match self.director {
-            Some(listener) => {
-                tokio::spawn(pausing::obey_directors(listener, self.pool.clone(), stopped.clone()))
-            }
-            None => tokio::spawn(sweeper::run(self.pool.clone(), stopped.clone())),
+        let mut tasks = JoinSet::new();
+        tasks.spawn(metrics::upkeep(stopped.clone()));
+        let pausing = self.director.as_ref().map(|(_, points)| points.clone());
+        match self.director {
+            Some((listener, points)) => tasks.spawn(pausing::obey_directors(
+                points,
+                listener,
+                self.pool.clone(),
+                stopped.clone(),
+            )),
+            None => tasks.spawn(sweeper::run(self.pool.clone(), stopped.clone())),
         };
         let hold_ms = i64::try_from(self.config.hold.as_millis()).unwrap_or(i64::MAX);
         let duties = Duties {
@@ -198,10 +207,9 @@ impl Application {
                 _ => Redelivery::AppliedOnce,
             },
         };
-        let mut duties = match &self.config.amqp_url {
-            Some(url) => queue::start(url, &self.pool, &self.publisher, &duties, &stopped),
-            None => JoinSet::new(),
-        };
+        if let Some(url) = &self.config.amqp_url {
+            queue::start(url, &self.pool, &self.publisher, &duties, &stopped, &mut tasks);
+        }
         let seat_rows = match self.config.strategy {
             StrategyKind::SeatRows => SeatRows::Made,
             _ => SeatRows::Left,
@@ -213,6 +221,7 @@ impl Application {
             seat_rows,
             hold_ms,
             stopping: stopped.clone(),
+            pausing,
         };
         tokio::spawn(async move {
             stop.await;
@@ -231,8 +240,7 @@ impl Application {
                 tokio::time::sleep(DRAIN_MAX).await;
             } => tracing::warn!("answers were still in flight {} s after the stop", DRAIN_MAX.as_secs()),
         }
-        let _ = sweeper.await;
-        while duties.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
         self.pool.close().await;
         Ok(())
     }
@@ -253,4 +261,78 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::postgres::PgPoolOptions;
+
+    /// A service whose database and queue are not there.
+    fn application() -> Application {
+        let config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database_url: "postgres://127.0.0.1:1/none".to_owned(),
+            strategy: StrategyKind::Conditional,
+            hold: Duration::from_secs(300),
+            connections: 1,
+            redis_url: None,
+            amqp_url: None,
+            workers: 0,
+            announcements: Announcements::Left,
+            lock_ttl: Duration::from_secs(5),
+            policy: Policy::DEFAULT.parse().expect("it is ours"),
+            tries: 1,
+            director: None,
+        };
+        let pool = PgPoolOptions::new()
+            .acquire_timeout(Duration::from_millis(10))
+            .connect_lazy(&config.database_url)
+            .expect("a URL");
+        let means = Means {
+            pool: pool.clone(),
+            redis: None,
+            publisher: Publisher::default(),
+            lock_ttl: config.lock_ttl,
+            policy: config.policy.clone(),
+            tries: config.tries,
+        };
+        let strategy = strategies::build(config.strategy, means).expect("it needs no Redis");
+        Application {
+            listener: listen(config.listen).expect("a free port"),
+            director: None,
+            bookings: Bookings::new(config.strategy, strategy, pool.clone()),
+            pool,
+            needs: http::Needs { redis: None, publisher: None },
+            publisher: Publisher::default(),
+            config,
+        }
+    }
+
+    /// The recorder tells nobody which samples it has folded, but it shows them to a debugger.
+    fn folded_samples_of(route: &str) -> bool {
+        let recorder = format!("{:?}", metrics::recorder());
+        let distributions = recorder.split("distributions: RwLock").nth(1).expect("it has them");
+        distributions.split("distribution_builder").next().is_some_and(|text| text.contains(route))
+    }
+
+    #[tokio::test]
+    async fn a_running_service_that_is_never_scraped_does_not_pile_up_samples() {
+        metrics::recorder();
+        metrics::request_answered("GET", "/upkeep", 200, Duration::from_millis(1));
+        assert!(!folded_samples_of("/upkeep"), "a sample waits to be folded");
+
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(application().run_until(async move {
+            let _ = stopped.await;
+        }));
+        let folded = tokio::time::timeout(Duration::from_secs(10), async {
+            while !folded_samples_of("/upkeep") {
+                tokio::task::yield_now().await;
+            }
+        });
+        folded.await.expect("the service runs the upkeep of its recorder");
+        drop(stop);
+        running.await.expect("no panic").expect("it stops");
+    }
 }

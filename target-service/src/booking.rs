@@ -18,8 +18,8 @@ use crate::{
     strategies::{Reserve, Strategy},
 };
 
-/// The pause before the second try is at most this; it doubles from try to try.
-const PAUSE_FIRST: Duration = Duration::from_millis(1);
+/// The pause before the second try is at most this; the bound doubles from try to try.
+const PAUSE_FIRST: Duration = Duration::from_millis(2);
 /// No pause is longer: a waiting client is not served by waiting longer than a transaction takes.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -274,10 +274,14 @@ pub(crate) fn replay(want: &Want, receipt: Receipt) -> Result<Reserved, sqlx::Er
     })
 }
 
-/// Full jitter: anything between nothing and a bound that doubles.
+/// Full jitter: a uniform pause between zero and a bound that doubles. `tried` is the number of
+/// tries that failed so far, 1 or more.
 pub(crate) fn pause_before(tried: u32) -> Duration {
-    let bound = PAUSE_FIRST.saturating_mul(1 << tried.min(16)).min(PAUSE_MAX);
-    rand::rng().random_range(Duration::ZERO..=bound)
+    rand::rng().random_range(Duration::ZERO..=pause_bound(tried))
+}
+
+fn pause_bound(tried: u32) -> Duration {
+    PAUSE_FIRST.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(PAUSE_MAX)
 }
 
 /// Turns errors by which PostgreSQL promises that the transaction was rolled back into "nothing was
@@ -302,11 +306,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_first_pause_is_bounded_by_its_constant_and_each_bound_is_twice_the_one_before() {
+        let bounds: Vec<_> = (1..=6).map(|tried| pause_bound(tried).as_millis()).collect();
+        assert_eq!(bounds, [2, 4, 8, 16, 32, 50]);
+        assert_eq!(pause_bound(1), PAUSE_FIRST);
+    }
+
+    #[test]
     fn pauses_never_exceed_their_bound_and_do_not_overflow() {
         for tried in 1..100 {
             assert!(pause_before(tried) <= PAUSE_MAX);
         }
-        assert!(pause_before(1) <= PAUSE_FIRST * 2);
     }
 
     #[test]

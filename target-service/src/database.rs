@@ -9,7 +9,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{StartError, pausing};
+use crate::{
+    StartError,
+    pausing::{self, PausePoints},
+};
 
 /// How long a request waits for a connection before it is answered with `unavailable`. Longer than
 /// any client's patience would only keep answers that nobody reads.
@@ -18,11 +21,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const OUR_TABLES: [&str; 6] =
     ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
 
-/// `setting`: a setting of every connection, and its value.
+/// `setting`: a setting of every connection, and its value. `pausing`: present if the service is
+/// directed.
 pub(crate) async fn open(
     url: &str,
     connections: u32,
     setting: Option<(&str, &str)>,
+    pausing: Option<&PausePoints>,
 ) -> Result<PgPool, StartError> {
     let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
     let mut pool = PgPoolOptions::new()
@@ -31,7 +36,7 @@ pub(crate) async fn open(
         // The ping before each use costs a round trip; a dead connection shows itself by an error,
         // which is `unknown` anyway.
         .test_before_acquire(false);
-    if pausing::is_directed() {
+    if pausing.is_some() {
         // A connection has the name of the call that uses it, and of nobody once it is given back.
         pool = pool
             .after_connect(|connection, _| Box::pin(pausing::name(connection)))

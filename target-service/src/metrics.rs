@@ -1,4 +1,7 @@
 //! Prometheus metrics: their names, and nothing else knows them.
+//!
+//! There is one recorder for the process, because the `metrics` crate has one and a scrape asks a
+//! process. Two services in one process add up in it: their series have the same names and labels.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -6,10 +9,15 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
+use tokio::sync::watch;
 
 /// Upper bounds in seconds: from a cached read to a client's patience.
 const BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How often samples are folded into their buckets. Between two upkeeps each sample takes 8 bytes,
+/// so that 10,000 requests a second keep 400 kB.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -25,6 +33,18 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
             .install_recorder()
             .expect("nobody else installs a recorder in this process")
     })
+}
+
+/// Folds samples until told to stop. A scrape does the same, but nothing promises that there are
+/// scrapes, and samples that nothing folds pile up.
+pub(crate) async fn upkeep(mut stopping: watch::Receiver<bool>) {
+    loop {
+        recorder().run_upkeep();
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP_INTERVAL) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 pub(crate) fn request_answered(method: &str, route: &str, status: u16, elapsed: Duration) {

@@ -12,10 +12,15 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{extract::Request, http::HeaderMap, middleware::Next, response::Response};
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::BookingId;
 use sqlx::{PgConnection, PgPool};
@@ -80,24 +85,22 @@ pub enum Report {
     },
 }
 
-/// Present in a service that is directed, and then never absent again.
-static STAGE: OnceLock<Stage> = OnceLock::new();
-
 tokio::task_local! {
+    /// The named request that this task works for. Only a directed service sets it.
     static CALL: Arc<Named>;
 }
 
 /// A request that a director has named.
-#[derive(Debug)]
 struct Named {
     call: String,
     hold_ms: Option<i64>,
+    points: PausePoints,
 }
 
-#[derive(Default)]
-struct Stage {
-    shared: Mutex<Shared>,
-}
+/// The pause points of one directed service, and who is held at them. A service that is not
+/// directed has none.
+#[derive(Clone, Default)]
+pub(crate) struct PausePoints(Arc<Mutex<Shared>>);
 
 #[derive(Default)]
 struct Shared {
@@ -108,9 +111,15 @@ struct Shared {
     free: HashSet<String>,
 }
 
-impl Stage {
+impl PausePoints {
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, report: Report) {
+        if let Some(reports) = &self.shared().reports {
+            let _ = reports.send(report);
+        }
     }
 
     async fn park(&self, call: &str, step: &str) {
@@ -147,17 +156,15 @@ impl Stage {
             }
             Order::Sweep { call, booking } => {
                 let pool = pool.clone();
-                let named = Arc::new(Named { call: call.clone(), hold_ms: None });
+                let points = self.clone();
+                let named =
+                    Arc::new(Named { call: call.clone(), hold_ms: None, points: points.clone() });
                 tokio::spawn(CALL.scope(named, async move {
                     let expired = lifecycle::expire(&pool, booking).await.unwrap_or_else(|error| {
                         tracing::warn!(%error, "failed to expire a hold for the director");
                         false
                     });
-                    if let Some(stage) = STAGE.get()
-                        && let Some(reports) = &stage.shared().reports
-                    {
-                        let _ = reports.send(Report::Swept { call, expired });
-                    }
+                    points.report(Report::Swept { call, expired });
                 }));
             }
         }
@@ -166,32 +173,21 @@ impl Stage {
 
 /// Stands before a step. In a service that is not directed this is one branch.
 pub(crate) async fn about_to(step: &'static str) {
-    if let Some(stage) = STAGE.get()
-        && let Ok(named) = CALL.try_with(Arc::clone)
-    {
-        stage.park(&named.call, step).await;
+    if let Ok(named) = CALL.try_with(Arc::clone) {
+        named.points.park(&named.call, step).await;
     }
 }
 
 /// Tells the director which booking a request is about to make.
 pub(crate) fn wants(booking: BookingId) {
-    if let Some(stage) = STAGE.get()
-        && let Ok(call) = CALL.try_with(|named| named.call.clone())
-        && let Some(reports) = &stage.shared().reports
-    {
-        let _ = reports.send(Report::Wants { call, booking });
+    if let Ok(named) = CALL.try_with(Arc::clone) {
+        named.points.report(Report::Wants { call: named.call.clone(), booking });
     }
 }
 
 /// How long the hold of this request lasts, if a director says so.
 pub(crate) fn hold_ms() -> Option<i64> {
-    STAGE.get()?;
     CALL.try_with(|named| named.hold_ms).ok()?
-}
-
-/// Whether the service is directed; if so, nothing in it may happen by itself.
-pub(crate) fn is_directed() -> bool {
-    STAGE.get().is_some()
 }
 
 /// Gives a connection the name of the call that is about to use it.
@@ -211,12 +207,16 @@ pub(crate) async fn name_and_keep(connection: &mut PgConnection) -> Result<bool,
 }
 
 /// A layer of the edge of a directed service: requests that have a name are held by it.
-pub(crate) async fn hold(request: Request, next: Next) -> Response {
-    let (Some(stage), Some(named)) = (STAGE.get(), named(request.headers())) else {
+pub(crate) async fn hold(
+    State(points): State<PausePoints>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(named) = named(&points, request.headers()) else {
         return next.run(request).await;
     };
     let (crash, crashed) = oneshot::channel();
-    stage.shared().crashes.insert(named.call.clone(), crash);
+    points.shared().crashes.insert(named.call.clone(), crash);
     let call = named.call.clone();
     let mut work = Box::pin(CALL.scope(Arc::new(named), next.run(request)));
     tokio::select! {
@@ -228,7 +228,7 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
             std::future::pending().await
         }
         response = &mut work => {
-            let mut shared = stage.shared();
+            let mut shared = points.shared();
             shared.crashes.remove(&call);
             shared.free.remove(&call);
             response
@@ -236,47 +236,43 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
     }
 }
 
-fn named(headers: &HeaderMap) -> Option<Named> {
+fn named(points: &PausePoints, headers: &HeaderMap) -> Option<Named> {
     let text = |name| headers.get(name)?.to_str().ok();
     Some(Named {
         call: text(CALL_HEADER)?.to_owned(),
         hold_ms: text(HOLD_HEADER).and_then(|ms| ms.parse().ok()),
+        points: points.clone(),
     })
-}
-
-/// Makes this service a directed one, before anything in it runs.
-pub(crate) fn begin() {
-    STAGE.get_or_init(Stage::default);
 }
 
 /// Obeys one director after the other until told to stop.
 pub(crate) async fn obey_directors(
+    points: PausePoints,
     listener: TcpListener,
     pool: PgPool,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Some(stage) = STAGE.get() else { return };
     loop {
         let stream = tokio::select! {
             Ok((stream, _)) = listener.accept() => stream,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         let (reports, reported) = mpsc::unbounded_channel();
-        stage.shared().reports = Some(reports);
+        points.shared().reports = Some(reports);
         tokio::select! {
-            lost = converse(stage, stream, reported, &pool) => if let Err(error) = lost {
+            lost = converse(&points, stream, reported, &pool) => if let Err(error) = lost {
                 tracing::warn!(%error, "lost the director");
             },
             _ = stopping.wait_for(|stop| *stop) => {}
         }
-        let mut shared = stage.shared();
+        let mut shared = points.shared();
         shared.reports = None;
         shared.parked.clear();
     }
 }
 
 async fn converse(
-    stage: &Stage,
+    points: &PausePoints,
     stream: TcpStream,
     mut reported: mpsc::UnboundedReceiver<Report>,
     pool: &PgPool,
@@ -287,7 +283,7 @@ async fn converse(
     loop {
         tokio::select! {
             order = orders.next_line() => match order? {
-                Some(line) => stage.obey(serde_json::from_str(&line)?, pool),
+                Some(line) => points.obey(serde_json::from_str(&line)?, pool),
                 None => return Ok(()),
             },
             Some(report) = reported.recv() => {
@@ -302,4 +298,35 @@ async fn converse(
 /// Whether a director may connect to this address.
 pub(crate) fn is_private(address: SocketAddr) -> bool {
     address.ip().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_calls_of_a_directed_service_are_not_held_by_another_one_in_the_same_process() {
+        let (held, other) = (PausePoints::default(), PausePoints::default());
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        held.shared().reports = Some(reports);
+
+        let call = |points: &PausePoints| {
+            let (call, points) = ("a call".to_owned(), points.clone());
+            let named = Arc::new(Named { call, hold_ms: None, points });
+            tokio::spawn(CALL.scope(named, about_to("write")))
+        };
+        call(&other).await.expect("the other service has no director, so its call goes on");
+        let parked = call(&held);
+        let step = "write".to_owned();
+        let report = Report::Parked { call: "a call".to_owned(), step };
+        assert_eq!(reported.recv().await, Some(report));
+        drop(held.shared().parked.remove("a call"));
+        parked.await.expect("it was let go");
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_name_is_not_held() {
+        about_to("write").await;
+        assert_eq!(hold_ms(), None);
+    }
 }

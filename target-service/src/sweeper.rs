@@ -1,27 +1,39 @@
-//! The sweeper gives the seats of holds that have run out back. The database's clock decides, and
-//! nothing else does.
+//! The sweeper returns the seats of overdue holds to their slots. The database's clock decides what
+//! is overdue.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use slotproof_vocabulary::BookingId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::{lifecycle, metrics};
+use crate::{booking, lifecycle, metrics};
 
 /// How often overdue holds are looked for: a seat is free again at most this long after its hold
 /// ran out, plus the sweep.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Holds expired in one round; what is left is found by the next one at once.
-const ROUND_MAX: i64 = 500;
+/// Holds expired in one round; a full round is followed by the next one at once.
+const ROUND_MAX: usize = 500;
+/// How long a hold that the database refuses to expire is passed over, so that it does not take the
+/// place of others in every round.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(5);
+/// Holds passed over at one time. Each of them is read again in every round; with more of them the
+/// database is broken, and the log says so.
+const SET_ASIDE_MAX: usize = 10_000;
 
 /// Sweeps until told to stop. A database that fails is tried again at the next round.
 pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
+    let mut sweeper = Sweeper::new(pool, stopping.clone());
     loop {
-        match sweep(&pool).await {
-            Ok(expired) if expired == ROUND_MAX => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "failed to expire overdue holds; will try again"),
+        let next = sweeper.round().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to expire overdue holds; will try again");
+            Next::Later
+        });
+        if next == Next::AtOnce {
+            continue;
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
@@ -30,36 +42,222 @@ pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// One round: how many overdue holds it expired. Replicas that find the same one race, and one of
-/// them expires it. A hold that the database will not let go must not keep the others from being
-/// let go.
-async fn sweep(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    let overdue = sqlx::query!(
-        "
+/// When the next round is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There was more than one round could take.
+    AtOnce,
+    Later,
+}
+
+/// What became of an overdue hold.
+#[derive(Debug)]
+enum Expiry {
+    Expired,
+    /// Another process or a client changed the booking first.
+    ChangedBefore,
+    /// The database rolled this back because of another transaction. The hold is still there.
+    LostRace,
+    /// The database refused to expire this hold, and may do so again.
+    Refused(String),
+}
+
+/// Where holds are kept: the database, or in tests a list.
+trait Holds {
+    /// The ids of overdue holds, the longest overdue first.
+    async fn overdue(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error>;
+
+    /// # Errors
+    /// Those that concern every hold, like a lost connection. One that concerns this hold alone is
+    /// [`Expiry::Refused`].
+    async fn expire(&self, booking: BookingId) -> Result<Expiry, sqlx::Error>;
+}
+
+impl Holds for PgPool {
+    async fn overdue(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error> {
+        let rows = sqlx::query!(
+            "
         select booking_id from bookings
         where status = 'pending' and expires_at <= clock_timestamp()
         order by expires_at
         limit $1
         ",
-        ROUND_MAX,
-    )
-    .fetch_all(pool)
-    .await?;
-    let mut expired = 0;
-    for row in &overdue {
-        let booking = BookingId::try_from(row.booking_id)
-            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        match lifecycle::expire(pool, booking).await {
-            Ok(true) => {
-                expired += 1;
-                metrics::hold_expired();
-            }
-            Ok(false) => {}
-            Err(sqlx::Error::Database(error)) => {
-                tracing::warn!(%booking, %error, "failed to expire a hold; will try again");
-            }
-            Err(error) => return Err(error),
+            most as i64,
+        )
+        .fetch_all(self)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                BookingId::try_from(row.booking_id)
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+            })
+            .collect()
+    }
+
+    async fn expire(&self, booking: BookingId) -> Result<Expiry, sqlx::Error> {
+        match lifecycle::expire(self, booking).await {
+            Ok(true) => Ok(Expiry::Expired),
+            Ok(false) => Ok(Expiry::ChangedBefore),
+            Err(error) if booking::lost_race(&error) => Ok(Expiry::LostRace),
+            Err(sqlx::Error::Database(error)) => Ok(Expiry::Refused(error.to_string())),
+            Err(error) => Err(error),
         }
     }
-    Ok(expired)
+}
+
+struct Sweeper<H> {
+    holds: H,
+    stopping: watch::Receiver<bool>,
+    /// Holds that the database refused to expire, and until when they are passed over.
+    set_aside: HashMap<BookingId, Instant>,
+}
+
+impl<H: Holds> Sweeper<H> {
+    fn new(holds: H, stopping: watch::Receiver<bool>) -> Self {
+        Self { holds, stopping, set_aside: HashMap::new() }
+    }
+
+    /// Expires at most `ROUND_MAX` holds, and ends early when told to stop. Processes that find the
+    /// same hold race, and one of them expires it.
+    async fn round(&mut self) -> Result<Next, sqlx::Error> {
+        let now = Instant::now();
+        self.set_aside.retain(|_, until| *until > now);
+        let most = ROUND_MAX + self.set_aside.len();
+        let overdue = self.holds.overdue(most).await?;
+        // The next round finds other holds if this one was full, and each of its holds is now gone
+        // or set aside.
+        let mut next = if overdue.len() < most { Next::Later } else { Next::AtOnce };
+        for booking in overdue {
+            if self.set_aside.contains_key(&booking) {
+                continue;
+            }
+            if *self.stopping.borrow() {
+                return Ok(Next::Later);
+            }
+            match self.holds.expire(booking).await? {
+                Expiry::Expired => metrics::hold_expired(),
+                Expiry::ChangedBefore => {}
+                Expiry::LostRace => next = Next::Later,
+                Expiry::Refused(error) => {
+                    if !self.set_aside(booking, &error) {
+                        next = Next::Later;
+                    }
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// `false`: too many are set aside already.
+    fn set_aside(&mut self, booking: BookingId, error: &str) -> bool {
+        if self.set_aside.len() >= SET_ASIDE_MAX {
+            tracing::error!(
+                %booking, error,
+                "failed to expire a hold, and {SET_ASIDE_MAX} others are being passed over already"
+            );
+            return false;
+        }
+        tracing::warn!(
+            %booking, error,
+            "failed to expire a hold; will try again in {} s", SET_ASIDE_FOR.as_secs()
+        );
+        self.set_aside.insert(booking, Instant::now() + SET_ASIDE_FOR);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotproof_vocabulary::{DoctorId, Month, SlotId};
+    use std::{cell::RefCell, collections::BTreeMap};
+    use time::macros::date;
+
+    /// Overdue holds by age, and what the database says to each.
+    struct Listed {
+        holds: RefCell<BTreeMap<u64, Answer>>,
+        /// Told to stop after this many expiries.
+        stop_after: Option<(usize, watch::Sender<bool>)>,
+        expired: RefCell<usize>,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Answer {
+        Expires,
+        WasChanged,
+        IsRefused,
+    }
+
+    fn listed(answers: impl IntoIterator<Item = Answer>) -> Listed {
+        let holds = (0..).zip(answers).collect();
+        Listed { holds: RefCell::new(holds), stop_after: None, expired: RefCell::new(0) }
+    }
+
+    fn booking(number: u64) -> BookingId {
+        let month = Month::of(date!(2026 - 12 - 01).midnight().assume_utc()).expect("a month");
+        BookingId::new(SlotId::new(DoctorId(1), month, 7), number)
+    }
+
+    impl Holds for Listed {
+        async fn overdue(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error> {
+            Ok(self.holds.borrow().keys().take(most).map(|number| booking(*number)).collect())
+        }
+
+        async fn expire(&self, of: BookingId) -> Result<Expiry, sqlx::Error> {
+            let mut holds = self.holds.borrow_mut();
+            let (number, answer) =
+                holds.iter().map(|(n, a)| (*n, *a)).find(|(n, _)| booking(*n) == of).expect("due");
+            Ok(match answer {
+                Answer::IsRefused => Expiry::Refused("seats out of range".to_owned()),
+                Answer::WasChanged => {
+                    holds.remove(&number);
+                    Expiry::ChangedBefore
+                }
+                Answer::Expires => {
+                    holds.remove(&number);
+                    *self.expired.borrow_mut() += 1;
+                    if let Some((after, stop)) = &self.stop_after
+                        && *self.expired.borrow() == *after
+                    {
+                        stop.send_replace(true);
+                    }
+                    Expiry::Expired
+                }
+            })
+        }
+    }
+
+    fn never_stopping() -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
+
+    #[tokio::test]
+    async fn a_full_round_is_followed_at_once_also_when_others_expired_some_of_its_holds() {
+        let mut answers = [Answer::Expires; ROUND_MAX];
+        answers[17] = Answer::WasChanged;
+        let mut sweeper = Sweeper::new(listed(answers), never_stopping());
+        assert_eq!(sweeper.round().await.expect("a round"), Next::AtOnce);
+        assert_eq!(sweeper.round().await.expect("a round"), Next::Later, "nothing is left");
+    }
+
+    #[tokio::test]
+    async fn holds_that_are_refused_do_not_keep_younger_ones_from_being_expired() {
+        let refused = std::iter::repeat_n(Answer::IsRefused, ROUND_MAX * 2);
+        let holds = listed(refused.chain([Answer::Expires]));
+        let mut sweeper = Sweeper::new(holds, never_stopping());
+        while sweeper.round().await.expect("a round") == Next::AtOnce {}
+        assert_eq!(*sweeper.holds.expired.borrow(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_backlog_does_not_keep_the_sweeper_from_stopping() {
+        let (stop, stopping) = watch::channel(false);
+        let holds = Listed {
+            stop_after: Some((3, stop)),
+            ..listed(std::iter::repeat_n(Answer::Expires, ROUND_MAX * 2))
+        };
+        let mut sweeper = Sweeper::new(holds, stopping);
+        assert_eq!(sweeper.round().await.expect("a round"), Next::Later);
+        assert_eq!(*sweeper.holds.expired.borrow(), 3);
+    }
 }

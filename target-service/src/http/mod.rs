@@ -20,7 +20,12 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{bookings::Bookings, pausing, queue::Publisher, slots::SeatRows};
+use crate::{
+    bookings::Bookings,
+    pausing::{self, PausePoints},
+    queue::Publisher,
+    slots::SeatRows,
+};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -32,6 +37,8 @@ pub(crate) struct State {
     /// How long a hold lasts.
     pub(crate) hold_ms: i64,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Present if the service is directed.
+    pub(crate) pausing: Option<PausePoints>,
 }
 
 /// Servers beside the database without which this strategy cannot reserve.
@@ -65,8 +72,9 @@ fn router(state: State) -> Router {
         .merge(operation::router())
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed);
-    if pausing::is_directed() {
-        router = router.layer(middleware::from_fn(pausing::hold));
+    if let Some(points) = &state.pausing {
+        let held = middleware::from_fn_with_state(points.clone(), pausing::hold);
+        router = router.layer(held);
     }
     router
         .layer(middleware::from_fn(operation::observe))

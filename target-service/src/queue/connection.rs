@@ -8,7 +8,10 @@ use tokio::sync::watch;
 use super::topology;
 
 /// Connecting can hang for ever when the broker refuses at the wrong moment (amqp-rs/lapin#470).
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long the broker may take to confirm what was published, or to answer a request. A broker
+/// that has not confirmed by then may have the messages or not.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// A broker that comes back is found this much later at worst.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -22,9 +25,14 @@ pub enum QueueError {
     /// The database's.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
-    /// No connection within ten seconds.
-    #[error("RabbitMQ did not accept the connection in time")]
-    ConnectTimedOut,
+    /// The broker did not do something within its limit.
+    #[error("RabbitMQ did not {what} within {} s", .limit.as_secs_f64())]
+    TimedOut {
+        /// What was waited for: a verb and its object.
+        what: &'static str,
+        /// For how long.
+        limit: Duration,
+    },
     /// The broker did not take a message.
     #[error("RabbitMQ did not take a message: {0}")]
     NotTaken(String),
@@ -67,18 +75,51 @@ pub(super) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
     }
 }
 
+/// Waits for the broker, but not for longer than `limit`.
+pub(super) async fn within<T, E>(
+    limit: Duration,
+    what: &'static str,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, QueueError>
+where
+    QueueError: From<E>,
+{
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(QueueError::TimedOut { what, limit }),
+    }
+}
+
+/// Connects under a name, and declares nothing.
+pub(super) async fn open(url: &str, name: &str, limit: Duration) -> Result<Connection, QueueError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    within(limit, "accept the connection", Connection::connect(url, properties)).await
+}
+
 /// Connects and declares the topology, so that whoever comes first after a broker was emptied finds
 /// it.
 pub(super) async fn connect(url: &str, name: &str, hold_ms: i64) -> Result<Connection, QueueError> {
-    let connecting = async {
-        let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connection = Connection::connect(url, properties).await?;
+    let connection = open(url, name, CONNECT_WITHIN).await?;
+    let declaring = async {
         let channel = connection.create_channel().await?;
         topology::declare(&channel, hold_ms).await?;
-        channel.close(200, "declared".into()).await?;
-        Ok(connection)
+        channel.close(200, "declared".into()).await
     };
-    tokio::time::timeout(CONNECT_WITHIN, connecting)
-        .await
-        .map_err(|_| QueueError::ConnectTimedOut)?
+    within(CONNECT_WITHIN, "declare the queues", declaring).await?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_broker_that_accepts_and_then_says_nothing_is_given_up() {
+        let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let url = format!("amqp://{}/%2f", silent.local_addr().expect("it is bound"));
+        let limit = Duration::from_millis(50);
+        let error = open(&url, "test", limit).await.expect_err("nothing was said");
+        assert_eq!(error.to_string(), "RabbitMQ did not accept the connection within 0.05 s");
+    }
 }

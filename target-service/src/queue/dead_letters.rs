@@ -2,14 +2,14 @@
 //! is gone.
 
 use lapin::{
-    BasicProperties, Confirmation, Connection, ConnectionProperties,
+    BasicProperties, Channel, Confirmation, Connection,
     message::BasicGetMessage,
     options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
 };
 
 use super::{
-    connection::QueueError,
+    connection::{ANSWER_WITHIN, CONNECT_WITHIN, QueueError, open, within},
     publisher::{persistent, publish},
     topology,
 };
@@ -30,8 +30,8 @@ pub struct DeadLetter {
 /// # Errors
 /// The broker's; a queue that was never declared is one of them.
 pub async fn list(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
+    let connection = open(url, "dead letters", CONNECT_WITHIN).await?;
+    let channel = channel(&connection).await?;
     let mut letters = Vec::new();
     // Not acknowledged: closing the connection puts them back.
     while let Some(message) = get(&channel).await? {
@@ -48,9 +48,10 @@ pub async fn list(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
 /// The broker's. What had been sent by then is gone from the dead letters, and the rest is still
 /// there.
 pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let connection = open(url, "dead letters", CONNECT_WITHIN).await?;
+    let channel = channel(&connection).await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    within(ANSWER_WITHIN, "switch confirms on", confirms).await?;
     let mut replayed = Vec::new();
     let mut seen = Vec::new();
     while let Some(message) = get(&channel).await? {
@@ -60,25 +61,31 @@ pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
     // replay.
     for message in seen {
         let letter = letter(&message);
-        match publish(&channel, "", &letter.queue, &message.delivery.data, persistent())
-            .await?
-            .await?
-        {
+        let sending = async {
+            publish(&channel, "", &letter.queue, &message.delivery.data, persistent()).await?.await
+        };
+        match within(ANSWER_WITHIN, "confirm a dead letter", sending).await? {
             Confirmation::Ack(None) => {}
             _ => {
                 tracing::warn!(queue = letter.queue, "a dead letter stays: no such queue takes it");
                 continue;
             }
         }
-        message.delivery.acker.ack(BasicAckOptions::default()).await?;
+        let taking = message.delivery.acker.ack(BasicAckOptions::default());
+        within(ANSWER_WITHIN, "take an acknowledgement", taking).await?;
         replayed.push(letter);
     }
     connection.close(200, "replayed".into()).await?;
     Ok(replayed)
 }
 
-async fn get(channel: &lapin::Channel) -> Result<Option<BasicGetMessage>, QueueError> {
-    Ok(channel.basic_get(topology::DEAD.into(), BasicGetOptions::default()).await?)
+async fn channel(connection: &Connection) -> Result<Channel, QueueError> {
+    within(ANSWER_WITHIN, "open a channel", connection.create_channel()).await
+}
+
+async fn get(channel: &Channel) -> Result<Option<BasicGetMessage>, QueueError> {
+    let getting = channel.basic_get(topology::DEAD.into(), BasicGetOptions::default());
+    within(ANSWER_WITHIN, "hand out a dead letter", getting).await
 }
 
 fn letter(message: &BasicGetMessage) -> DeadLetter {

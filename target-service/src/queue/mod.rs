@@ -73,15 +73,15 @@ pub(crate) enum Redelivery {
     AppliedAgain,
 }
 
-/// Starts them; they end when told to stop.
+/// Adds them to `tasks`; they end when told to stop.
 pub(crate) fn start(
     url: &str,
     pool: &PgPool,
     publisher: &Publisher,
     duties: &Duties,
     stopping: &watch::Receiver<bool>,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+    tasks: &mut JoinSet<()>,
+) {
     let duty = |name: &str| Duty {
         name: name.to_owned(),
         url: url.to_owned(),
@@ -99,7 +99,7 @@ pub(crate) fn start(
         tasks.spawn(keep_connected(duty, move |connection| worker::work(connection, pool.clone())));
     }
     if duties.announcements == Announcements::Left {
-        return tasks;
+        return;
     }
 
     let relaying = pool.clone();
@@ -113,5 +113,4 @@ pub(crate) fn start(
             consumers::consume(connection, pool.clone(), consumer, redelivery)
         }));
     }
-    tasks
 }

@@ -8,11 +8,13 @@ use lapin::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Event, Request, connection::QueueError, topology};
+use super::{
+    Event, Request,
+    connection::{ANSWER_WITHIN, QueueError},
+    topology,
+};
 use crate::booking::{ReserveError, Want};
 
-/// A broker that has not confirmed by then may have the message or not.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// How often an idle channel is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// AMQP's delivery mode 2.
@@ -80,7 +82,7 @@ impl Publisher {
             // It may have left: a channel that fails does not say when.
             ReserveError::Unknown(error.to_string())
         })?;
-        match tokio::time::timeout(CONFIRM_WITHIN, confirm).await {
+        match tokio::time::timeout(ANSWER_WITHIN, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(_)))) => {
                 Err(unavailable("there is no queue for requests"))

@@ -117,7 +117,7 @@ impl Lane {
     fn take(&self) -> Vec<Waiting> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lane) = lanes.get_mut(&self.slot) else { return Vec::new() };
-        let batch: Vec<_> = lane.drain(..lane.len().min(BATCH_MAX)).collect();
+        let batch = next_batch(lane);
         if batch.is_empty() {
             lanes.remove(&self.slot);
         }
@@ -146,6 +146,16 @@ async fn drive(means: Means, lane: Lane) {
             decide(&means, vec![duplicate]).await;
         }
     }
+}
+
+/// The head of a lane: at most `BATCH_MAX` requests, all with the same hold, because one statement
+/// writes them and computes their expiry once. Requests differ in their hold only where a director
+/// or a change of the configuration says so; the rest of the lane is the next batch.
+fn next_batch(lane: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let Some(hold_ms) = lane.front().map(|waiting| waiting.want.hold_ms) else { return Vec::new() };
+    let size =
+        lane.iter().take(BATCH_MAX).take_while(|waiting| waiting.want.hold_ms == hold_ms).count();
+    lane.drain(..size).collect()
 }
 
 fn first_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
@@ -410,4 +420,42 @@ async fn write(
     )
     .fetch_one(connection)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::IdempotencyKey;
+    use slotproof_vocabulary::{BookingId, DoctorId, Month};
+    use time::macros::date;
+
+    fn waiting(number: u128, hold_ms: i64) -> Waiting {
+        let month = Month::of(date!(2026 - 12 - 01).midnight().assume_utc()).expect("a month");
+        let slot = SlotId::new(DoctorId(1), month, 7);
+        let key = IdempotencyKey::parse(number.to_string().as_bytes()).expect("a key");
+        let booking = BookingId::new(slot, 7);
+        let want = Want { slot, seats: 1, key, booking, hold_ms, urgent: false };
+        Waiting { want, answer: oneshot::channel().0 }
+    }
+
+    fn holds(batch: &[Waiting]) -> Vec<i64> {
+        batch.iter().map(|waiting| waiting.want.hold_ms).collect()
+    }
+
+    #[test]
+    fn requests_with_different_holds_are_not_written_with_the_hold_of_the_first() {
+        let mut lane: VecDeque<_> =
+            [(1, 300), (2, 300), (3, 60), (4, 300)].map(|(n, hold)| waiting(n, hold)).into();
+        assert_eq!(holds(&next_batch(&mut lane)), [300, 300]);
+        assert_eq!(holds(&next_batch(&mut lane)), [60]);
+        assert_eq!(holds(&next_batch(&mut lane)), [300]);
+        assert!(next_batch(&mut lane).is_empty());
+    }
+
+    #[test]
+    fn a_batch_takes_no_more_requests_than_one_transaction_may_hold() {
+        let mut lane: VecDeque<_> = (0..300).map(|number| waiting(number, 300)).collect();
+        assert_eq!(next_batch(&mut lane).len(), BATCH_MAX);
+        assert_eq!(lane.len(), 300 - BATCH_MAX);
+    }
 }
