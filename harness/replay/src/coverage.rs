@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use slotproof_models::{Edges, Happening, Leg, Losses, Size, begin, cover};
+use slotproof_models::{Edges, ModelEvent, Leg, Losses, Size, Walk, cover};
 use slotproof_vocabulary::{StrategyKind, Verdict};
 
 use super::{ReplayRig, director::Director};
@@ -76,7 +76,7 @@ pub struct Coverage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The way up to there.
-    pub steps: Vec<Happening>,
+    pub steps: Vec<ModelEvent>,
     /// What differed.
     pub differences: Vec<String>,
 }
@@ -111,13 +111,13 @@ pub async fn cover_strategy(
         edges_reached: 0,
         waits: covered.waits,
         waits_reached: 0,
-        ways: covered.ways.len(),
+        ways: covered.paths.len(),
         steps: 0,
         seconds: 0.0,
         differing: 0,
         differences: Vec::new(),
     };
-    for ways in in_portions(&covered.ways) {
+    for ways in in_portions(&covered.paths) {
         let rig = ReplayRig::start(strategy, environment, run, guard).await?;
         let gone = stream::iter(ways.iter().map(|way| go(&rig, extent.size, way)))
             .buffer_unordered(at_once(strategy));
@@ -148,7 +148,7 @@ fn at_once(strategy: StrategyKind) -> usize {
 /// Portions of ways in which so few calls crash that one service bears it.
 fn in_portions(ways: &[Vec<Leg>]) -> Vec<&[Vec<Leg>]> {
     let crashes = |way: &Vec<Leg>| {
-        way.iter().filter(|leg| matches!(leg.what, Happening::Crash { .. })).count()
+        way.iter().filter(|leg| matches!(leg.what, ModelEvent::Crash { .. })).count()
     };
     let (mut portions, mut from, mut sum) = (Vec::new(), 0, 0);
     for (index, way) in ways.iter().enumerate() {
@@ -164,9 +164,9 @@ fn in_portions(ways: &[Vec<Leg>]) -> Vec<&[Vec<Leg>]> {
 
 /// Goes one way on a slot of its own, until service and model differ.
 async fn go(rig: &ReplayRig, size: Size, way: &[Leg]) -> Result<Gone> {
-    let walk = begin(rig.strategy, size);
+    let walk = Walk::begin(rig.strategy, size);
     let slot = rig.slot(size.capacity).await?;
-    let steps: Vec<Happening> = way.iter().map(|leg| leg.what.clone()).collect();
+    let steps: Vec<ModelEvent> = way.iter().map(|leg| leg.what.clone()).collect();
     let mut director =
         Director::new(rig, format!("w{}", slot.as_uuid().simple()), slot, walk, &steps);
     let mut gone = Gone { reached: Edges::default(), steps: 0, difference: None };

@@ -1,6 +1,6 @@
 //! A schedule, or what a replay made of it, as a sequence diagram.
 
-use slotproof_models::{Happening, Schedule};
+use slotproof_models::{ModelEvent, Schedule};
 use slotproof_reports::sequence::{Fate, Message, Sequence};
 
 use crate::{Fate as Outcome, ReplayReport};
@@ -53,7 +53,7 @@ const SWEEPER: &str = "sweeper";
 fn sequence(
     title: String,
     clients: u8,
-    steps: Vec<(String, &Happening, String, Fate)>,
+    steps: Vec<(String, &ModelEvent, String, Fate)>,
 ) -> Sequence {
     let mut lifelines: Vec<String> = Vec::new();
     for client in 1..=clients {
@@ -84,28 +84,28 @@ fn sequence(
 }
 
 /// From whom to whom.
-fn ends(what: &Happening) -> (String, String) {
+fn ends(what: &ModelEvent) -> (String, String) {
     let client = |client: &u8| format!("client {client}");
     let first_call = |client: &u8| format!("client {client}'s call");
     let to_postgres = |from: String| (from, POSTGRES.to_owned());
     match what {
-        Happening::Send { client: number, .. } => (client(number), first_call(number)),
-        Happening::Call { call, point } => match point.as_str() {
+        ModelEvent::Send { client: number, .. } => (client(number), first_call(number)),
+        ModelEvent::Call { call, point } => match point.as_str() {
             "acquire" | "release" => (call.to_string(), REDIS.to_owned()),
             _ => to_postgres(call.to_string()),
         },
-        Happening::Crash { call } => (call.to_string(), call.to_string()),
-        Happening::HearNothing { call } => {
+        ModelEvent::Crash { call } => (call.to_string(), call.to_string()),
+        ModelEvent::TimeOut { call } => {
             let retry = format!("client {}'s retry", call.client + 1);
             (format!("client {}", call.client + 1), retry)
         }
-        Happening::Poll { client: number }
-        | Happening::Confirm { client: number }
-        | Happening::Cancel { client: number } => to_postgres(client(number)),
-        Happening::RunOut { .. } => (POSTGRES.to_owned(), POSTGRES.to_owned()),
-        Happening::Expire { .. } => to_postgres(SWEEPER.to_owned()),
-        Happening::LockExpires => (REDIS.to_owned(), REDIS.to_owned()),
-        Happening::ReadSlot | Happening::Flush | Happening::CrashDatabase => {
+        ModelEvent::Poll { client: number }
+        | ModelEvent::Confirm { client: number }
+        | ModelEvent::Cancel { client: number } => to_postgres(client(number)),
+        ModelEvent::RunOut { .. } => (POSTGRES.to_owned(), POSTGRES.to_owned()),
+        ModelEvent::Expire { .. } => to_postgres(SWEEPER.to_owned()),
+        ModelEvent::LockExpires => (REDIS.to_owned(), REDIS.to_owned()),
+        ModelEvent::ReadSlot | ModelEvent::Flush | ModelEvent::CrashDatabase => {
             (POSTGRES.to_owned(), POSTGRES.to_owned())
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use http::HeaderName;
 use slotproof_evidence::reference::observation;
-use slotproof_models::{CallId, Happening, Scheduled, Taken, Told, Walk};
+use slotproof_models::{CallId, ModelEvent, ScheduledEvent, EventEffect, LastAnswer, Walk};
 use slotproof_scenarios::{Answer, Expected, clock, target::reference};
 use slotproof_target_service::pausing::{CALL_HEADER, HOLD_HEADER, Order, Report};
 use slotproof_vocabulary::{Action, Operation, Outcome, SlotId};
@@ -40,7 +40,7 @@ const HOLDS_MAX: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Came {
     /// It happened, and then what had waited for it went on.
-    Done { steps: Vec<Scheduled>, in_vain: bool },
+    Done { steps: Vec<ScheduledEvent>, in_vain: bool },
     /// It waits for somebody else.
     Waits { text: String, blocked_by: Option<String> },
     /// It cannot happen here.
@@ -73,7 +73,7 @@ struct Client {
     /// Its reserve has been written into the history.
     answered: bool,
     booking: Option<String>,
-    told: Option<Told>,
+    told: Option<LastAnswer>,
     /// When it sent the confirm or cancel that is under way.
     asked_ns: u64,
 }
@@ -82,7 +82,7 @@ pub(super) struct Director<'a> {
     rig: &'a ReplayRig,
     case: String,
     slot: SlotId,
-    walk: Box<dyn Walk>,
+    walk: Walk,
     reports: UnboundedReceiver<Report>,
     answers: (UnboundedSender<Heard>, UnboundedReceiver<Heard>),
     work: BTreeMap<Work, At>,
@@ -99,13 +99,13 @@ impl<'a> Director<'a> {
         rig: &'a ReplayRig,
         case: String,
         slot: SlotId,
-        walk: Box<dyn Walk>,
-        steps: &[Happening],
+        walk: Walk,
+        steps: &[ModelEvent],
     ) -> Self {
         let reports = rig.routes.open(&case);
-        let clients = vec![Client::default(); walk.view().told.len()];
-        let run_out = |what: &Happening| match what {
-            Happening::RunOut { booking } => Some(*booking),
+        let clients = vec![Client::default(); walk.view().answers.len()];
+        let run_out = |what: &ModelEvent| match what {
+            ModelEvent::RunOut { booking } => Some(*booking),
             _ => None,
         };
         Self {
@@ -127,11 +127,11 @@ impl<'a> Director<'a> {
     ///
     /// # Errors
     /// The service or a server failed, or a call is stuck.
-    pub(super) async fn step(&mut self, what: &Happening) -> Result<Stepped> {
+    pub(super) async fn step(&mut self, what: &ModelEvent) -> Result<Stepped> {
         let stood = self.points();
         let before = self.walk.waiting();
         let taken = self.walk.take(what);
-        if taken == Taken::Impossible {
+        if taken == EventEffect::Impossible {
             return Ok(Stepped { came: Came::Skipped, differences: Vec::new() });
         }
         let mut differences = Vec::new();
@@ -145,22 +145,22 @@ impl<'a> Director<'a> {
         let seen = observation::observe(&self.rig.database, &self.case, self.slot).await?;
         self.compare(&seen, &blocked, &mut differences).await?;
         let came = match taken {
-            Taken::Done { steps, in_vain } => Came::Done { steps, in_vain },
-            Taken::Waits { text } => {
+            EventEffect::Done { steps, in_vain } => Came::Done { steps, in_vain },
+            EventEffect::Waits { text } => {
                 let name = work_of(what).map(|work| self.full_name(work));
                 let blocker = name.and_then(|name| blocked.get(&name).cloned());
                 Came::Waits { text, blocked_by: blocker.map(|names| self.spoken(&names)) }
             }
-            Taken::Impossible => Came::Skipped,
+            EventEffect::Impossible => Came::Skipped,
         };
         Ok(Stepped { came, differences })
     }
 
     /// Whether a call of ours is still under way.
-    pub(super) fn under_way(&self) -> Vec<Happening> {
+    pub(super) fn under_way(&self) -> Vec<ModelEvent> {
         let call = |(work, at): (&Work, &At)| match (work, at) {
             (Work::Call(call), At::Parked(point)) => {
-                Some(Happening::Call { call: *call, point: point.clone() })
+                Some(ModelEvent::Call { call: *call, point: point.clone() })
             }
             _ => None,
         };
@@ -241,16 +241,16 @@ impl<'a> Director<'a> {
 
     async fn perform(
         &mut self,
-        what: &Happening,
+        what: &ModelEvent,
         stood: &HashMap<CallId, &'static str>,
         differences: &mut Vec<String>,
     ) -> Result<()> {
         match what {
             // The model has begun the call, so it is due to be sent.
-            Happening::Send { client, path } => {
+            ModelEvent::Send { client, path } => {
                 self.send(CallId { client: client - 1, call: 0 }, *path)
             }
-            Happening::Call { call, .. } => {
+            ModelEvent::Call { call, .. } => {
                 let Some(At::Parked(step)) = self.work.get(&Work::Call(*call)) else {
                     differences.push(format!("{call} is not under way, and in its model it is"));
                     return Ok(());
@@ -263,31 +263,31 @@ impl<'a> Director<'a> {
                 self.work.insert(Work::Call(*call), At::Going);
                 self.rig.order(process_of(*call), Order::Go(self.full_name(Work::Call(*call))));
             }
-            Happening::Crash { call } => {
+            ModelEvent::Crash { call } => {
                 let name = self.full_name(Work::Call(*call));
                 self.rig.order(process_of(*call), Order::Crash(name.clone()));
                 self.work.insert(Work::Call(*call), At::Over);
                 observation::cut(&self.rig.database, &name).await?;
             }
-            Happening::Confirm { client } => self.ask(Work::Confirm(client - 1)),
-            Happening::Cancel { client } => self.ask(Work::Cancel(client - 1)),
-            Happening::RunOut { booking } => {
+            ModelEvent::Confirm { client } => self.ask(Work::Confirm(client - 1)),
+            ModelEvent::Cancel { client } => self.ask(Work::Cancel(client - 1)),
+            ModelEvent::RunOut { booking } => {
                 if let Some(id) = self.id_of(*booking) {
                     self.move_time(Some(id)).await?;
                 }
             }
-            Happening::Expire { booking } => {
+            ModelEvent::Expire { booking } => {
                 if let Some(id) = self.id_of(*booking) {
                     self.sweep(*booking, id);
                 }
             }
-            Happening::LockExpires => self.drop_redis_lock().await?,
+            ModelEvent::LockExpires => self.drop_redis_lock().await?,
             // Its call goes on without it; the retry is due.
-            Happening::HearNothing { .. } => {}
-            Happening::Poll { .. }
-            | Happening::ReadSlot
-            | Happening::Flush
-            | Happening::CrashDatabase => {
+            ModelEvent::TimeOut { .. } => {}
+            ModelEvent::Poll { .. }
+            | ModelEvent::ReadSlot
+            | ModelEvent::Flush
+            | ModelEvent::CrashDatabase => {
                 differences.push(format!("this step cannot be replayed: {what:?}"));
             }
         }
@@ -494,9 +494,9 @@ impl<'a> Director<'a> {
                 let client = usize::from(client);
                 let confirms = matches!(work, Work::Confirm(_));
                 self.clients[client].told = match (answer.outcome, answer.reason.as_deref()) {
-                    (Outcome::Ok, _) if confirms => Some(Told::Confirmed),
-                    (Outcome::Ok, _) => Some(Told::Cancelled),
-                    (Outcome::Rejected, Some("hold_expired")) => Some(Told::HoldExpired),
+                    (Outcome::Ok, _) if confirms => Some(LastAnswer::Confirmed),
+                    (Outcome::Ok, _) => Some(LastAnswer::Cancelled),
+                    (Outcome::Rejected, Some("hold_expired")) => Some(LastAnswer::HoldExpired),
                     _ => None,
                 };
                 let Some(booking) = self.clients[client].booking.clone() else { return };
@@ -510,14 +510,14 @@ impl<'a> Director<'a> {
         }
     }
 
-    fn told_of_reserve(&self, answer: &Answer) -> Option<Told> {
+    fn told_of_reserve(&self, answer: &Answer) -> Option<LastAnswer> {
         match (answer.outcome, answer.seen.booking.as_deref()) {
             (Outcome::Ok, Some(id)) => {
                 let id = Uuid::try_parse(id).ok()?;
-                self.bookings.get(&id).copied().map(Told::Booked)
+                self.bookings.get(&id).copied().map(LastAnswer::Booked)
             }
-            (Outcome::SoldOut, _) => Some(Told::SoldOut),
-            (Outcome::Throttled, _) => Some(Told::RetryLater),
+            (Outcome::SoldOut, _) => Some(LastAnswer::SoldOut),
+            (Outcome::Throttled, _) => Some(LastAnswer::RetryLater),
             _ => None,
         }
     }

@@ -20,7 +20,7 @@ pub use rig::ReplayRig;
 
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
-use slotproof_models::{Happening, Schedule, Scheduled, begin};
+use slotproof_models::{ModelEvent, Schedule, ScheduledEvent, Walk};
 use slotproof_scenarios::recorder::{Outputs, Writer};
 use slotproof_vocabulary::{
     LoadTotals, Operation, Plan, PlanArgs, ScenarioKind, SlotId, Span, StrategyKind, UsageError,
@@ -187,9 +187,9 @@ async fn perform(
     rig: &ReplayRig,
 ) -> Result<(Vec<Line>, SlotId, Vec<Operation>)> {
     let size = spec.schedule.size();
-    let walk = begin(spec.strategy, size);
+    let walk = Walk::begin(spec.strategy, size);
     let slot = rig.slot(size.capacity).await?;
-    let steps: Vec<Happening> = spec.schedule.steps.iter().map(|step| step.what.clone()).collect();
+    let steps: Vec<ModelEvent> = spec.schedule.steps.iter().map(|step| step.what.clone()).collect();
     let case = format!("case-{}", slot.as_uuid().simple());
     let mut director = Director::new(rig, case, slot, walk, &steps);
     let mut lines = Vec::new();
@@ -217,7 +217,7 @@ async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
             Some(what) => what.clone(),
             None if under_way.is_empty() => return Ok(lines),
             // Whoever has the lock has crashed.
-            None => Happening::LockExpires,
+            None => ModelEvent::LockExpires,
         };
         let stepped = director.step(&what).await?;
         let waits = matches!(stepped.came, Came::Waits { .. });
@@ -231,8 +231,8 @@ async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
 }
 
 /// A step that no schedule has.
-fn unscheduled(what: &Happening) -> Scheduled {
-    Scheduled { what: what.clone(), text: String::new() }
+fn unscheduled(what: &ModelEvent) -> ScheduledEvent {
+    ScheduledEvent { what: what.clone(), text: String::new() }
 }
 
 /// The plan that the checker is told of: what the schedule's world is.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use slotproof_models::{Happening, Scheduled};
+use slotproof_models::{ModelEvent, ScheduledEvent};
 use slotproof_vocabulary::StrategyKind;
 
 use super::{Came, ReplaySpec, Stepped};
@@ -35,7 +35,7 @@ pub struct Line {
     /// What it came to.
     pub fate: Fate,
     /// What happened: the step, and what had waited for it.
-    pub steps: Vec<Happening>,
+    pub steps: Vec<ModelEvent>,
     /// The same in one sentence each.
     pub texts: Vec<String>,
     /// Who holds what it waits for, by PostgreSQL's own account.
@@ -61,12 +61,12 @@ pub enum Fate {
 }
 
 impl Line {
-    pub(super) fn of(number: Option<usize>, scheduled: &Scheduled, stepped: Stepped) -> Self {
+    pub(super) fn of(number: Option<usize>, scheduled: &ScheduledEvent, stepped: Stepped) -> Self {
         let (fate, steps, blocked_by) = match stepped.came {
             Came::Done { steps, in_vain: true } => (Fate::WroteNothing, steps, None),
             Came::Done { steps, in_vain: false } => (Fate::Happened, steps, None),
             Came::Waits { text, blocked_by } => {
-                (Fate::Waited, vec![Scheduled { what: scheduled.what.clone(), text }], blocked_by)
+                (Fate::Waited, vec![ScheduledEvent { what: scheduled.what.clone(), text }], blocked_by)
             }
             Came::Skipped => (Fate::Skipped, vec![scheduled.clone()], None),
         };

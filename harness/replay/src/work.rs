@@ -1,6 +1,6 @@
 //! What a director has under way: the calls of the clients, and the sweeps.
 
-use slotproof_models::{CallId, Happening};
+use slotproof_models::{CallId, ModelEvent};
 
 /// Something of ours that the service works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,17 +39,17 @@ pub(super) fn process_of(call: CallId) -> usize {
     usize::from(call.client) * 2 + usize::from(call.call)
 }
 
-pub(super) fn work_of(what: &Happening) -> Option<Work> {
+pub(super) fn work_of(what: &ModelEvent) -> Option<Work> {
     match what {
-        Happening::Call { call, .. } => Some(Work::Call(*call)),
-        Happening::Confirm { client } => Some(Work::Confirm(client - 1)),
-        Happening::Cancel { client } => Some(Work::Cancel(client - 1)),
-        Happening::Expire { booking } => Some(Work::Sweep(*booking)),
+        ModelEvent::Call { call, .. } => Some(Work::Call(*call)),
+        ModelEvent::Confirm { client } => Some(Work::Confirm(client - 1)),
+        ModelEvent::Cancel { client } => Some(Work::Cancel(client - 1)),
+        ModelEvent::Expire { booking } => Some(Work::Sweep(*booking)),
         _ => None,
     }
 }
 
 /// Whether two steps are of the same call, whatever it is called in another strategy's schedule.
-pub(super) fn is_same(left: &Happening, right: &Happening) -> bool {
+pub(super) fn is_same(left: &ModelEvent, right: &ModelEvent) -> bool {
     work_of(left).is_some() && work_of(left) == work_of(right)
 }

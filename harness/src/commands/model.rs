@@ -161,7 +161,7 @@ fn print(kind: StrategyKind, explored: &Exploration, begun: Instant) {
         };
         out!("  {:<9} {every}  {}", property.verdict.name(), property.name);
     }
-    if let Some((property, steps)) = explored.story() {
+    if let Some((property, steps)) = explored.path_to_show() {
         match property.verdict {
             Verdict::Violated => out!("\nshortest way to break `{}`:", property.name),
             _ => out!("\n{}, in the shortest way there is:", property.name),

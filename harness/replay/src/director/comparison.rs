@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use slotproof_evidence::reference::observation::Observation;
-use slotproof_models::{CallId, Receipt, Told, View};
+use slotproof_models::{CallId, ReceiptView, LastAnswer, View};
 use uuid::Uuid;
 
 use super::{At, Director, Work, work_of};
@@ -37,8 +37,8 @@ impl Director<'_> {
             self.holder(&seen.name_locked_by),
             spoken(view.name_locked_by),
         );
-        let told = |told: Option<Told>| format!("{:?}", told.unwrap_or(Told::Nothing));
-        for (number, (client, expected)) in (1..).zip(self.clients.iter().zip(&view.told)) {
+        let told = |told: Option<LastAnswer>| format!("{:?}", told.unwrap_or(LastAnswer::Nothing));
+        for (number, (client, expected)) in (1..).zip(self.clients.iter().zip(&view.answers)) {
             differ(&format!("client {number} was told"), told(client.told), told(Some(*expected)));
         }
         for (work, at) in &self.work {
@@ -153,8 +153,8 @@ fn receipts_expected(view: &View) -> String {
         .enumerate()
         .filter_map(|(client, receipt)| {
             receipt.map(|receipt| match receipt {
-                Receipt::Booking(call) => receipt_words(client, Some(call.to_string())),
-                Receipt::Refused => receipt_words(client, None),
+                ReceiptView::Booking(call) => receipt_words(client, Some(call.to_string())),
+                ReceiptView::Refused => receipt_words(client, None),
             })
         })
         .collect();
