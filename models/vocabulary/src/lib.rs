@@ -17,6 +17,7 @@ pub mod span;
 
 pub mod end_state;
 pub mod operation;
+pub mod reason;
 pub mod verdict;
 
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
@@ -26,7 +27,8 @@ pub use mix::{Mix, Visit};
 pub use operation::{Action, Operation, Outcome, Seen};
 pub use plan::{Expectation, Plan, PlanError, Workload};
 pub use plan_args::PlanArgs;
-pub use reference_api::BookingStatus;
+pub use reason::ReasonCode;
+pub use reference_api::{BookingStatus, ProblemCode};
 pub use scenario::ScenarioKind;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
