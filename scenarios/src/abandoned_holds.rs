@@ -6,7 +6,7 @@
 //! swept it, some after.
 
 use rand_chacha::ChaCha8Rng;
-use slotproof_vocabulary::Visit;
+use slotproof_vocabulary::Flow;
 
 use crate::{
     chance,
@@ -30,7 +30,7 @@ pub(crate) async fn visit(
     rng: &mut ChaCha8Rng,
     scheduled_ns: u64,
 ) -> u64 {
-    if intent.visit != Visit::Abandon || !chance::percent(rng, COME_BACK_PERCENT) {
+    if intent.visit != Flow::Abandon || !chance::percent(rng, COME_BACK_PERCENT) {
         return steady::visit(client, intent, rng, scheduled_ns).await;
     }
     let told = client.reserve(intent.slot, intent.seats, scheduled_ns).await;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slotproof_vocabulary::{Mix, Visit};
+use slotproof_vocabulary::{Flow, Mix};
 
 /// How many of a hundred reserves ask for so many seats.
 const SEATS_PERCENT: [(u32, u32); 3] = [(1, 80), (2, 15), (3, 5)];
@@ -34,7 +34,7 @@ pub(crate) fn percent(rng: &mut ChaCha8Rng, share: u32) -> bool {
 }
 
 /// A visit of a mix.
-pub(crate) fn visit(rng: &mut ChaCha8Rng, mix: &Mix) -> Visit {
+pub(crate) fn visit(rng: &mut ChaCha8Rng, mix: &Mix) -> Flow {
     mix.at(rng.random_range(0..mix.total()))
 }
 
@@ -69,7 +69,7 @@ mod tests {
     fn a_mix_is_drawn_by_its_weights() {
         let mix: Mix = "browse=70,book=30".parse().expect("a mix");
         let mut rng = stream(1, 0);
-        let browses = (0..10_000).filter(|_| visit(&mut rng, &mix) == Visit::Browse).count();
+        let browses = (0..10_000).filter(|_| visit(&mut rng, &mix) == Flow::Browse).count();
         assert!((6_800..7_200).contains(&browses), "{browses}");
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use slotproof_vocabulary::{Action, Operation, Outcome, plan::Sockets};
+use slotproof_vocabulary::{Action, Operation, Outcome, Sockets};
 
 use crate::{
     answer::Expected,

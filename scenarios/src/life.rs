@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use slotproof_vocabulary::{Plan, Workload, plan::Sockets};
+use slotproof_vocabulary::{Plan, Sockets, Workload};
 
 use crate::{
     chance,

@@ -6,7 +6,7 @@
 //! duplicate is a chance to book twice.
 
 use rand_chacha::ChaCha8Rng;
-use slotproof_vocabulary::{Outcome, Visit};
+use slotproof_vocabulary::{Flow, Outcome};
 
 use crate::{
     chance,
@@ -28,7 +28,7 @@ pub(crate) async fn visit(
     rng: &mut ChaCha8Rng,
     scheduled_ns: u64,
 ) -> u64 {
-    if intent.visit == Visit::Browse {
+    if intent.visit == Flow::Browse {
         return steady::visit(client, intent, rng, scheduled_ns).await;
     }
     let mut due_ns = scheduled_ns;

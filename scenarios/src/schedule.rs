@@ -15,7 +15,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Exp1;
-use slotproof_vocabulary::{Plan, Ramp, Rate, Stage, Workload, plan::Arrivals};
+use slotproof_vocabulary::{Arrivals, Plan, Ramp, Rate, Stage, Workload};
 
 /// The stream of the random numbers that space arrivals; clients and visits have the streams from
 /// 0.

@@ -7,7 +7,7 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use slotproof_vocabulary::{Outcome, Visit};
+use slotproof_vocabulary::{Flow, Outcome};
 
 use crate::{
     chance,
@@ -24,7 +24,7 @@ const KEEP_MS: std::ops::Range<u64> = 200..1_500;
 /// What somebody comes for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Intent {
-    pub(crate) visit: Visit,
+    pub(crate) visit: Flow,
     /// The slot's place among the site's.
     pub(crate) slot: usize,
     pub(crate) seats: u32,
@@ -45,7 +45,7 @@ pub(crate) async fn visit(
     rng: &mut ChaCha8Rng,
     scheduled_ns: u64,
 ) -> u64 {
-    if intent.visit == Visit::Browse {
+    if intent.visit == Flow::Browse {
         return client.read(intent.slot, scheduled_ns).await.returned_ns;
     }
     let told = client.reserve(intent.slot, intent.seats, scheduled_ns).await;
@@ -58,20 +58,20 @@ pub(crate) async fn visit(
 /// What becomes of seats in hand.
 pub(crate) async fn decide(
     client: &mut Client,
-    visit: Visit,
+    visit: Flow,
     mut held: Held,
     rng: &mut ChaCha8Rng,
 ) -> u64 {
-    if visit == Visit::Abandon {
+    if visit == Flow::Abandon {
         return held.since_ns;
     }
     let decided_ns = held.since_ns + chance::pause_ns(rng, DECIDE_MS);
     clock::sleep_until(decided_ns).await;
-    if visit == Visit::GiveUp {
+    if visit == Flow::GiveUp {
         return client.cancel(&mut held, decided_ns).await.returned_ns;
     }
     let confirmed = client.confirm(&mut held, decided_ns).await;
-    if visit == Visit::Book || confirmed.outcome != Outcome::Ok {
+    if visit == Flow::Book || confirmed.outcome != Outcome::Ok {
         return confirmed.returned_ns;
     }
     let cancel_ns = confirmed.returned_ns + chance::pause_ns(rng, KEEP_MS);

@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use slotproof_vocabulary::{Plan, ScenarioKind, Visit};
+use slotproof_vocabulary::{Flow, Plan, ScenarioKind};
 
 use crate::{
     abandoned_holds, chance,
@@ -77,7 +77,7 @@ pub struct PlannedArrival {
     /// When, since the load begins.
     pub offset_ns: u64,
     /// What the visitor comes for.
-    pub visit: Visit,
+    pub visit: Flow,
     /// The slot's place among the plan's, from 0.
     pub slot: usize,
     /// Seats wanted, if any are.
