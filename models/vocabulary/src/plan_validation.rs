@@ -142,8 +142,8 @@ fn flag(field: &str) -> String {
 }
 
 impl Plan {
-    /// A number of clients, if one process can have so many: what a plan accepts, for arguments
-    /// that become a plan later.
+    /// A number of clients, if it is within the limit of a plan: for arguments that become
+    /// a plan later.
     ///
     /// # Errors
     /// It is not 1 to [`Plan::CLIENTS_MAX`].
