@@ -120,3 +120,74 @@ async fn attempt(request: RequestBuilder, expected: Expected) -> Reply {
         Err(answer) => Reply::Decided(answer),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::target::ReferenceTarget;
+
+    /// A service that accepts every reserve, and answers every poll in this way.
+    async fn service_that_answers_polls(with: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = [0; 4_096];
+                    while let Ok(read @ 1..) = stream.read(&mut request).await {
+                        let poll = request[..read].starts_with(b"GET");
+                        let (status, body) = if poll {
+                            with.split_once(' ').expect("a body")
+                        } else {
+                            ("202", "{}")
+                        };
+                        let answer = format!(
+                            "HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
+                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        format!("http://{address}")
+    }
+
+    async fn reserve(base_url: &str, timeout: Duration) -> Answer {
+        let call = Call {
+            http: &reqwest::Client::new(),
+            base_url,
+            clock: &Clock::new(),
+            exchange: ReferenceTarget.reserve("s", 1, "k"),
+        };
+        let policy = RetryPolicy { timeout, attempts: 1, resend: Duration::from_millis(200) };
+        call.make(&policy).await.answer
+    }
+
+    #[tokio::test]
+    async fn a_definite_refusal_of_a_poll_decides_the_reserve() {
+        for (answer, reason) in [
+            (r#"404 {"code":"not_found"}"#, "not_found"),
+            (r#"422 {"code":"idempotency_mismatch"}"#, "idempotency_mismatch"),
+        ] {
+            let service = service_that_answers_polls(answer).await;
+            let answer = reserve(&service, Duration::from_secs(5)).await;
+            assert_eq!(answer.outcome, Outcome::Rejected);
+            assert_eq!(answer.reason, Some(reason.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_is_itself_refused_leaves_the_reserve_unknown() {
+        let service = service_that_answers_polls(r#"429 {"code":"slow_down"}"#).await;
+        let answer = reserve(&service, Duration::from_millis(100)).await;
+        assert_eq!(answer, Answer::unknown(ReasonCode::Undecided));
+    }
+}

@@ -42,13 +42,18 @@ impl Expected {
         }
     }
 
-    /// What the answer to a poll means.
+    /// What the answer to a poll means. The service promises 201, 409, 404 or 422 once the
+    /// operation is decided. Every other answer is about the poll itself: too many requests, an
+    /// expired token, a replica that is stopping. It says nothing about the operation.
     pub fn poll_reply(self, status: u16, body: &[u8]) -> Reply {
+        let about_the_operation = matches!(status, 200..=299 | 404 | 409 | 422) && status != 202;
+        if !about_the_operation {
+            return Reply::Undecided;
+        }
         match Answer::of(status, body, self) {
-            answer if matches!(answer.outcome, Outcome::Ok | Outcome::SoldOut) => {
-                Reply::Decided(answer)
-            }
-            _ => Reply::Undecided,
+            // An unreadable body is asked for again.
+            Answer { outcome: Outcome::Unknown, .. } => Reply::Undecided,
+            answer => Reply::Decided(answer),
         }
     }
 }
@@ -258,5 +263,26 @@ mod tests {
             Expected::Booking,
         );
         assert_eq!((answer.seen.version, answer.seen.available), (Some(7), Some(0)));
+    }
+
+    #[test]
+    fn a_poll_is_decided_by_what_the_service_promises_and_by_nothing_else() {
+        let polled =
+            |status, body: &str| match Expected::Booking.poll_reply(status, body.as_bytes()) {
+                Reply::Decided(answer) => Some(answer.outcome),
+                Reply::Undecided => None,
+            };
+        let code = |code: &str| format!(r#"{{"code":"{code}"}}"#);
+        assert_eq!(polled(201, r#"{"id":"b"}"#), Some(Outcome::Ok));
+        assert_eq!(polled(409, &code("sold_out")), Some(Outcome::SoldOut));
+        assert_eq!(polled(404, &code("not_found")), Some(Outcome::Rejected));
+        assert_eq!(polled(422, &code("idempotency_mismatch")), Some(Outcome::Rejected));
+
+        assert_eq!(polled(202, "{}"), None, "not decided yet");
+        assert_eq!(polled(201, r#"{"id":"#), None, "cut short: it is asked for again");
+        assert_eq!(polled(404, "<html>"), None, "of something between the client and the service");
+        for status in [401, 429, 500, 503] {
+            assert_eq!(polled(status, &code("retry_later")), None, "{status} is about the poll");
+        }
     }
 }
