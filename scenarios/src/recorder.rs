@@ -63,6 +63,8 @@ struct Shared {
 #[derive(Debug)]
 enum Message {
     Operations(Vec<Operation>),
+    /// Time has passed: a frame or a second may be over, although no operation was recorded.
+    Pulse,
     End,
 }
 
@@ -86,6 +88,9 @@ impl Recorder {
         }
         let buffer = usize::try_from(operation.client).unwrap_or(0) % BUFFERS;
         let mut buffer = self.shared.buffers[buffer].lock().await;
+        if buffer.capacity() == 0 {
+            buffer.reserve_exact(BUFFER);
+        }
         buffer.push(operation);
         if buffer.len() >= BUFFER {
             self.shared.flush(&mut buffer).await;
@@ -114,7 +119,8 @@ impl Shared {
     /// Gives the buffer's operations to the writer. It holds the buffer meanwhile, so that the next
     /// operation of the same client comes after them.
     async fn flush(&self, buffer: &mut Vec<Operation>) {
-        let operations = std::mem::replace(buffer, Vec::with_capacity(BUFFER));
+        // The buffer allocates again when it is used again: most are idle most of the time.
+        let operations = std::mem::take(buffer);
         // A writer that failed has closed the channel; the load then ends with its error.
         let _ = self.writer.send(Message::Operations(operations)).await;
     }
@@ -122,8 +128,11 @@ impl Shared {
     async fn collect(&self) {
         for buffer in &self.buffers {
             let mut buffer = buffer.lock().await;
-            self.flush(&mut buffer).await;
+            if !buffer.is_empty() {
+                self.flush(&mut buffer).await;
+            }
         }
+        let _ = self.writer.send(Message::Pulse).await;
     }
 
     /// Collects regularly until it is told to stop; it is never cancelled between a buffer and the
@@ -207,6 +216,7 @@ fn write_all(
     while let Some(message) = queue.blocking_recv() {
         let operations = match message {
             Message::Operations(operations) => operations,
+            Message::Pulse => Vec::new(),
             Message::End => break,
         };
         if let Some((start_ns, _)) = shared.start.get()
@@ -325,5 +335,66 @@ mod tests {
         }
         assert!(next.iter().all(|next| *next == 100));
         assert!(Writer::create(outputs).is_err(), "a history is never overwritten");
+    }
+
+    /// A recorder's shared state, and the receiving end of its queue in place of the writer.
+    fn shared() -> (Shared, mpsc::Receiver<Message>) {
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let buffers = std::iter::repeat_with(AsyncMutex::default).take(BUFFERS).collect();
+        let shared = Shared {
+            buffers,
+            writer,
+            outputs: Outputs { history: Some(PathBuf::new()), latency: None },
+            start: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            by_outcome: Default::default(),
+            figures: Mutex::default(),
+        };
+        (shared, queue)
+    }
+
+    #[tokio::test]
+    async fn buffers_without_operations_cost_neither_a_message_nor_memory() {
+        let (shared, mut queue) = shared();
+        let shared = Arc::new(shared);
+        let capacities = async |shared: &Shared| {
+            let mut capacities = 0;
+            for buffer in &shared.buffers {
+                capacities += buffer.lock().await.capacity();
+            }
+            capacities
+        };
+        shared.collect().await;
+        assert!(matches!(queue.try_recv(), Ok(Message::Pulse)));
+        assert!(queue.try_recv().is_err(), "one message for all idle buffers");
+        assert_eq!(capacities(&shared).await, 0);
+
+        Recorder { shared: Arc::clone(&shared) }.record(read(7, 1)).await;
+        assert_eq!(capacities(&shared).await, BUFFER, "the buffer in use, and no other");
+        shared.collect().await;
+        let Ok(Message::Operations(operations)) = queue.try_recv() else { panic!("operations") };
+        assert_eq!(operations, [read(7, 1)]);
+        assert!(matches!(queue.try_recv(), Ok(Message::Pulse)));
+        assert_eq!(capacities(&shared).await, 0);
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_whole_on_disk_soon_although_no_other_follows() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("history.jsonl.zst");
+        let outputs = Outputs { history: Some(path.clone()), latency: None };
+        let (writer, recorder) = Writer::create(outputs).expect("it can be created");
+        recorder.record(read(1, 1)).await;
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            // A frame that has not ended does not decode.
+            let text = zstd::decode_all(File::open(&path).expect("it is there"));
+            if text.as_ref().is_ok_and(|text| text.ends_with(b"\n")) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        writer.finish().await.expect("it is written");
     }
 }
