@@ -1,172 +1,123 @@
-//! One operation on the wire: sent, sent again where the plan says so, asked about where it was
+//! One operation on the wire: sent, resent where the plan says so, polled where it was only
 //! accepted, and read to its end.
 
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, Response};
-use slotproof_vocabulary::Outcome;
+use reqwest::RequestBuilder;
+use slotproof_vocabulary::{Outcome, ReasonCode};
 use tokio::time::Instant;
 
 use crate::{
-    clock,
-    target::{Answer, Exchange, Expected, Request},
+    clock::Clock,
+    target::{Answer, Exchange, Expected, Reply, fetch},
 };
 
-/// Pauses between two questions after a request that was accepted.
+/// Pauses between two polls.
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_millis(640);
-/// No answer of a booking service is longer; one that is, is garbage, and must not fill the memory.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// How long clients wait, and how often they send.
+/// How long clients wait for an answer, and how often they resend.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// After this long the outcome is unknown.
     pub timeout: Duration,
-    /// How often an operation is sent at most.
+    /// Attempts per operation, the first included.
     pub attempts: u32,
-    /// How long an answer is awaited before the operation is sent again.
+    /// How long a client waits for an answer before it resends.
     pub resend: Duration,
 }
 
-/// A request, and how to ask what became of it if it is only accepted.
+/// An operation that is about to be sent.
 pub(crate) struct Call<'a> {
-    request: RequestBuilder,
-    expected: Expected,
-    question: Question<'a>,
+    pub(crate) http: &'a reqwest::Client,
+    pub(crate) base_url: &'a str,
+    pub(crate) clock: &'a Clock,
+    pub(crate) exchange: Exchange,
 }
 
-/// How to ask what became of a request that was accepted. Few are, so the request is built when it
-/// is needed.
-struct Question<'a> {
-    poll: Option<Request>,
-    http: &'a reqwest::Client,
-    base: &'a str,
-}
-
-/// What came back, and when.
-pub(crate) struct Heard {
+/// An answer, and when it came.
+pub(crate) struct TimedAnswer {
     pub(crate) sent_ns: u64,
     pub(crate) returned_ns: u64,
     pub(crate) attempts: u32,
     pub(crate) answer: Answer,
 }
 
-impl<'a> Call<'a> {
-    /// An exchange with the target, by a client at a base URL.
-    pub(crate) fn of(exchange: Exchange, http: &'a reqwest::Client, base: &'a str) -> Self {
-        Self {
-            request: exchange.request.on(http, base),
-            expected: exchange.expected,
-            question: Question { poll: exchange.poll, http, base },
-        }
-    }
-
-    /// Makes the call; what comes back is known for sure, or is unknown.
-    pub(crate) async fn make(self, patience: &Patience) -> Heard {
-        let sent_ns = clock::now_ns();
-        let (attempts, answer) = if patience.attempts == 1 {
-            (1, self.once(patience.timeout).await)
+impl Call<'_> {
+    /// Makes the call; its outcome is certain, or it is unknown.
+    pub(crate) async fn make(self, policy: &RetryPolicy) -> TimedAnswer {
+        let clock = self.clock;
+        let request = self.exchange.request.on(self.http, self.base_url);
+        let sent_ns = clock.now_ns();
+        let (attempts, answer) = if policy.attempts == 1 {
+            (1, self.once(request, policy.timeout).await)
         } else {
             // On the heap: ten thousand clients need not make room for what few of them do.
-            Box::pin(self.again_and_again(patience)).await
+            Box::pin(self.with_resends(request, policy)).await
         };
-        Heard { sent_ns, returned_ns: clock::now_ns(), attempts, answer }
+        TimedAnswer { sent_ns, returned_ns: clock.now_ns(), attempts, answer }
     }
 
-    /// Without a copy of the request, whose timeout is the client's own.
-    async fn once(self, timeout: Duration) -> Answer {
+    /// Without a copy of the request; its timeout is that of the HTTP client.
+    async fn once(&self, request: RequestBuilder, timeout: Duration) -> Answer {
         let deadline = Instant::now() + timeout;
-        match attempt(self.request, self.expected).await {
-            Attempt::Answered(answer) => answer,
-            Attempt::Accepted => self.question.ask(self.expected, deadline).await,
+        match attempt(request, self.exchange.expected).await {
+            Reply::Decided(answer) => answer,
+            Reply::Undecided => self.poll(deadline).await,
         }
     }
 
-    /// An attempt that nobody answered may still be on its way: after one, only `ok` is certain. It
-    /// repeats the receipt, whichever attempt made it; a refusal is only of the attempt that was
-    /// refused.
-    async fn again_and_again(self, patience: &Patience) -> (u32, Answer) {
-        let begun = Instant::now();
-        let deadline = begun + patience.timeout;
+    /// An unanswered attempt may still be in flight: after one, only `ok` is certain. `ok` repeats
+    /// the receipt, whichever attempt wrote it; a refusal is about its own attempt only.
+    async fn with_resends(&self, request: RequestBuilder, policy: &RetryPolicy) -> (u32, Answer) {
+        let deadline = Instant::now() + policy.timeout;
         let mut doubtful = false;
-        for number in 1..=patience.attempts {
+        for number in 1..=policy.attempts {
             let left = deadline.saturating_duration_since(Instant::now());
-            let last = number == patience.attempts || left <= patience.resend;
-            let resend = Instant::now() + patience.resend;
-            let request = self.request.try_clone().expect("its body is in memory");
-            let request = request.timeout(if last { left } else { patience.resend });
-            let answer = match attempt(request, self.expected).await {
-                Attempt::Answered(answer) => answer,
-                Attempt::Accepted => {
-                    let answer = self.question.ask(self.expected, deadline).await;
-                    return (number, answer.doubted(doubtful));
-                }
+            let last = number == policy.attempts || left <= policy.resend;
+            let resend_at = Instant::now() + policy.resend;
+            let request = request.try_clone().expect("its body is in memory");
+            let request = request.timeout(if last { left } else { policy.resend });
+            let Reply::Decided(answer) = attempt(request, self.exchange.expected).await else {
+                return (number, self.poll(deadline).await.doubted(doubtful));
             };
-            let decided = answer.outcome == Outcome::Ok || !answer.may_be_sent_again();
-            if decided || last {
+            if last || !answer.may_be_resent() {
                 return (number, answer.doubted(doubtful));
             }
             doubtful |= answer.outcome == Outcome::Unknown;
-            tokio::time::sleep_until(resend).await;
+            tokio::time::sleep_until(resend_at).await;
         }
         unreachable!("the last attempt returns")
     }
-}
 
-enum Attempt {
-    Answered(Answer),
-    /// 202: it will be decided later.
-    Accepted,
-}
-
-async fn attempt(request: RequestBuilder, expected: Expected) -> Attempt {
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(error) => return Attempt::Answered(Answer::failed(&error)),
-    };
-    let status = response.status().as_u16();
-    Attempt::Answered(match body(response).await {
-        Ok(_) if status == 202 => return Attempt::Accepted,
-        Ok(body) => Answer::of(status, &body, expected),
-        Err(answer) => answer,
-    })
-}
-
-/// The whole body, or why there is none. The status had come and the rest did not: whatever it was
-/// about to say, it was not said.
-async fn body(mut response: Response) -> Result<Vec<u8>, Answer> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > BODY_BYTES_MAX => {
-                return Err(Answer::unknown("body_too_long"));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) if error.is_timeout() => return Err(Answer::unknown("timeout")),
-            Err(_) => return Err(Answer::unknown("connection_lost")),
-        }
-    }
-}
-
-impl Question<'_> {
-    /// Asks until there is a decision. A question that fails decides nothing and is asked again;
-    /// when the time is over, the outcome is unknown, because the request is still on its way.
-    async fn ask(self, expected: Expected, deadline: Instant) -> Answer {
-        let Some(poll) = self.poll else { return Answer::unknown("http_202") };
+    /// Polls until the operation is decided. When the timeout ends the outcome is unknown, because
+    /// the request is still in the service.
+    async fn poll(&self, deadline: Instant) -> Answer {
+        let Some(poll) = &self.exchange.poll else {
+            return Answer::unknown(ReasonCode::Http(202));
+        };
+        let request = poll.on(self.http, self.base_url);
         let mut pause = POLL_FIRST;
         while Instant::now() + pause < deadline {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);
-            let question = poll.clone().on(self.http, self.base);
-            if let Attempt::Answered(answer) = attempt(question, expected).await
-                && answer.decides_a_poll()
-            {
+            // A poll that fails decides nothing.
+            let Ok((status, body)) = fetch(request.try_clone().expect("it has no body")).await
+            else {
+                continue;
+            };
+            if let Reply::Decided(answer) = self.exchange.expected.poll_reply(status, &body) {
                 return answer;
             }
         }
-        Answer::unknown("undecided")
+        Answer::unknown(ReasonCode::Undecided)
+    }
+}
+
+async fn attempt(request: RequestBuilder, expected: Expected) -> Reply {
+    match fetch(request).await {
+        Ok((status, body)) => expected.reply(status, &body),
+        Err(answer) => Reply::Decided(answer),
     }
 }
 
@@ -178,42 +129,65 @@ mod tests {
     };
 
     use super::*;
-    use crate::target::reference;
+    use crate::target::ReferenceTarget;
 
-    /// A server that gives these answers in turn, each on a connection of its own.
-    async fn target(answers: &'static [(&'static str, &'static str)]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    /// A service that accepts every reserve, and answers every poll in this way.
+    async fn service_that_answers_polls(with: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move {
-            for (status, body) in answers {
-                let (mut stream, _) = listener.accept().await.expect("a connection");
-                let mut request = [0; 4_096];
-                let _ = stream.read(&mut request).await;
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                stream.write_all(answer.as_bytes()).await.expect("it is heard");
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = [0; 4_096];
+                    while let Ok(read @ 1..) = stream.read(&mut request).await {
+                        let poll = request[..read].starts_with(b"GET");
+                        let (status, body) = if poll {
+                            with.split_once(' ').expect("a body")
+                        } else {
+                            ("202", "{}")
+                        };
+                        let answer = format!(
+                            "HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
+                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                });
             }
         });
         format!("http://{address}")
     }
 
+    async fn reserve(base_url: &str, timeout: Duration) -> Answer {
+        let call = Call {
+            http: &reqwest::Client::new(),
+            base_url,
+            clock: &Clock::new(),
+            exchange: ReferenceTarget.reserve("s", 1, "k"),
+        };
+        let policy = RetryPolicy { timeout, attempts: 1, resend: Duration::from_millis(200) };
+        call.make(&policy).await.answer
+    }
+
     #[tokio::test]
-    async fn a_poll_that_finds_no_slot_decides_and_one_that_fails_does_not() {
-        const NO_SLOT: &str = r#"{"code":"not_found"}"#;
-        let base = target(&[
-            ("202 Accepted", "{}"),
-            ("503 Service Unavailable", "{}"),
-            ("429 Too Many Requests", r#"{"code":"slow_down"}"#),
-            ("404 Not Found", NO_SLOT),
-        ])
-        .await;
-        let patience =
-            Patience { timeout: Duration::from_secs(30), attempts: 1, resend: Duration::ZERO };
-        let http = reqwest::Client::new();
-        let heard = Call::of(reference::reserve("s", 1, "k"), &http, &base).make(&patience).await;
-        assert_eq!(heard.answer.outcome, Outcome::Rejected);
-        assert_eq!(heard.answer.reason.as_deref(), Some("not_found"));
+    async fn a_definite_refusal_of_a_poll_decides_the_reserve() {
+        for (answer, reason) in [
+            (r#"404 {"code":"not_found"}"#, "not_found"),
+            (r#"422 {"code":"idempotency_mismatch"}"#, "idempotency_mismatch"),
+        ] {
+            let service = service_that_answers_polls(answer).await;
+            let answer = reserve(&service, Duration::from_secs(5)).await;
+            assert_eq!(answer.outcome, Outcome::Rejected);
+            assert_eq!(answer.reason, Some(reason.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_is_itself_refused_leaves_the_reserve_unknown() {
+        let service = service_that_answers_polls(r#"429 {"code":"slow_down"}"#).await;
+        let answer = reserve(&service, Duration::from_millis(100)).await;
+        assert_eq!(answer, Answer::unknown(ReasonCode::Undecided));
     }
 }

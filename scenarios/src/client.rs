@@ -1,47 +1,52 @@
-//! The recording client: makes one call at a time, and writes down what it asked, when, and what it
-//! was told.
+//! The recording client: makes one call at a time, and records what it asked for, when, and what it
+//! was answered.
 
 use std::sync::Arc;
 
-use slotproof_vocabulary::{Action, Operation, Outcome, plan::Sockets};
+use slotproof_vocabulary::{Action, Operation, Outcome, ProblemCode, ReasonCode, Sockets};
 
 use crate::{
-    board::Board,
-    call::{Call, Heard, Patience},
+    call::{Call, RetryPolicy, TimedAnswer},
+    clock::Clock,
+    live_overbooking::LiveOverbooking,
     recorder::Recorder,
-    target::{Exchange, reference},
+    target::{Exchange, ReferenceTarget},
 };
 
 /// What all clients of a load share.
 #[derive(Debug)]
 pub struct Site {
+    /// How operations become HTTP.
+    pub target: ReferenceTarget,
     /// Base URLs of the replicas; clients are spread over them by their number.
-    pub targets: Vec<String>,
-    /// The slots that can be booked.
+    pub base_urls: Vec<String>,
+    /// The slots under load.
     pub slots: Vec<Arc<str>>,
-    /// Told apart from every other load on the same service: the first part of every idempotency
+    /// Different from every other load on the same service: the first part of every idempotency
     /// key.
     pub run: String,
-    /// How long clients wait, and how often they send.
-    pub patience: Patience,
-    /// What is surely taken.
-    pub board: Board,
+    /// How long clients wait, and how often they resend.
+    pub retry_policy: RetryPolicy,
+    /// What is certainly taken.
+    pub live_overbooking: LiveOverbooking,
     /// How clients connect.
     pub sockets: Sockets,
+    /// The clock of the history.
+    pub clock: Clock,
 }
 
 impl Site {
-    /// A pool of connections: one for everybody, for a pool of its own costs each client 138 KB
-    /// (measured), or one for each.
+    /// A pool of connections: one for all clients, because a pool of its own costs each client
+    /// 138 KB (measured), or one for each.
     ///
-    /// Nothing is sent twice behind the recorder's back: reqwest's retries are off, and what is
-    /// left is hyper's choice of another connection before a byte of the request was written.
+    /// Every request that is sent is recorded: reqwest's retries are off, and what is left is
+    /// hyper's choice of another connection before a byte of the request was written.
     ///
     /// # Errors
     /// The TLS roots of the machine cannot be read.
     pub fn connect(&self) -> reqwest::Result<reqwest::Client> {
         let builder = reqwest::Client::builder()
-            .timeout(self.patience.timeout)
+            .timeout(self.retry_policy.timeout)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -50,9 +55,9 @@ impl Site {
                 Sockets::Shared => usize::MAX,
                 Sockets::Own => 1,
             });
-        // Reading the machine's TLS roots takes 3 ms; ten thousand clients of their own that never
-        // use TLS need not.
-        let plain = self.targets.iter().all(|target| target.starts_with("http://"));
+        // Reading the machine's TLS roots takes 3 ms; ten thousand clients that never use TLS need
+        // not do it.
+        let plain = self.base_urls.iter().all(|base_url| base_url.starts_with("http://"));
         builder.tls_danger_accept_invalid_certs(plain).build()
     }
 }
@@ -63,30 +68,30 @@ pub struct Client {
     site: Arc<Site>,
     http: reqwest::Client,
     recorder: Recorder,
-    target: String,
+    base_url: String,
     number: u64,
-    /// After `unknown` the old process may still be in flight for ever, so a new number continues.
+    /// After `unknown` the old process may stay in flight for ever, so a new number continues.
     process: u64,
     /// Distance between the process numbers of one client.
     clients: u64,
     reserves: u64,
 }
 
-/// What a scenario may react to.
+/// What a scenario reacts to.
 #[derive(Debug)]
-pub struct Told {
+pub struct Response {
     /// What the client knows.
     pub outcome: Outcome,
     /// When it knew.
     pub returned_ns: u64,
-    /// The seats, when a reserve got some.
+    /// The seats, after a reserve that got some.
     pub held: Option<Held>,
 }
 
-/// Seats in hand.
+/// Seats that a client holds.
 #[derive(Debug)]
 pub struct Held {
-    /// The slot's place among the site's.
+    /// The index of the slot among the site's.
     pub slot: usize,
     /// The booking.
     pub booking: String,
@@ -108,44 +113,42 @@ impl Client {
         number: u64,
         clients: u64,
     ) -> Self {
-        let replicas = site.targets.len() as u64;
-        let target =
-            site.targets[usize::try_from(number % replicas).expect("an index of a vector")].clone();
-        Self { site, http, recorder, target, number, process: number, clients, reserves: 0 }
+        let replicas = site.base_urls.len() as u64;
+        let replica = usize::try_from(number % replicas).expect("an index of a vector");
+        let base_url = site.base_urls[replica].clone();
+        Self { site, http, recorder, base_url, number, process: number, clients, reserves: 0 }
     }
 
-    /// Asks for seats.
-    pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
-        let key = self.next_key();
-        let heard = self.reserving(slot, seats, &key).make(&self.site.patience).await;
-        self.note(
-            self.process,
-            slot,
-            Action::Reserve { seats, key: key.into() },
-            scheduled_ns,
-            heard,
-        )
-        .await
+    /// Sleeps until an instant of the history's clock; returns at once when it has passed.
+    pub async fn sleep_until(&self, instant_ns: u64) {
+        self.site.clock.sleep_until(instant_ns).await;
     }
 
-    /// Asks for seats twice at once with one key, as an impatient click does. What the first of the
-    /// two calls was told counts, or what the second one was if the first has no seats.
-    pub async fn reserve_twice(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Told {
+    /// Reserves seats.
+    pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Response {
         let key = self.next_key();
-        let (first, second) =
-            (self.reserving(slot, seats, &key), self.reserving(slot, seats, &key));
-        let patience = self.site.patience;
+        let exchange = self.site.target.reserve(&self.site.slots[slot], seats, &key);
+        let answer = self.make(exchange).await;
+        let action = Action::Reserve { seats, key: key.into() };
+        self.record(self.process, slot, action, scheduled_ns, answer).await
+    }
+
+    /// Reserves seats twice at once with one key, as an impatient double click does. The response
+    /// is that of the first call, or of the second if the first has no seats.
+    pub async fn reserve_twice(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Response {
+        let key = self.next_key();
+        let exchange = self.site.target.reserve(&self.site.slots[slot], seats, &key);
         // On the heap: ten thousand clients need not make room for what few of them do.
-        let (first, second) =
-            Box::pin(async { tokio::join!(first.make(&patience), second.make(&patience)) }).await;
+        let both = async { tokio::join!(self.make(exchange.clone()), self.make(exchange)) };
+        let (first, second) = Box::pin(both).await;
         // Two calls overlap, so they are of two processes.
         let (process, other) = (self.process, self.process + self.clients);
         self.process = other + self.clients;
         let action = Action::Reserve { seats, key: key.into() };
-        let told = self.note(process, slot, action.clone(), scheduled_ns, first).await;
-        let second = self.note(other, slot, action, scheduled_ns, second).await;
-        let returned_ns = told.returned_ns.max(second.returned_ns);
-        Told { returned_ns, ..if told.outcome == Outcome::Ok { told } else { second } }
+        let first = self.record(process, slot, action.clone(), scheduled_ns, first).await;
+        let second = self.record(other, slot, action, scheduled_ns, second).await;
+        let returned_ns = first.returned_ns.max(second.returned_ns);
+        Response { returned_ns, ..if first.outcome == Outcome::Ok { first } else { second } }
     }
 
     fn next_key(&mut self) -> String {
@@ -153,54 +156,49 @@ impl Client {
         format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves)
     }
 
-    fn reserving(&self, slot: usize, seats: u32, key: &str) -> Call<'_> {
-        self.call(reference::reserve(&self.site.slots[slot], seats, key))
-    }
-
-    fn call(&self, exchange: Exchange) -> Call<'_> {
-        Call::of(exchange, &self.http, &self.target)
-    }
-
     /// Confirms a booking.
-    pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
-        let call = self.call(reference::confirm(&held.booking));
+    pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Response {
+        let answer = self.make(self.site.target.confirm(&held.booking)).await;
         let action = Action::Confirm { booking: held.booking.as_str().into() };
-        let heard = call.make(&self.site.patience).await;
-        let told = self.note(self.process, held.slot, action, scheduled_ns, heard).await;
-        if told.outcome == Outcome::Ok && !held.confirmed {
+        let response = self.record(self.process, held.slot, action, scheduled_ns, answer).await;
+        if response.outcome == Outcome::Ok && !held.confirmed {
             held.confirmed = true;
-            self.site.board.confirmed(held.slot, held.seats);
+            self.site.live_overbooking.confirmed(held.slot, held.seats);
         }
-        told
+        response
     }
 
     /// Cancels a booking.
-    pub async fn cancel(&mut self, held: &mut Held, scheduled_ns: u64) -> Told {
+    pub async fn cancel(&mut self, held: &mut Held, scheduled_ns: u64) -> Response {
         if std::mem::take(&mut held.confirmed) {
-            self.site.board.cancelling(held.slot, held.seats);
+            self.site.live_overbooking.cancelling(held.slot, held.seats);
         }
-        let call = self.call(reference::cancel(&held.booking));
+        let answer = self.make(self.site.target.cancel(&held.booking)).await;
         let action = Action::Cancel { booking: held.booking.as_str().into() };
-        let heard = call.make(&self.site.patience).await;
-        self.note(self.process, held.slot, action, scheduled_ns, heard).await
+        self.record(self.process, held.slot, action, scheduled_ns, answer).await
     }
 
     /// Reads the slot.
-    pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Told {
-        let call = self.call(reference::read(&self.site.slots[slot]));
-        let heard = call.make(&self.site.patience).await;
-        self.note(self.process, slot, Action::Read, scheduled_ns, heard).await
+    pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Response {
+        let answer = self.make(self.site.target.read(&self.site.slots[slot])).await;
+        self.record(self.process, slot, Action::Read, scheduled_ns, answer).await
     }
 
-    /// Writes down what a process was told.
-    async fn note(
+    async fn make(&self, exchange: Exchange) -> TimedAnswer {
+        let Site { clock, retry_policy, .. } = &*self.site;
+        let call = Call { http: &self.http, base_url: &self.base_url, clock, exchange };
+        call.make(retry_policy).await
+    }
+
+    /// Records what a process was answered.
+    async fn record(
         &mut self,
         process: u64,
         slot: usize,
         action: Action,
         scheduled_ns: u64,
-        Heard { sent_ns, returned_ns, attempts, mut answer }: Heard,
-    ) -> Told {
+        TimedAnswer { sent_ns, returned_ns, attempts, mut answer }: TimedAnswer,
+    ) -> Response {
         let reserved = match action {
             Action::Reserve { seats, .. } => Some(seats),
             Action::Confirm { .. }
@@ -209,8 +207,9 @@ impl Client {
             | Action::Resize { .. } => None,
         };
         if answer.outcome == Outcome::SoldOut && reserved.is_none() {
-            // Nobody asked for seats: whatever the service means, it is no claim about them.
-            (answer.outcome, answer.reason) = (Outcome::Rejected, Some("sold_out".to_owned()));
+            // The operation takes no seats: whatever the service means, it is no claim about them.
+            let reason = ReasonCode::Problem(ProblemCode::SoldOut);
+            (answer.outcome, answer.reason) = (Outcome::Rejected, Some(reason));
         }
         let outcome = answer.outcome;
         let held = |seats: u32| {
@@ -225,7 +224,7 @@ impl Client {
         };
         let held = reserved.filter(|_| outcome == Outcome::Ok).and_then(held);
         if reserved.is_none() {
-            // The booking that it was about stands in the action.
+            // The action names the booking already.
             answer.seen.booking = None;
         }
         let operation = Operation {
@@ -238,13 +237,13 @@ impl Client {
             returned_ns,
             attempts,
             outcome,
-            reason: answer.reason.map(Into::into),
+            reason: answer.reason.map(|reason| reason.to_string().into()),
             seen: answer.seen,
         };
         self.recorder.record(operation).await;
         if outcome == Outcome::Unknown && process == self.process {
             self.process += self.clients;
         }
-        Told { outcome, returned_ns, held }
+        Response { outcome, returned_ns, held }
     }
 }

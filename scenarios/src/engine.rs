@@ -21,16 +21,17 @@ use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{ArrivalTotals, LoadTotals, Outcome, Plan};
 
 use crate::{
-    board::Board,
-    call::Patience,
+    call::RetryPolicy,
     client::Site,
-    clock,
-    gate::Gate,
-    life::{Cast, Made},
+    clock::Clock,
+    flows::FlowContext,
+    live_overbooking::LiveOverbooking,
     pacer::{self, Pacer},
     recorder::{Outputs, Writer},
     schedule::Schedule,
-    visits::World,
+    start_barrier::{ARRIVAL_WITHIN, StartBarrier},
+    target::ReferenceTarget,
+    virtual_user::{ArrivalCounts, LoadContext},
 };
 
 /// File descriptors beyond one for each client: the pool opens a few more connections than it
@@ -46,11 +47,11 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 pub struct LoadOrder {
     /// The workload.
     pub plan: Plan,
-    /// Told apart from every other load on the same service.
+    /// Different from every other load on the same service.
     pub run: String,
     /// Base URLs of the service's replicas.
     pub targets: Vec<String>,
-    /// The slots that the load is spread over.
+    /// The slots under load.
     pub slots: Vec<String>,
     /// The history file, which must not exist; `None` records nothing, to see what recording costs.
     pub history: Option<PathBuf>,
@@ -58,67 +59,66 @@ pub struct LoadOrder {
     pub latency: Option<PathBuf>,
 }
 
-/// What a load says while it runs.
+/// An event of a load: one line of JSON on standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// How far it is.
+    /// Its progress.
     Progress(Progress),
-    /// It ended in order.
+    /// It has ended in order.
     Ended(LoadTotals),
 }
 
-/// How far a load is.
+/// The progress of a load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What it is doing.
+    /// The phase.
     pub phase: Phase,
-    /// Since the gate opened; 0 before.
+    /// Since the start; 0 before.
     pub elapsed_ms: u64,
     /// Operations that returned, by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// Open workloads: visitors that were due so far.
+    /// Open workloads: arrivals due so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_due: Option<u64>,
-    /// Open workloads: visitors that came so far.
+    /// Open workloads: arrivals made so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_made: Option<u64>,
     /// Response latency of the last complete second, in microseconds; 0 before there is one.
     pub response_us_p50: u64,
     /// The same, 99th percentile.
     pub response_us_p99: u64,
-    /// Seats left over all slots, by the newest answers; slots that nobody has asked about count
-    /// whole.
+    /// Seats left over all slots, by the newest answers; slots without an answer count as free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seats_left: Option<i64>,
-    /// Slots of which more seats were seen confirmed at once than they have.
+    /// Slots that had more confirmed seats than their capacity at some instant.
     pub overbooked_slots: u64,
 }
 
-/// What a load is doing.
+/// A phase of a load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Clients are being made; nothing is sent.
+    /// Clients are created; nothing is sent.
     #[default]
     Hatching,
-    /// Load that is left out of the figures.
+    /// Load that is excluded from the figures.
     WarmUp,
-    /// The measured time.
+    /// The measured window.
     Load,
-    /// No new operations; those under way come to their end.
+    /// No new operations; those in flight end.
     Drain,
 }
 
 /// Why there is no history, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The order names no slot or no target.
-    #[error("the order names no {0}")]
+    /// The order lists no slots or no targets.
+    #[error("the load order lists no {0}: it needs at least one")]
     Nothing(&'static str),
     /// The machine allows too few open files.
     #[error(
-        "{clients} clients need {needed} open files and the hard limit is {hard}; raise it (`ulimit -Hn`) or use fewer clients"
+        "{clients} clients need {needed} open files, and the hard limit is {hard}: raise it with `ulimit -Hn {needed}`, or use fewer `--clients`"
     )]
     OpenFiles {
         /// Clients of the plan.
@@ -128,32 +128,35 @@ pub enum LoadError {
         /// What the machine allows.
         hard: u64,
     },
-    /// The HTTP client cannot be made.
-    #[error("failed to make the HTTP client: {0}")]
+    /// The HTTP client cannot be created.
+    #[error("failed to create the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
     /// The history cannot be written.
     #[error("failed to write the history: {0}")]
     History(io::Error),
-    /// The history lacks operations that were made: a verdict about it would be worth nothing.
-    #[error("the history has {written} operations, and {recorded} were made")]
+    /// The history lacks operations, so it supports no verdict.
+    #[error("the history is incomplete: it has {written} of {recorded} operations; repeat the run")]
     Lost {
         /// Operations in the file.
         written: u64,
-        /// Operations that clients handed in.
+        /// Operations that clients recorded.
         recorded: u64,
     },
-    /// A thread cannot be made.
-    #[error("failed to start the pacer: {0}")]
+    /// A thread cannot be started.
+    #[error("failed to start the pacer thread: {0}")]
     Pacer(io::Error),
     /// Goose refused.
     #[error("failed to run goose: {0}")]
     Goose(#[from] Box<GooseError>),
-    /// Some clients never came to the gate.
-    #[error("only some of the {0} clients were hatched in time")]
+    /// Some clients did not start in time.
+    #[error(
+        "some of the {0} clients did not start within {within} s: use fewer `--clients`, or a less busy machine",
+        within = ARRIVAL_WITHIN.as_secs()
+    )]
     Hatching(u32),
 }
 
-/// Runs the load to its end, and answers with its totals. `report` is called twice a second while
+/// Runs the load to its end, and returns its totals. `on_progress` is called twice a second while
 /// it runs.
 ///
 /// # Errors
@@ -161,13 +164,13 @@ pub enum LoadError {
 #[boxed_future]
 pub async fn run(
     order: LoadOrder,
-    report: Box<dyn Fn(Progress) + Send>,
+    on_progress: Box<dyn Fn(Progress) + Send>,
 ) -> Result<LoadTotals, LoadError> {
     if order.slots.is_empty() {
-        return Err(LoadError::Nothing("slot"));
+        return Err(LoadError::Nothing("slots"));
     }
     if order.targets.is_empty() {
-        return Err(LoadError::Nothing("target"));
+        return Err(LoadError::Nothing("targets"));
     }
     let clients = order.plan.clients();
     allow_open_files(clients)?;
@@ -175,69 +178,72 @@ pub async fn run(
     let site = Arc::new(site(&order));
     let http = site.connect()?;
     let (writer, recorder) = Writer::create(outputs).map_err(LoadError::History)?;
-    let (queue, pacer) = Schedule::of(&order.plan).map(pacer::pacer).unzip();
-    let begin = pacer.map(Pacer::start).transpose().map_err(LoadError::Pacer)?;
-    let gate = Gate::new(clients, {
-        let recorder = recorder.clone();
-        move |opening_ns| {
-            recorder.open(opening_ns);
-            if let Some(begin) = &begin {
+    let clock = &site.clock;
+    let pacer = |schedule| pacer::pacer(schedule, clock.clone());
+    let (queue, pacer) = Schedule::of(&order.plan).map(pacer).unzip();
+    let start_pacer = pacer.map(Pacer::start).transpose().map_err(LoadError::Pacer)?;
+    let start_barrier = StartBarrier::new(clients, clock.clone(), {
+        let (recorder, clock) = (recorder.clone(), clock.clone());
+        move |start_ns| {
+            recorder.start(start_ns, clock.clone());
+            if let Some(start_pacer) = &start_pacer {
                 // It waits for nothing else.
-                let _ = begin.send(opening_ns);
+                let _ = start_pacer.send(start_ns);
             }
         }
     });
-    let world = World { plan: order.plan.clone(), slots: order.slots.len() };
-    let cast = Arc::new(Cast {
+    let context = Arc::new(LoadContext {
         plan: order.plan.clone(),
+        flow_context: FlowContext { plan: order.plan.clone(), slots: order.slots.len() },
         site,
         http,
         recorder,
-        gate,
-        world,
+        start_barrier,
         queue,
-        made: Made::default(),
+        arrivals: ArrivalCounts::default(),
         hatched: 0.into(),
     });
 
-    let reporter = tokio::spawn(report_regularly(Arc::clone(&cast), report));
-    let attacked = attack(&order, Arc::clone(&cast)).await;
+    let reporter = tokio::spawn(report_regularly(Arc::clone(&context), on_progress));
+    let attacked = attack(&order, Arc::clone(&context)).await;
     reporter.abort();
     let written = writer.finish().await.map_err(LoadError::History)?;
     attacked?;
-    let recorded = recorded(&cast);
+    let recorded = recorded(&context);
     if order.history.is_some() && written != recorded {
         return Err(LoadError::Lost { written, recorded });
     }
-    let opening_ns = cast.gate.opening_ns().ok_or(LoadError::Hatching(clients))?;
-    Ok(totals(&cast, opening_ns, recorded))
+    let start_ns = context.start_barrier.start_ns().ok_or(LoadError::Hatching(clients))?;
+    Ok(totals(&context, start_ns, recorded))
 }
 
 fn site(order: &LoadOrder) -> Site {
     let plan = &order.plan;
     Site {
-        targets: order.targets.clone(),
+        target: ReferenceTarget,
+        base_urls: order.targets.clone(),
         slots: order.slots.iter().map(|slot| slot.as_str().into()).collect(),
         run: order.run.clone(),
-        patience: Patience {
+        retry_policy: RetryPolicy {
             timeout: plan.timeout.0,
             attempts: plan.attempts,
             resend: plan.resend.0,
         },
-        board: Board::new(order.slots.len(), plan.capacity),
+        live_overbooking: LiveOverbooking::new(order.slots.len(), plan.capacity),
         sockets: plan.sockets,
+        clock: Clock::new(),
     }
 }
 
-/// One goose user is one client, and its one transaction is its life.
-async fn attack(order: &LoadOrder, cast: Arc<Cast>) -> Result<(), LoadError> {
+/// One user of goose is one client, and its one transaction is the virtual user.
+async fn attack(order: &LoadOrder, context: Arc<LoadContext>) -> Result<(), LoadError> {
     let target = order.targets[0].clone();
     let clients = order.plan.clients() as usize;
-    let life: TransactionFunction = Arc::new(move |_| {
-        let cast = Arc::clone(&cast);
+    let virtual_user: TransactionFunction = Arc::new(move |_| {
+        let context = Arc::clone(&context);
         Box::pin(async move {
-            if let Err(error) = cast.live().await {
-                tracing::error!("failed to make a client: {error}");
+            if let Err(error) = context.run_user().await {
+                tracing::error!("failed to create a client: {error}");
             }
             Ok(())
         })
@@ -248,7 +254,7 @@ async fn attack(order: &LoadOrder, cast: Arc<Cast>) -> Result<(), LoadError> {
             .set_client_builder_without_cookies(shared_client)?
             .register_scenario(
                 Scenario::new(order.plan.scenario.name())
-                    .register_transaction(Transaction::new(life)),
+                    .register_transaction(Transaction::new(virtual_user)),
             );
         let attack = *attack.set_default(GooseDefault::Host, target.as_str())?;
         let attack = *attack.set_default(GooseDefault::Users, clients)?;
@@ -264,38 +270,39 @@ async fn attack(order: &LoadOrder, cast: Arc<Cast>) -> Result<(), LoadError> {
     Ok(())
 }
 
-async fn report_regularly(cast: Arc<Cast>, report: impl Fn(Progress)) {
+async fn report_regularly(context: Arc<LoadContext>, on_progress: impl Fn(Progress)) {
     let mut ticks = tokio::time::interval(REPORT_EVERY);
     loop {
         ticks.tick().await;
-        report(progress(&cast));
+        on_progress(progress(&context));
     }
 }
 
-fn progress(cast: &Cast) -> Progress {
-    let opening_ns = cast.gate.opening_ns();
-    let elapsed_ns = opening_ns.map_or(0, |opening_ns| clock::now_ns().saturating_sub(opening_ns));
-    let figures = cast.recorder.figures();
-    let seats_left = figures.seats_left.map(|(left, asked_about)| {
-        let untouched = cast.world.slots.saturating_sub(asked_about) as i64;
-        left + untouched * i64::from(cast.plan.capacity)
+fn progress(context: &LoadContext) -> Progress {
+    let start_ns = context.start_barrier.start_ns();
+    let now_ns = context.site.clock.now_ns();
+    let elapsed_ns = start_ns.map_or(0, |start_ns| now_ns.saturating_sub(start_ns));
+    let figures = context.recorder.figures();
+    let seats_left = figures.seats_left.map(|(left, answered)| {
+        let untouched = context.flow_context.slots.saturating_sub(answered) as i64;
+        left + untouched * i64::from(context.plan.capacity)
     });
-    let due = cast.queue.as_ref().map(|queue| queue.counts().due());
+    let due = context.queue.as_ref().map(|queue| queue.counts().due());
     Progress {
-        phase: phase(&cast.plan, opening_ns.is_some(), elapsed_ns),
+        phase: phase(&context.plan, start_ns.is_some(), elapsed_ns),
         elapsed_ms: elapsed_ns / 1_000_000,
-        outcomes: cast.recorder.counts().into_iter().collect(),
+        outcomes: context.recorder.counts().into_iter().collect(),
         arrivals_due: due,
-        arrivals_made: due.map(|_| cast.made.begun.load(Ordering::Relaxed)),
+        arrivals_made: due.map(|_| context.arrivals.begun.load(Ordering::Relaxed)),
         response_us_p50: figures.response_us_p50,
         response_us_p99: figures.response_us_p99,
         seats_left,
-        overbooked_slots: cast.site.board.overbooked_slots(),
+        overbooked_slots: context.site.live_overbooking.overbooked_slots(),
     }
 }
 
-fn phase(plan: &Plan, open: bool, elapsed_ns: u64) -> Phase {
-    if !open {
+fn phase(plan: &Plan, started: bool, elapsed_ns: u64) -> Phase {
+    if !started {
         Phase::Hatching
     } else if elapsed_ns < plan.warm_up.ns() {
         Phase::WarmUp
@@ -306,23 +313,24 @@ fn phase(plan: &Plan, open: bool, elapsed_ns: u64) -> Phase {
     }
 }
 
-fn recorded(cast: &Cast) -> u64 {
-    cast.recorder.counts().iter().map(|(_, count)| count).sum()
+fn recorded(context: &LoadContext) -> u64 {
+    context.recorder.counts().iter().map(|(_, count)| count).sum()
 }
 
-fn totals(cast: &Cast, opening_ns: u64, operations: u64) -> LoadTotals {
-    let measured_s = cast.plan.duration().0.as_secs_f64();
-    let arrivals = Schedule::of(&cast.plan).zip(cast.queue.as_ref()).map(|(schedule, queue)| {
-        let per_s = |count: u64| count as f64 / measured_s;
-        ArrivalTotals {
-            asked: schedule.total(),
-            made: cast.made.begun.load(Ordering::SeqCst),
-            waiting_max: queue.counts().waiting_max(),
-            asked_per_s: per_s(cast.made.measured_due.load(Ordering::SeqCst)),
-            made_per_s: per_s(cast.made.measured_begun.load(Ordering::SeqCst)),
-        }
-    });
-    LoadTotals { operations, measured_from_ns: cast.measured_from_ns(opening_ns), arrivals }
+fn totals(context: &LoadContext, start_ns: u64, operations: u64) -> LoadTotals {
+    let measured_s = context.plan.duration().0.as_secs_f64();
+    let arrivals =
+        Schedule::of(&context.plan).zip(context.queue.as_ref()).map(|(schedule, queue)| {
+            let per_s = |count: u64| count as f64 / measured_s;
+            ArrivalTotals {
+                asked: schedule.total(),
+                made: context.arrivals.begun.load(Ordering::SeqCst),
+                waiting_max: queue.counts().waiting_max(),
+                asked_per_s: per_s(context.arrivals.measured_due.load(Ordering::SeqCst)),
+                made_per_s: per_s(context.arrivals.measured_begun.load(Ordering::SeqCst)),
+            }
+        });
+    LoadTotals { operations, measured_from_ns: context.measured_from_ns(start_ns), arrivals }
 }
 
 /// Raises the soft limit of open files as far as the clients need.

@@ -1,5 +1,5 @@
-//! The history file: a row of zstd frames, one ended every second, so that a load that is killed
-//! leaves all but its last second.
+//! The history file: a sequence of zstd frames. A frame ends every second, so that a load that is
+//! killed loses its last second at most.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use slotproof_vocabulary::Operation;
 
 /// A frame ends after this long.
 const FRAME: Duration = Duration::from_secs(1);
-/// Quick rather than small: a history compresses tenfold anyway.
+/// Fast rather than small: a history compresses tenfold anyway.
 const LEVEL: i32 = 1;
 
 /// A history that is being written.

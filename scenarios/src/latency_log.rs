@@ -22,12 +22,12 @@ use hdrhistogram::{
 };
 use slotproof_vocabulary::{Operation, Outcome};
 
-/// No operation is timed for longer than this: an hour.
+/// Longer durations count as this one: an hour.
 pub const LATENCY_US_MAX: u64 = 3_600_000_000;
-/// A second is written when it has been over for this long: by then every client has handed in what
+/// A second is written when it has been over for this long: by then every client has recorded what
 /// returned in it.
 const OPEN_SECONDS: u64 = 2;
-/// Each line is about so long a time.
+/// The interval of each line.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Response, service and send lag of one kind of operation.
@@ -71,25 +71,25 @@ type Kind = (&'static str, Outcome);
 /// A latency log that is being written.
 pub(crate) struct LatencyLog<'a> {
     log: IntervalLogWriter<'a, 'a, File, V2DeflateSerializer>,
-    opening_ns: u64,
+    start_ns: u64,
     /// Seconds that are not written yet.
     open: BTreeMap<u64, BTreeMap<Kind, Durations>>,
-    /// Emptied histograms: making new ones costs more than recording.
+    /// Empty histograms: a new one costs more than recording.
     spare: Vec<Durations>,
-    /// The first second that is not written: whatever returned before it and comes late counts in
-    /// it.
+    /// The first second that is not written. An operation that returned earlier and is recorded
+    /// late counts in it.
     unwritten: u64,
 }
 
 impl<'a> LatencyLog<'a> {
-    /// Begins a log whose seconds count from `opening_ns`.
+    /// Begins a log whose seconds count from `start_ns`, the start of the load.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn begin(
         file: &'a mut File,
         serializer: &'a mut V2DeflateSerializer,
-        opening_ns: u64,
+        start_ns: u64,
     ) -> io::Result<Self> {
         let now = SystemTime::now();
         let log = IntervalLogWriterBuilder::new()
@@ -98,11 +98,11 @@ impl<'a> LatencyLog<'a> {
             .with_start_time(now)
             .with_base_time(now)
             .begin_log_with(file, serializer)?;
-        Ok(Self { log, opening_ns, open: BTreeMap::new(), spare: Vec::new(), unwritten: 0 })
+        Ok(Self { log, start_ns, open: BTreeMap::new(), spare: Vec::new(), unwritten: 0 })
     }
 
     pub(crate) fn record(&mut self, operation: &Operation) {
-        let second = operation.returned_ns.saturating_sub(self.opening_ns) / 1_000_000_000;
+        let second = operation.returned_ns.saturating_sub(self.start_ns) / 1_000_000_000;
         let kinds = self.open.entry(second.max(self.unwritten)).or_default();
         let spare = &mut self.spare;
         kinds
@@ -111,9 +111,9 @@ impl<'a> LatencyLog<'a> {
             .record(operation);
     }
 
-    /// Writes the seconds that are over, and answers with the response latency of the last of them.
+    /// Writes the seconds that are over, and returns the response latency of the last of them.
     pub(crate) fn pulse(&mut self, now_ns: u64) -> io::Result<Option<Histogram<u64>>> {
-        let now = now_ns.saturating_sub(self.opening_ns) / 1_000_000_000;
+        let now = now_ns.saturating_sub(self.start_ns) / 1_000_000_000;
         let mut last = None;
         while let Some((second, kinds)) = self.open.pop_first() {
             if second + OPEN_SECONDS > now {

@@ -1,39 +1,35 @@
 #![doc = include_str!("../README.md")]
 
 pub mod engine;
-mod life;
+mod virtual_user;
 
-mod abandoned_holds;
-mod flash_sale;
-mod hot_and_cold;
-mod retry_storm;
-mod steady;
-mod visits;
+mod flows;
+mod planned_arrivals;
+mod random;
 
 mod pacer;
 pub mod schedule;
+mod start_barrier;
 
-pub mod target;
-
-mod board;
 mod call;
 mod client;
+pub mod target;
 
-mod chance;
 pub mod clock;
-mod gate;
 
 mod history_file;
 pub mod latency_log;
+mod live_overbooking;
 pub mod recorder;
 
 mod plain_goose;
 
-pub use board::Board;
-pub use call::Patience;
-pub use client::{Client, Site};
+pub use call::RetryPolicy;
+pub use client::{Client, Held, Response, Site};
+pub use clock::Clock;
 pub use engine::{Event, LoadError, LoadOrder, Progress, run};
 pub use latency_log::Durations;
+pub use live_overbooking::LiveOverbooking;
 pub use plain_goose::plain_goose;
-pub use target::{Answer, Exchange, Expected};
-pub use visits::{PlannedArrival, planned};
+pub use planned_arrivals::{PlannedArrival, planned};
+pub use target::{Answer, Exchange, Expected, PrepareError, ReferenceTarget, Reply, Request};

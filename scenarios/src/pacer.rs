@@ -1,9 +1,9 @@
-//! The pacer: hands arrivals to the clients of a pool when they are due, and never waits for
-//! anybody.
+//! The pacer: hands arrivals to the clients of a pool when they are due, and never waits for a
+//! client.
 //!
-//! It has a thread of its own: timers of the runtime are a millisecond coarse and late when the
-//! runtime is busy, which is just when lateness matters. An arrival that no client is free to take
-//! waits in the queue, in sight, with the instant at which it was due.
+//! It has its own thread: timers of the runtime are a millisecond coarse, and late when the runtime
+//! is busy, which is when lateness matters. An arrival that no client is free to take waits in the
+//! queue, and keeps the instant at which it was due.
 
 use std::{
     io,
@@ -16,12 +16,12 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc};
 
-use crate::{clock, schedule::Schedule};
+use crate::{clock::Clock, schedule::Schedule};
 
-/// A visitor who is due.
+/// A user who is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrival {
-    /// Which: 0 is the first.
+    /// Its number: 0 is the first.
     pub(crate) number: u64,
     /// When it was due, on the history's clock.
     pub(crate) scheduled_ns: u64,
@@ -57,8 +57,8 @@ impl Counts {
 }
 
 impl Queue {
-    /// The next arrival; `None` when there will be none. Clients are served in the order in which
-    /// they asked.
+    /// The next arrival; `None` after the last. Clients are served in the order in which they
+    /// asked.
     pub(crate) async fn take(&self) -> Option<Arrival> {
         let arrival = self.due.lock().await.recv().await?;
         self.counts.taken.fetch_add(1, Ordering::Relaxed);
@@ -70,11 +70,11 @@ impl Queue {
     }
 }
 
-/// Makes the queue of a schedule, and the pacer that fills it once it is told when the load begins.
-pub(crate) fn pacer(schedule: Schedule) -> (Queue, Pacer) {
+/// Makes the queue of a schedule, and the pacer that fills it once it is told when the load starts.
+pub(crate) fn pacer(schedule: Schedule, clock: Clock) -> (Queue, Pacer) {
     let (send, due) = mpsc::unbounded_channel();
     let counts = Arc::new(Counts::default());
-    let pacer = Pacer { schedule, due: send, counts: Arc::clone(&counts) };
+    let pacer = Pacer { schedule, clock, due: send, counts: Arc::clone(&counts) };
     (Queue { due: Mutex::new(due), counts }, pacer)
 }
 
@@ -82,31 +82,32 @@ pub(crate) fn pacer(schedule: Schedule) -> (Queue, Pacer) {
 #[derive(Debug)]
 pub(crate) struct Pacer {
     schedule: Schedule,
+    clock: Clock,
     due: mpsc::UnboundedSender<Arrival>,
     counts: Arc<Counts>,
 }
 
 impl Pacer {
-    /// Paces on a thread of its own, from the instant that is sent to it. The thread ends with the
-    /// schedule, or when nobody is left to send or to take.
+    /// Paces on its own thread, from the instant that is sent to it. The thread ends with the
+    /// schedule, or when the sender or every client is gone.
     ///
     /// # Errors
     /// The thread cannot be made.
     pub(crate) fn start(self) -> io::Result<std::sync::mpsc::Sender<u64>> {
-        let (send, opening) = std::sync::mpsc::channel();
+        let (send, start) = std::sync::mpsc::channel();
         let pace = move || {
-            if let Ok(opening_ns) = opening.recv() {
-                self.run(opening_ns);
+            if let Ok(start_ns) = start.recv() {
+                self.run(start_ns);
             }
         };
         std::thread::Builder::new().name("pacer".to_owned()).spawn(pace)?;
         Ok(send)
     }
 
-    fn run(self, opening_ns: u64) {
+    fn run(self, start_ns: u64) {
         for (number, offset_ns) in (0..).zip(self.schedule) {
-            let scheduled_ns = opening_ns + offset_ns;
-            let wait_ns = scheduled_ns.saturating_sub(clock::now_ns());
+            let scheduled_ns = start_ns + offset_ns;
+            let wait_ns = scheduled_ns.saturating_sub(self.clock.now_ns());
             if wait_ns > 0 {
                 std::thread::sleep(Duration::from_nanos(wait_ns));
             }
@@ -122,27 +123,27 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{Plan, PlanArgs};
+    use slotproof_vocabulary::Plan;
 
     use super::*;
 
     #[tokio::test]
     async fn every_arrival_is_handed_out_at_or_after_its_instant_however_late_it_is_asked_for() {
-        let words: PlanArgs = serde_json::from_str(
+        let plan: Plan = serde_json::from_str(
             r#"{"scenario": "steady", "rate": "1000/s", "duration": "100ms"}"#,
         )
-        .expect("words");
-        let plan: Plan = words.try_into().expect("a plan");
+        .expect("a plan");
         let schedule = Schedule::of(&plan).expect("it is open");
         let expected: Vec<u64> = schedule.clone().collect();
-        let (queue, pacer) = pacer(schedule);
-        let opening_ns = clock::now_ns();
-        pacer.start().expect("a thread").send(opening_ns).expect("it waits");
+        let clock = Clock::new();
+        let (queue, pacer) = pacer(schedule, clock.clone());
+        let start_ns = clock.now_ns();
+        pacer.start().expect("a thread").send(start_ns).expect("it waits");
         let mut taken = Vec::new();
         while let Some(arrival) = queue.take().await {
-            assert!(clock::now_ns() >= arrival.scheduled_ns, "not before it is due");
+            assert!(clock.now_ns() >= arrival.scheduled_ns, "not before it is due");
             assert_eq!(arrival.number, taken.len() as u64);
-            taken.push(arrival.scheduled_ns - opening_ns);
+            taken.push(arrival.scheduled_ns - start_ns);
         }
         assert_eq!(taken, expected, "the plan's instants, not those of the sending");
         let counts = queue.counts();

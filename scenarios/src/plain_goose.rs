@@ -1,5 +1,5 @@
 //! Plain goose, for comparison: the same requests as a user of goose writes them, with goose's own
-//! metrics and nothing of ours.
+//! metrics and without our client and recorder.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use goose::{
     goose::{Scenario, Transaction, TransactionFunction},
 };
 
-/// `users` read `path` of `target` again and again for so many seconds; the body of each answer is
+/// `users` read `path` of `target` repeatedly for a number of seconds; the body of each answer is
 /// read to its end.
 ///
 /// # Errors

@@ -1,10 +1,10 @@
-//! The recorder: what clients hand in while the load runs becomes a history and a latency log, at
-//! bounded memory.
+//! The recorder: turns the operations of all clients into a history and a latency log while the
+//! load runs, in bounded memory.
 //!
-//! Clients put operations on trays, of which there are few, so that none lies there for long; four
-//! times a second, and whenever a tray is full, its operations go to one thread that serializes,
-//! compresses, counts and writes. All operations of one client go over one tray, in their order: a
-//! history that breaks off has a beginning of what each client did.
+//! Clients append operations to a few shared buffers. Four times a second, and whenever a buffer is
+//! full, its operations go to one thread that serializes, compresses, counts and writes. All
+//! operations of one client go through one buffer, in their order: a history that breaks off holds
+//! a prefix of what each client did.
 
 use std::{
     collections::BTreeMap,
@@ -23,15 +23,15 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use slotproof_vocabulary::{Operation, Outcome};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::{clock, history_file::HistoryFile, latency_log::LatencyLog};
+use crate::{clock::Clock, history_file::HistoryFile, latency_log::LatencyLog};
 
-/// Enough that clients seldom meet at one.
-const TRAYS: usize = 64;
-/// Operations on a full tray.
-const TRAY: usize = 128;
-/// Trays that wait for the writer; when they are this many the clients wait as well. At most 80 MB.
+/// Enough that clients rarely wait for one another.
+const BUFFERS: usize = 64;
+/// Operations of a full buffer.
+const BUFFER: usize = 128;
+/// Buffers that wait for the writer; when they are this many, the clients wait too. At most 80 MB.
 const QUEUE: usize = 1_024;
-/// How long an operation lies on a tray at most.
+/// How long an operation stays in a buffer at most.
 const COLLECT_EVERY: Duration = Duration::from_millis(250);
 
 /// Where operations go. What is `None` is not written.
@@ -43,7 +43,7 @@ pub struct Outputs {
     pub latency: Option<PathBuf>,
 }
 
-/// The way of all clients to the history.
+/// What clients record with. Clones share the outputs.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     shared: Arc<Shared>,
@@ -51,10 +51,10 @@ pub struct Recorder {
 
 #[derive(Debug)]
 struct Shared {
-    trays: Vec<AsyncMutex<Vec<Operation>>>,
+    buffers: Vec<AsyncMutex<Vec<Operation>>>,
     writer: mpsc::Sender<Message>,
     outputs: Outputs,
-    opening_ns: OnceLock<u64>,
+    start: OnceLock<(u64, Clock)>,
     stopping: AtomicBool,
     by_outcome: [AtomicU64; Outcome::ALL.len()],
     figures: Mutex<Figures>,
@@ -63,6 +63,8 @@ struct Shared {
 #[derive(Debug)]
 enum Message {
     Operations(Vec<Operation>),
+    /// Time has passed: a frame or a second may be over, although no operation was recorded.
+    Pulse,
     End,
 }
 
@@ -73,8 +75,7 @@ pub struct Figures {
     pub response_us_p50: u64,
     /// The same, 99th percentile.
     pub response_us_p99: u64,
-    /// Seats left of the slots that somebody was told about, by the newest answers; and how many
-    /// slots those are.
+    /// Seats left of the slots with an answer, by the newest answers; and how many slots those are.
     pub seats_left: Option<(i64, usize)>,
 }
 
@@ -85,18 +86,21 @@ impl Recorder {
         if self.shared.outputs.history.is_none() && self.shared.outputs.latency.is_none() {
             return;
         }
-        let tray = usize::try_from(operation.client).unwrap_or(0) % TRAYS;
-        let mut tray = self.shared.trays[tray].lock().await;
-        tray.push(operation);
-        if tray.len() >= TRAY {
-            self.shared.hand_over(&mut tray).await;
+        let buffer = usize::try_from(operation.client).unwrap_or(0) % BUFFERS;
+        let mut buffer = self.shared.buffers[buffer].lock().await;
+        if buffer.capacity() == 0 {
+            buffer.reserve_exact(BUFFER);
+        }
+        buffer.push(operation);
+        if buffer.len() >= BUFFER {
+            self.shared.flush(&mut buffer).await;
         }
     }
 
-    /// Says when the load begins, before its first operation: the latency log counts its seconds
-    /// from then.
-    pub fn open(&self, opening_ns: u64) {
-        self.shared.opening_ns.get_or_init(|| opening_ns);
+    /// Sets the start of the load, before its first operation: the latency log counts its seconds
+    /// from there, by this clock.
+    pub fn start(&self, start_ns: u64, clock: Clock) {
+        self.shared.start.get_or_init(|| (start_ns, clock));
     }
 
     /// (outcome, operations so far), in the order of [`Outcome::ALL`].
@@ -112,22 +116,27 @@ impl Recorder {
 }
 
 impl Shared {
-    /// Holding the tray meanwhile: whoever comes with the next operation of the same client waits
-    /// its turn.
-    async fn hand_over(&self, tray: &mut Vec<Operation>) {
-        let full = std::mem::replace(tray, Vec::with_capacity(TRAY));
+    /// Gives the buffer's operations to the writer. It holds the buffer meanwhile, so that the next
+    /// operation of the same client comes after them.
+    async fn flush(&self, buffer: &mut Vec<Operation>) {
+        // The buffer allocates again when it is used again: most are idle most of the time.
+        let operations = std::mem::take(buffer);
         // A writer that failed has closed the channel; the load then ends with its error.
-        let _ = self.writer.send(Message::Operations(full)).await;
+        let _ = self.writer.send(Message::Operations(operations)).await;
     }
 
     async fn collect(&self) {
-        for tray in &self.trays {
-            self.hand_over(&mut *tray.lock().await).await;
+        for buffer in &self.buffers {
+            let mut buffer = buffer.lock().await;
+            if !buffer.is_empty() {
+                self.flush(&mut buffer).await;
+            }
         }
+        let _ = self.writer.send(Message::Pulse).await;
     }
 
-    /// Collects again and again, until it is told to stop; it is never cut off with a tray in its
-    /// hands.
+    /// Collects regularly until it is told to stop; it is never cancelled between a buffer and the
+    /// writer.
     async fn collect_regularly(&self) {
         let mut ticks = tokio::time::interval(COLLECT_EVERY);
         while !self.stopping.load(Ordering::SeqCst) {
@@ -154,12 +163,12 @@ impl Writer {
         let history = outputs.history.as_deref().map(HistoryFile::create).transpose()?;
         let latency_file = outputs.latency.as_deref().map(File::create_new).transpose()?;
         let (writer, queue) = mpsc::channel(QUEUE);
-        let trays = std::iter::repeat_with(AsyncMutex::default).take(TRAYS).collect();
+        let buffers = std::iter::repeat_with(AsyncMutex::default).take(BUFFERS).collect();
         let shared = Arc::new(Shared {
-            trays,
+            buffers,
             writer,
             outputs,
-            opening_ns: OnceLock::new(),
+            start: OnceLock::new(),
             stopping: AtomicBool::new(false),
             by_outcome: Default::default(),
             figures: Mutex::default(),
@@ -176,8 +185,8 @@ impl Writer {
         Ok((Self { shared, thread, collector }, recorder))
     }
 
-    /// Waits until everything is written that was recorded before. Answers with the number of
-    /// operations written.
+    /// Waits until everything is written that was recorded before. Returns the number of operations
+    /// written.
     ///
     /// # Errors
     /// A file could not be written; what was written before is whole.
@@ -207,12 +216,13 @@ fn write_all(
     while let Some(message) = queue.blocking_recv() {
         let operations = match message {
             Message::Operations(operations) => operations,
+            Message::Pulse => Vec::new(),
             Message::End => break,
         };
-        if let Some(opening_ns) = shared.opening_ns.get()
+        if let Some((start_ns, _)) = shared.start.get()
             && let Some((file, serializer)) = sink.take()
         {
-            latency = Some(LatencyLog::begin(file, serializer, *opening_ns)?);
+            latency = Some(LatencyLog::begin(file, serializer, *start_ns)?);
         }
         for operation in &operations {
             if let Some(history) = &mut history {
@@ -227,8 +237,8 @@ fn write_all(
         if let Some(history) = &mut history {
             history.pulse()?;
         }
-        let last_second =
-            latency.as_mut().map(|latency| latency.pulse(clock::now_ns())).transpose()?;
+        let now_ns = shared.start.get().map_or(0, |(_, clock)| clock.now_ns());
+        let last_second = latency.as_mut().map(|latency| latency.pulse(now_ns)).transpose()?;
         let mut figures = shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last_second) = last_second.flatten() {
             figures.response_us_p50 = last_second.value_at_quantile(0.5);
@@ -297,7 +307,7 @@ mod tests {
             latency: Some(directory.path().join("latency.hlog")),
         };
         let (writer, recorder) = Writer::create(outputs.clone()).expect("it can be made");
-        recorder.open(0);
+        recorder.start(0, Clock::new());
         let clients = (0..100_u64).map(|client| {
             let recorder = recorder.clone();
             tokio::spawn(async move {
@@ -325,5 +335,66 @@ mod tests {
         }
         assert!(next.iter().all(|next| *next == 100));
         assert!(Writer::create(outputs).is_err(), "a history is never overwritten");
+    }
+
+    /// A recorder's shared state, and the receiving end of its queue in place of the writer.
+    fn shared() -> (Shared, mpsc::Receiver<Message>) {
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let buffers = std::iter::repeat_with(AsyncMutex::default).take(BUFFERS).collect();
+        let shared = Shared {
+            buffers,
+            writer,
+            outputs: Outputs { history: Some(PathBuf::new()), latency: None },
+            start: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            by_outcome: Default::default(),
+            figures: Mutex::default(),
+        };
+        (shared, queue)
+    }
+
+    #[tokio::test]
+    async fn buffers_without_operations_cost_neither_a_message_nor_memory() {
+        let (shared, mut queue) = shared();
+        let shared = Arc::new(shared);
+        let capacities = async |shared: &Shared| {
+            let mut capacities = 0;
+            for buffer in &shared.buffers {
+                capacities += buffer.lock().await.capacity();
+            }
+            capacities
+        };
+        shared.collect().await;
+        assert!(matches!(queue.try_recv(), Ok(Message::Pulse)));
+        assert!(queue.try_recv().is_err(), "one message for all idle buffers");
+        assert_eq!(capacities(&shared).await, 0);
+
+        Recorder { shared: Arc::clone(&shared) }.record(read(7, 1)).await;
+        assert_eq!(capacities(&shared).await, BUFFER, "the buffer in use, and no other");
+        shared.collect().await;
+        let Ok(Message::Operations(operations)) = queue.try_recv() else { panic!("operations") };
+        assert_eq!(operations, [read(7, 1)]);
+        assert!(matches!(queue.try_recv(), Ok(Message::Pulse)));
+        assert_eq!(capacities(&shared).await, 0);
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_whole_on_disk_soon_although_no_other_follows() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("history.jsonl.zst");
+        let outputs = Outputs { history: Some(path.clone()), latency: None };
+        let (writer, recorder) = Writer::create(outputs).expect("it can be created");
+        recorder.record(read(1, 1)).await;
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            // A frame that has not ended does not decode.
+            let text = zstd::decode_all(File::open(&path).expect("it is there"));
+            if text.as_ref().is_ok_and(|text| text.ends_with(b"\n")) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        writer.finish().await.expect("it is written");
     }
 }

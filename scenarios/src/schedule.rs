@@ -1,7 +1,7 @@
-//! The schedule of an open workload: when each visitor arrives, whatever the service does.
+//! The schedule of an open workload: when each user arrives, whatever the service does.
 //!
-//! The rate is a chain of ramps. Let `L(t)` be the area under it up to `t`: the number of visitors
-//! that should have arrived by then. Visitor `i` arrives when `L(t)` reaches the `i`-th of a row of
+//! The rate is a chain of ramps. Let `L(t)` be the area under it up to `t`: the number of users
+//! that should have arrived by then. User `i` arrives when `L(t)` reaches the `i`-th of a row of
 //! points: every whole number for constant arrivals, and for Poisson arrivals points whose
 //! distances are exponential with mean 1 (the time change of an inhomogeneous Poisson process;
 //! Çınlar, Introduction to Stochastic Processes, 1975, theorem 7.4). The latter are stretched so
@@ -15,10 +15,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Exp1;
-use slotproof_vocabulary::{Plan, Ramp, Rate, Stage, Workload, plan::Arrivals};
+use slotproof_vocabulary::{Arrivals, Plan, Ramp, Rate, Stage, Workload};
 
-/// The stream of the random numbers that space arrivals; clients and visits have the streams from
-/// 0.
+/// The stream of the random numbers that space arrivals; clients and flows have the streams from 0.
 const STREAM: u64 = u64::MAX;
 
 /// The arrivals of an open workload, in their order, as nanoseconds since the beginning; the
@@ -33,7 +32,7 @@ pub struct Schedule {
     before_area: f64,
 }
 
-/// The rising row of areas at which visitors arrive.
+/// The increasing sequence of areas at which users arrive.
 #[derive(Debug, Clone)]
 struct Points {
     next: u64,
@@ -154,17 +153,14 @@ fn distance(rng: &mut ChaCha8Rng) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::PlanArgs;
-
     use super::*;
 
-    fn plan(words: &str) -> Plan {
-        let words: PlanArgs = serde_json::from_str(words).expect("words");
-        words.try_into().expect("a plan")
+    fn plan(args: &str) -> Plan {
+        serde_json::from_str(args).expect("a plan")
     }
 
-    fn schedule(words: &str) -> Vec<u64> {
-        Schedule::of(&plan(words)).expect("it is open").collect()
+    fn schedule(args: &str) -> Vec<u64> {
+        Schedule::of(&plan(args)).expect("it is open").collect()
     }
 
     fn within(instants: &[u64], from_s: f64, to_s: f64) -> usize {

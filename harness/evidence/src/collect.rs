@@ -11,11 +11,10 @@ use std::{
 
 use async_recursion::async_recursion as boxed_future;
 use slotproof_scenarios::{
-    Board, Client, Patience, Site, clock,
+    Client, Clock, LiveOverbooking, ReferenceTarget, RetryPolicy, Site,
     recorder::{Outputs, Writer},
-    target::reference as reference_target,
 };
-use slotproof_vocabulary::{AuditRecord, EndState, LoadTotals, Plan, plan::Sockets};
+use slotproof_vocabulary::{AuditRecord, EndState, LoadTotals, Plan, Sockets};
 use uuid::Uuid;
 
 use crate::{
@@ -102,8 +101,9 @@ pub async fn collect(
 /// cannot. One that never does shows as a probe that is not answered.
 async fn ready(targets: &[String]) {
     let deadline = Instant::now() + READY_WITHIN;
+    let http = reqwest::Client::new();
     for target in targets {
-        while !reference_target::is_ready(target).await && Instant::now() < deadline {
+        while !ReferenceTarget.is_ready(&http, target).await && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
     }
@@ -175,20 +175,23 @@ async fn probe(
     let path = run.file("probe.jsonl.zst");
     let outputs = Outputs { history: Some(path.clone()), latency: None };
     let (writer, recorder) = Writer::create(outputs)?;
+    let clock = Clock::new();
     let site = Arc::new(Site {
-        targets: place.targets.to_vec(),
+        target: ReferenceTarget,
+        base_urls: place.targets.to_vec(),
         slots: place.slots.iter().take(PROBES_MAX).map(|slot| slot.as_str().into()).collect(),
         run: format!("probe-{}", Uuid::new_v4().simple()),
-        patience: Patience { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
-        board: Board::new(place.slots.len(), plan.capacity),
+        retry_policy: RetryPolicy { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
+        live_overbooking: LiveOverbooking::new(place.slots.len(), plan.capacity),
         sockets: Sockets::Shared,
+        clock: clock.clone(),
     });
     let mut client = Client::new(Arc::clone(&site), site.connect()?, recorder, prober, prober + 1);
     for slot in 0..site.slots.len() {
-        client.read(slot, clock::now_ns()).await;
-        let told = client.reserve(slot, 1, clock::now_ns()).await;
-        if let Some(mut held) = told.held {
-            client.cancel(&mut held, clock::now_ns()).await;
+        client.read(slot, clock.now_ns()).await;
+        let answer = client.reserve(slot, 1, clock.now_ns()).await;
+        if let Some(mut held) = answer.held {
+            client.cancel(&mut held, clock.now_ns()).await;
         }
     }
     let probed = writer.finish().await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
 use slotproof_reports::run_report::Costs;
-use slotproof_scenarios::target::reference;
+use slotproof_scenarios::ReferenceTarget;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -88,11 +88,12 @@ impl CostWatch {
         if let Some(waiting) = self.waiting.take() {
             self.lock_waiters = waiting.await.ok().flatten();
         }
+        let http = reqwest::Client::new();
         for target in targets {
             // The processes that answer requests: what the workers of a queue try again is not in
             // it.
-            if let Ok(retries) = reference::retries(target).await {
-                self.retries += retries as u64;
+            if let Ok(retries) = ReferenceTarget.reserve_retries(&http, target).await {
+                self.retries += retries;
             }
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
-use slotproof_scenarios::{Event, LoadOrder, target::reference};
+use slotproof_scenarios::{Event, LoadOrder, ReferenceTarget};
 use slotproof_vocabulary::{LoadTotals, Plan, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -111,7 +111,9 @@ pub(crate) async fn load_and_collect(
     step.done(spec.strategy.name());
 
     let base = &replicas.targets()[0];
-    let slots = reference::make_slots(base, spec.plan.slots, spec.plan.capacity).await;
+    let (count, capacity) = (spec.plan.slots, spec.plan.capacity);
+    let http = reqwest::Client::new();
+    let slots = ReferenceTarget.prepare_slots(&http, base, count, capacity).await;
     let slots = slots.context("make the slots")?;
     costs.load_begins();
     let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, progress).await?;

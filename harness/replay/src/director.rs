@@ -10,10 +10,9 @@ use std::{
 };
 
 use anyhow::Result;
-use http::HeaderName;
 use slotproof_evidence::reference::observation;
 use slotproof_models::{CallId, ModelEvent, ScheduledEvent, EventEffect, LastAnswer, Walk};
-use slotproof_scenarios::{Answer, Expected, clock, target::reference};
+use slotproof_scenarios::{Answer, Clock, Exchange, ReferenceTarget};
 use slotproof_target_service::pausing::{CALL_HEADER, HOLD_HEADER, Order, Report};
 use slotproof_vocabulary::{Action, Operation, Outcome, SlotId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -24,8 +23,6 @@ use super::{
     work::{At, Work, is_same, process_of, work_of},
 };
 
-/// The header by which a request is given the length of its hold.
-const HOLD: HeaderName = HeaderName::from_static(HOLD_HEADER);
 /// A call that neither stops at a point nor waits for a lock for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// How long a report is awaited before PostgreSQL is asked whether its call waits.
@@ -92,6 +89,8 @@ pub(super) struct Director<'a> {
     /// The holds whose time runs out, in order.
     run_outs: Vec<CallId>,
     history: Vec<Operation>,
+    /// Moves ahead instead of waiting for holds to expire.
+    clock: Clock,
 }
 
 impl<'a> Director<'a> {
@@ -120,6 +119,7 @@ impl<'a> Director<'a> {
             bookings: HashMap::new(),
             run_outs: steps.iter().filter_map(run_out).collect(),
             history: Vec::new(),
+            clock: Clock::new(),
         }
     }
 
@@ -180,7 +180,7 @@ impl<'a> Director<'a> {
             }
         }
         self.settle().await?;
-        let now = clock::now_ns();
+        let now = self.clock.now_ns();
         for client in 0..self.clients.len() {
             if let (false, Some((_, sent_ns))) =
                 (self.clients[client].answered, self.clients[client].latest)
@@ -308,17 +308,18 @@ impl<'a> Director<'a> {
     }
 
     fn send(&mut self, call: CallId, path: u8) {
-        let now = clock::now_ns();
+        let now = self.clock.now_ns();
         let client = &mut self.clients[usize::from(call.client)];
         client.latest = Some((call.call, client.latest.map_or(now, |(_, first)| first)));
         client.path = path;
-        let reserve = if path > 1 { reference::reserve_urgent } else { reference::reserve };
+        let (slot, key) = (self.slot.to_string(), self.key(call.client));
         let seats = u32::try_from(self.walk.seats()).expect("a few seats");
-        let exchange = reserve(&self.slot.to_string(), seats, &self.key(call.client));
-        let request = exchange.request.with_header(HOLD, &self.hold_ms(call).to_string());
-        let target = self.rig.target(process_of(call));
-        let request = request.on(&self.rig.http, target);
-        self.request(Work::Call(call), request);
+        let exchange = match path {
+            0 | 1 => ReferenceTarget.reserve(&slot, seats, &key),
+            _ => ReferenceTarget.reserve_urgently(&slot, seats, &key),
+        };
+        let exchange = exchange.with_header(HOLD_HEADER, self.hold_ms(call).to_string());
+        self.request(Work::Call(call), process_of(call), exchange);
     }
 
     /// A client confirms or cancels the booking that it was told of.
@@ -326,32 +327,24 @@ impl<'a> Director<'a> {
         let (Work::Confirm(client) | Work::Cancel(client)) = work else { return };
         let number = usize::from(client);
         let Some(booking) = self.clients[number].booking.clone() else { return };
-        self.clients[number].asked_ns = clock::now_ns();
+        self.clients[number].asked_ns = self.clock.now_ns();
         let exchange = match work {
-            Work::Confirm(_) => reference::confirm(&booking),
-            _ => reference::cancel(&booking),
+            Work::Confirm(_) => ReferenceTarget.confirm(&booking),
+            _ => ReferenceTarget.cancel(&booking),
         };
-        let request = exchange.request.on(&self.rig.http, self.rig.target(0));
-        self.request(work, request);
+        self.request(work, 0, exchange);
     }
 
     /// Sends a request under its name. Its answer is heard whenever it comes.
-    fn request(&mut self, work: Work, request: reqwest::RequestBuilder) {
+    fn request(&mut self, work: Work, process: usize, exchange: Exchange) {
         self.work.insert(work, At::Going);
-        let request = request.header(CALL_HEADER, self.full_name(work));
+        let exchange = exchange.with_header(CALL_HEADER, self.full_name(work));
         let answers = self.answers.0.clone();
+        let (http, base) = (self.rig.http.clone(), self.rig.target(process).to_owned());
+        let clock = self.clock.clone();
         tokio::spawn(async move {
-            let answer = match request.send().await {
-                Ok(response) => {
-                    let status = response.status().as_u16();
-                    match response.bytes().await {
-                        Ok(body) => Answer::of(status, &body, Expected::Booking),
-                        Err(_) => Answer::unknown("unreadable"),
-                    }
-                }
-                Err(error) => Answer::unknown(error.to_string()),
-            };
-            let _ = answers.send(Heard { work, answer, returned_ns: clock::now_ns() });
+            let answer = exchange.send_once(&http, &base).await;
+            let _ = answers.send(Heard { work, answer, returned_ns: clock.now_ns() });
         });
     }
 
@@ -381,7 +374,7 @@ impl<'a> Director<'a> {
     /// every hold. The ends of the holds are moved instead of the clock, all by the same time.
     async fn move_time(&mut self, until: Option<Uuid>) -> Result<()> {
         let by = observation::advance(&self.rig.database, self.slot, until).await?;
-        clock::advance(by);
+        self.clock.advance(by);
         Ok(())
     }
 

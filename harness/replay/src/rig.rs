@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use redis::aio::ConnectionManager;
-use slotproof_scenarios::target::reference;
+use slotproof_scenarios::ReferenceTarget;
 use slotproof_target_service::pausing::Order;
 use slotproof_vocabulary::{DoctorId, SlotId, StrategyKind};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -77,7 +77,7 @@ impl ReplayRig {
         let database = database.connect(environment.endpoints.postgres_url()).await?;
         let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
         let targets = replicas.targets();
-        let doctor = reference::make_doctor(&http, &targets[0]).await?;
+        let doctor = ReferenceTarget.create_doctor(&http, &targets[0]).await?;
         Ok(Self { strategy, http, targets, channels, routes, database, redis, doctor, replicas })
     }
 
@@ -85,9 +85,8 @@ impl ReplayRig {
     pub(super) async fn slot(&self, capacity: u8) -> Result<SlotId> {
         let starts_at = time::OffsetDateTime::now_utc() + time::Duration::days(1);
         let (http, base) = (&self.http, &self.targets[0]);
-        let slot =
-            reference::make_slot(http, base, self.doctor, starts_at, capacity.into()).await?;
-        Ok(slot.id)
+        let capacity = capacity.into();
+        Ok(ReferenceTarget.create_slot(http, base, self.doctor, starts_at, capacity).await?)
     }
 
     /// Orders the process that a call was sent to.

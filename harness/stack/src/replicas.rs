@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use serde::Deserialize;
-use slotproof_scenarios::target::reference;
+use slotproof_scenarios::ReferenceTarget;
 use slotproof_vocabulary::StrategyKind;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -227,11 +227,12 @@ async fn start_one(
         })
         .await?;
     let base = format!("http://{}", listening.listening);
+    let http = reqwest::Client::new();
     process
         .wait_ready(READY_WITHIN, || async {
-            match reference::is_ready(&base).await {
+            match ReferenceTarget.is_ready(&http, &base).await {
                 true => Ok(()),
-                false => Err(format!("{} does not answer 200", reference::READY_PATH)),
+                false => Err("it does not say that it is ready".to_owned()),
             }
         })
         .await?;

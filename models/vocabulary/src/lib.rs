@@ -1,8 +1,4 @@
-//! The words of Slotproof as types: one word, one meaning.
-//!
-//! Everybody knows this crate: the service, the load engine, the checker, the models and the
-//! reports. It holds no judgement (what is correct is written in the checker, and the service never
-//! sees that), does no IO, and reads no clock.
+#![doc = include_str!("../README.md")]
 
 pub mod ids;
 pub mod reference_api;
@@ -12,12 +8,15 @@ pub mod load;
 pub mod mix;
 pub mod plan;
 pub mod plan_args;
+pub mod plan_validation;
 pub mod scenario;
 pub mod span;
+pub mod workload;
 
 pub mod end_state;
 pub mod environment;
 pub mod operation;
+pub mod reason;
 pub mod verdict;
 
 pub mod usage_error;
@@ -26,13 +25,16 @@ pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRo
 pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
-pub use mix::{Mix, Visit};
+pub use mix::{Flow, Mix};
 pub use operation::{Action, Operation, Outcome, Seen};
-pub use plan::{Expectation, Plan, PlanError, Workload};
+pub use plan::{Expectation, Plan};
 pub use plan_args::PlanArgs;
-pub use reference_api::BookingStatus;
+pub use plan_validation::PlanError;
+pub use reason::ReasonCode;
+pub use reference_api::{BookingStatus, ProblemCode};
 pub use scenario::ScenarioKind;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
 pub use usage_error::UsageError;
 pub use verdict::{Finding, Invariant, Verdict, VerdictReport, Witness};
+pub use workload::{Arrivals, Sockets, Workload};

@@ -1,15 +1,15 @@
-//! Mixes: what visits are, and in which shares.
+//! Mixes: what users do, and in which shares.
 
 use std::{fmt, str::FromStr};
 
 use crate::span::written_as_text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// What one visit of a client is.
+/// A user flow: what a user does from arrival to departure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Visit {
-    /// Reads a slot, and leaves.
+pub enum Flow {
+    /// Reads a slot.
     Browse,
     /// Reserves, and confirms.
     Book,
@@ -17,14 +17,15 @@ pub enum Visit {
     Cancel,
     /// Reserves, and cancels instead of confirming.
     GiveUp,
-    /// Reserves, and walks away.
+    /// Reserves, and lets the hold expire.
     Abandon,
 }
 
-/// Weights of visits: `browse=60,book=25,cancel=10,give_up=3,abandon=2`. What is left out has none.
+/// Weights of flows: `browse=60,book=25,cancel=10,give_up=3,abandon=2`. A flow that is omitted has
+/// weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mix {
-    /// Reads a slot, and leaves.
+    /// Reads a slot.
     pub browse: u32,
     /// Reserves, and confirms.
     pub book: u32,
@@ -32,7 +33,7 @@ pub struct Mix {
     pub cancel: u32,
     /// Reserves, and cancels instead of confirming.
     pub give_up: u32,
-    /// Reserves, and walks away.
+    /// Reserves, and lets the hold expire.
     pub abandon: u32,
 }
 
@@ -40,40 +41,39 @@ impl Mix {
     /// A weight above this is a typing error.
     pub const WEIGHT_MAX: u32 = 1_000_000;
 
-    /// Every kind of visit with its name and its weight.
-    pub fn weights(&self) -> [(Visit, &'static str, u32); 5] {
+    /// Every flow with its name and its weight.
+    pub fn weights(&self) -> [(Flow, &'static str, u32); 5] {
         [
-            (Visit::Browse, "browse", self.browse),
-            (Visit::Book, "book", self.book),
-            (Visit::Cancel, "cancel", self.cancel),
-            (Visit::GiveUp, "give_up", self.give_up),
-            (Visit::Abandon, "abandon", self.abandon),
+            (Flow::Browse, "browse", self.browse),
+            (Flow::Book, "book", self.book),
+            (Flow::Cancel, "cancel", self.cancel),
+            (Flow::GiveUp, "give_up", self.give_up),
+            (Flow::Abandon, "abandon", self.abandon),
         ]
     }
 
-    /// The sum of all weights; never 0 of a mix that was read.
+    /// The sum of all weights; greater than 0 in a mix that was parsed.
     pub fn total(&self) -> u32 {
         self.weights().iter().map(|(_, _, weight)| weight).sum()
     }
 
-    /// The visit at a place from 0 to [`Mix::total`], exclusive, when visits stand in a row, each
-    /// as long as its weight.
-    pub fn at(&self, mut place: u32) -> Visit {
-        for (visit, _, weight) in self.weights() {
+    /// The flow at a place below [`Mix::total`], if each flow has as many places as its weight.
+    pub fn at(&self, mut place: u32) -> Flow {
+        for (flow, _, weight) in self.weights() {
             if place < weight {
-                return visit;
+                return flow;
             }
             place -= weight;
         }
-        Visit::Browse
+        Flow::Browse
     }
 
-    /// Whether some visits give confirmed or held seats back.
+    /// Whether some flow gives confirmed or held seats back.
     pub fn gives_back(&self) -> bool {
         self.cancel + self.give_up > 0
     }
 
-    /// Whether some visits take seats.
+    /// Whether some flow takes seats.
     pub fn takes(&self) -> bool {
         self.total() > self.browse
     }
@@ -87,7 +87,7 @@ impl FromStr for Mix {
         for part in text.split(',') {
             let wrong = || {
                 format!(
-                    "{part:?} is not a part of a mix; write browse=60,book=25,cancel=10,give_up=3,abandon=2, each from 0 to {}",
+                    "{part:?} is not a flow with its weight; write browse=60,book=25,cancel=10,give_up=3,abandon=2, each 0 to {}",
                     Self::WEIGHT_MAX
                 )
             };
@@ -107,7 +107,10 @@ impl FromStr for Mix {
             };
             *place = weight;
         }
-        if mix.total() == 0 { Err(format!("{text:?} is a mix of nothing")) } else { Ok(mix) }
+        if mix.total() == 0 {
+            return Err(format!("{text:?} has no flow; give at least one a weight above 0"));
+        }
+        Ok(mix)
     }
 }
 
@@ -126,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mix_reads_as_it_is_written_and_nonsense_is_refused() {
+    fn a_mix_reads_as_it_is_written_and_what_is_not_one_is_refused() {
         for text in ["browse=60,book=25,cancel=10,give_up=3,abandon=2", "browse=100"] {
             assert_eq!(text.parse::<Mix>().map(|mix| mix.to_string()), Ok(text.to_owned()));
         }
@@ -136,19 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn every_visit_has_as_many_places_as_its_weight() {
+    fn every_flow_has_as_many_places_as_its_weight() {
         let mix: Mix = "browse=2,cancel=3,abandon=1".parse().expect("a mix");
-        let places: Vec<Visit> = (0..mix.total()).map(|place| mix.at(place)).collect();
+        let places: Vec<Flow> = (0..mix.total()).map(|place| mix.at(place)).collect();
         assert_eq!(
             places,
-            [
-                Visit::Browse,
-                Visit::Browse,
-                Visit::Cancel,
-                Visit::Cancel,
-                Visit::Cancel,
-                Visit::Abandon
-            ]
+            [Flow::Browse, Flow::Browse, Flow::Cancel, Flow::Cancel, Flow::Cancel, Flow::Abandon]
         );
     }
 }

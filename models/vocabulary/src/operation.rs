@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::reason::ReasonCode;
+
 /// One logical call of a client with its interval and its outcome.
 ///
 /// The three instants are nanoseconds of one monotonic clock of one machine; their zero means
@@ -34,7 +36,8 @@ pub struct Operation {
     pub attempts: u32,
     /// What the client knows afterwards.
     pub outcome: Outcome,
-    /// Why, for `rejected` and `unknown`: the service's code, or what went wrong.
+    /// Why, for `rejected`, `throttled` and `unknown`: the text of a [`ReasonCode`], or what
+    /// another system writes.
     pub reason: Option<Box<str>>,
     /// What the answer said.
     pub seen: Seen,
@@ -63,6 +66,11 @@ impl Operation {
             reason: None,
             seen: Seen::default(),
         }
+    }
+
+    /// The reason as a code.
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        self.reason.as_deref().map(ReasonCode::from)
     }
 }
 
@@ -223,17 +231,17 @@ fn is_one(attempts: &u32) -> bool {
 /// A line that is JSON of the right fields and still not an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum LineError {
-    #[error("a {op} needs `{field}`")]
+    #[error("{op} requires `{field}`")]
     Missing { op: &'static str, field: &'static str },
     #[error("`seats` must be at least 1")]
     NoSeats,
-    #[error("`capacity` is {0}, and no slot has so many seats")]
+    #[error("`capacity` must be 0 to {max}, not {0}", max = u32::MAX)]
     NoCapacity(i64),
-    #[error("returned_ns {returned_ns} is before sent_ns {sent_ns}")]
+    #[error("`returned_ns` ({returned_ns}) is before `sent_ns` ({sent_ns})")]
     ReturnsBeforeSent { sent_ns: u64, returned_ns: u64 },
-    #[error("only a reserve can be sold_out")]
+    #[error("the outcome sold_out applies to reserve only")]
     SoldOutWithoutReserve,
-    #[error("`{field}` has no place in a {op}")]
+    #[error("`{field}` does not apply to {op}")]
     Surplus { op: &'static str, field: &'static str },
 }
 
@@ -250,7 +258,10 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
                     return Err(LineError::NoSeats);
                 }
                 if line.outcome == Outcome::Ok && line.booking.is_none() {
-                    return Err(LineError::Missing { op: "reserve that was ok", field: "booking" });
+                    return Err(LineError::Missing {
+                        op: "a reserve with the outcome ok",
+                        field: "booking",
+                    });
                 }
                 booking_seen = line.booking;
                 Action::Reserve { seats, key: line.key.ok_or(missing("key"))? }
@@ -419,11 +430,11 @@ mod tests {
             ),
             (
                 r#"{"client":1,"slot":"s","op":"read","sent_ns":2,"returned_ns":1,"outcome":"ok"}"#,
-                "before sent_ns",
+                "before `sent_ns`",
             ),
             (
                 r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"sold_out"}"#,
-                "only a reserve",
+                "reserve only",
             ),
             (
                 r#"{"client":1,"slot":"s","op":"resize","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
@@ -431,7 +442,7 @@ mod tests {
             ),
             (
                 r#"{"client":1,"slot":"s","op":"resize","capacity":-1,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
-                "no slot has so many",
+                "not -1",
             ),
             (
                 r#"{"client":1,"slot":"s","op":"steal","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,

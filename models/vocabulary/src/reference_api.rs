@@ -237,6 +237,55 @@ pub enum ProblemCode {
     Internal,
 }
 
+impl ProblemCode {
+    /// Every code.
+    pub const ALL: [Self; 14] = [
+        Self::SoldOut,
+        Self::HoldExpired,
+        Self::WrongStatus,
+        Self::RetryLater,
+        Self::IdempotencyMismatch,
+        Self::IdempotencyKeyInvalid,
+        Self::InvalidField,
+        Self::MalformedBody,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// The text in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SoldOut => "sold_out",
+            Self::HoldExpired => "hold_expired",
+            Self::WrongStatus => "wrong_status",
+            Self::RetryLater => "retry_later",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::IdempotencyKeyInvalid => "idempotency_key_invalid",
+            Self::InvalidField => "invalid_field",
+            Self::MalformedBody => "malformed_body",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl std::str::FromStr for ProblemCode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|code| code.name() == text);
+        known.ok_or_else(|| format!("{text:?} is not a problem code"))
+    }
+}
+
 /// An error answer (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -268,6 +317,15 @@ mod tests {
 
     use super::*;
     use crate::Month;
+
+    #[test]
+    fn a_problem_code_has_one_text() {
+        for code in ProblemCode::ALL {
+            let json = serde_json::to_string(&code).expect("serializes");
+            assert_eq!(json, format!("{:?}", code.name()));
+            assert_eq!(code.name().parse(), Ok(code));
+        }
+    }
 
     #[test]
     fn the_wire_shapes_are_pinned() {

@@ -1,5 +1,5 @@
-//! Scenarios: load shapes. What each does is in the page of its name in `scenarios/src`; here are
-//! its name and its numbers.
+//! Scenarios: load shapes. What each does is in the file of its name in `scenarios/src/flows`; here
+//! are its name and its numbers.
 
 use std::{fmt, str::FromStr};
 
@@ -11,24 +11,24 @@ use crate::{mix::Mix, span::Span};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScenarioKind {
-    /// Everyone wants the one slot at the one instant, and keeps trying.
+    /// All clients compete for one slot from the same instant, and retry.
     FlashSale,
-    /// People look, book, and sometimes cancel, over many slots alike.
+    /// Users browse, book and sometimes cancel, over slots of equal popularity.
     Steady,
-    /// The same over slots of which a few are wanted by most.
+    /// The same over slots of unequal popularity.
     HotAndCold,
-    /// People who take seats and walk away.
+    /// Users who reserve and leave.
     AbandonedHolds,
-    /// People who ask again before they have been answered, and again when they are refused.
+    /// Clients that resend before they are answered, and reserve again when they are refused.
     RetryStorm,
 }
 
-/// What a plan says where nobody said anything else.
+/// What a plan has where its arguments state nothing else.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Defaults {
     /// Concurrent clients of a closed workload.
     pub clients: u32,
-    /// Mean time between two visits of a client of a closed workload.
+    /// Mean pause between two flows of a client of a closed workload.
     pub think: Span,
     /// Slots.
     pub slots: u32,
@@ -36,11 +36,11 @@ pub struct Defaults {
     pub capacity: u32,
     /// How long a hold lasts.
     pub hold: Span,
-    /// How unequally slots are wanted, where the scenario is about that.
+    /// The Zipf exponent of slot popularity, for the scenario that has one.
     pub zipf: Option<f64>,
-    /// What visits are.
+    /// Weights of the user flows.
     pub mix: Mix,
-    /// How often a client sends one operation at most.
+    /// Attempts per operation.
     pub attempts: u32,
 }
 
@@ -60,33 +60,33 @@ impl ScenarioKind {
         }
     }
 
-    /// What it is for, in a sentence or two.
+    /// What it does and what it shows, in a sentence or two.
     pub fn explanation(self) -> &'static str {
         match self {
             Self::FlashSale => {
-                "everyone wants the one slot at the one instant, and keeps trying; seats are confirmed, cancelled, \
-                 abandoned and sold again. Shows overbooking soonest. Closed only"
+                "all clients compete for one slot from the same instant and retry; seats are confirmed, \
+                 cancelled, abandoned and resold. Shows overbooking soonest. Closed workload only"
             }
             Self::Steady => {
-                "an ordinary day: people look, book and sometimes cancel, over slots that are all alike. For capacity, and \
-                 for latency at a given rate"
+                "ordinary traffic: users browse, book and sometimes cancel, over slots of equal popularity. \
+                 For capacity, and for latency at a given rate"
             }
             Self::HotAndCold => {
-                "an ordinary day on which a few slots are wanted by most (Zipf): a hot row beside thousands that nobody \
-                 contends for"
+                "ordinary traffic over slots of unequal popularity (Zipf): a few contended rows beside \
+                 thousands of uncontended ones"
             }
             Self::AbandonedHolds => {
-                "most take seats and walk away, and some come back when their hold has run out: what expires must be \
-                 sold again, once"
+                "most users reserve and leave, and some return after their hold has expired: expired seats \
+                 must be resold, once"
             }
             Self::RetryStorm => {
-                "impatient clients send again by the same key before they have been answered, and ask anew when they are \
-                 refused: idempotency under the load that a slow service makes for itself"
+                "impatient clients resend with the same key before they are answered, and reserve again when \
+                 they are refused: idempotency under the load that a slow service causes itself"
             }
         }
     }
 
-    /// What a plan of it says where nobody said anything else.
+    /// What a plan of it has where its arguments state nothing else.
     pub fn defaults(self) -> Defaults {
         let steady = Defaults {
             clients: 1_000,
@@ -133,7 +133,7 @@ impl FromStr for ScenarioKind {
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
         Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            format!("no scenario is called {text:?}; there are {}", names.join(", "))
+            format!("unknown scenario {text:?}; the scenarios are {}", names.join(", "))
         })
     }
 }

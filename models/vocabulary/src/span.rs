@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub struct Span(pub Duration);
 
 impl Span {
-    /// So many milliseconds.
+    /// A number of milliseconds.
     pub const fn of_ms(ms: u64) -> Self {
         Self(Duration::from_millis(ms))
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Span {
 pub struct Rate(f64);
 
 impl Rate {
-    /// More than any generator on one machine makes.
+    /// More than any generator on one machine can make.
     pub const PER_S_MAX: f64 = 1_000_000.0;
 
     /// `None` if it is not a number from 0 to [`Rate::PER_S_MAX`].
@@ -79,7 +79,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is not a rate; write 800/s, 2.5/s or 90/m, from 0 to {}/s",
+                "{text:?} is not a rate; write 800/s, 2.5/s or 90/m, 0/s to {}/s",
                 Self::PER_S_MAX
             )
         };
@@ -100,7 +100,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// A rate that stays, `800/s`, or changes evenly, `100/s..1000/s`.
+/// A constant rate, `800/s`, or a linear ramp, `100/s..1000/s`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ramp {
     /// At the beginning.
@@ -110,7 +110,7 @@ pub struct Ramp {
 }
 
 impl Ramp {
-    /// One rate all the time.
+    /// A constant rate.
     pub fn flat(rate: Rate) -> Self {
         Self { from: rate, to: rate }
     }
@@ -147,7 +147,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// How many arrivals it holds; seldom a whole number.
+    /// How many arrivals it has; rarely a whole number.
     pub fn arrivals(&self) -> f64 {
         f64::midpoint(self.ramp.from.per_s(), self.ramp.to.per_s()) * self.lasts.0.as_secs_f64()
     }
@@ -169,7 +169,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Another rate for a while: `4000/s:2s@8s` is 4,000 a second for 2 s, 8 s after the beginning.
+/// Another rate for a while: `4000/s:2s@8s` is 4,000/s for 2 s, starting at 8 s.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spike {
     /// The rate in it.
@@ -186,7 +186,7 @@ impl FromStr for Spike {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is not a spike; write 4000/s:2s@8s for 4,000 a second for 2 s, after 8 s"
+                "{text:?} is not a spike; write 4000/s:2s@8s for 4,000/s for 2 s, starting at 8 s"
             )
         };
         let (rate, times) = text.split_once(':').ok_or_else(wrong)?;
@@ -201,7 +201,7 @@ impl fmt::Display for Spike {
     }
 }
 
-/// In files they are their text.
+/// In files they are stored as their text.
 macro_rules! written_as_text {
     ($($type:ty)+) => {$(
         impl Serialize for $type {

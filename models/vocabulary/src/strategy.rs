@@ -66,21 +66,21 @@ strategies! {
         SeatRows "seat_rows" "a row for each seat, taken with `for update skip locked`"
     }
     controls {
-        Unprotected "unprotected" Load "reads the seats left, then books: nothing holds the number still"
+        Unprotected "unprotected" Load "reads the seats left, then books: no lock and no condition protects the number"
         LostUpdate "lost_update" Load "writes back a seat count that it read before others wrote"
         LockedBookings "locked_bookings" Load "locks the slot's bookings and not the slot: an empty set locks nothing"
         WriteSkew "write_skew" Load "counts the bookings in a REPEATABLE READ snapshot, and inserts one more"
         OffByOne "off_by_one" Load "compares with one seat too many"
-        OneSeatCheck "one_seat_check" Load "asks whether a seat is left, and takes as many as were wanted"
+        OneSeatCheck "one_seat_check" Load "checks for one free seat, and takes the number requested"
         RaceIsSoldOut "race_is_sold_out" Load "answers a lost race with sold_out"
         ReceiptApart "receipt_apart" Load "writes the receipt after the booking, in a transaction of its own"
-        ReplayNewId "replay_new_id" Load "answers a duplicate with a booking id that it makes up"
+        ReplayNewId "replay_new_id" Load "answers a duplicate with a new booking id"
         AuditApart "audit_apart" Load "writes the audit record after the booking, in a transaction of its own"
         CancelTwice "cancel_twice" Load "gives the seats back each time that a booking is cancelled"
         CancelLeaks "cancel_leaks" Load "cancels without giving the seats back"
         LateConfirm "late_confirm" Load "confirms a hold that ran out, though its seats were given back"
         StaleCache "stale_cache" Load "answers reads of a slot from a cache that nothing invalidates"
-        AnnounceApart "announce_apart" Load "announces a booking before it is committed, and consumers count what comes twice twice"
+        AnnounceApart "announce_apart" Load "announces a booking before its commit, and consumers count a repeated event twice"
         RedisLockUnfenced "redis_lock_unfenced" Pause "the seed's Redis lock: no owner token, no fencing, a plain delete"
         RedisLockToken "redis_lock_token" Pause "a Redis lock with an owner token, and nothing that PostgreSQL could check"
         CommitNotDurable "commit_not_durable" Crash "acknowledges before the commit is on disk (synchronous_commit off)"
@@ -141,7 +141,7 @@ pub struct UnknownStrategy(String);
 impl fmt::Display for UnknownStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = StrategyKind::all().map(StrategyKind::name).collect();
-        write!(f, "no strategy is called {:?}; there are {}", self.0, names.join(", "))
+        write!(f, "unknown strategy {:?}; the strategies are {}", self.0, names.join(", "))
     }
 }
 

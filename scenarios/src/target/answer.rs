@@ -1,25 +1,20 @@
 //! What an answer means: from a status and a body to an outcome. When in doubt, `unknown`.
 
 use serde::Deserialize;
-use slotproof_vocabulary::{Outcome, Seen};
+use slotproof_vocabulary::{Outcome, ProblemCode, ReasonCode, Seen};
 
-/// There was no connection, so no byte of the request was sent.
-const NOT_CONNECTED: &str = "not_connected";
-/// What was asked for does not exist: the service's own code.
-const NOT_FOUND: &str = "not_found";
-
-/// What the client knows after one attempt.
+/// What the client knows after an operation, or after one attempt at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What happened, as far as the client can tell.
     pub outcome: Outcome,
-    /// Why, for `rejected` and `unknown`.
-    pub reason: Option<String>,
+    /// Why, for `rejected`, `throttled` and `unknown`.
+    pub reason: Option<ReasonCode>,
     /// What the answer said.
     pub seen: Seen,
 }
 
-/// What kind of body a success has.
+/// The kind of body of a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// A booking.
@@ -28,7 +23,42 @@ pub enum Expected {
     Slot,
 }
 
-/// The parts of the service's bodies that a client looks at. Ids are opaque here.
+/// What one HTTP answer means for the operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The operation has ended.
+    Decided(Answer),
+    /// The service has accepted the operation, and will decide it later: poll.
+    Undecided,
+}
+
+impl Expected {
+    /// What the answer to the request of an operation means.
+    pub fn reply(self, status: u16, body: &[u8]) -> Reply {
+        if status == 202 {
+            Reply::Undecided
+        } else {
+            Reply::Decided(Answer::of(status, body, self))
+        }
+    }
+
+    /// What the answer to a poll means. The service promises 201, 409, 404 or 422 once the
+    /// operation is decided. Every other answer is about the poll itself: too many requests, an
+    /// expired token, a replica that is stopping. It says nothing about the operation.
+    pub fn poll_reply(self, status: u16, body: &[u8]) -> Reply {
+        let about_the_operation = matches!(status, 200..=299 | 404 | 409 | 422) && status != 202;
+        if !about_the_operation {
+            return Reply::Undecided;
+        }
+        match Answer::of(status, body, self) {
+            // An unreadable body is asked for again.
+            Answer { outcome: Outcome::Unknown, .. } => Reply::Undecided,
+            answer => Reply::Decided(answer),
+        }
+    }
+}
+
+/// The parts of the service's bodies that a client reads. Ids are opaque here.
 #[derive(Deserialize)]
 struct Booking {
     id: String,
@@ -54,71 +84,57 @@ struct Problem {
 }
 
 impl Answer {
-    /// An answer arrived whole.
+    /// An answer arrived whole, and is the last one.
     pub fn of(status: u16, body: &[u8], expected: Expected) -> Self {
         match status {
             200..=299 => Self::success(status, body, expected),
             400..=499 => Self::refusal(status, body),
-            // The one 5xx that says for sure that nothing was written.
-            503 if Self::is_retry_later(body) => Self {
-                outcome: Outcome::Throttled,
-                reason: Some("retry_later".to_owned()),
-                seen: Seen::default(),
-            },
+            // The one 5xx that promises that nothing was written.
+            503 if is_retry_later(body) => {
+                Self::because(Outcome::Throttled, ReasonCode::Problem(ProblemCode::RetryLater))
+            }
             // A server that fails may have failed after the commit.
-            _ => Self::unknown(format!("http_{status}")),
+            _ => Self::unknown(ReasonCode::Http(status)),
         }
     }
 
-    fn is_retry_later(body: &[u8]) -> bool {
-        serde_json::from_slice::<Problem>(body).is_ok_and(|problem| problem.code == "retry_later")
-    }
-
-    /// No answer arrived, or not all of one.
+    /// No answer arrived.
     pub(crate) fn failed(error: &reqwest::Error) -> Self {
         if error.is_connect() {
             // A definite no.
-            return Self {
-                outcome: Outcome::Rejected,
-                reason: Some(NOT_CONNECTED.to_owned()),
-                seen: Seen::default(),
-            };
+            return Self::because(Outcome::Rejected, ReasonCode::NotConnected);
         }
-        Self::unknown(if error.is_timeout() { "timeout" } else { "connection_lost" })
+        let timeout = error.is_timeout();
+        Self::unknown(if timeout { ReasonCode::Timeout } else { ReasonCode::ConnectionLost })
     }
 
-    /// Nobody knows, for this reason.
-    pub fn unknown(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Unknown, reason: Some(reason.into()), seen: Seen::default() }
+    /// The operation may have happened or not, for this reason.
+    pub fn unknown(reason: ReasonCode) -> Self {
+        Self::because(Outcome::Unknown, reason)
     }
 
-    /// Whether sending once more may help: nobody answered, nobody was there, or the service asked
-    /// for patience.
-    pub(crate) fn may_be_sent_again(&self) -> bool {
+    fn because(outcome: Outcome, reason: ReasonCode) -> Self {
+        Self { outcome, reason: Some(reason), seen: Seen::default() }
+    }
+
+    /// Whether another attempt may help: there was no answer, no connection, or the service asked
+    /// the client to slow down.
+    pub(crate) fn may_be_resent(&self) -> bool {
         match self.outcome {
             Outcome::Unknown | Outcome::Throttled => true,
-            Outcome::Rejected => self.reason.as_deref() == Some(NOT_CONNECTED),
+            Outcome::Rejected => self.reason == Some(ReasonCode::NotConnected),
             Outcome::Ok | Outcome::SoldOut => false,
         }
     }
 
-    /// Whether this answer to a poll says what became of the request that was accepted: 201, 409 or
-    /// 404. A poll that fails otherwise says nothing of the request.
-    pub(crate) fn decides_a_poll(&self) -> bool {
-        match self.outcome {
-            Outcome::Ok | Outcome::SoldOut => true,
-            Outcome::Rejected => self.reason.as_deref() == Some(NOT_FOUND),
-            Outcome::Throttled | Outcome::Unknown => false,
-        }
-    }
-
-    /// The answer to an operation of which an earlier attempt may have happened.
+    /// The answer to an operation of which an earlier attempt may have happened (`doubtful`).
+    #[must_use]
     pub fn doubted(self, doubtful: bool) -> Self {
         if !doubtful || matches!(self.outcome, Outcome::Ok | Outcome::Unknown) {
             return self;
         }
-        let said = self.reason.as_deref().unwrap_or(self.outcome.name());
-        Self::unknown(format!("unanswered_then_{said}"))
+        let reason = self.reason.unwrap_or_else(|| ReasonCode::of_service(self.outcome.name()));
+        Self::unknown(reason.after_an_unanswered_attempt())
     }
 
     fn success(status: u16, body: &[u8], expected: Expected) -> Self {
@@ -141,27 +157,32 @@ impl Answer {
         };
         match seen {
             Ok(seen) => Self { outcome: Outcome::Ok, reason: None, seen },
-            Err(_) => Self::unknown(format!("unreadable_{status}")),
+            Err(_) => Self::unknown(ReasonCode::Unreadable(status)),
         }
     }
 
     fn refusal(status: u16, body: &[u8]) -> Self {
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
-            return Self::unknown(format!("unreadable_{status}"));
+            return Self::unknown(ReasonCode::Unreadable(status));
         };
-        let outcome = match (status, problem.code.as_str()) {
-            (_, "sold_out") => Outcome::SoldOut,
+        let code = ReasonCode::of_service(&problem.code);
+        let outcome = match (status, &code) {
+            (_, ReasonCode::Problem(ProblemCode::SoldOut)) => Outcome::SoldOut,
             (429, _) => Outcome::Throttled,
             _ => Outcome::Rejected,
         };
-        let reason = (outcome != Outcome::SoldOut).then_some(problem.code);
         let seen = Seen {
             version: problem.slot_version,
             available: problem.available_seats,
             ..Seen::default()
         };
-        Self { outcome, reason, seen }
+        Self { outcome, reason: (outcome != Outcome::SoldOut).then_some(code), seen }
     }
+}
+
+fn is_retry_later(body: &[u8]) -> bool {
+    serde_json::from_slice::<Problem>(body)
+        .is_ok_and(|problem| problem.code == ProblemCode::RetryLater.name())
 }
 
 #[cfg(test)]
@@ -170,7 +191,7 @@ mod tests {
 
     fn outcome(status: u16, body: &str, expected: Expected) -> (Outcome, Option<String>) {
         let answer = Answer::of(status, body.as_bytes(), expected);
-        (answer.outcome, answer.reason)
+        (answer.outcome, answer.reason.map(|reason| reason.to_string()))
     }
 
     #[test]
@@ -221,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_after_an_attempt_that_nobody_answered_is_unknown_and_an_acknowledgement_is_not() {
+    fn a_refusal_after_an_unanswered_attempt_is_unknown_and_an_acknowledgement_is_not() {
         let ok = Answer::of(201, br#"{"id":"b"}"#, Expected::Booking);
         assert_eq!(ok.clone().doubted(true), ok);
         let sold_out = Answer::of(409, br#"{"code":"sold_out"}"#, Expected::Booking);
         assert_eq!(sold_out.clone().doubted(false), sold_out);
         let doubted = sold_out.doubted(true);
         assert_eq!(
-            (doubted.outcome, doubted.reason.as_deref()),
-            (Outcome::Unknown, Some("unanswered_then_sold_out"))
+            (doubted.outcome, doubted.reason.map(|reason| reason.to_string())),
+            (Outcome::Unknown, Some("unanswered_then_sold_out".to_owned()))
         );
         assert_eq!(doubted.seen, Seen::default(), "what it said was not about this operation");
     }
@@ -242,5 +263,26 @@ mod tests {
             Expected::Booking,
         );
         assert_eq!((answer.seen.version, answer.seen.available), (Some(7), Some(0)));
+    }
+
+    #[test]
+    fn a_poll_is_decided_by_what_the_service_promises_and_by_nothing_else() {
+        let polled =
+            |status, body: &str| match Expected::Booking.poll_reply(status, body.as_bytes()) {
+                Reply::Decided(answer) => Some(answer.outcome),
+                Reply::Undecided => None,
+            };
+        let code = |code: &str| format!(r#"{{"code":"{code}"}}"#);
+        assert_eq!(polled(201, r#"{"id":"b"}"#), Some(Outcome::Ok));
+        assert_eq!(polled(409, &code("sold_out")), Some(Outcome::SoldOut));
+        assert_eq!(polled(404, &code("not_found")), Some(Outcome::Rejected));
+        assert_eq!(polled(422, &code("idempotency_mismatch")), Some(Outcome::Rejected));
+
+        assert_eq!(polled(202, "{}"), None, "not decided yet");
+        assert_eq!(polled(201, r#"{"id":"#), None, "cut short: it is asked for again");
+        assert_eq!(polled(404, "<html>"), None, "of something between the client and the service");
+        for status in [401, 429, 500, 503] {
+            assert_eq!(polled(status, &code("retry_later")), None, "{status} is about the poll");
+        }
     }
 }

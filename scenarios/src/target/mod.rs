@@ -1,13 +1,17 @@
-//! The target seam: how an operation becomes HTTP, how an answer becomes an outcome, and how slots
-//! are made. Whoever talks to the target, the load, the probes, the replay and the benches, does it
-//! by this module; routes, headers and bodies are spelled nowhere else.
+//! The target seam: the one place that knows how an operation becomes HTTP, what an answer means,
+//! and how slots are prepared. Everything else knows operations and outcomes.
 //!
-//! There is one target yet, the [`reference`] service.
+//! There is one target yet, the reference service. Call sites hold a [`ReferenceTarget`] by value
+//! and know its methods only, so that it can be replaced by an interpreter of target files.
 
 mod answer;
+mod exchange;
+mod reference;
 mod request;
 
-pub mod reference;
+pub(crate) use exchange::fetch;
 
-pub use answer::{Answer, Expected};
-pub use request::{Exchange, Request};
+pub use answer::{Answer, Expected, Reply};
+pub use exchange::Exchange;
+pub use reference::{PrepareError, ReferenceTarget};
+pub use request::Request;

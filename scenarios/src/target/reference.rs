@@ -1,182 +1,270 @@
-//! The reference service: the one place that spells its routes, headers and bodies for a client.
-//! Its wire bodies are those of [`slotproof_vocabulary::reference_api`].
+//! The reference service: its routes, bodies and headers, and how its slots are prepared.
 
 use async_recursion::async_recursion as boxed_future;
 use futures::{StreamExt, TryStreamExt};
-use http::{HeaderName, Method};
-use serde::{Serialize, de::DeserializeOwned};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
 use slotproof_vocabulary::{
-    DoctorId,
-    reference_api::{CreateDoctor, CreateSlot, DoctorBody, SlotBody},
+    DoctorId, SlotId,
+    reference_api::{CreateDoctor, CreateSlot, DoctorBody, ReserveRequest, SlotBody},
 };
 use time::OffsetDateTime;
 
-use super::{Exchange, Expected, Request};
+use super::{answer::Expected, exchange::Exchange, request::Request};
 
-/// Whether the process can take requests.
-pub const READY_PATH: &str = "/readyz";
-/// What the process has counted, as Prometheus reads it.
-pub const METRICS_PATH: &str = "/metrics";
-
-/// The idempotency key of a reserve.
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Slots that are made at once: as many as a service process has database connections.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Slots that are created at once: as many as a replica has database connections.
 const SLOTS_AT_ONCE: usize = 16;
+/// The distance between the starts of two prepared slots.
+const SLOT_EVERY: time::Duration = time::Duration::minutes(15);
 
-/// A reserve of seats by an idempotency key. One that is accepted is asked about by the same key.
-pub fn reserve(slot: &str, seats: u32, key: &str) -> Exchange {
+/// The reference service as a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReferenceTarget;
+
+/// Operations of clients.
+impl ReferenceTarget {
+    /// Takes seats.
+    pub fn reserve(&self, slot: &str, seats: u32, key: &str) -> Exchange {
+        reserve(slot, ReserveRequest { seats: seats.into(), urgent: false }, key)
+    }
+
+    /// Takes seats before other requests that wait in a queue.
+    pub fn reserve_urgently(&self, slot: &str, seats: u32, key: &str) -> Exchange {
+        reserve(slot, ReserveRequest { seats: seats.into(), urgent: true }, key)
+    }
+
+    /// Confirms a pending booking.
+    pub fn confirm(&self, booking: &str) -> Exchange {
+        decided_at_once(Method::POST, format!("/v1/bookings/{booking}/confirm"), Expected::Booking)
+    }
+
+    /// Gives the seats of a booking back.
+    pub fn cancel(&self, booking: &str) -> Exchange {
+        decided_at_once(Method::DELETE, format!("/v1/bookings/{booking}"), Expected::Booking)
+    }
+
+    /// Reads a slot.
+    pub fn read(&self, slot: &str) -> Exchange {
+        decided_at_once(Method::GET, format!("/v1/slots/{slot}"), Expected::Slot)
+    }
+}
+
+fn reserve(slot: &str, body: ReserveRequest, key: &str) -> Exchange {
     let path = format!("/v1/slots/{slot}/bookings");
+    let poll = Request::new(Method::GET, format!("{path}?seats={}", body.seats));
     Exchange {
-        poll: Some(poll(&path, seats, key)),
         request: Request::new(Method::POST, path)
-            .with_header(KEY, key)
-            .with_body(format!(r#"{{"seats":{seats}}}"#)),
+            .with_header(IDEMPOTENCY_KEY, key)
+            .with_json(&body),
+        poll: Some(poll.with_header(IDEMPOTENCY_KEY, key)),
         expected: Expected::Booking,
     }
 }
 
-/// The same, as an urgent request: some strategies take another path for it.
-pub fn reserve_urgent(slot: &str, seats: u32, key: &str) -> Exchange {
-    let mut exchange = reserve(slot, seats, key);
-    exchange.request.body = Some(format!(r#"{{"seats":{seats},"urgent":true}}"#));
-    exchange
+fn decided_at_once(method: Method, path: String, expected: Expected) -> Exchange {
+    Exchange { request: Request::new(method, path), poll: None, expected }
 }
 
-fn poll(path: &str, seats: u32, key: &str) -> Request {
-    Request::new(Method::GET, format!("{path}?seats={seats}")).with_header(KEY, key)
-}
+/// What operators ask.
+impl ReferenceTarget {
+    /// Succeeds while a replica can take requests.
+    pub fn readiness(&self) -> Request {
+        Request::new(Method::GET, "/readyz".to_owned())
+    }
 
-/// Makes a pending booking a confirmed one.
-pub fn confirm(booking: &str) -> Exchange {
-    about_booking(Method::POST, format!("/v1/bookings/{booking}/confirm"))
-}
+    /// The metrics of a replica, as Prometheus reads them.
+    pub fn metrics(&self) -> Request {
+        Request::new(Method::GET, "/metrics".to_owned())
+    }
 
-/// Gives the seats of a booking back.
-pub fn cancel(booking: &str) -> Exchange {
-    about_booking(Method::DELETE, format!("/v1/bookings/{booking}"))
-}
+    /// Whether a replica can take requests.
+    #[boxed_future]
+    pub async fn is_ready(&self, http: &reqwest::Client, base_url: &str) -> bool {
+        let answer = self.readiness().on(http, base_url).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
 
-fn about_booking(method: Method, path: String) -> Exchange {
-    Exchange { request: Request::new(method, path), poll: None, expected: Expected::Booking }
-}
-
-/// Reads a slot.
-pub fn read(slot: &str) -> Exchange {
-    Exchange {
-        request: Request::new(Method::GET, format!("/v1/slots/{slot}")),
-        poll: None,
-        expected: Expected::Slot,
+    /// How often a replica has retried a reserve after a lost race. Retries by the workers of a
+    /// queue are in the metrics of the workers.
+    ///
+    /// # Errors
+    /// The metrics cannot be read.
+    #[boxed_future]
+    pub async fn reserve_retries(
+        &self,
+        http: &reqwest::Client,
+        base_url: &str,
+    ) -> reqwest::Result<u64> {
+        let metrics = self.metrics().on(http, base_url).send().await?.error_for_status()?;
+        Ok(sum_of("reserve_retries_total", &metrics.text().await?))
     }
 }
 
-/// Makes a doctor.
-///
-/// # Errors
-/// The service does not answer, or refuses.
-#[boxed_future]
-pub async fn make_doctor(http: &reqwest::Client, base: &str) -> reqwest::Result<DoctorId> {
-    let doctor =
-        CreateDoctor { name: "Ada Example".to_owned(), specialty: "general practice".to_owned() };
-    let made: DoctorBody = create(http, format!("{base}/v1/admin/doctors"), &doctor).await?;
-    Ok(DoctorId(made.id.0))
+/// The sum of a counter over all its labels.
+fn sum_of(counter: &str, metrics: &str) -> u64 {
+    let lines = metrics
+        .lines()
+        .filter(|line| line.strip_prefix(counter).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum::<f64>() as u64
 }
 
-/// Makes a slot of a doctor.
-///
-/// # Errors
-/// The service does not answer, or refuses.
-#[boxed_future]
-pub async fn make_slot(
-    http: &reqwest::Client,
-    base: &str,
-    doctor: DoctorId,
-    starts_at: OffsetDateTime,
-    capacity: u32,
-) -> reqwest::Result<SlotBody> {
-    let slot = CreateSlot { doctor_id: doctor, starts_at, capacity: capacity.into() };
-    create(http, format!("{base}/v1/admin/slots"), &slot).await
+/// Why a slot could not be prepared. The texts fit after "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The service was not reached, or its answer could not be read.
+    #[error("create a {what}: {cause}")]
+    NotAnswered {
+        /// What was to be created.
+        what: &'static str,
+        /// What went wrong.
+        cause: reqwest::Error,
+    },
+    /// The service refused.
+    #[error("create a {what}: the service answered {status}: {body}")]
+    Refused {
+        /// What was to be created.
+        what: &'static str,
+        /// The status of the answer.
+        status: u16,
+        /// Its body.
+        body: String,
+    },
 }
 
-/// Makes a doctor and `count` slots from tomorrow on, a quarter of an hour apart. Answers their ids.
-///
-/// # Errors
-/// The service does not answer, or refuses.
-#[boxed_future]
-pub async fn make_slots(base: &str, count: u32, capacity: u32) -> reqwest::Result<Vec<String>> {
-    let http = reqwest::Client::new();
-    let doctor = make_doctor(&http, base).await?;
-    let first = OffsetDateTime::now_utc() + time::Duration::days(1);
-    let slots = (0..count).map(|number| {
-        let starts_at = first + time::Duration::minutes(15) * number;
-        let http = &http;
-        async move {
-            let slot = make_slot(http, base, doctor, starts_at, capacity).await?;
-            Ok(slot.id.to_string())
-        }
-    });
-    futures::stream::iter(slots).buffered(SLOTS_AT_ONCE).try_collect().await
+/// Preparation.
+impl ReferenceTarget {
+    /// Creates a doctor.
+    ///
+    /// # Errors
+    /// See [`PrepareError`].
+    #[boxed_future]
+    pub async fn create_doctor(
+        &self,
+        http: &reqwest::Client,
+        base_url: &str,
+    ) -> Result<DoctorId, PrepareError> {
+        let doctor = CreateDoctor {
+            name: "Ada Example".to_owned(),
+            specialty: "general practice".to_owned(),
+        };
+        let request = Request::new(Method::POST, "/v1/admin/doctors".to_owned());
+        let created: DoctorBody =
+            create("doctor", &request.with_json(&doctor), http, base_url).await?;
+        Ok(created.id)
+    }
+
+    /// Creates a slot.
+    ///
+    /// # Errors
+    /// See [`PrepareError`].
+    #[boxed_future]
+    pub async fn create_slot(
+        &self,
+        http: &reqwest::Client,
+        base_url: &str,
+        doctor: DoctorId,
+        starts_at: OffsetDateTime,
+        capacity: u32,
+    ) -> Result<SlotId, PrepareError> {
+        let slot = CreateSlot { doctor_id: doctor, starts_at, capacity: capacity.into() };
+        let request = Request::new(Method::POST, "/v1/admin/slots".to_owned());
+        let created: SlotBody = create("slot", &request.with_json(&slot), http, base_url).await?;
+        Ok(created.id)
+    }
+
+    /// Creates one doctor and `count` slots, which start from tomorrow on; the slots' ids in the
+    /// order of their start.
+    ///
+    /// # Errors
+    /// See [`PrepareError`].
+    #[boxed_future]
+    pub async fn prepare_slots(
+        &self,
+        http: &reqwest::Client,
+        base_url: &str,
+        count: u32,
+        capacity: u32,
+    ) -> Result<Vec<String>, PrepareError> {
+        let doctor = self.create_doctor(http, base_url).await?;
+        let first = OffsetDateTime::now_utc() + time::Duration::days(1);
+        let slots = (0..count).map(|number| {
+            self.create_slot(http, base_url, doctor, first + SLOT_EVERY * number, capacity)
+        });
+        let slots = futures::stream::iter(slots).buffered(SLOTS_AT_ONCE);
+        slots.map_ok(|slot| slot.to_string()).try_collect().await
+    }
 }
 
 async fn create<T: DeserializeOwned>(
+    what: &'static str,
+    request: &Request,
     http: &reqwest::Client,
-    url: String,
-    body: &impl Serialize,
-) -> reqwest::Result<T> {
-    http.post(url).json(body).send().await?.error_for_status()?.json().await
-}
-
-/// Whether a process of the service says that it can take requests.
-#[boxed_future]
-pub async fn is_ready(base: &str) -> bool {
-    let answer = reqwest::get(format!("{base}{READY_PATH}")).await;
-    answer.is_ok_and(|answer| answer.status().is_success())
-}
-
-/// How often a process of the service has tried a reserve again. Workers of a queue count their own.
-///
-/// # Errors
-/// It does not answer.
-#[boxed_future]
-pub async fn retries(base: &str) -> reqwest::Result<f64> {
-    let metrics = reqwest::get(format!("{base}{METRICS_PATH}")).await?.text().await?;
-    let lines = metrics.lines().filter(|line| line.starts_with("reserve_retries_total"));
-    Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    base_url: &str,
+) -> Result<T, PrepareError> {
+    let not_answered = |cause| PrepareError::NotAnswered { what, cause };
+    let answer = request.on(http, base_url).send().await.map_err(not_answered)?;
+    let status = answer.status();
+    if !status.is_success() {
+        let body = answer.text().await.unwrap_or_default();
+        return Err(PrepareError::Refused { what, status: status.as_u16(), body });
+    }
+    answer.json().await.map_err(not_answered)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reserve_and_its_poll_carry_one_key() {
-        let Exchange { request, poll, expected } = reserve("s-1", 2, "k-1");
-        let poll = poll.expect("a reserve may be decided later");
-        assert_eq!(expected, Expected::Booking);
-        assert_eq!(
-            (&request.method, request.path.as_str()),
-            (&Method::POST, "/v1/slots/s-1/bookings")
-        );
-        assert_eq!(request.body.as_deref(), Some(r#"{"seats":2}"#));
-        assert_eq!(
-            (&poll.method, poll.path.as_str()),
-            (&Method::GET, "/v1/slots/s-1/bookings?seats=2")
-        );
-        assert_eq!(request.headers, poll.headers);
-        assert_eq!(request.headers[0].1, "k-1");
+    /// Method, path, headers and body, as they go over the wire.
+    fn wire(request: &Request) -> String {
+        let headers: String =
+            request.headers().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let body = String::from_utf8(request.body().into()).expect("JSON");
+        format!("{} {}\n{headers}{body}\n", request.method(), request.path())
     }
 
     #[test]
-    fn a_request_is_the_same_for_every_client() {
-        let request = reserve("s", 1, "k").request;
-        let by_reqwest = request
-            .clone()
-            .on(&reqwest::Client::new(), "http://127.0.0.1:1")
-            .build()
-            .expect("a request");
-        let by_hyper = request.to_http();
-        assert_eq!(by_reqwest.url().path(), by_hyper.uri().path());
-        for name in ["idempotency-key", "content-type"] {
-            assert_eq!(by_reqwest.headers()[name], by_hyper.headers()[name], "{name}");
+    fn every_request_is_pinned() {
+        let target = ReferenceTarget;
+        let exchanges = [
+            target.reserve("s", 2, "k"),
+            target.reserve_urgently("s", 1, "k").with_header("slotproof-call", "client-1"),
+            target.confirm("b"),
+            target.cancel("b"),
+            target.read("s"),
+        ];
+        let polls = exchanges.iter().map(|exchange| exchange.poll.as_ref());
+        let requests = exchanges.iter().map(|exchange| &exchange.request);
+        let all = requests.zip(polls).flat_map(|(request, poll)| [Some(request), poll]);
+        let mut text: Vec<String> = all.flatten().map(wire).collect();
+        text.extend([target.readiness(), target.metrics()].iter().map(wire));
+        insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn reqwest_sends_the_request_as_it_is() {
+        let request = ReferenceTarget.reserve("s", 2, "k").request;
+        let built = request.on(&reqwest::Client::new(), "http://host:1").build().expect("valid");
+        assert_eq!(
+            (built.method(), built.url().as_str()),
+            (request.method(), "http://host:1/v1/slots/s/bookings")
+        );
+        for (name, value) in request.headers() {
+            assert_eq!(built.headers()[name], value);
         }
+        let body = built.body().and_then(reqwest::Body::as_bytes).expect("it is in memory");
+        assert_eq!(body, request.body());
+    }
+
+    #[test]
+    fn a_counter_is_summed_over_its_labels_and_no_other_counter() {
+        let metrics = "# TYPE reserve_retries_total counter\n\
+                       reserve_retries_total{strategy=\"optimistic\"} 3\n\
+                       reserve_retries_total{strategy=\"hybrid\"} 4\n\
+                       reserve_retries_total_ever 100\n";
+        assert_eq!(sum_of("reserve_retries_total", metrics), 7);
+        assert_eq!(sum_of("reserve_retries_total", "reserve_retries_total 5\n"), 5);
     }
 }

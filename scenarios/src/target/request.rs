@@ -1,80 +1,78 @@
-//! A request, whoever sends it.
+//! A request before any HTTP client has seen it.
 
-use http::{HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use reqwest::{
+    Method, RequestBuilder,
+    header::{CONTENT_TYPE, HeaderName},
+};
+use serde::Serialize;
 
-use super::Expected;
-
-/// A request to a target, without its host.
+/// A request to a base URL that is still to be chosen, for any HTTP client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub path: String,
-    /// Headers beside those that every client sends.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// A JSON document, or nothing.
-    pub body: Option<String>,
+    method: Method,
+    path: String,
+    headers: Vec<(HeaderName, String)>,
+    body: Option<Bytes>,
 }
 
 impl Request {
+    /// `path` begins with a slash, and contains the query.
     pub(super) fn new(method: Method, path: String) -> Self {
         Self { method, path, headers: Vec::new(), body: None }
     }
 
-    /// The same with one more header.
+    /// Adds a JSON body.
+    pub(super) fn with_json(mut self, body: &impl Serialize) -> Self {
+        self.body = Some(serde_json::to_vec(body).expect("our bodies have text keys").into());
+        self.headers.push((CONTENT_TYPE, "application/json".to_owned()));
+        self
+    }
+
+    /// Adds a header. A value that no header can have makes the request fail when it is sent.
     ///
     /// # Panics
-    /// The value has characters that no header may have.
+    /// `name` is not a header name in lower case.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
-        let value = HeaderValue::from_str(value).expect("keys and numbers are visible ASCII");
-        self.headers.push((name, value));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((HeaderName::from_static(name), value.into()));
         self
     }
 
-    #[must_use]
-    pub(super) fn with_body(mut self, body: String) -> Self {
-        self.body = Some(body);
-        self
-    }
-
-    /// The request by a client, at a base URL.
-    pub fn on(self, http: &reqwest::Client, base: &str) -> reqwest::RequestBuilder {
-        let mut request = http.request(self.method, format!("{base}{}", self.path));
-        for (name, value) in self.headers {
-            request = request.header(name, value);
+    /// The request for reqwest.
+    pub fn on(&self, http: &reqwest::Client, base_url: &str) -> RequestBuilder {
+        let mut builder = http.request(self.method.clone(), self.url(base_url));
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
         }
-        match self.body {
-            Some(body) => request.header(http::header::CONTENT_TYPE, JSON).body(body),
-            None => request,
+        match &self.body {
+            Some(body) => builder.body(body.clone()),
+            None => builder,
         }
     }
 
-    /// The request as the `http` crate has it, for clients without a base URL.
-    pub fn to_http(self) -> http::Request<String> {
-        let mut request = http::Request::new(self.body.unwrap_or_default());
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.path.parse().expect("paths are made of ids and numbers");
-        let headers = request.headers_mut();
-        headers.insert(http::header::HOST, HeaderValue::from_static("slotproof"));
-        if !request.body().is_empty() {
-            request.headers_mut().insert(http::header::CONTENT_TYPE, JSON);
-        }
-        request.headers_mut().extend(self.headers);
-        request
+    /// The URL at a base URL that does not end in a slash.
+    pub fn url(&self, base_url: &str) -> String {
+        [base_url, &self.path].concat()
     }
-}
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
 
-/// A request, what is asked if its answer comes later, and the body that a success has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
-    /// The request.
-    pub request: Request,
-    /// What is asked until there is a decision, if the request was only accepted.
-    pub poll: Option<Request>,
-    /// The body of a success.
-    pub expected: Expected,
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The headers; those of the connection (`host`, `content-length`) are the HTTP client's.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        self.headers.iter().map(|(name, value)| (name, value.as_str()))
+    }
+
+    /// The body; empty if there is none.
+    pub fn body(&self) -> Bytes {
+        self.body.clone().unwrap_or_default()
+    }
 }

@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use serde::Serialize;
 use slotproof_reports::estimate::Estimate;
-use slotproof_scenarios::{Durations, Event, LoadOrder, target::reference};
+use slotproof_scenarios::{Durations, Event, LoadOrder, ReferenceTarget};
 use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -294,7 +294,7 @@ impl Bench<'_> {
         let program = tool.program().context("it is installed")?;
         let (seconds, clients) =
             (self.spec.measure.as_secs().max(1).to_string(), self.spec.clients.to_string());
-        let path = reference::read(SLOT).request.path;
+        let path = ReferenceTarget.read(SLOT).request.path().to_owned();
         let url = format!("{}{path}", self.server.target);
         let mut command = Command::new(program);
         match tool {
@@ -440,7 +440,7 @@ impl Bench<'_> {
             "--output-format",
             "json",
         ]);
-        command.arg(format!("{}{}", self.server.target, reference::read(SLOT).request.path));
+        command.arg(ReferenceTarget.read(SLOT).request.url(&self.server.target));
         self.through_the_stall("oha, through a stall", command).await?;
         let said: serde_json::Value =
             serde_json::from_slice(&fs::read(self.run.log("oha--through-a-stall"))?)

@@ -19,7 +19,7 @@ use hyper::{StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slotproof_scenarios::target::{Request, reference};
+use slotproof_scenarios::{ReferenceTarget, Request};
 use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
 
 /// Pauses between two questions after a 202.
@@ -143,23 +143,33 @@ async fn book(
     key: &str,
     patience: Instant,
 ) -> anyhow::Result<bool> {
-    let exchange = reference::reserve(slot, 1, key);
-    let mut status = ask(sender, exchange.request).await?;
+    let exchange = ReferenceTarget.reserve(slot, 1, key);
+    let mut status = ask(sender, &exchange.request).await?;
     let mut pause = POLL_FIRST;
     while status == StatusCode::ACCEPTED && Instant::now() < patience {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
-        let poll = exchange.poll.clone().context("a reserve can be asked about")?;
+        let poll = exchange.poll.as_ref().context("a reserve can be asked about")?;
         status = ask(sender, poll).await?;
     }
     Ok(status == StatusCode::CREATED)
 }
 
-async fn ask(sender: &mut Sender, request: Request) -> anyhow::Result<StatusCode> {
+async fn ask(sender: &mut Sender, request: &Request) -> anyhow::Result<StatusCode> {
     sender.ready().await?;
-    let response = sender.send_request(request.to_http().map(Full::from)).await?;
+    let response = sender.send_request(to_hyper(request)?).await?;
     let status = response.status();
     // Read to the end: an answer whose body has not arrived is none.
     response.into_body().collect().await?;
     Ok(status)
+}
+
+fn to_hyper(request: &Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
+    let method = request.method().clone();
+    let mut built = hyper::Request::builder().method(method).uri(request.path());
+    built = built.header("host", "slotproof");
+    for (name, value) in request.headers() {
+        built = built.header(name, value);
+    }
+    Ok(built.body(Full::new(request.body()))?)
 }

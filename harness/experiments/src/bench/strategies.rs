@@ -28,7 +28,7 @@ use slotproof_evidence::{
     ReferenceDatabase, RunContext, RunDirectory,
     reference::bench::{BenchCounters, BenchSlots, SeatRows, month},
 };
-use slotproof_scenarios::target::reference;
+use slotproof_scenarios::ReferenceTarget;
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec, StackSpec, guard::Guard, proc,
 };
@@ -334,7 +334,7 @@ impl Bench<'_> {
 async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
     tokio::time::sleep(STATISTICS_INTERVAL).await;
     let http = reqwest::Client::new();
-    let read = || reference::read(slot).request.on(&http, target).send();
+    let read = || ReferenceTarget.read(slot).request.on(&http, target).send();
     let reads = (0..CONNECTIONS * 4).map(|_| read());
     for read in futures::future::join_all(reads).await {
         read?.bytes().await?;
@@ -351,7 +351,8 @@ struct Counters {
 impl Counters {
     async fn read(database: &mut ReferenceDatabase, target: &str) -> Result<Self> {
         // The process that answers: retries of queue workers are not among them.
-        let retries = reference::retries(target).await?;
+        let http = reqwest::Client::new();
+        let retries = ReferenceTarget.reserve_retries(&http, target).await? as f64;
         Ok(Self { database: database.bench_counters().await?, retries })
     }
 }
