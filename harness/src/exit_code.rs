@@ -47,12 +47,12 @@ pub(crate) fn of_verdict(verdict: Verdict) -> Code {
     }
 }
 
-pub(crate) fn of_gate(outcome: gate::Outcome) -> Code {
+pub(crate) fn of_gate(outcome: gate::GateOutcome) -> Code {
     match outcome {
-        gate::Outcome::Passed => UPHELD,
-        gate::Outcome::Missed => MISSED,
-        gate::Outcome::Unknown => UNKNOWN,
-        gate::Outcome::Violated => VIOLATED,
+        gate::GateOutcome::Passed => UPHELD,
+        gate::GateOutcome::Missed => MISSED,
+        gate::GateOutcome::Unknown => UNKNOWN,
+        gate::GateOutcome::Violated => VIOLATED,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The context of a run, as tables: the environment that it ran in, and the plan that it followed.
 
 use slotproof_vocabulary::{
-    EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, Workload, Arrivals,
+    Arrivals, EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, Workload,
 };
 
 use crate::{

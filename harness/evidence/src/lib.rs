@@ -17,4 +17,4 @@ pub use collect::{Past, Place, collect};
 pub use costs::CostWatch;
 pub use error::EvidenceError;
 pub use reference::ReferenceDatabase;
-pub use run_directory::{LoadEnd, RunContext, RunDirectory};
+pub use run_directory::{LoadEnd, RunDirectory};

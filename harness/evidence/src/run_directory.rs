@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use slotproof_reports::{Document, run_report::EnvironmentBlock};
+use slotproof_reports::Document;
 use slotproof_stack::sampling::Sample;
 use slotproof_vocabulary::{AuditRecord, LoadTotals, Plan, UsageError};
 
@@ -16,19 +16,6 @@ use slotproof_vocabulary::{AuditRecord, LoadTotals, Plan, UsageError};
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
     path: PathBuf,
-}
-
-/// `environment.json`: where and when the run was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunContext {
-    /// In UTC, RFC 3339.
-    pub started_at: String,
-    /// The version of the program.
-    pub slotproof_version: String,
-    /// The command that repeats the run.
-    pub repeat_command: String,
-    /// The machine, the servers and what they are capable of.
-    pub environment: EnvironmentBlock,
 }
 
 /// `load.json`: written once the load has ended in order. A run without it was cut off.

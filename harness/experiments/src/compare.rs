@@ -12,7 +12,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use slotproof_checker::Case;
 use slotproof_reports::{
-    RunReport,
+    ReportHeader, RunReport,
     comparison::{Cell, Comparison, Metric},
 };
 use slotproof_vocabulary::{
@@ -113,12 +113,11 @@ pub async fn compare(
     let context = series.run_context(&spec.experiment, now)?;
     series.end().await;
     let comparison = Comparison {
-        schema_version: Comparison::SCHEMA_VERSION,
-        name: run.name(),
-        started_at: context.started_at,
-        slotproof_version: context.slotproof_version,
-        repeat_command: context.repeat_command,
-        environment: context.environment,
+        header: ReportHeader {
+            schema_version: Comparison::SCHEMA_VERSION,
+            name: run.name(),
+            context,
+        },
         rounds: spec.rounds,
         seed: spec.seed,
         duration_ms: spec.duration.ms(),

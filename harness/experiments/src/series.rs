@@ -5,8 +5,9 @@ use anyhow::Result;
 use slotproof_checker::Case;
 use slotproof_reports::RunReport;
 
-use slotproof_evidence::{ReferenceDatabase, RunContext, RunDirectory};
+use slotproof_evidence::{ReferenceDatabase, RunDirectory};
 use slotproof_stack::{Environment, guard::Guard};
+use slotproof_vocabulary::RunContext;
 
 use crate::{
     check_run,

@@ -10,9 +10,9 @@ use slotproof_reports::{
     run_report::{Latency, Percentiles, Resource, SeatsSeries, Second, Totals},
 };
 use slotproof_scenarios::Durations;
-use slotproof_vocabulary::{Action, Operation, Outcome, Plan, VerdictReport};
+use slotproof_vocabulary::{Action, Operation, Outcome, Plan, RunContext, VerdictReport};
 
-use slotproof_evidence::{RunContext, RunDirectory};
+use slotproof_evidence::RunDirectory;
 use slotproof_stack::sampling::Sample;
 
 /// Points of a drawn line: about two for each pixel of a wide screen.

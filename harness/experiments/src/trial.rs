@@ -7,14 +7,14 @@ use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
 use slotproof_scenarios::{Event, LoadOrder, ReferenceTarget};
-use slotproof_vocabulary::{LoadTotals, Plan, StrategyKind};
+use slotproof_vocabulary::{LoadTotals, Plan, RunContext, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
     sync::watch,
 };
 
-use slotproof_evidence::{CostWatch, Past, Place, RunContext, RunDirectory, collect};
+use slotproof_evidence::{CostWatch, Past, Place, RunDirectory, collect};
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec,
     faults::{self, Fault},

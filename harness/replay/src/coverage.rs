@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use slotproof_models::{Edges, ModelEvent, Leg, Losses, Size, Walk, cover};
+use slotproof_models::{Edges, Leg, Losses, ModelEvent, Size, Walk, cover};
 use slotproof_vocabulary::{StrategyKind, Verdict};
 
 use super::{ReplayRig, director::Director};

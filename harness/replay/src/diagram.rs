@@ -1,9 +1,9 @@
 //! A schedule, or what a replay made of it, as a sequence diagram.
 
 use slotproof_models::{ModelEvent, Schedule};
-use slotproof_reports::sequence::{Fate, Message, Sequence};
+use slotproof_reports::sequence::{Message, Sequence, StepEnd};
 
-use crate::{Fate as Outcome, ReplayReport};
+use crate::{Fate, ReplayReport};
 
 /// A counterexample: its last step breaks the property.
 pub fn of_schedule(schedule: &Schedule) -> Sequence {
@@ -16,8 +16,8 @@ pub fn of_schedule(schedule: &Schedule) -> Sequence {
     let last = schedule.steps.len();
     let steps = (1..).zip(&schedule.steps).map(|(number, step)| {
         let broke = number == last && schedule.property.is_some();
-        let fate = if broke { Fate::Broke } else { Fate::Happened };
-        (format!("{number}."), &step.what, step.text.clone(), fate)
+        let end = if broke { StepEnd::Violation } else { StepEnd::Completed };
+        (format!("{number}."), &step.what, step.text.clone(), end)
     });
     sequence(title, schedule.clients, steps.collect())
 }
@@ -29,17 +29,17 @@ pub fn of_replay(report: &ReplayReport, schedule: &Schedule) -> Sequence {
     for line in &report.lines {
         let number = line.number.map_or_else(String::new, |number| format!("{number}."));
         for (index, (text, what)) in line.texts.iter().zip(&line.steps).enumerate() {
-            let (fate, text) = match line.fate {
-                _ if index > 0 => (Fate::Happened, text.clone()),
-                Outcome::Happened => (Fate::Happened, text.clone()),
-                Outcome::WroteNothing | Outcome::Skipped => (Fate::InVain, text.clone()),
-                Outcome::Waited => {
+            let (end, text) = match line.fate {
+                _ if index > 0 => (StepEnd::Completed, text.clone()),
+                Fate::Happened => (StepEnd::Completed, text.clone()),
+                Fate::WroteNothing | Fate::Skipped => (StepEnd::NoEffect, text.clone()),
+                Fate::Waited => {
                     let whom = line.blocked_by.as_deref().unwrap_or("a lock");
-                    (Fate::Waited, format!("{text}: waits for {whom}"))
+                    (StepEnd::Blocked, format!("{text}: waits for {whom}"))
                 }
             };
             let number = if index == 0 { number.clone() } else { String::new() };
-            steps.push((number, what, text, fate));
+            steps.push((number, what, text, end));
         }
     }
     sequence(title, schedule.clients, steps)
@@ -53,7 +53,7 @@ const SWEEPER: &str = "sweeper";
 fn sequence(
     title: String,
     clients: u8,
-    steps: Vec<(String, &ModelEvent, String, Fate)>,
+    steps: Vec<(String, &ModelEvent, String, StepEnd)>,
 ) -> Sequence {
     let mut lifelines: Vec<String> = Vec::new();
     for client in 1..=clients {
@@ -64,12 +64,12 @@ fn sequence(
     lifelines.extend([POSTGRES, REDIS, SWEEPER].map(str::to_owned));
     let named: Vec<_> = steps
         .into_iter()
-        .map(|(number, what, text, fate)| (number, ends(what), text, fate))
+        .map(|(number, what, text, end)| (number, ends(what), text, end))
         .collect();
     lifelines.retain(|name| named.iter().any(|(_, (from, to), ..)| from == name || to == name));
     let place =
         |name: &str| lifelines.iter().position(|lifeline| lifeline == name).unwrap_or_default();
-    let messages = named.iter().map(|(number, (from, to), text, fate)| {
+    let messages = named.iter().map(|(number, (from, to), text, end)| {
         let (text, note) = text.split_once(": ").unwrap_or((text, ""));
         Message {
             number: number.clone(),
@@ -77,7 +77,7 @@ fn sequence(
             to: place(to),
             text: text.to_owned(),
             note: note.to_owned(),
-            fate: *fate,
+            end: *end,
         }
     });
     Sequence { title, messages: messages.collect(), lifelines: lifelines.clone() }

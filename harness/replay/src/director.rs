@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::Result;
 use slotproof_evidence::reference::observation;
-use slotproof_models::{CallId, ModelEvent, ScheduledEvent, EventEffect, LastAnswer, Walk};
+use slotproof_models::{CallId, EventEffect, LastAnswer, ModelEvent, ScheduledEvent, Walk};
 use slotproof_scenarios::{Answer, Clock, Exchange, ReferenceTarget};
 use slotproof_target_service::pausing::{CALL_HEADER, HOLD_HEADER, Order, Report};
-use slotproof_vocabulary::{Action, Operation, Outcome, SlotId};
+use slotproof_vocabulary::{Action, Operation, Outcome, ProblemCode, ReasonCode, SlotId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
@@ -185,7 +185,7 @@ impl<'a> Director<'a> {
             if let (false, Some((_, sent_ns))) =
                 (self.clients[client].answered, self.clients[client].latest)
             {
-                self.note_reserve(client, sent_ns, now, Answer::unknown("never_told"));
+                self.note_reserve(client, sent_ns, now, Answer::unknown(ReasonCode::NeverTold));
             }
         }
         self.rig.routes.close(&self.case);
@@ -486,10 +486,12 @@ impl<'a> Director<'a> {
             Work::Confirm(client) | Work::Cancel(client) => {
                 let client = usize::from(client);
                 let confirms = matches!(work, Work::Confirm(_));
-                self.clients[client].told = match (answer.outcome, answer.reason.as_deref()) {
+                self.clients[client].told = match (answer.outcome, &answer.reason) {
                     (Outcome::Ok, _) if confirms => Some(LastAnswer::Confirmed),
                     (Outcome::Ok, _) => Some(LastAnswer::Cancelled),
-                    (Outcome::Rejected, Some("hold_expired")) => Some(LastAnswer::HoldExpired),
+                    (Outcome::Rejected, Some(ReasonCode::Problem(ProblemCode::HoldExpired))) => {
+                        Some(LastAnswer::HoldExpired)
+                    }
                     _ => None,
                 };
                 let Some(booking) = self.clients[client].booking.clone() else { return };
@@ -539,7 +541,7 @@ impl<'a> Director<'a> {
         self.history.push(Operation {
             attempts,
             outcome: answer.outcome,
-            reason: answer.reason.map(Into::into),
+            reason: answer.reason.map(|reason| reason.to_string().into()),
             seen: answer.seen,
             ..Operation::new(client as u64, self.slot.to_string(), action, sent_ns, returned_ns)
         });

@@ -65,9 +65,11 @@ impl Line {
         let (fate, steps, blocked_by) = match stepped.came {
             Came::Done { steps, in_vain: true } => (Fate::WroteNothing, steps, None),
             Came::Done { steps, in_vain: false } => (Fate::Happened, steps, None),
-            Came::Waits { text, blocked_by } => {
-                (Fate::Waited, vec![ScheduledEvent { what: scheduled.what.clone(), text }], blocked_by)
-            }
+            Came::Waits { text, blocked_by } => (
+                Fate::Waited,
+                vec![ScheduledEvent { what: scheduled.what.clone(), text }],
+                blocked_by,
+            ),
             Came::Skipped => (Fate::Skipped, vec![scheduled.clone()], None),
         };
         let (steps, texts) = steps.into_iter().map(|step| (step.what, step.text)).unzip();

@@ -10,7 +10,7 @@ use std::{
 
 use async_recursion::async_recursion as boxed_future;
 use hdrhistogram::Histogram;
-use slotproof_reports::run_report::FsyncCalibration;
+use slotproof_vocabulary::FsyncCalibration;
 use sqlx::{Connection, PgConnection};
 
 /// The size of a WAL page, near enough: what one small commit writes.

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
-use slotproof_reports::run_report::ServerBlock;
+use slotproof_vocabulary::ServerBlock;
 use testcontainers::{
     ContainerAsync, GenericImage, ImageExt, TestcontainersError,
     core::{ContainerPort, WaitFor},

@@ -6,7 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use async_recursion::async_recursion as boxed_future;
-use slotproof_reports::run_report::{FsyncCalibration, ServerBlock};
+use slotproof_vocabulary::{FsyncCalibration, ServerBlock};
 
 use tokio::sync::Mutex;
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
 use serde::{Deserialize, Serialize};
-use slotproof_checker::{Case, certificate, certificate::Certificate, judge, story};
+use slotproof_checker::{Case, certificate, certificate::Certificate, judge, slot_history};
 use slotproof_vocabulary::{Expectation, Verdict};
 use tokio::process::Command;
 
@@ -158,7 +158,7 @@ pub fn judge_file(path: &Path) -> Result<Judged> {
     let read_ms = begun.elapsed().as_millis() as u64;
     let begun = Instant::now();
     let proved = slot_history::each_slot(&case.history)
-        .filter(|(_, story)| certificate::check(story, CAPACITY) == Certificate::Proved);
+        .filter(|(_, history)| certificate::check(history, CAPACITY) == Certificate::Proved);
     let proved_slots = proved.count() as u64;
     let tier_a_ms = begun.elapsed().as_millis() as u64;
     let begun = Instant::now();

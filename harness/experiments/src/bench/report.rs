@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use slotproof_reports::run_report::FsyncCalibration;
+use slotproof_vocabulary::FsyncCalibration;
 use slotproof_vocabulary::StrategyKind;
 
 use slotproof_reports::estimate::Estimate;
 
 use crate::statistics::estimate;
-use slotproof_evidence::RunContext;
+use slotproof_vocabulary::RunContext;
 
 /// Database connections of each service process.
 pub const CONNECTIONS: u32 = 16;

@@ -17,7 +17,7 @@ use hdrhistogram::Histogram;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use slotproof_reports::{estimate::Estimate, run_report::FsyncCalibration};
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{RunContext, StrategyKind};
 
 use super::{
     pgbench,
@@ -25,7 +25,7 @@ use super::{
     reserves::{self, Order},
 };
 use slotproof_evidence::{
-    ReferenceDatabase, RunContext, RunDirectory,
+    ReferenceDatabase, RunDirectory,
     reference::bench::{BenchCounters, BenchSlots, SeatRows, month},
 };
 use slotproof_scenarios::ReferenceTarget;

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use slotproof_reports::{
     RunReport,
-    capacity::{Bracket, ClaimVerdict, Held, JudgedClaim, Probe, Rates},
+    capacity::{Bracket, ClaimVerdict, JudgedClaim, Probe, ProbeOutcome, Rates},
     quantity,
 };
 use slotproof_vocabulary::{
@@ -96,7 +96,7 @@ impl Bench<'_> {
         let holds = bracket.holds?;
         self.probes.iter().rfind(|probe| {
             probe.phase == "confirmation"
-                && probe.held == Held::Holds
+                && probe.held == ProbeOutcome::Holds
                 && probe.asked_per_s == holds.visits_per_s
         })
     }
@@ -155,7 +155,7 @@ impl Bench<'_> {
     /// where they were what was busy.
     fn without_the_client(&self, fails: Rates) -> f64 {
         let failed = self.probes.iter().find(|probe| {
-            probe.asked_per_s == fails.visits_per_s && matches!(probe.held, Held::Fails(_))
+            probe.asked_per_s == fails.visits_per_s && matches!(probe.held, ProbeOutcome::Fails(_))
         });
         let Some(probe) = failed else { return fails.operations_per_s };
         let busy: f64 = probe.cpus_busy.values().sum();
@@ -273,10 +273,10 @@ impl Bench<'_> {
             quantity::duration_us(probe.response_us_p99)
         );
         Ok(match &probe.held {
-            Held::Generator(reason) => {
+            ProbeOutcome::GeneratorSaturated(reason) => {
                 Judged::new(ClaimVerdict::NotMeasurableHere, format!("{measured}; {reason}"))
             }
-            Held::Fails(reason) if probe.verdict == Verdict::Violated => {
+            ProbeOutcome::Fails(reason) if probe.verdict == Verdict::Violated => {
                 Judged::new(ClaimVerdict::Refuted, reason.clone())
             }
             _ if probe.response_us_p99 <= p99.ms() * 1_000 => {

@@ -12,8 +12,8 @@ use anyhow::Result;
 use async_recursion::async_recursion as boxed_future;
 use slotproof_checker::Case;
 use slotproof_reports::{
-    RunReport,
-    capacity::{Bracket, Capacity, Held, Objective, Probe, Rates, Scaling},
+    ReportHeader, RunReport,
+    capacity::{Bracket, Capacity, Objective, Probe, ProbeOutcome, Rates, Scaling},
     quantity,
 };
 use slotproof_scenarios::Durations;
@@ -103,12 +103,11 @@ pub async fn capacity(
     let Bench { series, probes, .. } = bench;
     series.end().await;
     let capacity = Capacity {
-        schema_version: Capacity::SCHEMA_VERSION,
-        name: run.name(),
-        started_at: context.started_at,
-        slotproof_version: context.slotproof_version,
-        repeat_command: context.repeat_command,
-        environment: context.environment,
+        header: ReportHeader {
+            schema_version: Capacity::SCHEMA_VERSION,
+            name: run.name(),
+            context,
+        },
         strategy: spec.claims.strategy,
         plan: spec.plan(spec.start, spec.effort.window)?,
         objective: spec.claims.objective,
@@ -149,11 +148,11 @@ impl Bench<'_> {
         let mut rate = self.spec.start.per_s();
         while fails.is_none() && self.probes.len() < PROBES_MAX {
             match self.probe("growth", rate).await? {
-                Held::Holds => {
+                ProbeOutcome::Holds => {
                     holds = Some(rate);
                     rate *= 2.0;
                 }
-                Held::Fails(_) | Held::Generator(_) => fails = Some(rate),
+                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => fails = Some(rate),
             }
         }
         while let (None, Some(lowest)) = (holds, fails) {
@@ -162,8 +161,8 @@ impl Bench<'_> {
                 break;
             }
             match self.probe("growth", rate).await? {
-                Held::Holds => holds = Some(rate),
-                Held::Fails(_) | Held::Generator(_) => fails = Some(rate),
+                ProbeOutcome::Holds => holds = Some(rate),
+                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => fails = Some(rate),
             }
         }
         while let (Some(low), Some(high)) = (holds, fails) {
@@ -172,8 +171,10 @@ impl Bench<'_> {
             }
             let middle = (low * high).sqrt();
             match self.probe("bisection", middle).await? {
-                Held::Holds => holds = Some(middle),
-                Held::Fails(_) | Held::Generator(_) => fails = Some(middle),
+                ProbeOutcome::Holds => holds = Some(middle),
+                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => {
+                    fails = Some(middle)
+                }
             }
         }
         let holds = self.confirm(holds).await?;
@@ -185,7 +186,7 @@ impl Bench<'_> {
     async fn confirm(&mut self, held: Option<f64>) -> Result<Option<f64>> {
         let Some(mut rate) = held else { return Ok(None) };
         for _ in 0..CONFIRMATIONS_MAX {
-            if self.probe("confirmation", rate).await? == Held::Holds {
+            if self.probe("confirmation", rate).await? == ProbeOutcome::Holds {
                 return Ok(Some(rate));
             }
             rate /= self.spec.effort.precision;
@@ -199,16 +200,16 @@ impl Bench<'_> {
             operations_per_s: probe.operations_per_s,
         };
         let confirmed = self.probes.iter().rfind(|probe| {
-            probe.phase == "confirmation" && probe.held == Held::Holds && holds.is_some()
+            probe.phase == "confirmation" && probe.held == ProbeOutcome::Holds && holds.is_some()
         });
         let above =
             |probe: &&Probe| confirmed.is_none_or(|held| probe.asked_per_s > held.asked_per_s);
-        let lowest = |wanted: fn(&Held) -> bool| {
+        let lowest = |wanted: fn(&ProbeOutcome) -> bool| {
             let probes = self.probes.iter().filter(above).filter(|probe| wanted(&probe.held));
             probes.min_by(|left, right| left.asked_per_s.total_cmp(&right.asked_per_s))
         };
-        let failed = lowest(|held| matches!(held, Held::Fails(_)));
-        let overloaded = lowest(|held| matches!(held, Held::Generator(_)));
+        let failed = lowest(|held| matches!(held, ProbeOutcome::Fails(_)));
+        let overloaded = lowest(|held| matches!(held, ProbeOutcome::GeneratorSaturated(_)));
         Bracket {
             holds: confirmed.map(rates),
             fails: failed.map(|probe| Rates {
@@ -259,7 +260,7 @@ impl Bench<'_> {
     }
 
     /// One rate.
-    async fn probe(&mut self, phase: &str, per_s: f64) -> Result<Held> {
+    async fn probe(&mut self, phase: &str, per_s: f64) -> Result<ProbeOutcome> {
         let window = match phase {
             "confirmation" => Span::of_ms(self.spec.effort.window.ms() * 2),
             _ => self.spec.effort.window,
@@ -280,9 +281,10 @@ impl Bench<'_> {
             quantity::rate(per_s),
             quantity::duration_us(probe.response_us_p99),
             match &probe.held {
-                Held::Holds => "holds".to_owned(),
-                Held::Fails(reason) => format!("fails: {reason}"),
-                Held::Generator(reason) => format!("the generator ended it: {reason}"),
+                ProbeOutcome::Holds => "holds".to_owned(),
+                ProbeOutcome::Fails(reason) => format!("fails: {reason}"),
+                ProbeOutcome::GeneratorSaturated(reason) =>
+                    format!("the generator ended it: {reason}"),
             }
         ));
         let held = probe.held.clone();
@@ -372,7 +374,7 @@ fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) 
             .costs
             .zip(report.environment.fsync)
             .map(|(costs, fsync)| costs.wal_syncs as f64 * fsync.us_p50 as f64 / loaded_us),
-        held: Held::Holds,
+        held: ProbeOutcome::Holds,
     };
     let all_came = totals.arrivals.is_none_or(|arrivals| arrivals.made == arrivals.asked);
     probe.held = held(&probe, all_came, objective, report);
@@ -380,41 +382,44 @@ fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) 
 }
 
 /// The service is blamed for what it took itself, the generator for what it sent late.
-fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport) -> Held {
+fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport) -> ProbeOutcome {
     /// A later request says nothing of the instant at which it was due.
     const LAG_US_MAX: u64 = 100_000;
     let limit_us = objective.p99_ms * 1_000;
     let violated =
         report.verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
     if let Some(finding) = violated {
-        return Held::Fails(format!("{} is violated: {}", finding.invariant, finding.summary));
+        return ProbeOutcome::Fails(format!(
+            "{} is violated: {}",
+            finding.invariant, finding.summary
+        ));
     }
     if probe.errors > objective.errors_max {
-        return Held::Fails(format!(
+        return ProbeOutcome::Fails(format!(
             "{:.2} % of operations ended without an answer",
             probe.errors * 100.0
         ));
     }
     if probe.service_us_p99 > limit_us {
-        return Held::Fails(format!(
+        return ProbeOutcome::Fails(format!(
             "the service took {} at the 99th percentile",
             quantity::duration_us(probe.service_us_p99)
         ));
     }
     if !all_came {
-        return Held::Generator("not every visit that was due came".to_owned());
+        return ProbeOutcome::GeneratorSaturated("not every visit that was due came".to_owned());
     }
     if probe.lag_us_p99 > LAG_US_MAX {
-        return Held::Generator(format!(
+        return ProbeOutcome::GeneratorSaturated(format!(
             "one of a hundred operations was sent {} late or more",
             quantity::duration_us(probe.lag_us_p99)
         ));
     }
     if probe.response_us_p99 > limit_us {
-        return Held::Fails(format!(
+        return ProbeOutcome::Fails(format!(
             "response p99 was {}",
             quantity::duration_us(probe.response_us_p99)
         ));
     }
-    Held::Holds
+    ProbeOutcome::Holds
 }

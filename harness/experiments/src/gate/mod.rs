@@ -11,8 +11,8 @@ use anyhow::Result;
 use async_recursion::async_recursion as boxed_future;
 use slotproof_checker::{Case, evidence_file};
 use slotproof_reports::{
-    RunReport,
-    gate::{Check, Gate, Objective, Ran},
+    ReportHeader, RunReport,
+    gate::{Check, CheckRun, Gate, Objective},
     quantity,
 };
 use slotproof_vocabulary::{Invariant, Outcome as Told};
@@ -83,12 +83,7 @@ pub async fn gate(
         _ => None,
     };
     let gate = Gate {
-        schema_version: Gate::SCHEMA_VERSION,
-        name: run.name(),
-        started_at: context.started_at,
-        slotproof_version: context.slotproof_version,
-        repeat_command: context.repeat_command,
-        environment: context.environment,
+        header: ReportHeader { schema_version: Gate::SCHEMA_VERSION, name: run.name(), context },
         took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         budget_ms: spec.config.budget.ms(),
         checks,
@@ -103,7 +98,7 @@ pub async fn gate(
 
 /// What is named; else all that the run was judged by, which is nothing less than what `slotproof
 /// run` decides by.
-fn required(named: Option<&[Invariant]>, ran: Option<&Ran>) -> Vec<Invariant> {
+fn required(named: Option<&[Invariant]>, ran: Option<&CheckRun>) -> Vec<Invariant> {
     let judged =
         |invariant: &Invariant| ran.is_none_or(|ran| !ran.verdict.not_judged.contains(invariant));
     match named {
@@ -112,11 +107,11 @@ fn required(named: Option<&[Invariant]>, ran: Option<&Ran>) -> Vec<Invariant> {
     }
 }
 
-async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<Ran> {
+async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<CheckRun> {
     let trial = spec.experiment.trial(config.plan.clone(), config.strategy, Vec::new());
     let Tried { case, report } = series.trial(&trial).await?;
     let evidence = write_evidence(&case, &report, &series.parent)?;
-    Ok(Ran {
+    Ok(CheckRun {
         run: report.run.clone(),
         seed: report.plan.seed,
         repeat_command: report.repeat_command.clone(),

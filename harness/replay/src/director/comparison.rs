@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use slotproof_evidence::reference::observation::Observation;
-use slotproof_models::{CallId, ReceiptView, LastAnswer, View};
+use slotproof_models::{CallId, LastAnswer, ReceiptView, View};
 use uuid::Uuid;
 
 use super::{At, Director, Work, work_of};

@@ -5,7 +5,7 @@ pub(crate) mod postgresql;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 
-use slotproof_reports::run_report::ServerBlock;
+use slotproof_vocabulary::ServerBlock;
 
 use crate::{
     ComponentKind, EnvironmentError, address::Address, data::DataDirectory, guard::Guard,

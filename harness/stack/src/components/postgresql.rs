@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use rustix::process::Signal;
-use slotproof_reports::run_report::ServerBlock;
+use slotproof_vocabulary::ServerBlock;
 use sqlx::{Connection, PgConnection};
 
 use super::{Container, Started};

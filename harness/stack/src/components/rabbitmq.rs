@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rustix::process::Signal;
-use slotproof_reports::run_report::ServerBlock;
+use slotproof_vocabulary::ServerBlock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Container, Started};
