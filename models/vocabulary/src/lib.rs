@@ -17,6 +17,7 @@ pub mod span;
 
 pub mod end_state;
 pub mod operation;
+pub mod operation_builder;
 pub mod verdict;
 
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
@@ -24,6 +25,7 @@ pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Mix, Visit};
 pub use operation::{Action, Operation, Outcome, Seen};
+pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan, PlanError, Workload};
 pub use plan_args::PlanArgs;
 pub use reference_api::BookingStatus;
