@@ -18,7 +18,8 @@ pub struct Case {
     pub capacities: BTreeMap<String, i64>,
     /// Every change of state that the service logged, if it keeps such a log.
     pub audit: Option<Vec<AuditRecord>>,
-    /// The rows after the run had settled, if they can be read.
+    /// The rows after the run had settled, if they can be read: read after the last operation of
+    /// the history had returned.
     pub end: Option<EndState>,
     /// The client that, once the run had settled, tried to buy what was left.
     pub prober: Option<u64>,

@@ -148,16 +148,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        fixture::{cancel, history, read, reserve, sold_out, unknown},
+        fixture::{cancel, history, read, reserve, sold_out, unknown, versioned},
         slot_history::by_slot,
     };
 
     fn checked(capacity: i64, operations: Vec<(i64, Operation)>) -> Certificate {
-        let versioned = operations.into_iter().map(|(version, mut operation)| {
-            operation.seen.version = Some(version);
-            operation
-        });
-        let history = history(versioned.collect());
+        let operations = operations.into_iter();
+        let operations = operations.map(|(version, operation)| versioned(version, operation));
+        let history = history(operations.collect());
         check(&by_slot(&history)["s"], capacity)
     }
 

@@ -1,8 +1,9 @@
-//! Operations for tests, in as few words as they need. The slot is `s`; a booking's key is `key-`
+//! Operations, rows and records for tests, in as few words as they need. The slot is `s`; a booking's key is `key-`
 //! and its id.
 
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
+    AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
+    operation_builder,
 };
 
 use crate::{Case, History};
@@ -20,47 +21,39 @@ pub(crate) fn case(capacity: i64, operations: Vec<Operation>) -> Case {
     Case { history: history(operations), capacity, ..Case::default() }
 }
 
-fn operation(action: Action, sent_ns: u64, returned_ns: u64) -> Operation {
-    Operation::new(1, "s", action, sent_ns, returned_ns)
-}
-
 pub(crate) fn reserve(booking: &str, seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {
-    let mut reserve = operation(
-        Action::Reserve { seats, key: format!("key-{booking}").into() },
-        sent_ns,
-        returned_ns,
-    );
-    reserve.seen.booking = Some(booking.into());
-    reserve
+    let reserve = operation_builder::reserve("s").by(1).seats(seats).at(sent_ns, returned_ns);
+    reserve.key(format!("key-{booking}")).booked(booking)
 }
 
 pub(crate) fn sold_out(seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {
-    let key = format!("refused-{sent_ns}-{returned_ns}");
-    Operation {
-        outcome: Outcome::SoldOut,
-        ..operation(Action::Reserve { seats, key: key.into() }, sent_ns, returned_ns)
-    }
+    let reserve = operation_builder::reserve("s").by(1).seats(seats).at(sent_ns, returned_ns);
+    reserve.key(format!("refused-{sent_ns}-{returned_ns}")).sold_out()
 }
 
 pub(crate) fn confirm(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
-    operation(Action::Confirm { booking: booking.into() }, sent_ns, returned_ns)
+    operation_builder::confirm("s", booking).by(1).at(sent_ns, returned_ns).ok()
 }
 
 pub(crate) fn cancel(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
-    operation(Action::Cancel { booking: booking.into() }, sent_ns, returned_ns)
+    operation_builder::cancel("s", booking).by(1).at(sent_ns, returned_ns).ok()
 }
 
 pub(crate) fn read(available: i64, sent_ns: u64, returned_ns: u64) -> Operation {
-    let mut read = operation(Action::Read, sent_ns, returned_ns);
-    read.seen.available = Some(available);
-    read
+    operation_builder::read("s").by(1).at(sent_ns, returned_ns).available(available).ok()
 }
 
 pub(crate) fn resize(capacity: u32, sent_ns: u64, returned_ns: u64) -> Operation {
-    operation(Action::Resize { capacity }, sent_ns, returned_ns)
+    operation_builder::resize("s", capacity).by(1).at(sent_ns, returned_ns).ok()
 }
 
-/// The same operation, and nobody knows whether it happened.
+/// The same operation, with the slot's version in its answer.
+pub(crate) fn versioned(version: i64, mut operation: Operation) -> Operation {
+    operation.seen.version = Some(version);
+    operation
+}
+
+/// The same operation, with an unknown outcome.
 pub(crate) fn unknown(mut operation: Operation) -> Operation {
     operation.outcome = Outcome::Unknown;
     operation.seen = Seen::default();
@@ -85,7 +78,7 @@ pub(crate) fn end(capacity: i64, available: i64, bookings: Vec<BookingRow>) -> E
     EndState { slots: vec![slot], bookings, announced: None }
 }
 
-/// A record of slot `s`; what was available after it is not told.
+/// A record of slot `s`; the seats that were available after it are left out.
 pub(crate) fn record(
     version: i64,
     booking: &str,

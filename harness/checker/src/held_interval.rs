@@ -59,6 +59,13 @@ impl HeldInterval<'_> {
         (self.reserve_sent_ns, self.reserve_returned_ns)
     }
 
+    /// Whether the hold can have run out before its first acknowledged cancel returned. A hold of
+    /// unknown length can.
+    pub(crate) fn may_have_expired_before_its_cancel(&self) -> bool {
+        let unknown_length = self.hold_over_ns == u64::MAX;
+        self.confirmed.is_none() && (unknown_length || self.hold_over_ns <= self.cancel_returned_ns)
+    }
+
     /// When the seats may have been taken.
     pub(crate) fn possible(&self) -> Interval {
         // At the very instant of the cancel's return the seats may still have been taken.

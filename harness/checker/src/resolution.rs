@@ -1,13 +1,19 @@
-//! Resolution: what the final rows say of outcomes that no client knows.
+//! Resolution: what the final rows say of unknown outcomes.
 //!
-//! Once a run has settled nothing is on its way any more. A reserve that nobody answered and that
-//! has no row never happened; a cancel that nobody answered, of a booking that is not cancelled,
-//! never happened; a confirm did if the log or the row says so. That makes the bounds of
-//! `occupancy.rs` narrower, and shows violations that clients alone could not know. Where a client
-//! does not know *when* something happened, that stays open.
+//! The rows are read after the last operation of the history has returned. An unanswered reserve that
+//! has no row had not happened by then; an unanswered cancel of a booking that is not cancelled had
+//! not; an unanswered confirm had, if the log or the row says so. That narrows the bounds of
+//! `occupancy.rs`, and shows violations that clients alone could not know. *When* something happened
+//! stays open where no client knows it.
 //!
-//! The history itself is never changed: what is found only after resolution is labelled so, because
-//! it rests on the rows too.
+//! An operation may still take effect after the rows were read: a replica that was paused with a
+//! request in hand goes on. That changes nothing here. Every answer that is judged again (by I1, I8
+//! and I9) had returned before the rows were read, so a later effect explains none of them: for them
+//! the operation has not happened. What it does afterwards is no part of the run.
+//!
+//! A slot without a row was not read, so that a booking in it has no row proves nothing.
+//!
+//! The history itself is not changed, and a finding that rests on the rows too says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +24,7 @@ use crate::{Case, History};
 /// The history with what the rows decide; `None` where they decide nothing.
 pub(crate) fn resolved(case: &Case) -> Option<History> {
     let end = case.end.as_ref().filter(|_| case.history.cut_off.is_none())?;
+    let slots: BTreeSet<&str> = end.slots.iter().map(|row| row.slot.as_str()).collect();
     let keys: BTreeSet<&str> = end.bookings.iter().map(|row| row.key.as_str()).collect();
     let rows: BTreeMap<&str, BookingStatus> =
         end.bookings.iter().map(|row| (row.booking.as_str(), row.status)).collect();
@@ -32,7 +39,11 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
     let mut decided = false;
     for operation in history.operations.iter_mut().filter(|it| it.outcome == Outcome::Unknown) {
         let outcome = match &operation.action {
-            Action::Reserve { key, .. } if !keys.contains(&**key) => Outcome::Rejected,
+            Action::Reserve { key, .. }
+                if slots.contains(&*operation.slot) && !keys.contains(&**key) =>
+            {
+                Outcome::Rejected
+            }
             Action::Confirm { booking } if confirmed.contains(&**booking) => Outcome::Ok,
             Action::Confirm { booking } | Action::Cancel { booking } => {
                 match rows.get(&**booking) {
@@ -73,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_that_never_happened_excuses_nobody() {
+    fn a_cancel_that_never_happened_excuses_no_overbooking() {
         let sold_twice =
             vec![reserve("a", 1, 0, 10), unknown(cancel("a", 12, 30)), reserve("b", 1, 15, 20)];
         let rows = |status| vec![row("a", status, 1), row("b", BookingStatus::Confirmed, 1)];
@@ -87,7 +98,7 @@ mod tests {
         assert!(finding.summary.contains("only once"), "{}", finding.summary);
         let finding =
             found(Invariant::NoOverbookingObserved, 1, sold_twice, rows(BookingStatus::Cancelled));
-        assert_eq!(finding.verdict, Verdict::Upheld, "it did happen, nobody knows when");
+        assert_eq!(finding.verdict, Verdict::Upheld, "it did happen, at an unknown instant");
     }
 
     #[test]
@@ -127,5 +138,17 @@ mod tests {
             found(Invariant::HonestSoldOut, 1, operations, expired).verdict,
             Verdict::Upheld
         );
+    }
+
+    #[test]
+    fn a_slot_that_was_not_read_decides_nothing() {
+        let elsewhere = |mut operation: slotproof_vocabulary::Operation| {
+            operation.slot = "t".into();
+            operation
+        };
+        let operations = vec![unknown(reserve("a", 1, 0, 10)), sold_out(1, 20, 30)];
+        let operations = operations.into_iter().map(elsewhere).collect();
+        let finding = found(Invariant::HonestSoldOut, 1, operations, vec![]);
+        assert_eq!(finding.verdict, Verdict::Upheld, "{}", finding.summary);
     }
 }

@@ -15,7 +15,9 @@ use slotproof_checker::{
     search::{Budget, Found, search},
     slot_history::by_slot,
 };
-use slotproof_vocabulary::{Action, Invariant, Operation, Outcome, Seen, Verdict};
+use slotproof_vocabulary::{
+    Action, Invariant, Operation, Outcome, Seen, Verdict, operation_builder,
+};
 
 const HISTORIES: u64 = 100_000;
 /// A slot of more seats is never full in so short a history.
@@ -88,11 +90,8 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
         if seen.booking.is_some() {
             held.last_mut().expect("it was just pushed").1 = returned_ns;
         }
-        operations.push(Operation {
-            outcome,
-            seen,
-            ..Operation::new(number, "s", action, sent_ns, returned_ns)
-        });
+        let operation = operation_builder::operation("s", action).by(number);
+        operations.push(operation.at(sent_ns, returned_ns).seen(seen).ends(outcome));
     }
     // Most histories are told wrongly in a few places; that is not always noticed, nor always
     // impossible.

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use slotproof_checker::{Case, History, judge};
 use slotproof_vocabulary::{
     Action, AuditRecord, BookingRow, BookingStatus, EndState, Invariant, Operation, Outcome, Seen,
-    SlotRow, Verdict,
+    SlotRow, Verdict, operation_builder,
 };
 
 const LAWFUL_HISTORIES: u64 = 100_000;
@@ -226,11 +226,8 @@ fn run(rng: &mut ChaCha8Rng, resizes: Resizes, sales: Sales) -> Case {
         if matches!(action, Action::Reserve { .. }) && outcome != Outcome::SoldOut {
             sent.push((action.clone(), returned_ns));
         }
-        operations.push(Operation {
-            outcome,
-            seen,
-            ..Operation::new(number, "s", action, sent_ns, returned_ns)
-        });
+        let operation = operation_builder::operation("s", action).by(number);
+        operations.push(operation.at(sent_ns, returned_ns).seen(seen).ends(outcome));
     }
     operations.shuffle(rng);
     let slot = SlotRow {
@@ -337,26 +334,17 @@ fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
     let mut operations = Vec::new();
     for number in 0..rng.random_range(1..=6_u64) {
         let (sent_ns, length) = (rng.random_range(0..40), rng.random_range(0..20));
-        let action =
-            Action::Reserve { seats: rng.random_range(1..=2), key: format!("k{number}").into() };
-        let mut reserve = Operation::new(number, "s", action, sent_ns, sent_ns + length);
-        reserve.seen.booking = Some(format!("b{number}").into());
+        let booking = format!("b{number}");
+        let reserve = operation_builder::reserve("s").by(number).key(format!("k{number}"));
+        let reserve = reserve.seats(rng.random_range(1..=2)).at(sent_ns, sent_ns + length);
         if rng.random_bool(0.6) {
-            let sent_ns = reserve.returned_ns + rng.random_range(1..20);
+            let sent_ns = sent_ns + length + rng.random_range(1..20);
             let outcome = if rng.random_bool(0.2) { Outcome::Unknown } else { Outcome::Ok };
-            operations.push(Operation {
-                action: Action::Cancel { booking: format!("b{number}").into() },
-                sent_ns,
-                returned_ns: sent_ns + rng.random_range(0..20),
-                outcome,
-                seen: Seen::default(),
-                ..reserve.clone()
-            });
+            let cancel = operation_builder::cancel("s", booking.clone()).by(number);
+            operations.push(cancel.at(sent_ns, sent_ns + rng.random_range(0..20)).ends(outcome));
         }
-        if rng.random_bool(0.1) {
-            (reserve.outcome, reserve.seen) = (Outcome::Unknown, Seen::default());
-        }
-        operations.push(reserve);
+        let unanswered = rng.random_bool(0.1);
+        operations.push(if unanswered { reserve.unknown() } else { reserve.booked(booking) });
     }
     Case {
         history: History { operations, cut_off: None },

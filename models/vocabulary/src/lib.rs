@@ -16,6 +16,7 @@ pub mod workload;
 pub mod end_state;
 pub mod environment;
 pub mod operation;
+pub mod operation_builder;
 pub mod reason;
 pub mod verdict;
 
@@ -27,6 +28,7 @@ pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};
 pub use operation::{Action, Operation, Outcome, Seen};
+pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan};
 pub use plan_args::PlanArgs;
 pub use plan_validation::PlanError;

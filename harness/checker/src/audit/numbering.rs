@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::Ledger,
-        fixture::{case, record, resize, unknown},
+        fixture::{case, record, resize, unknown, versioned as at},
         slot_evidence,
     };
 
@@ -105,11 +105,6 @@ mod tests {
         let ledger = Ledger::of_slots(&log, &evidence, |name| case.capacity_of(name));
         let last = *versions.last().expect("a record");
         Numbering::of(ledger.slot("s"), evidence.first()).gap(last)
-    }
-
-    fn at(version: i64, mut operation: Operation) -> Operation {
-        operation.seen.version = Some(version);
-        operation
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! I3: no acknowledged booking is lost.
 //!
-//! What a client was told must still be true in the final rows, unless something that the client
-//! knows of can have undone it: a booking is there; it is cancelled only if some cancel was sent;
-//! it is confirmed if its confirm was acknowledged; and it no longer takes seats if its cancel was.
+//! What a client was told must still be true in the final rows, unless an operation that was sent, or
+//! the end of a hold, can have undone it: a booking has a row; it is cancelled only if a cancel was
+//! sent; it is confirmed if its confirm was acknowledged; and it no longer takes seats if its cancel
+//! was.
+//!
+//! An acknowledged cancel says that the booking is over. A service may say so of a hold that had
+//! already expired (`spec.rs`), so the row of such a booking may be `expired`, if its hold can have
+//! run out before the cancel returned and no confirm was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,29 +20,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
     let rows: BTreeMap<&str, &BookingRow> =
         end.bookings.iter().map(|row| (row.booking.as_str(), row)).collect();
-    let logged: Option<BTreeSet<(&str, BookingStatus)>> = evidence
-        .case
-        .audit
-        .as_ref()
-        .map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
-    let unlogged = |held: &HeldInterval<'_>| {
-        let missing = |told: bool, status| {
-            told && logged.as_ref().is_some_and(|logged| !logged.contains(&(held.booking, status)))
-        };
-        let never = if missing(held.confirmed.is_some(), BookingStatus::Confirmed) {
-            "confirm"
-        } else if missing(held.cancelled.is_some(), BookingStatus::Cancelled) {
-            "cancel"
-        } else {
-            return None;
-        };
-        Some(format!("its {never} was acknowledged, and the log has none"))
-    };
+    let log = evidence.case.audit.as_ref();
+    let logged: Option<BTreeSet<(&str, BookingStatus)>> =
+        log.map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
     let mut count = Count::new(Invariant::NoLostBooking);
     for held in evidence.held_intervals() {
         count.examine();
         let row = rows.get(held.booking).copied();
-        let Some(loss) = loss(held, row).or_else(|| unlogged(held)) else { continue };
+        let unlogged = || unlogged(held, logged.as_ref()?);
+        let Some(loss) = loss(held, row).or_else(unlogged) else { continue };
         count.violation(|| {
             let operations = [Some(held.reserve), held.confirmed, held.cancelled];
             Witness {
@@ -49,43 +40,70 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     Some(count.finding(
         |examined| {
-            format!("all {examined} acknowledged bookings are in the final rows as their clients were told")
+            format!("all {examined} acknowledged bookings are in the final rows as acknowledged")
         },
         |violations, examined| {
-            format!("{violations} of {examined} acknowledged bookings are not as their clients were told")
+            format!(
+                "{violations} of {examined} acknowledged bookings are lost, or differ from what \
+                 was acknowledged"
+            )
         },
     ))
 }
 
+/// An acknowledged change that the log lacks.
+fn unlogged(held: &HeldInterval<'_>, logged: &BTreeSet<(&str, BookingStatus)>) -> Option<String> {
+    let missing = |status| !logged.contains(&(held.booking, status));
+    let change = if held.confirmed.is_some() && missing(BookingStatus::Confirmed) {
+        "confirm"
+    } else if held.cancelled.is_some()
+        && missing(BookingStatus::Cancelled)
+        && (missing(BookingStatus::Expired) || !held.may_have_expired_before_its_cancel())
+    {
+        "cancel"
+    } else {
+        return None;
+    };
+    Some(format!("its {change} was acknowledged, and the audit log has no record of it"))
+}
+
+/// What differs between an acknowledged booking and its row.
 fn loss(held: &HeldInterval<'_>, row: Option<&BookingRow>) -> Option<String> {
     let Some(row) = row else {
-        return Some("was acknowledged, and there is no such row".to_owned());
+        return Some("it was acknowledged, and it has no final row".to_owned());
     };
     if row.seats != held.seats {
         return Some(format!(
-            "was acknowledged with {} seats, and its row has {}",
+            "it was acknowledged with {} seats, and its row has {}",
             held.seats, row.seats
         ));
     }
     if row.slot != held.slot {
         return Some(format!(
-            "was acknowledged in slot {}, and its row is in slot {}",
+            "it was acknowledged in slot {}, and its row is in slot {}",
             held.slot, row.slot
         ));
     }
+    let acknowledged = |what: &str| {
+        Some(format!("its {what} was acknowledged, and its row is {}", row.status.name()))
+    };
     if held.cancelled.is_some() {
-        let undone = row.status != BookingStatus::Cancelled;
-        return undone
-            .then(|| format!("its cancel was acknowledged, and its row is {}", row.status.name()));
+        return match row.status {
+            BookingStatus::Cancelled => None,
+            BookingStatus::Expired if held.may_have_expired_before_its_cancel() => None,
+            BookingStatus::Pending
+            | BookingStatus::Confirmed
+            | BookingStatus::Expired
+            | BookingStatus::Failed => acknowledged("cancel"),
+        };
     }
     match row.status {
         BookingStatus::Confirmed => None,
         BookingStatus::Cancelled if held.maybe_cancelled => None,
-        BookingStatus::Cancelled => Some("is cancelled, and nobody sent a cancel".to_owned()),
+        BookingStatus::Cancelled => Some("its row is cancelled, and no cancel was sent".to_owned()),
         BookingStatus::Pending | BookingStatus::Expired if held.confirmed.is_none() => None,
         BookingStatus::Pending | BookingStatus::Expired | BookingStatus::Failed => {
-            let told = if held.confirmed.is_some() { "its confirm" } else { "it" };
-            Some(format!("{told} was acknowledged, and its row is {}", row.status.name()))
+            acknowledged(if held.confirmed.is_some() { "confirm" } else { "reserve" })
         }
     }
 }
@@ -97,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{cancel, case, confirm, end, reserve, row, unknown},
+        fixture::{cancel, case, confirm, end, ms, record, reserve, row, unknown},
         invariants::only,
     };
 
@@ -106,7 +124,7 @@ mod tests {
             .verdict
     }
 
-    type Observation = fn() -> Vec<Operation>;
+    type Told = fn() -> Vec<Operation>;
 
     #[test]
     fn a_booking_is_as_its_client_was_told() {
@@ -116,7 +134,7 @@ mod tests {
         let maybe_confirmed = || vec![reserve("a", 1, 0, 10), unknown(confirm("a", 20, 30))];
         let cancelled = || vec![reserve("a", 1, 0, 10), cancel("a", 20, 30)];
         let maybe_cancelled = || vec![reserve("a", 1, 0, 10), unknown(cancel("a", 20, 30))];
-        let cases: [(Observation, BookingStatus, Verdict); 15] = [
+        let cases: [(Told, BookingStatus, Verdict); 15] = [
             (held, Pending, Verdict::Upheld),
             (held, Expired, Verdict::Upheld),
             (held, Cancelled, Verdict::Violated),
@@ -150,5 +168,51 @@ mod tests {
             verdict(vec![reserve("a", 2, 0, 10)], vec![row("a", BookingStatus::Pending, 1)]),
             Verdict::Violated
         );
+    }
+
+    #[test]
+    fn a_cancel_of_a_hold_that_had_expired_may_be_acknowledged() {
+        let hold = |hold_ms| {
+            let mut hold = reserve("a", 1, 0, 10);
+            hold.seen.hold_ms = Some(hold_ms);
+            hold
+        };
+        let expired = || vec![row("a", BookingStatus::Expired, 1)];
+        let late = || cancel("a", ms(6), ms(7));
+        assert_eq!(verdict(vec![hold(5), late()], expired()), Verdict::Upheld);
+        assert_eq!(
+            verdict(vec![reserve("a", 1, 0, 10), late()], expired()),
+            Verdict::Upheld,
+            "no answer says how long it is held"
+        );
+        assert_eq!(
+            verdict(vec![hold(8), late()], expired()),
+            Verdict::Violated,
+            "it cannot have run out before the cancel had returned"
+        );
+        assert_eq!(
+            verdict(vec![hold(5), confirm("a", 20, 30), late()], expired()),
+            Verdict::Violated,
+            "what is confirmed does not expire"
+        );
+    }
+
+    #[test]
+    fn an_acknowledged_change_must_be_in_the_log() {
+        let mut hold = reserve("a", 1, 0, 10);
+        hold.seen.hold_ms = Some(5);
+        let logged = |ends: BookingStatus, cancel| {
+            let log = vec![
+                record(1, "a", None, BookingStatus::Pending, 1),
+                record(2, "a", Some(BookingStatus::Pending), ends, 1),
+            ];
+            let end = Some(end(9, 9, vec![row("a", ends, 1)]));
+            let case = case(9, vec![hold.clone(), cancel]);
+            only(&Case { audit: Some(log), end, ..case }, Invariant::NoLostBooking).verdict
+        };
+        let (early, late) = (cancel("a", 20, 30), cancel("a", ms(6), ms(7)));
+        assert_eq!(logged(BookingStatus::Cancelled, early.clone()), Verdict::Upheld);
+        assert_eq!(logged(BookingStatus::Expired, late), Verdict::Upheld);
+        assert_eq!(logged(BookingStatus::Expired, early), Verdict::Violated);
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         for refusal in refusals(slot) {
             count.examine();
             if refusal.wrong() {
-                count.violation(|| show(evidence, refusal.index, refusal.operation, refusal.left));
+                count.violation(|| show(evidence, &refusal));
             }
         }
     }
@@ -46,9 +46,31 @@ pub(crate) struct Refusal<'a> {
 
 impl Refusal<'_> {
     pub(crate) fn wrong(&self) -> bool {
-        let contradicts_itself =
-            self.operation.seen.available.is_some_and(|available| available >= self.seats);
-        contradicts_itself || self.left >= self.seats
+        self.free_at_every_instant() || self.contradicts_itself().is_some()
+    }
+
+    fn free_at_every_instant(&self) -> bool {
+        self.left >= self.seats
+    }
+
+    /// The seats that the answer itself says are left, if they are enough.
+    fn contradicts_itself(&self) -> Option<i64> {
+        self.operation.seen.available.filter(|available| *available >= self.seats)
+    }
+
+    fn explanation(&self) -> String {
+        let Self { seats, left, .. } = self;
+        match self.contradicts_itself() {
+            _ if self.free_at_every_instant() => format!(
+                "{seats} seats were refused as sold out; at every instant of the call at least \
+                 {left} were free"
+            ),
+            Some(available) => format!(
+                "{seats} seats were refused as sold out; the same answer says that {available} \
+                 are left"
+            ),
+            None => format!("{seats} seats were refused as sold out"),
+        }
     }
 }
 
@@ -73,14 +95,11 @@ pub(crate) fn refusals<'a>(slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
     refused.map(refusal).collect()
 }
 
-fn show(evidence: &Evidence<'_>, index: usize, operation: &Operation, free: i64) -> Witness {
+fn show(evidence: &Evidence<'_>, refusal: &Refusal<'_>) -> Witness {
     Witness {
-        instant_ns: Some(operation.returned_ns),
-        operations: evidence.case.history.show([index]),
-        ..witness(
-            &operation.slot,
-            format!("at every instant of this call at least {free} seats must have been free"),
-        )
+        instant_ns: Some(refusal.operation.returned_ns),
+        operations: evidence.case.history.show([refusal.index]),
+        ..witness(&refusal.operation.slot, refusal.explanation())
     }
 }
 
@@ -138,10 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn sold_out_with_enough_seats_left_is_wrong_by_its_own_word() {
-        let mut told = sold_out(1, 20, 30);
-        told.seen.available = Some(1);
-        assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), told]), Verdict::Violated);
+    fn an_answer_that_contradicts_itself_is_explained_by_its_own_number() {
+        let mut refused = sold_out(1, 20, 30);
+        refused.seen.available = Some(1);
+        let judged = |operations| only(&case(1, operations), Invariant::HonestSoldOut);
+        let finding = judged(vec![reserve("a", 1, 0, 10), refused.clone()]);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        // All seats were taken: that any was free at every instant would be wrong.
+        let explanation = finding.witness.expect("it is shown").explanation;
+        assert!(explanation.contains("the same answer says that 1 are left"), "{explanation}");
+        assert!(!explanation.contains("at every instant"), "{explanation}");
+        let explanation = judged(vec![refused]).witness.expect("it is shown").explanation;
+        assert!(explanation.contains("at every instant of the call at least 1"), "{explanation}");
     }
 
     #[test]

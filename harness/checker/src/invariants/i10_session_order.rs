@@ -83,14 +83,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        fixture::{case, read, reserve},
+        fixture::{case, read, reserve, versioned as at},
         invariants::only,
     };
-
-    fn at(version: i64, mut operation: Operation) -> Operation {
-        operation.seen.version = Some(version);
-        operation
-    }
 
     fn verdict(operations: Vec<Operation>) -> Verdict {
         only(&case(9, operations), Invariant::SessionOrder).verdict

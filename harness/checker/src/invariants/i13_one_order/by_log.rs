@@ -317,7 +317,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, left, read, record, reserve, resize, row, sold_out},
+        fixture::{case, end, left, read, record, reserve, resize, row, sold_out, versioned},
         invariants::only,
     };
 
@@ -371,11 +371,9 @@ mod tests {
             left(record(1, "a", None, BookingStatus::Pending, 1), 1),
             left(record(2, "b", None, BookingStatus::Pending, 1), 0),
         ];
-        let versioned = |(version, mut operation): (i64, Operation)| {
-            operation.seen.version = Some(version);
-            operation
-        };
-        let operations = operations.into_iter().map(versioned).collect();
+        let operations = operations.into_iter();
+        let operations =
+            operations.map(|(version, operation)| versioned(version, operation)).collect();
         only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::OneOrder).verdict
     }
 
@@ -428,10 +426,7 @@ mod tests {
         let mut operations =
             vec![reserve("a", 1, 0, 10), resize(3, 20, 30), reserve("b", 1, 40, 50)];
         operations[1].seen.version = resize_version;
-        operations.extend(reads.into_iter().map(|(version, mut read)| {
-            read.seen.version = Some(version);
-            read
-        }));
+        operations.extend(reads.into_iter().map(|(version, read)| versioned(version, read)));
         only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::OneOrder).verdict
     }
 
@@ -456,11 +451,8 @@ mod tests {
     fn a_service_need_not_count_a_resize_as_a_version() {
         let judged = |available| {
             let log = vec![left(record(1, "a", None, BookingStatus::Pending, 1), 1)];
-            let mut operations =
-                vec![reserve("a", 1, 0, 10), resize(3, 20, 30), read(available, 40, 50)];
-            for operation in &mut operations {
-                operation.seen.version = Some(1);
-            }
+            let operations = [reserve("a", 1, 0, 10), resize(3, 20, 30), read(available, 40, 50)];
+            let operations = operations.map(|operation| versioned(1, operation)).to_vec();
             only(&Case { audit: Some(log), ..case(2, operations) }, Invariant::OneOrder).verdict
         };
         assert_eq!(judged(2), Verdict::Upheld, "3 seats, and one is taken");
