@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, capacity, check, compare, dead_letters, doctor, gate, load, measured, model, replay,
+        bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured, model, replay,
         report, run, selftest, serve, up,
     },
     exit_code::{self, Code},
@@ -31,32 +31,36 @@ enum Command {
     Up(up::Args),
     /// Start the stack, load it, judge what happened, and report.
     Run(Box<run::Args>),
-    /// Put strategies side by side: verdicts, and figures with intervals.
+    /// Compare strategies: verdicts, and figures with intervals.
     Compare(Box<compare::Args>),
-    /// Search the highest rate that holds, and judge capacity estimates by it.
+    /// Search the highest rate that keeps an objective, and judge capacity estimates by it.
     Capacity(Box<capacity::Args>),
-    /// Hold a merge against what is required of it, as CI does.
+    /// Run the checks that a merge must pass, as CI does.
     Gate(Box<gate::Args>),
-    /// Judge a run again from its directory alone, or a history of any other system.
+    /// Judge a run again from its directory, or a history of any other system.
     Check(check::Args),
-    /// Draw reports again from their JSON alone, or the index of a folder.
+    /// Render reports again from their JSON, or the index of a folder.
     Report(report::Args),
     /// Run the reference service.
     Serve(serve::Args),
     /// Explore the models of the strategies: every interleaving of a few clients.
     Model(model::Args),
-    /// Lead the service through a way of its model, on a real database.
+    /// Lead the service through a schedule of its model, on a real database.
     Replay(replay::Args),
-    /// Convict every negative control, and no strategy that claims to be safe.
+    /// Test the checker: convict every negative control and no safe strategy.
     Selftest(selftest::Args),
-    /// Measure, in rounds and as ratios.
+    /// Measure strategies, the load engine or the checker, in rounds and as ratios.
     #[command(subcommand)]
     Bench(bench::Command),
-    /// List the messages that could not be handled, or send them again.
+    /// List messages that no worker could handle, or resend them.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
-    /// Say what is installed, what is missing, and how to get it.
+    /// Show what is installed and how to install what is missing.
     Doctor(doctor::Args),
+    /// Print the completions of a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write the man pages to a directory.
+    Man(completions::ManArgs),
     /// Run a load order; started by `run`, in a process of its own.
     #[command(hide = true)]
     Load(load::Args),
@@ -85,6 +89,8 @@ impl Cli {
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Doctor(args) => doctor::exec(args),
+            Command::Completions(args) => Ok(completions::completions(&args)),
+            Command::Man(args) => completions::man(&args),
             Command::Load(args) => load::exec(args),
             Command::Measured(command) => measured::exec(command),
             Command::Guard => {

@@ -1,5 +1,5 @@
-//! What a person sees while an experiment goes on: bars on a terminal, plain lines elsewhere. Always
-//! on stderr.
+//! What a person sees while an experiment goes on: bars on a terminal, plain lines elsewhere.
+//! Always on stderr.
 
 use std::{
     io::IsTerminal,

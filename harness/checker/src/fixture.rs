@@ -1,5 +1,5 @@
-//! Operations, rows and records for tests, in as few words as they need. The slot is `s`; a booking's key is `key-`
-//! and its id.
+//! Operations, rows and records for tests, in as few words as they need. The slot is `s`; a
+//! booking's key is `key-` and its id.
 
 use slotproof_vocabulary::{
     AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,

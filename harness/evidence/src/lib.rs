@@ -1,9 +1,9 @@
 //! What is kept of a run: its directory, and, once the load has ended, the end state and the audit
 //! log of the service.
 //!
-//! [`collect()`] waits until the service has settled, probes it as one more client, and reads what the
-//! database kept. Only [`reference`] knows the tables of the reference service; everywhere else the
-//! evidence is rows and records of the vocabulary.
+//! [`collect()`] waits until the service has settled, probes it as one more client, and reads what
+//! the database kept. Only [`reference`] knows the tables of the reference service; everywhere else
+//! the evidence is rows and records of the vocabulary.
 
 mod error;
 

@@ -85,7 +85,7 @@ pub fn case_of_history(
         .position(|operation| capacity.is_none() && !capacities.contains_key(&*operation.slot));
     if let Some(index) = unknown {
         return Err(UsageError(format!(
-            "line {} of {} is about slot {}, and nobody said how many seats it has: give --capacity",
+            "line {} of {} is about slot {}, whose capacity is not given; give --capacity",
             index + 1,
             path.display(),
             history.operations[index].slot

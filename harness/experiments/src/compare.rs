@@ -148,7 +148,7 @@ fn all_cells(spec: &CompareSpec) -> Vec<Visited> {
 
 fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
     let (slots, capacity, think) = match cell.scenario {
-        // Fewer seats than clients, or nobody is ever refused.
+        // Fewer seats than clients, or no reserve is ever refused.
         ScenarioKind::FlashSale => (None, Some((cell.clients / 2).max(1)), None),
         // Nobody thinks: else the clients' pace would be measured, and not the service's.
         _ => (Some(SLOTS), Some(SEATS), Some(Span::of_ms(0))),

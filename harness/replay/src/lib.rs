@@ -97,17 +97,15 @@ pub async fn replay(
 pub fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> {
     let reason = match strategy {
         StrategyKind::Queue | StrategyKind::Hybrid | StrategyKind::Grouped => {
-            "what decides its requests is no request that a director could hold: workers and lanes have no pause points"
+            "workers and lanes decide its requests, and they have no pause points"
         }
         StrategyKind::CommitNotDurable => {
-            "it shows when the database is killed: use run --fault crash-postgres@3s"
+            "it shows when the database crashes; use `slotproof run --fault crash-postgres@3s`"
         }
         StrategyKind::AnnounceApart => {
-            "it shows in what consumers apply, and a directed service announces nothing"
+            "it shows in the announcements, and a directed service makes none"
         }
-        StrategyKind::StaleCache => {
-            "it shows in reads, and reads of the slot are not among the steps that are replayed"
-        }
+        StrategyKind::StaleCache => "it shows in reads of the slot, which are not replayed",
         _ => return Ok(()),
     };
     Err(UsageError(format!("{strategy} cannot be replayed: {reason}")))
@@ -216,7 +214,7 @@ async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
         let what = match under_way.get(asking) {
             Some(what) => what.clone(),
             None if under_way.is_empty() => return Ok(lines),
-            // Whoever has the lock has crashed.
+            // The holder of the lock has crashed.
             None => ModelEvent::LockExpires,
         };
         let stepped = director.step(&what).await?;

@@ -54,7 +54,7 @@ pub enum Fate {
     Happened,
     /// It was to write, and the database refused or found nothing to write to: its try has failed.
     WroteNothing,
-    /// Somebody else held what it needs.
+    /// Another call held what it needs.
     Waited,
     /// This strategy has nothing to do there: the call is over, or the booking not there.
     Skipped,
@@ -118,7 +118,7 @@ impl fmt::Display for ReplayReport {
                 let lead = if index == 0 { number.as_str() } else { "    " };
                 match (line.fate, index) {
                     (Fate::Waited, _) => {
-                        let whom = line.blocked_by.as_deref().unwrap_or("whoever holds the lock");
+                        let whom = line.blocked_by.as_deref().unwrap_or("the holder of the lock");
                         writeln!(f, "{lead} BLOCKED  {text}: waits for {whom}")?;
                     }
                     (Fate::Skipped, _) => writeln!(f, "{lead} skipped  {text}")?,

@@ -6,11 +6,12 @@ use anyhow::Result;
 use slotproof_experiments::{
     ExperimentSpec,
     bench::{
-        checker::{self, CheckerSpec, Size},
+        checker::{self, CheckerSpec},
         engine::{self, EngineSpec},
-        strategies::{BenchSpec, bench},
+        strategies::{self, BenchSpec, bench},
     },
 };
+use slotproof_reports::bench::checker::HistorySize;
 use slotproof_stack::{EnvironmentSpec, StackSpec};
 use slotproof_vocabulary::{Span, StrategyKind, UsageError};
 
@@ -131,7 +132,7 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
 }
 
 fn checker(args: CheckerArgs) -> Result<Code> {
-    let size = |operations, clients, slots| Size { operations, clients, slots };
+    let size = |operations, clients, slots| HistorySize { operations, clients, slots };
     let mut sizes = vec![
         size(10_000, 10, 1),
         size(10_000, 1_000, 1),
@@ -145,7 +146,7 @@ fn checker(args: CheckerArgs) -> Result<Code> {
     let spec = CheckerSpec { sizes, runs: args.runs };
     let (run, report) =
         runtime()?.block_on(interruptible(checker::bench(&spec, &Console::of_stderr())))?;
-    note!("\n{}", report.markdown());
+    note!("\n{}", checker::document(&report).markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
@@ -162,7 +163,7 @@ fn engine(args: EngineArgs) -> Result<Code> {
     };
     let console = Console::of_stderr();
     let (run, report) = conduct(async |guard| engine::bench(&spec, guard, &console).await)?;
-    note!("\n{}", report.markdown());
+    note!("\n{}", report.document().markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
@@ -171,7 +172,7 @@ fn strategies(args: StrategiesArgs) -> Result<Code> {
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, report) = conduct(async |guard| bench(&spec, guard, &console).await)?;
-    note!("\n{}", report.markdown());
+    note!("\n{}", strategies::document(&report).markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }

@@ -1,4 +1,4 @@
-//! `slotproof capacity`: how much it takes, and what that says of somebody's estimates.
+//! `slotproof capacity`: the highest rate that keeps an objective, and a verdict on estimates.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
   slotproof capacity --claims our-estimates.toml --start 500/s
       the whole search, with longer windows; docs of the file: ci/README.md
 
-Exit codes: 0 nothing was violated at any rate, whatever became of the claims; 1 something was.";
+Exit codes: 0 no invariant was violated at any rate, whether claims were supported or refuted; 1 one was.";
 
 /// Arguments of `slotproof capacity`.
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
       reads history, audit log and final rows, and writes verdict.json again, byte for byte the same
 
   slotproof check history.jsonl --capacity 20
-      judges a history that any other system wrote, an operation a line; docs: harness/checker/histories/README.md
+      judges a history of any other system, one operation per line; format: harness/checker/histories/README.md
 
   slotproof check history.jsonl.zst --capacity 20 --capacity monday-9=3 --evidence found
       slots of unlike capacities; what convicts is written to found/I1.jsonl and so on, each of which convicts alone
@@ -107,7 +107,7 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     let plan: Plan = run.read_json("plan.json")?;
     let (Some(strategy), Some(mut log)) = (plan.strategy, run.read_audit()?) else {
         let reason =
-            "--against-model needs the audit log of a strategy of ours, and this run has none";
+            "--against-model needs the audit log of a reference strategy; this run has none";
         return Err(UsageError(reason.to_owned()).into());
     };
     log.sort_by(|left, right| (&left.slot, left.version).cmp(&(&right.slot, right.version)));
@@ -119,7 +119,7 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
         explained.possible.len()
     );
     for kind in explained.possible.difference(&explained.reached) {
-        note!("  never happened: {kind}");
+        note!("  not reached: {kind}");
     }
     let Some(Unexplained { record, before, instead }) = &explained.unexplained else {
         return Ok(true);
@@ -127,7 +127,7 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     note!("\nnot explained: {}", serde_json::to_string(record)?);
     note!("  before it: {before}");
     match instead.is_empty() {
-        true => note!("  in the model nothing of that kind can happen there"),
+        true => note!("  the model has no such change in this state"),
         false => instead.iter().for_each(|instead| note!("  in the model: {instead}")),
     }
     Ok(false)
@@ -137,7 +137,7 @@ fn check_directory(args: &Args) -> Result<(Case, VerdictReport)> {
     let run = RunDirectory::open(&args.run)?;
     if !args.capacity.is_empty() {
         let reason =
-            "--capacity is for a history; the plan of a run says how many seats its slots have";
+            "--capacity applies to a history; the plan of a run states the seats of its slots";
         return Err(UsageError(reason.to_owned()).into());
     }
     let (_, case) = check_run::case(&run)?;

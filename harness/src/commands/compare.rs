@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 
-    /// How long each load begins new operations for [default: 4s; with --quick 1200ms]
+    /// Duration of each load [default: 4s; with --quick 1200ms]
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
 

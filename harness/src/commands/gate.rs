@@ -24,18 +24,18 @@ const EXAMPLES: &str = "Examples:
       every check of the file; exit 0 if all that it requires was upheld
 
   slotproof gate --config ci/gate.toml --strategy unprotected
-      is the gate awake? a negative control instead of the file's strategies: exit 1, and junit.xml has the witness
+      tests the gate itself with a negative control: exit 1, and junit.xml has the witness
 
   slotproof gate --config ci/gate.toml --baseline target/base/slotproof
-      and is this build slower than another one? both in turns, on this machine
+      compares the performance with another build, interleaved, on this machine
 
   slotproof gate --config ci/gate.toml --record
-      measure, so that a later gate on this machine can be given this one's directory as --baseline
+      measures a baseline; a later gate on this machine takes its directory as --baseline
 
-Exit codes: 0 passed, 1 violated, 2 unknown (too little was at stake, or the budget was spent), 3 only an objective was missed.
+Exit codes: 0 passed, 1 violated, 2 unknown (too little coverage, or the budget was spent), 3 only an objective was missed.
 On GitHub Actions it prints annotations, and adds its summary to the step's.";
 
-/// GitHub takes so much of a step's summary.
+/// The largest summary of a step that GitHub accepts.
 const SUMMARY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Arguments of `slotproof gate`.

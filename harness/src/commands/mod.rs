@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod capacity;
 pub(crate) mod check;
 pub(crate) mod compare;
+pub(crate) mod completions;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod gate;

@@ -105,7 +105,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             explored.unique_states,
             explored.depth,
             explored.unique_states as f64 / begun.elapsed().as_secs_f64(),
-            if found == expected { "" } else { "   not as it should be" },
+            if found == expected { "" } else { "   UNEXPECTED" },
         );
         worst = match (found == expected, found) {
             (true, _) => worst,
@@ -124,7 +124,7 @@ fn schedule(
     explored: &Exploration,
 ) -> Result<Schedule, UsageError> {
     explored.counterexample(kind, size).ok_or_else(|| {
-        UsageError(format!("{kind} has no counterexample: nothing of it is violated"))
+        UsageError(format!("{kind} has no counterexample: its model upholds every property"))
     })
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "schedule")]
     counterexample: Option<StrategyKind>,
 
-    /// Who is led through the schedule [default: the strategy that it is of]
+    /// The strategy that is led through the schedule [default: the schedule's own]
     #[arg(long)]
     strategy: Option<StrategyKind>,
 
@@ -172,7 +172,7 @@ fn regressions(directory: &Path, args: &Args) -> Result<Code> {
         }
     }
     let strangers = outcomes.iter().filter(|outcome| !outcome.is_as_it_should_be()).count();
-    note!("{} replays, {strangers} not as they should be", outcomes.len());
+    note!("{} replays, {strangers} unexpected", outcomes.len());
     if !args.json {
         out!("{}", run.join("regressions.json").display());
     }
@@ -228,13 +228,13 @@ fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
         0 => {}
         skipped => {
             note!(
-                "{skipped} steps of the schedule could not happen: this strategy had nothing to do there"
+                "{skipped} steps of the schedule have no counterpart in this strategy and were skipped"
             )
         }
     }
     match strangers {
         None => note!("service and model agree after each step"),
-        Some(_) => note!("service and model DISAGREE: one of them is wrong"),
+        Some(_) => note!("service and model DIFFER: one of them is wrong"),
     }
     if played.len() > 1 {
         let convicted = |played: &&Played| played.verdict.verdict == Verdict::Violated;
@@ -248,8 +248,9 @@ fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
 pub(crate) fn read(path: &Path) -> Result<Schedule> {
     let text = fs::read_to_string(path)
         .map_err(|error| UsageError(format!("failed to read {}: {error}", path.display())))?;
-    Schedule::from_json(&text)
-        .map_err(|error| UsageError(format!("{} is no schedule: {error}", path.display())).into())
+    Schedule::from_json(&text).map_err(|error| {
+        UsageError(format!("{} is not a schedule: {error}", path.display())).into()
+    })
 }
 
 /// The shortest counterexample of the usual size.

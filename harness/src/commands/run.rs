@@ -29,19 +29,19 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof run --strategy pessimistic
-      2,000 clients want the 200 seats of one slot for 15 seconds; exit 0 if every invariant is upheld
+      2,000 clients compete for the 200 seats of one slot for 15 seconds; exit 0 if every invariant is upheld
 
   slotproof run --strategy unprotected --clients 500 --capacity 50 --duration 5s
       a negative control: exit 1, and the report shows the overbooking
 
   slotproof run --scenario steady --strategy conditional --clients 10000 --think 2s --duration 30s
-      a closed workload: ten thousand people, each of whom takes two seconds between visits
+      a closed workload: ten thousand clients with a think time of two seconds
 
   slotproof run --scenario hot_and_cold --strategy grouped --rate 800/s --arrivals poisson --duration 20s
-      an open workload: 800 visits a second, however slow the service becomes
+      an open workload: 800 visits per second, independent of the service's speed
 
   slotproof run --plan monday.toml --seed 7
-      a plan in a file, by the same words as the flags; flags go before it
+      a plan in a file, with the same keys as the flags; flags override it
 
   slotproof run --strategy optimistic --environment containers
       the same stack in containers";
@@ -50,11 +50,11 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Explain the scenarios, and do nothing else.
+    /// List the scenarios with an explanation, and exit.
     #[arg(long)]
     list: bool,
 
-    /// A plan in TOML or JSON, by the same words as the flags, which go before it; a run's
+    /// A plan in TOML or JSON, with the same keys as the flags, which override it; a run's
     /// plan.json is one.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -62,11 +62,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     words: PlanArgs,
 
-    /// Print the whole plan as TOML, and do nothing else.
+    /// Print the complete plan as TOML, and exit.
     #[arg(long)]
     dry_run: bool,
 
-    /// Print every arrival of an open plan, a line of JSON each, and do nothing else.
+    /// Print every arrival of an open plan as a line of JSON, and exit.
     #[arg(long)]
     schedule: bool,
 
@@ -152,7 +152,7 @@ fn read_words(path: &Path) -> Result<PlanArgs, UsageError> {
 /// Nobody reading on is no error: `head` is a way to look at a schedule.
 fn print_schedule(plan: &Plan) -> Result<Code> {
     let arrivals = slotproof_scenarios::planned(plan).ok_or_else(|| {
-        let reason = "a closed workload has no schedule: its clients come when they are ready; give a --rate";
+        let reason = "a closed workload has no schedule; give a --rate";
         UsageError(reason.to_owned())
     })?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -173,8 +173,7 @@ fn print_last_event(run: &Path, verdict: &VerdictReport) -> Result<()> {
 fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
     let Some(strategy) = plan.strategy else {
         return Err(UsageError(
-            "--strategy is missing: say how the service makes `reserve` safe; `slotproof serve --list` lists the ways"
-                .to_owned(),
+            "--strategy is missing; `slotproof serve --list` lists the strategies".to_owned(),
         ));
     };
     let stack = args.stack.spec_for([strategy])?;
@@ -197,7 +196,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
     }
     if !args.faults.is_empty() && args.stack.environment != Kind::Native {
         return Err(UsageError(
-            "--fault needs --environment native: only those servers are ours to kill".to_owned(),
+            "--fault needs --environment native, whose servers the run owns".to_owned(),
         ));
     }
     if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker)

@@ -1,4 +1,4 @@
-//! `slotproof selftest`: is the checker awake? Every negative control must be convicted, and no
+//! `slotproof selftest`: tests the checker. Every negative control must be convicted, and no
 //! strategy that claims to be safe.
 
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.json {
         out!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        out!("{}", report.markdown());
+        out!("{}", report.document().markdown());
     }
     note!("{}", run.file("selftest.json").display());
     Ok(if report.passed() { exit_code::UPHELD } else { exit_code::VIOLATED })

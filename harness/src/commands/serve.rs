@@ -69,7 +69,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_announcements: bool,
 
-    /// How long a lock in Redis lives that nobody frees.
+    /// Lifetime of a lock in Redis unless its owner frees it.
     #[arg(long, env = "SLOTPROOF_LOCK_TTL", default_value = "5s")]
     lock_ttl: Span,
 
@@ -102,7 +102,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         return Err(UsageError("serve needs --strategy and --database-url".to_owned()).into());
     };
     if args.hold.ms() == 0 {
-        return Err(UsageError("--hold must be longer than nothing".to_owned()).into());
+        return Err(UsageError("--hold must be greater than 0".to_owned()).into());
     }
     if strategy.is_negative_control() {
         note!(
@@ -111,18 +111,19 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     }
     if args.hold.ms() > HOLD_MAX_MS {
         return Err(UsageError(
-            "--hold must not be longer than 30 days: RabbitMQ counts no longer".to_owned(),
+            "--hold must be at most 30 days, the longest time to live of a RabbitMQ message"
+                .to_owned(),
         )
         .into());
     }
     if let Some(address) = args.director.filter(|address| !address.ip().is_loopback()) {
         return Err(UsageError(format!(
-            "--director {address}: whoever holds requests for as long as it likes is let in on loopback only"
+            "--director {address}: a director must listen on a loopback address"
         ))
         .into());
     }
     if args.lock_ttl.ms() == 0 {
-        return Err(UsageError("--lock-ttl must be longer than nothing".to_owned()).into());
+        return Err(UsageError("--lock-ttl must be greater than 0".to_owned()).into());
     }
     let policy = policy(args.policy.as_deref())?;
     let config = Config {

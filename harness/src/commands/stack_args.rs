@@ -32,7 +32,7 @@ pub(crate) struct StackArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) connections: u32,
 
-    /// How long a lock in Redis lives that nobody frees; for the strategies that lock there.
+    /// Lifetime of a lock in Redis unless its owner frees it; for the strategies that lock there.
     #[arg(long, default_value = "5s")]
     pub(crate) lock_ttl: Span,
 

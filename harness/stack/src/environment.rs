@@ -204,8 +204,8 @@ pub enum EnvironmentError {
     },
 }
 
-/// Starts or finds the servers of a stack, checks that each answers, and measures how long a durable
-/// write takes. Logs are written to `logs` in `directory`.
+/// Starts or finds the servers of a stack, checks that each answers, and measures how long a
+/// durable write takes. Logs are written to `logs` in `directory`.
 ///
 /// # Errors
 /// See [`EnvironmentError`]. What had been started is ended; the logs stay.

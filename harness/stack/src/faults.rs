@@ -107,8 +107,8 @@ pub enum FaultError {
     },
 }
 
-/// Injects every fault at its time, counted from the beginning of the load; one that takes long does
-/// not delay the next. `announce` is called when a fault begins.
+/// Injects every fault at its time, counted from the beginning of the load; one that takes long
+/// does not delay the next. `announce` is called when a fault begins.
 ///
 /// # Errors
 /// A server that does not come back, or a process that is not there to be killed.

@@ -40,7 +40,7 @@ pub struct ServiceSpec {
     pub replicas: u32,
     /// Where the first one listens; `None` picks free ports for all.
     pub port: Option<u16>,
-    /// How long a lock in Redis lives that nobody frees.
+    /// Lifetime of a lock in Redis unless its owner frees it.
     pub lock_ttl: Duration,
     /// Whether committed changes are announced.
     pub announces: bool,
@@ -223,7 +223,7 @@ async fn start_one(
     });
     let listening = process
         .wait_ready(READY_WITHIN, || async {
-            (*heard.borrow()).ok_or("it has not said where it listens".to_owned())
+            (*heard.borrow()).ok_or("it has not printed its address".to_owned())
         })
         .await?;
     let base = format!("http://{}", listening.listening);

@@ -70,7 +70,7 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
     let cancel = r#"{"client":1,"slot":"s","op":"cancel","booking":"ghost","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
     let (code, said) = of(&format!("{cancel}\n"));
     assert!(
-        code == Some(2) && said.contains("line 1: it is about a booking of which nobody was told"),
+        code == Some(2) && said.contains("line 1: no reserve was acknowledged with this booking"),
         "{code:?}: {said}"
     );
 

@@ -21,23 +21,23 @@ fn wrong_usage_is_64_and_names_what_is_wrong() {
     refused(
         &["run", "--strategy", "optimistic", "--clients", "0", "--runs", runs],
         64,
-        "clients: it is 0",
+        "`--clients` must be 1 to 10000, not 0",
     );
     refused(
         &["run", "--strategy", "optimistic", "--clients", "10001", "--runs", runs],
         64,
-        "clients: it is 10001",
+        "`--clients` must be 1 to 10000, not 10001",
     );
     refused(
         &["run", "--strategy", "optimistic", "--capacity", "0", "--runs", runs],
         64,
-        "capacity: it is 0",
+        "`--capacity` must be",
     );
     refused(&["run", "--strategy", "optimistic", "--duration", "15", "--runs", runs], 64, "15s");
     refused(
         &["run", "--strategy", "optimistic", "--duration", "0s", "--runs", runs],
         64,
-        "duration: it is 0s",
+        "`--duration` must be",
     );
     refused(
         &["run", "--strategy", "optimistic", "--replicas", "0", "--runs", runs],
@@ -169,4 +169,19 @@ fn help_is_an_answer_and_not_a_mistake() {
     for scenario in slotproof_vocabulary::ScenarioKind::ALL {
         assert!(scenarios.contains(scenario.name()), "{scenarios}");
     }
+}
+
+#[test]
+fn completions_and_man_pages_are_made_from_the_command_line() {
+    let completions = output(&["completions", "bash"]);
+    assert!(completions.status.success());
+    assert!(String::from_utf8_lossy(&completions.stdout).contains("_slotproof()"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("a plain path");
+    assert!(output(&["man", path]).status.success());
+    let page = std::fs::read_to_string(directory.path().join("slotproof-run.1")).expect("a page");
+    assert!(page.contains("slotproof\\-run") && page.contains("\\-\\-strategy"), "{page}");
+    assert!(directory.path().join("slotproof.1").is_file());
+    assert!(!directory.path().join("slotproof-guard.1").exists(), "hidden commands have no page");
 }

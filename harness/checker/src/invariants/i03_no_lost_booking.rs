@@ -1,9 +1,9 @@
 //! I3: no acknowledged booking is lost.
 //!
-//! What a client was told must still be true in the final rows, unless an operation that was sent, or
-//! the end of a hold, can have undone it: a booking has a row; it is cancelled only if a cancel was
-//! sent; it is confirmed if its confirm was acknowledged; and it no longer takes seats if its cancel
-//! was.
+//! What a client was told must still be true in the final rows, unless an operation that was sent,
+//! or the end of a hold, can have undone it: a booking has a row; it is cancelled only if a cancel
+//! was sent; it is confirmed if its confirm was acknowledged; and it no longer takes seats if its
+//! cancel was.
 //!
 //! An acknowledged cancel says that the booking is over. A service may say so of a hold that had
 //! already expired (`spec.rs`), so the row of such a booking may be `expired`, if its hold can have

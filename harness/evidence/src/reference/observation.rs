@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::EvidenceError;
 
-/// A statement of a scene or the rollback of a connection takes milliseconds; what takes longer than
-/// this does not end.
+/// A statement of a scene or the rollback of a connection takes milliseconds; what takes longer
+/// than this does not end.
 const REST_WITHIN: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(1);

@@ -20,8 +20,9 @@ use async_recursion::async_recursion as boxed_future;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
-use serde::Serialize;
-use slotproof_reports::estimate::Estimate;
+use slotproof_reports::bench::engine::{
+    CrowdReport, EngineBench, StallReport, Tool, ToolCost, ToolReport,
+};
 use slotproof_scenarios::{Durations, Event, LoadOrder, ReferenceTarget};
 use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
@@ -29,7 +30,7 @@ use tokio::{
     process::Command,
 };
 
-use super::trivial_server::COUNT_PATH;
+use super::{trivial_server::COUNT_PATH, write_bench};
 use slotproof_evidence::RunDirectory;
 use slotproof_stack::{
     guard::{self, Guard},
@@ -67,40 +68,14 @@ pub struct EngineSpec {
     pub runs: PathBuf,
 }
 
-/// Who makes the requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Tool {
-    Slotproof,
-    SlotproofWithoutRecorder,
-    Goose,
-    Oha,
-    Wrk,
-}
-
-impl Tool {
-    const ALL: [Self; 5] =
-        [Self::Slotproof, Self::SlotproofWithoutRecorder, Self::Goose, Self::Oha, Self::Wrk];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Slotproof => "slotproof, everything recorded",
-            Self::SlotproofWithoutRecorder => "slotproof, recorder off",
-            Self::Goose => "goose",
-            Self::Oha => "oha",
-            Self::Wrk => "wrk",
+/// `None`: not on this machine.
+fn program(tool: Tool) -> Option<PathBuf> {
+    match tool {
+        Tool::Slotproof | Tool::SlotproofWithoutRecorder | Tool::Goose => {
+            std::env::current_exe().ok()
         }
-    }
-
-    /// `None`: not on this machine.
-    fn program(self) -> Option<PathBuf> {
-        match self {
-            Self::Slotproof | Self::SlotproofWithoutRecorder | Self::Goose => {
-                std::env::current_exe().ok()
-            }
-            Self::Oha => on_path("oha"),
-            Self::Wrk => on_path("wrk"),
-        }
+        Tool::Oha => on_path("oha"),
+        Tool::Wrk => on_path("wrk"),
     }
 }
 
@@ -109,71 +84,6 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
-}
-
-/// One client process from its start to its end.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Cost {
-    requests: u64,
-    cpu_us_per_request: f64,
-    requests_per_s: f64,
-    memory_bytes_max: u64,
-}
-
-/// A row of the table.
-#[derive(Debug, Serialize)]
-struct ToolReport {
-    tool: Tool,
-    cpu_us_per_request: Estimate,
-    /// Against plain goose in the same round.
-    cpu_ratio_to_goose: Option<Estimate>,
-    requests_per_s: Estimate,
-    /// Against our engine with the recorder off in the same round.
-    throughput_ratio_to_without_recorder: Option<Estimate>,
-    memory_bytes_max: u64,
-    rounds: Vec<Cost>,
-}
-
-/// An open load through a stall of the server.
-#[derive(Debug, Serialize)]
-struct StallReport {
-    rate_per_s: f64,
-    stall_ms: u128,
-    load_ms: u128,
-    arrivals_asked: u64,
-    arrivals_made: u64,
-    response_us_p50: u64,
-    response_us_p99: u64,
-    service_us_p99: u64,
-    lag_us_p99: u64,
-    /// What `oha -q --latency-correction` says of the same, where it is installed.
-    oha_us_p99: Option<f64>,
-}
-
-/// Ten thousand clients.
-#[derive(Debug, Serialize)]
-struct CrowdReport {
-    clients: u32,
-    think_ms: u64,
-    operations: u64,
-    not_ok: u64,
-    memory_bytes_max: u64,
-    cpu_us_per_request: f64,
-}
-
-/// The whole bench.
-#[derive(Debug, Serialize)]
-pub struct EngineReport {
-    schema_version: u32,
-    cpus: usize,
-    clients: u32,
-    rounds: u32,
-    measured_ms: u128,
-    seed: u64,
-    not_installed: Vec<&'static str>,
-    tools: Vec<ToolReport>,
-    stall: StallReport,
-    crowd: CrowdReport,
 }
 
 /// Measures everything and writes `bench.json` and `bench.md`.
@@ -185,15 +95,16 @@ pub async fn bench(
     spec: &EngineSpec,
     guard: &Guard,
     progress: &dyn Progress,
-) -> Result<(RunDirectory, EngineReport)> {
+) -> Result<(RunDirectory, EngineBench)> {
     let run =
         RunDirectory::create_named(&spec.runs, "bench-engine", time::OffsetDateTime::now_utc())?;
     progress.line(&format!("bench {}", run.path().display()));
     let bench = Bench { spec, guard, run: &run, server: Server::start(&run, guard).await? };
-    let tools: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| tool.program().is_some()).collect();
+    let tools: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| program(*tool).is_some()).collect();
     let absent = Tool::ALL.into_iter().filter(|tool| !tools.contains(tool));
-    let not_installed: Vec<_> = absent.map(Tool::name).collect();
-    let mut rounds: Vec<(Tool, Vec<Cost>)> = tools.iter().map(|tool| (*tool, Vec::new())).collect();
+    let not_installed: Vec<_> = absent.map(|tool| tool.name().to_owned()).collect();
+    let mut rounds: Vec<(Tool, Vec<ToolCost>)> =
+        tools.iter().map(|tool| (*tool, Vec::new())).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
     for round in 1..=spec.rounds {
         let mut order: Vec<usize> = (0..rounds.len()).collect();
@@ -204,12 +115,12 @@ pub async fn bench(
         }
         progress.line(&format!("  round {round} of {} is done", spec.rounds));
     }
-    let report = EngineReport {
-        schema_version: 1,
+    let report = EngineBench {
+        schema_version: EngineBench::SCHEMA_VERSION,
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         clients: spec.clients,
         rounds: spec.rounds,
-        measured_ms: spec.measure.as_millis(),
+        measured_ms: Span(spec.measure).ms(),
         seed: spec.seed,
         not_installed,
         tools: rounds.iter().map(|(tool, costs)| tool_report(*tool, costs, &rounds)).collect(),
@@ -218,18 +129,18 @@ pub async fn bench(
     };
     bench.server.process.stop(Duration::from_secs(5)).await;
     run.write_json("bench.json", &report)?;
-    run.write("bench.md", report.markdown().as_bytes())?;
+    write_bench(&run, &report.document())?;
     Ok((run, report))
 }
 
-fn tool_report(tool: Tool, costs: &[Cost], all: &[(Tool, Vec<Cost>)]) -> ToolReport {
-    let of = |value: fn(&Cost) -> f64| {
+fn tool_report(tool: Tool, costs: &[ToolCost], all: &[(Tool, Vec<ToolCost>)]) -> ToolReport {
+    let of = |value: fn(&ToolCost) -> f64| {
         let values: Vec<f64> = costs.iter().map(value).collect();
         estimate(&values).expect("there is a round")
     };
     // The median of the ratios of each round, not the ratio of medians: what slows a round slows
     // both.
-    let ratio = |base: Tool, value: fn(&Cost) -> f64| {
+    let ratio = |base: Tool, value: fn(&ToolCost) -> f64| {
         let (_, base) = all.iter().find(|(candidate, _)| *candidate == base)?;
         let ratios: Vec<f64> =
             costs.iter().zip(base).map(|(own, base)| value(own) / value(base)).collect();
@@ -290,8 +201,8 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The same reads for the same time by one tool.
-    async fn cost(&self, tool: Tool, cell: &str) -> Result<Cost> {
-        let program = tool.program().context("it is installed")?;
+    async fn cost(&self, tool: Tool, cell: &str) -> Result<ToolCost> {
+        let program = program(tool).context("it is installed")?;
         let (seconds, clients) =
             (self.spec.measure.as_secs().max(1).to_string(), self.spec.clients.to_string());
         let path = ReferenceTarget.read(SLOT).request.path().to_owned();
@@ -328,14 +239,14 @@ impl Bench<'_> {
         self.measure(tool, command).await
     }
 
-    async fn measure(&self, tool: Tool, command: Command) -> Result<Cost> {
+    async fn measure(&self, tool: Tool, command: Command) -> Result<ToolCost> {
         let (answered, cpu_ms, begun) =
             (self.server.answered().await?, proc::reaped_cpu_ms(), Instant::now());
         let memory_bytes_max = self.to_the_end(tool.name(), command).await?;
         let elapsed = begun.elapsed().as_secs_f64();
         let requests = self.server.answered().await? - answered;
         let cpu_us = (proc::reaped_cpu_ms() - cpu_ms) as f64 * 1e3;
-        Ok(Cost {
+        Ok(ToolCost {
             requests,
             cpu_us_per_request: cpu_us / requests.max(1) as f64,
             requests_per_s: requests as f64 / elapsed.min(self.spec.measure.as_secs_f64()),
@@ -408,14 +319,14 @@ impl Bench<'_> {
         for operation in history(&self.run.file("stall-history.jsonl.zst"))? {
             durations.record(&operation);
         }
-        let oha_us_p99 = match Tool::Oha.program() {
+        let oha_us_p99 = match program(Tool::Oha) {
             Some(oha) => Some(self.oha_through_the_stall(oha).await?),
             None => None,
         };
         Ok(StallReport {
             rate_per_s: STALL_RATE_PER_S,
-            stall_ms: STALL.as_millis(),
-            load_ms: self.spec.stalled.as_millis(),
+            stall_ms: Span(STALL).ms(),
+            load_ms: Span(self.spec.stalled).ms(),
             arrivals_asked: arrivals.asked,
             arrivals_made: arrivals.made,
             response_us_p50: durations.response.value_at_quantile(0.5),
@@ -506,67 +417,4 @@ fn last_event(log: &Path) -> Result<Event> {
     let text = fs::read_to_string(log)?;
     let mut events = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
     events.next().context("the load said nothing")
-}
-
-impl EngineReport {
-    /// Tables that people read, in Markdown.
-    pub fn markdown(&self) -> String {
-        let interval = |estimate: Option<Estimate>| {
-            estimate.map_or("-".to_owned(), |Estimate { median, low, high }| {
-                format!("{median:.2} ({low:.2} to {high:.2})")
-            })
-        };
-        let mut text = format!(
-            "# What the load engine costs\n\nReads of a server that does nothing, by {} clients without a thinking time, {} rounds of {} ms in random order \
-             (seed {}), client and server on the same {} CPUs. Medians with bootstrap 95 % intervals over the rounds; ratios are medians of each \
-             round's ratio. CPU is the whole client process's, start-up included.\n\n",
-            self.clients, self.rounds, self.measured_ms, self.seed, self.cpus
-        );
-        text.push_str("| tool | CPU us per request | ratio to goose | requests/s | ratio to recorder off | largest memory MB |\n|---|--:|--:|--:|--:|--:|\n");
-        for tool in &self.tools {
-            text.push_str(&format!(
-                "| {} | {:.1} ({:.1} to {:.1}) | {} | {:.0} | {} | {:.0} |\n",
-                tool.tool.name(),
-                tool.cpu_us_per_request.median,
-                tool.cpu_us_per_request.low,
-                tool.cpu_us_per_request.high,
-                interval(tool.cpu_ratio_to_goose),
-                tool.requests_per_s.median,
-                interval(tool.throughput_ratio_to_without_recorder),
-                tool.memory_bytes_max as f64 / 1e6,
-            ));
-        }
-        if !self.not_installed.is_empty() {
-            text.push_str(&format!("\nNot installed here: {}.\n", self.not_installed.join(", ")));
-        }
-        let StallReport { rate_per_s, stall_ms, load_ms, arrivals_asked, arrivals_made, .. } =
-            self.stall;
-        let ms = |us: u64| us as f64 / 1e3;
-        text.push_str(&format!(
-            "\n## A server that stands still\n\n{rate_per_s} visits a second for {load_ms} ms; the server is stopped for {stall_ms} ms in their midst (SIGSTOP). \
-             {arrivals_made} of {arrivals_asked} visits were made.\n\n| | p99 ms |\n|---|--:|\n| response | {:.1} |\n| service | {:.1} |\n| send lag | {:.1} |\n",
-            ms(self.stall.response_us_p99),
-            ms(self.stall.service_us_p99),
-            ms(self.stall.lag_us_p99),
-        ));
-        match self.stall.oha_us_p99 {
-            Some(oha) => text.push_str(&format!(
-                "| `oha -q {rate_per_s} --latency-correction` | {:.1} |\n| response, ratio to oha | {:.3} |\n",
-                oha / 1e3,
-                self.stall.response_us_p99 as f64 / oha
-            )),
-            None => text.push_str("| oha | not installed |\n"),
-        }
-        let crowd = &self.crowd;
-        text.push_str(&format!(
-            "\n## A crowd\n\n{} clients that think for {} ms: {} operations, {} of them not ok, {:.0} MB at most, {:.1} us of CPU per request.\n",
-            crowd.clients,
-            crowd.think_ms,
-            crowd.operations,
-            crowd.not_ok,
-            crowd.memory_bytes_max as f64 / 1e6,
-            crowd.cpu_us_per_request
-        ));
-        text
-    }
 }

@@ -10,6 +10,15 @@ pub mod engine;
 pub mod trivial_server;
 
 pub mod pgbench;
-pub mod report;
 pub mod reserves;
 pub mod strategies;
+
+use anyhow::Result;
+use slotproof_evidence::RunDirectory;
+use slotproof_reports::Document;
+
+/// Writes `bench.md` and the page of a bench.
+fn write_bench(run: &RunDirectory, document: &Document) -> Result<()> {
+    run.write("bench.md", document.markdown().as_bytes())?;
+    run.write_document(document)
+}

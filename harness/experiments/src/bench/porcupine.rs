@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 use anyhow::Result;
 use porcupine_rs::{CheckResult, Model};
 use slotproof_checker::History;
+use slotproof_reports::bench::checker::Porcupine;
 use slotproof_vocabulary::{Action, Outcome};
 
-use super::checker::{CAPACITY, PORCUPINE_WITHIN, Porcupine};
+use super::checker::{CAPACITY, PORCUPINE_WITHIN};
 use crate::check_run;
 
 /// What happens to the one slot, for porcupine.

@@ -16,12 +16,15 @@ use async_recursion::async_recursion as boxed_future;
 use hdrhistogram::Histogram;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use slotproof_reports::{estimate::Estimate, run_report::FsyncCalibration};
+use slotproof_reports::{
+    Document,
+    bench::strategies::{BASE, Layout, Measurement, PgbenchCell, StrategyBench, StrategyCell},
+    estimate::Estimate,
+};
 use slotproof_vocabulary::{RunContext, StrategyKind};
 
 use super::{
     pgbench,
-    report::{BASE, BenchReport, CONNECTIONS, Ceiling, CellReport, Layout, Measurement},
     reserves::{self, Order},
 };
 use slotproof_evidence::{
@@ -37,6 +40,8 @@ use crate::{progress::Progress, spec::ExperimentSpec, statistics::estimate, tria
 
 /// Seats of the hot slot, and of all others together: more than any cell can sell.
 const SEATS: i32 = 300_000;
+/// Database connections of each service process.
+const CONNECTIONS: u32 = 16;
 /// Slots over which the load is spread.
 const SPREAD_SLOTS: u32 = 1_000;
 /// A hold outlives every cell, so that the sweeper has nothing to do.
@@ -64,6 +69,11 @@ pub struct BenchSpec {
     pub seed: u64,
 }
 
+/// The bench as a document.
+pub fn document(report: &StrategyBench) -> Document {
+    report.document(CONNECTIONS)
+}
+
 /// One place of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -80,7 +90,7 @@ pub async fn bench(
     spec: &BenchSpec,
     guard: &Guard,
     progress: &dyn Progress,
-) -> Result<(RunDirectory, BenchReport)> {
+) -> Result<(RunDirectory, StrategyBench)> {
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.experiment.runs, "bench-strategies", now)?;
     progress.line(&format!("bench {}", run.path().display()));
@@ -123,7 +133,7 @@ pub async fn bench(
     }
     environment.stop().await;
     run.write_json("bench.json", &report)?;
-    run.write("bench.md", report.markdown().as_bytes())?;
+    write_bench(&run, &document(&report))?;
     Ok((run, report))
 }
 
@@ -279,7 +289,7 @@ impl Bench<'_> {
         &self,
         context: RunContext,
         durable_commit_by_round: Vec<Option<FsyncCalibration>>,
-    ) -> BenchReport {
+    ) -> StrategyBench {
         let mut cells = Vec::new();
         let mut ceilings = Vec::new();
         for Measured { cell, rounds, latency_us } in &self.cells {
@@ -287,9 +297,14 @@ impl Bench<'_> {
             let Some(bookings_per_s) = estimate(&rates) else { continue };
             match *cell {
                 Cell::Pgbench { layout, connections } => {
-                    ceilings.push(Ceiling { layout, connections, bookings_per_s, rounds: rates });
+                    ceilings.push(PgbenchCell {
+                        layout,
+                        connections,
+                        bookings_per_s,
+                        rounds: rates,
+                    });
                 }
-                Cell::Strategy { kind, layout, clients } => cells.push(CellReport {
+                Cell::Strategy { kind, layout, clients } => cells.push(StrategyCell {
                     strategy: kind,
                     layout,
                     clients,
@@ -301,11 +316,11 @@ impl Bench<'_> {
                 }),
             }
         }
-        BenchReport {
-            schema_version: 1,
-            circumstances: context,
+        StrategyBench {
+            schema_version: StrategyBench::SCHEMA_VERSION,
+            context,
             rounds: self.spec.rounds,
-            measured_ms: self.spec.measure.as_millis(),
+            measured_ms: Span(self.spec.measure).ms(),
             seed: self.spec.seed,
             durable_commit_by_round,
             cells,

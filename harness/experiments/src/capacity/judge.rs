@@ -106,7 +106,7 @@ impl Bench<'_> {
         let (Some(holds), Some(confirmed)) = (bracket.holds, self.confirmed(bracket)) else {
             return Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "no rate was held at all on this machine",
+                "no rate kept the objective on this machine",
             );
         };
         let held = holds.operations_per_s;
@@ -137,15 +137,15 @@ impl Bench<'_> {
             ),
             (Some(1), Some(fails)) => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                format!("{at}, and {} were not: it lies between", per_s(fails.operations_per_s)),
+                format!("{at}; {} operations/s did not: the claim lies between", per_s(fails.operations_per_s)),
             ),
             (Some(1), None) => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                format!("{at}, and the generator could make no more on this machine"),
+                format!("{at}; the load generator was saturated above that on this machine"),
             ),
             (_, fails) => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                format!("{at} on one machine; it speaks of more than one"),
+                format!("{at} on one machine; the claim refers to several"),
             )
             .worked(self.extrapolated(needed, nodes, holds, fails, confirmed)),
         }
@@ -236,7 +236,7 @@ impl Bench<'_> {
         let Some((holds, confirmed)) = bracket.holds.zip(self.confirmed(bracket)) else {
             return Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "no rate was held at all on this machine",
+                "no rate kept the objective on this machine",
             );
         };
         let operations_per_visit = holds.operations_per_s / holds.visits_per_s;
@@ -299,13 +299,13 @@ impl Bench<'_> {
         let Some(per_booking) = measured else {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "the database did not let its size be read",
+                "the size of the database could not be read",
             ));
         };
         Ok(Judged::new(
             ClaimVerdict::NotMeasurableHere,
             format!(
-                "a booking takes {} with its audit records, receipt, events and indexes; so much data was not made, and how fast it is then was not measured",
+                "a booking takes {} with its audit records, receipt, events and indexes; not measured: writing that much data would take longer than this run",
                 quantity::bytes(per_booking as u64)
             ),
         )
@@ -349,7 +349,7 @@ impl Bench<'_> {
                 if report.verdict.verdict == Verdict::Violated {
                     return Ok(Judged::new(
                         ClaimVerdict::Refuted,
-                        format!("{kind} was violated, and has no place in a comparison"),
+                        format!("{kind} violated an invariant and is disqualified"),
                     ));
                 }
                 rates.push(report.totals.operations_per_s);
@@ -367,7 +367,7 @@ impl Bench<'_> {
             (_, true) => Judged::new(ClaimVerdict::Refuted, text),
             _ => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                format!("no significant difference: {text}"),
+                format!("the interval includes 1: {text}"),
             ),
         })
     }
@@ -379,7 +379,7 @@ impl Bench<'_> {
         let (Some(few), Some(many)) = (waiters(&few), waiters(&many)) else {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "the database did not say who waited for locks",
+                "the lock waits of the database could not be read",
             ));
         };
         let text = format!(
@@ -400,7 +400,7 @@ impl Bench<'_> {
         let Some(costs) = report.costs else {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "the service did not say how often it tried again",
+                "the retries of the service could not be read",
             ));
         };
         let booked = case.history.operations.iter().filter(|operation| {
@@ -421,7 +421,7 @@ impl Bench<'_> {
         if !self.series.environment.takes_faults() {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "nothing may be killed in this environment",
+                "this environment takes no faults; use --environment native",
             ));
         }
         let words = PlanArgs {
@@ -464,13 +464,13 @@ impl Bench<'_> {
         Ok(match lost.map(|finding| finding.verdict) {
             Some(Verdict::Violated) => Judged::new(
                 ClaimVerdict::Refuted,
-                format!("after a crash of PostgreSQL acknowledged bookings were lost: {}", lost.map(|it| it.summary.clone()).unwrap_or_default()),
+                format!("acknowledged bookings were lost in a crash of PostgreSQL: {}", lost.map(|it| it.summary.clone()).unwrap_or_default()),
             ),
-            _ if outage_ns > rto.ns() => Judged::new(ClaimVerdict::Refuted, format!("a crash of PostgreSQL left everybody without an answer for {outage}")),
+            _ if outage_ns > rto.ns() => Judged::new(ClaimVerdict::Refuted, format!("no request was answered for {outage} after a crash of PostgreSQL")),
             _ => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
                 format!(
-                    "a crash of PostgreSQL alone was over after {outage} without an answer and lost no acknowledged booking; the disaster that it speaks of is the loss of a \
+                    "a crash of PostgreSQL alone was over after {outage} without an answer and lost no acknowledged booking; the claim refers to the loss of a \
                      machine or a region, and there is no second one here"
                 ),
             )

@@ -284,7 +284,7 @@ impl Bench<'_> {
                 ProbeOutcome::Holds => "holds".to_owned(),
                 ProbeOutcome::Fails(reason) => format!("fails: {reason}"),
                 ProbeOutcome::GeneratorSaturated(reason) =>
-                    format!("the generator ended it: {reason}"),
+                    format!("load generator saturated: {reason}"),
             }
         ));
         let held = probe.held.clone();
@@ -396,28 +396,30 @@ fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport)
     }
     if probe.errors > objective.errors_max {
         return ProbeOutcome::Fails(format!(
-            "{:.2} % of operations ended without an answer",
+            "{:.2} % of operations had an unknown outcome",
             probe.errors * 100.0
         ));
     }
     if probe.service_us_p99 > limit_us {
         return ProbeOutcome::Fails(format!(
-            "the service took {} at the 99th percentile",
+            "service p99 {}",
             quantity::duration_us(probe.service_us_p99)
         ));
     }
     if !all_came {
-        return ProbeOutcome::GeneratorSaturated("not every visit that was due came".to_owned());
+        return ProbeOutcome::GeneratorSaturated(
+            "not every visit that was due was made".to_owned(),
+        );
     }
     if probe.lag_us_p99 > LAG_US_MAX {
         return ProbeOutcome::GeneratorSaturated(format!(
-            "one of a hundred operations was sent {} late or more",
+            "p99 send lag {}, limit 100 ms",
             quantity::duration_us(probe.lag_us_p99)
         ));
     }
     if probe.response_us_p99 > limit_us {
         return ProbeOutcome::Fails(format!(
-            "response p99 was {}",
+            "response p99 {}",
             quantity::duration_us(probe.response_us_p99)
         ));
     }

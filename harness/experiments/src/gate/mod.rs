@@ -143,7 +143,7 @@ fn objectives(wanted: Objectives, report: &RunReport) -> Vec<Objective> {
     let reserve =
         report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
     let p99 = wanted.p99.map(|limit| {
-        // Nobody was answered: then nobody was answered in time.
+        // Without an answer, no answer was in time.
         let measured_us = reserve.map_or(u64::MAX, |reserve| reserve.response.us_p99);
         Objective {
             name: "response p99 of reserves".to_owned(),
