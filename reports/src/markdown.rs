@@ -31,7 +31,8 @@ pub(crate) fn assemble(sections: &[String]) -> String {
     text
 }
 
-/// The first rows of a table. `left_out` more rows were cut off before; `data_file` has all of them.
+/// The first rows of a table. `left_out` more rows were cut off before; `data_file` has all of
+/// them.
 pub(crate) fn table(table: &Table, rows_max: usize, left_out: usize, data_file: &str) -> String {
     let titles: Vec<_> = table.columns.iter().map(|column| column.title.as_ref()).collect();
     let rules: Vec<_> = table.columns.iter().map(|column| rule(column.align)).collect();

@@ -1,7 +1,7 @@
 //! A run as a document: what is posted as a comment on a pull request.
 //!
-//! The page of a run has a template of its own (`html.rs`), with icons, a witness as it happened and
-//! a latency table of two header rows.
+//! The page of a run has a template of its own (`html.rs`), with icons, a witness as it happened
+//! and a latency table of two header rows.
 
 use slotproof_vocabulary::Finding;
 

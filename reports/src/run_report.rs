@@ -73,7 +73,7 @@ pub struct Totals {
     pub reserved_per_s: f64,
     /// Operations per second of `elapsed_ms`.
     pub operations_per_s: f64,
-    /// Requests beyond the first of an operation: sent again because nobody had answered.
+    /// Requests beyond the first of an operation: resent because no answer had come.
     pub resends: u64,
     /// Visitors of an open workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +188,8 @@ pub struct Costs {
     pub rollbacks: u64,
     /// Flushes of the write-ahead log.
     pub wal_syncs: u64,
-    /// Connections that waited for a lock under load, on average; absent where nobody could look.
+    /// Connections that waited for a lock under load, on average; absent where it could not be
+    /// read.
     pub lock_waiters: Option<f64>,
     /// By how much the database has grown; absent where it shrank.
     #[serde(default, skip_serializing_if = "Option::is_none")]

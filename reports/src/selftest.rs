@@ -124,18 +124,19 @@ impl SelftestRow {
         self.trials.iter().filter(|trial| trial.verdict == Verdict::Violated).count()
     }
 
-    /// The row in a phrase: `convicted in 2 of 2 trials by I1 I2, as expected`.
+    /// The row in a phrase: `expected: convicted in 2 of 2 trials by I1 I2`.
     pub fn summary(&self) -> String {
+        let expected = if self.expected { "expected" } else { "UNEXPECTED" };
+        format!("{expected}: {}", self.conviction())
+    }
+
+    fn conviction(&self) -> String {
         let by: BTreeSet<Invariant> =
             self.trials.iter().flat_map(|trial| trial.convicted_by.iter().copied()).collect();
         let by: Vec<String> = by.iter().map(ToString::to_string).collect();
         let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(" ")) };
         let trials = quantity::counted(self.trials.len() as u64, "trial");
-        let convicted = format!("convicted in {} of {trials}{by}", self.convicted());
-        match self.expected {
-            true => format!("{convicted}, as expected"),
-            false => format!("UNEXPECTED: {convicted}"),
-        }
+        format!("convicted in {} of {trials}{by}", self.convicted())
     }
 
     /// Operations until the first violation, by rank among the trials that were convicted.
@@ -169,13 +170,13 @@ impl Selftest {
     /// The page, and the table of `selftest.md`.
     pub fn document(&self) -> Document {
         let seeds: Vec<String> = self.seeds.iter().map(ToString::to_string).collect();
-        let loads = quantity::counted(self.seeds.len() as u64, "load");
         let section = Section::new("matrix", "Detection matrix")
             .paragraph(format!(
-                "flash_sale with {} for {}, {}, seeds {}. A number under an invariant is in how many \
-                 of the {loads} it convicted. Operations are those that had returned when the first \
-                 violation was complete. Tier A is the order that the service claims, B is what \
-                 clients observed, end is rows and audit log after the run.",
+                "flash_sale with {} for {}, {}, seeds {}. A number under an invariant counts the \
+                 loads in which it convicted, one for each seed. Operations are those that had \
+                 returned when the first violation was complete. Tier A is the order that the \
+                 service claims, B is what clients observed, end is rows and audit log after the \
+                 run.",
                 quantity::counted(self.clients.into(), "client"),
                 quantity::counted(self.capacity.into(), "seat"),
                 quantity::duration_ms(self.duration_ms),
@@ -202,19 +203,18 @@ impl Selftest {
     }
 
     fn headline(&self) -> String {
-        let unexpected: Vec<&SelftestRow> = self.rows.iter().filter(|row| !row.expected).collect();
-        let strategies = quantity::counted(self.rows.len() as u64, "strategy");
-        match unexpected.first() {
-            None => format!(
-                "All of {strategies} behaved as expected: every control that load can expose was \
-                 convicted, and no safe strategy was."
-            ),
-            Some(first) => format!(
-                "{} of {strategies} unexpected; {}: {}.",
-                unexpected.len(),
-                first.strategy,
-                first.summary()
-            ),
+        let mut unexpected = self.rows.iter().filter(|row| !row.expected);
+        let Some(first) = unexpected.next() else {
+            return format!(
+                "{} behaved as expected: every control that load can expose was convicted, and no \
+                 safe strategy was.",
+                quantity::counted(self.rows.len() as u64, "strategy")
+            );
+        };
+        let headline = format!("{} is unexpected: {}.", first.strategy, first.conviction());
+        match unexpected.count() as u64 {
+            0 => headline,
+            more => format!("{headline} {} unexpected too.", quantity::counted(more, "row")),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Message {
     pub number: String,
     /// Who does it, by its place among the lifelines.
     pub from: usize,
-    /// To whom; the same, if it concerns nobody else.
+    /// To whom, by its place; the same place for a step of its own.
     pub to: usize,
     /// What it is.
     pub text: String,
@@ -38,13 +38,13 @@ pub struct Message {
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepEnd {
-    /// It happened.
+    /// It took effect.
     Completed,
-    /// It waited for somebody.
+    /// It waited for another step.
     Blocked,
-    /// It was in vain, or there was nothing to do.
+    /// It changed nothing.
     NoEffect,
-    /// It broke what the history is about.
+    /// It violated the property.
     Violation,
 }
 
@@ -207,7 +207,7 @@ fn write_text<B: DrawingBackend>(
     root.draw(&Text::new(text.to_owned(), at, style))
 }
 
-/// Lines of so many characters that they fit; a word that is longer stands alone.
+/// Lines of at most [`TEXT_CHARACTERS`]; a word that is longer stands alone.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -83,14 +83,14 @@ impl CheckerBench {
     pub fn document(&self, seats: u32, porcupine_limit: Duration) -> Document {
         let section = Section::new("sizes", "By size of the history")
             .paragraph(format!(
-                "Lawful histories of slots with {}, half of the clients in flight at any time. Each \
-                 row is one run of one process on {}. Reading and tier A use one CPU; from 200,000 \
-                 operations on, the whole check uses all. Tier A is the certificate by the versions \
-                 in the answers; the whole check is every invariant that a history alone can be \
-                 judged by, tier A included. porcupine-rs stops after {} per file.",
+                "Lawful histories of slots with {}, half of the clients in flight at any time. \
+                 Each row is one run of one process on {}. Reading and tier A use one CPU; from \
+                 200,000 operations on, the whole check uses all. Tier A is the certificate by the \
+                 versions in the answers; the whole check is every invariant that a history alone \
+                 can be judged by, tier A included. porcupine-rs stops after {} per file.",
                 quantity::counted(seats.into(), "seat"),
                 quantity::counted(self.cpus as u64, "CPU"),
-                quantity::duration_us(u64::try_from(porcupine_limit.as_micros()).unwrap_or(u64::MAX)),
+                duration(porcupine_limit),
             ))
             .table("", self.table());
         Document {
@@ -156,4 +156,8 @@ impl CheckerBench {
         }
         table
     }
+}
+
+fn duration(duration: Duration) -> String {
+    quantity::duration_us(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

@@ -198,10 +198,10 @@ impl EngineBench {
             ]);
         }
         let section = Section::new("tools", "Cost per request").paragraph(format!(
-            "Reads of a server that does nothing, by {} without think time, {} of {} in random order \
-             (seed {}); load and server share {}. Medians with bootstrap 95 % intervals over the \
-             rounds; ratios are medians of the ratio of each round. CPU is that of the whole client \
-             process, its start included.",
+            "Reads of a server that does nothing, by {} without think time, {} of {} in random \
+             order (seed {}); load and server share {}. Medians with bootstrap 95 % intervals over \
+             the rounds; ratios are medians of the ratio of each round. CPU is that of the whole \
+             client process, its start included.",
             quantity::counted(self.clients.into(), "client"),
             quantity::counted(self.rounds.into(), "round"),
             quantity::duration_ms(self.measured_ms),

@@ -129,13 +129,13 @@ impl StrategyBench {
     /// Version of the shape that this code writes.
     pub const SCHEMA_VERSION: u32 = 1;
 
-    /// The page, and the tables of `bench.md`. `connections` are those of the service process to the
-    /// database.
+    /// The page, and the tables of `bench.md`. `connections` are those of the service process to
+    /// the database.
     pub fn document(&self, connections: u32) -> Document {
         let cpus = self.context.environment.cpus;
         let method = Section::new("method", "Method").paragraph(format!(
-            "Durable reserves of one seat over HTTP, {} of {} per cell, interleaved in random order \
-             (seed {}). One service process with {}; load and servers share {}. Medians with \
+            "Durable reserves of one seat over HTTP, {} of {} per cell, interleaved in random \
+             order (seed {}). One service process with {}; load and servers share {}. Medians with \
              bootstrap 95 % intervals over the rounds; ratios are medians of the ratio of each \
              round. CPU covers the service and PostgreSQL; that of RabbitMQ and Redis is left out.",
             quantity::counted(self.rounds.into(), "round"),

@@ -1,5 +1,5 @@
 //! `capacity.json`: the highest rate that keeps the objective, what saturates there, and a verdict
-//! on each line of somebody's estimates.
+//! on each claim.
 
 use std::collections::BTreeMap;
 
@@ -148,14 +148,14 @@ pub struct Usl {
 }
 
 impl Usl {
-    /// Throughput that the law gives for so many.
+    /// Throughput that the law predicts for N.
     pub fn at(&self, n: f64) -> f64 {
         let (lambda, sigma, kappa) = (self.lambda.median, self.sigma.median, self.kappa.median);
         lambda * n / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0))
     }
 }
 
-/// A line of somebody's estimates.
+/// A claim, judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgedClaim {
     /// Its name.

@@ -69,11 +69,11 @@ impl Capacity {
 
     fn search_section(&self) -> Section {
         Section::new("search", "Search")
-            .paragraph(format!("A rate is sustained if it keeps the objective: {}.", objective(self.objective)))
+            .paragraph(format!("A rate is sustained if it keeps {}.", objective(self.objective)))
             .paragraph(
-                "The load is open: visits arrive on schedule, however slow the service becomes. The \
-                 search doubles the rate until one fails, halves the bracket, and then confirms \
-                 the highest sustained rate over a longer window.",
+                "The load is open: visits arrive on schedule, however slow the service becomes. \
+                 The search doubles the rate until one fails, halves the bracket, and then \
+                 confirms the highest sustained rate over a longer window.",
             )
             .list(self.bracket.saturated.iter().cloned())
             .figure(plots::knee::figure(self))
@@ -122,8 +122,8 @@ impl Capacity {
         let replicas = "Throughput by number of service processes";
         Section::new("scaling", "Scaling")
             .paragraph(
-                "The Universal Scalability Law, X(N) = λN / (1 + σ(N - 1) + κN(N - 1)), fitted to a \
-                 closed load without think time. Beyond the largest measured N it is an \
+                "The Universal Scalability Law, X(N) = λN / (1 + σ(N - 1) + κN(N - 1)), fitted to \
+                 a closed load without think time. Beyond the largest measured N it is an \
                  extrapolation. On one machine, more service processes share the same CPUs.",
             )
             .figure(plots::usl::figure("usl-clients", clients, &self.by_clients, &self.claims))

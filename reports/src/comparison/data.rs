@@ -72,7 +72,7 @@ pub enum Metric {
     RollbacksPerBooking,
     /// The share of `sold_out` answers that nothing refutes.
     SoldOutAccuracy,
-    /// Seats times seconds that somebody wanted and was refused while they were free.
+    /// Seats times seconds that a client asked for and was refused while they were free.
     WronglyRefusedSeatSeconds,
     /// Jain's index over the acknowledged reserves of clients: 1 is all alike, 1/n is one client
     /// has all.

@@ -35,8 +35,8 @@ impl Comparison {
         strategies
     }
 
-    /// Over all settings. A run that is unknown by I15 alone exercised nothing: it proves nothing, and
-    /// weakens nothing that other runs prove.
+    /// Over all settings. A run that is unknown by I15 alone exercised nothing: it proves nothing,
+    /// and weakens nothing that other runs prove.
     pub(super) fn verdict_of(&self, strategy: StrategyKind) -> Verdict {
         let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
         let undecided = |cell: &Cell| {
@@ -83,7 +83,8 @@ impl Comparison {
         order
     }
 
-    /// In how many settings a ranked strategy was first, or its interval overlaps that of the first.
+    /// In how many settings a ranked strategy was first, or its interval overlaps that of the
+    /// first.
     fn settings_led(&self, strategy: StrategyKind) -> usize {
         let first_or_tied = |setting: &Setting| {
             let order = self.order(*setting);
@@ -114,11 +115,11 @@ impl Comparison {
         let text = match self.ranked().len() {
             1 => format!("Use {best}: it is the only strategy that was upheld."),
             ranked => format!(
-                "Use {best}: in {} of {} it confirmed the most bookings per second of the {} that \
-                 were upheld, or its 95 % interval overlaps that of the one that did.",
+                "Use {best}: among {} that were upheld it has the highest goodput, or an interval \
+                 that overlaps the highest, in {} of {}.",
+                quantity::counted(ranked as u64, "strategy"),
                 self.settings_led(best),
                 quantity::counted(settings.len() as u64, "setting"),
-                quantity::counted(ranked as u64, "strategy"),
             ),
         };
         (text, self.exceptions(best))

@@ -5,34 +5,21 @@ use super::{
     outcome::GateOutcome,
 };
 
+/// Annotations of each kind that GitHub Actions takes from a step; it drops the others.
+const OF_A_KIND_MAX: usize = 10;
+
 impl Gate {
-    /// Lines that GitHub Actions shows beside a merge: it takes ten of each kind from a step.
+    /// Lines that GitHub Actions shows beside a merge: ten errors, violations before what is
+    /// undecided, then ten warnings of missed objectives.
     pub fn annotations(&self) -> Vec<String> {
-        const MOST: usize = 10;
-        let line = |check: &Check| {
-            let kind = match check.outcome() {
-                GateOutcome::Passed => return None,
-                GateOutcome::Missed => "warning",
-                GateOutcome::Unknown | GateOutcome::Violated => "error",
-            };
-            let repeat = check
-                .ran
-                .as_ref()
-                .map(|ran| format!("\nrepeat: {}", ran.repeat_command))
-                .unwrap_or_default();
-            let title = format!(
-                "slotproof: {} {} with {}",
-                check.name,
-                check.outcome().word(),
-                check.strategy
-            );
-            Some(format!(
-                "::{kind} title={}::{}",
-                property(&title),
-                message(&format!("{}{repeat}", check.reason()))
-            ))
+        let lines = |kind: &'static str, outcome: GateOutcome| {
+            let checks = self.checks.iter().filter(move |check| check.outcome() == outcome);
+            checks.map(move |check| annotation(kind, check))
         };
-        self.checks.iter().filter_map(line).take(MOST).collect()
+        let errors =
+            lines("error", GateOutcome::Violated).chain(lines("error", GateOutcome::Unknown));
+        let warnings = lines("warning", GateOutcome::Missed);
+        errors.take(OF_A_KIND_MAX).chain(warnings.take(OF_A_KIND_MAX)).collect()
     }
 
     /// A badge, as shields.io reads it from an address.
@@ -47,6 +34,14 @@ impl Gate {
             "{{\"schemaVersion\":1,\"label\":\"slotproof\",\"message\":\"{message}\",\"color\":\"{color}\"}}\n"
         )
     }
+}
+
+fn annotation(kind: &str, check: &Check) -> String {
+    let title =
+        format!("slotproof: {} {} with {}", check.name, check.outcome().word(), check.strategy);
+    let repeat = check.ran.as_ref().map(|ran| format!("\nrepeat: {}", ran.repeat_command));
+    let text = format!("{}{}", check.reason(), repeat.unwrap_or_default());
+    format!("::{kind} title={}::{}", property(&title), message(&text))
 }
 
 /// A property of a workflow command.

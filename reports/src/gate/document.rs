@@ -63,9 +63,12 @@ impl Gate {
         let deciding = self.checks.iter().find(|check| check.outcome() == outcome);
         let slower = self.performance.iter().flat_map(slower).next();
         match (deciding, slower) {
-            (Some(check), _) => {
-                format!("{} with {}: {}.", check.name, check.strategy, check.reason())
-            }
+            (Some(check), _) => verdict_text::sentence(&format!(
+                "{} with {}: {}",
+                check.name,
+                check.strategy,
+                check.reason()
+            )),
             (None, Some(slower)) => slower,
             (None, None) => "No check was configured.".to_owned(),
         }
@@ -185,8 +188,8 @@ fn performance_section(performance: &Performance) -> Section {
     }
     let against = match &performance.base {
         Some(base) => format!(
-            "Compared with {base}, {} per side. A measure is missed only if the whole 95 % interval \
-             of its ratio lies beyond the tolerance of {}.",
+            "Compared with {base}, {} per side. A measure is missed only if the whole 95 % \
+             interval of its ratio lies beyond the tolerance of {}.",
             quantity::counted(performance.rounds.into(), "round"),
             quantity::percent(performance.tolerance)
         ),

@@ -39,7 +39,7 @@ fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
     let mut lines: Vec<(String, Line)> = Vec::new();
     let scenarios: std::collections::BTreeSet<_> =
         comparison.cells.iter().map(|cell| cell.scenario).collect();
-    // One scenario is enough for one plot: the first, in which everybody meets at one slot.
+    // One scenario is enough for one plot: the first, in which all clients meet at one slot.
     let scenario = scenarios.first().copied();
     for cell in comparison
         .cells

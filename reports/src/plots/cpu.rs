@@ -68,8 +68,8 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         id: "cpu".to_owned(),
         title: "CPU by process group".to_owned(),
         caption: format!(
-            "CPUs that each group kept busy, of the {} of the machine. A load generator \
-                that takes CPU from the service measures itself.",
+            "CPUs kept busy by each group; the machine has {}. A load generator that takes CPU \
+             from the service distorts the measurement.",
             report.environment.cpus
         ),
         legend,

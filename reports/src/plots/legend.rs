@@ -24,10 +24,14 @@ impl Key {
     /// The look itself, as a small SVG.
     pub(crate) fn swatch(&self) -> String {
         let line = self.stroke.map(|stroke| {
-            let dash =
-                stroke.dash.array().map(|array| format!(" stroke-dasharray=\"{array}\"")).unwrap_or_default();
-            let (color, width) = (stroke.color.css(), stroke.width);
-            format!("<path d=\"M2 14H74\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\"{dash}/>")
+            let dash = stroke.dash.array();
+            let dash = dash.map(|array| format!(" stroke-dasharray=\"{array}\""));
+            format!(
+                "<path d=\"M2 14H74\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"{}/>",
+                stroke.color.css(),
+                stroke.width,
+                dash.unwrap_or_default()
+            )
         });
         let marker = self.marker.map(|(color, marker)| shape(color, marker));
         format!(

@@ -106,7 +106,8 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
 fn caption(report: &RunReport) -> String {
     let deepest =
         drawn(report).into_iter().flat_map(|series| &series.points).map(|(_, seats)| *seats).min();
-    let how = "Capacity minus the seats that clients must have held at that instant, from client observations alone.";
+    let how = "Capacity minus the seats that clients must have held at that instant, from client \
+         observations alone.";
     match deepest {
         Some(seats) if seats < 0 => format!(
             "{how} Below zero, more seats are promised than exist, at worst {} too many.",

@@ -41,7 +41,7 @@ pub(crate) fn draw(scaling: &Scaling, claims: &[JudgedClaim]) -> Result<Svg, Plo
     let frame = Frame {
         size: Frame::REGULAR,
         left: 132,
-        label: format!("Operations per second over {}", scaling.over),
+        label: format!("Operations per second by number of {}", scaling.over),
         x: Axis::numbers(&scaling.over, 0.0, n_max * 1.05),
         y: Axis::numbers("operations per second", 0.0, highest * 1.1),
     };

@@ -144,7 +144,8 @@ fn witness() -> Witness {
     Witness {
         slot: "019a-monday-9".into(),
         explanation: format!(
-            "{HELD} reserves of one seat each were acknowledged and none was given back, in a slot of {CAPACITY}"
+            "{HELD} reserves of one seat each were acknowledged and none was given back, in a slot \
+             of {CAPACITY}"
         ),
         instant_ns,
         operations,
@@ -260,7 +261,7 @@ fn measured(strategy: StrategyKind) -> RunReport {
     }
 }
 
-fn environment() -> EnvironmentBlock {
+pub fn environment() -> EnvironmentBlock {
     let settings = [
         ("fsync", "on"),
         ("max_connections", "200"),

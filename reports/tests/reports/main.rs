@@ -1,8 +1,14 @@
 //! Reports from the outside: what a run leaves with, in every format.
 
-mod extremes;
+mod benches;
 mod fixtures;
+mod several;
+
+mod comparisons;
+mod extremes;
+mod gates;
 mod hostile_text;
+mod messages;
 mod pages;
 mod rendering;
 mod stored_files;

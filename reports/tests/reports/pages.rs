@@ -14,12 +14,18 @@ use slotproof_reports::{
     Format,
     capacity::Capacity,
     comparison::Comparison,
-    gate::Gate,
+    gate::{Gate, GateOutcome},
     index::{self, Entry},
     render,
 };
 
-use crate::fixtures::{self, example};
+use slotproof_vocabulary::Verdict;
+
+use crate::{
+    benches,
+    fixtures::{self, example},
+    several,
+};
 
 const WIDTHS: [u32; 2] = [400, 1_400];
 
@@ -106,6 +112,7 @@ fn every_page_is_whole_on_a_phone_and_on_a_screen() {
     let folder = tempfile::tempdir().expect("a directory");
     let (comparison, capacity, gate): (Comparison, Capacity, Gate) =
         (example("comparison.json"), example("capacity.json"), example("gate.json"));
+    let violated = several::gate(vec![several::check("sale", GateOutcome::Violated)]);
     let run = fixtures::violated();
     let entries = vec![
         Entry::of_run(&run),
@@ -118,6 +125,10 @@ fn every_page_is_whole_on_a_phone_and_on_a_screen() {
         ("comparison.html", comparison.document().html().expect("a page")),
         ("capacity.html", capacity.document().html().expect("a page")),
         ("gate.html", gate.document().html().expect("a page")),
+        ("bench-strategies.html", benches::strategies().document(16).html().expect("a page")),
+        ("bench-engine.html", benches::engine(None).document().html().expect("a page")),
+        ("selftest.html", several::selftest(Verdict::Violated).document().html().expect("a page")),
+        ("gate-violated.html", violated.document().html().expect("a page")),
         ("index.html", index::document(entries, &[]).html().expect("a page")),
     ];
     let mut wrong = String::new();
