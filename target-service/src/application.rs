@@ -2,118 +2,35 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    bookings::Bookings,
+    config::Config,
     database, http, metrics,
+    operations::Operations,
     pausing::{self, PausePoints},
-    queue::{self, Duties, Publisher, Redelivery},
-    slots::SeatRows,
-    strategies::{self, Means, hybrid::Policy, negative_controls::mutants, redis_lock},
+    queue::{self, Duties, Publisher},
+    reserve::Strategy,
+    start_error::StartError,
+    strategies::{self, Dependencies, redis_lock, wiring::Wiring},
     sweeper,
 };
 
-/// How long answers in flight may take after the service was told to stop; keep-alive connections
-/// would hold it for ever.
+/// How long answers in flight may take after the service was told to stop; without a limit,
+/// keep-alive connections would keep it running.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Connections that the kernel accepts for us before we do. A flash sale connects all at once, and
 /// a client whose first packet is dropped comes back a second later.
 const BACKLOG: u32 = 4_096;
-
-/// Whether committed changes are announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announcements {
-    /// The outbox is relayed, and events are consumed.
-    Made,
-    /// They wait in the outbox: for a bench, or for other processes.
-    Left,
-}
-
-/// What the service needs to know.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where to listen; port 0 picks a free one.
-    pub listen: SocketAddr,
-    /// `postgres://user:password@host:port/database`.
-    pub database_url: String,
-    /// The strategy by which `reserve` is made safe, or a negative control.
-    pub strategy: StrategyKind,
-    /// How long a hold lasts.
-    pub hold: Duration,
-    /// Connections to the database.
-    pub connections: u32,
-    /// `redis://host:port`, for the strategies that lock there.
-    pub redis_url: Option<String>,
-    /// `amqp://user:password@host:port/vhost`, for the queue and for announcing what was committed.
-    pub amqp_url: Option<String>,
-    /// Workers that decide what the queue holds; 0 leaves that to other processes.
-    pub workers: u32,
-    /// Whether committed changes are announced, if there is a broker.
-    pub announcements: Announcements,
-    /// How long a lock in Redis lives that nobody frees.
-    pub lock_ttl: Duration,
-    /// When a booking takes which path, for the strategy `hybrid`.
-    pub policy: Policy,
-    /// Tries before a client is told `retry_later`. On a hot slot an optimistic try fails more
-    /// often than not (84 % were seen); with 20 tries the chance to lose them all at that rate is 3
-    /// %.
-    pub tries: u32,
-    /// Where a director may connect, who holds requests at their pause points; port 0 picks a free
-    /// one. `None`: nobody may.
-    pub director: Option<SocketAddr>,
-}
-
-/// Why the service did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address is taken or not ours.
-    #[error(
-        "failed to listen on {address}: {source}; choose another address, or port 0 for a free one"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A director that could be somebody else's.
-    #[error(
-        "{0} is not on this machine; a director holds requests for as long as it likes, and is let in on loopback only"
-    )]
-    DirectorNotPrivate(SocketAddr),
-    /// The database does not answer.
-    #[error("failed to connect to the database: {0}")]
-    Connect(sqlx::Error),
-    /// The database belongs to somebody else. Nothing was changed.
-    #[error(
-        "the database is not Slotproof's ({0}); nothing was changed; give it an empty database of its own"
-    )]
-    NotOurs(String),
-    /// The strategy cannot do without a server whose URL was not given.
-    #[error("{strategy} needs {needed}; give its URL")]
-    Needs {
-        /// The strategy.
-        strategy: StrategyKind,
-        /// `Redis` or `RabbitMQ`.
-        needed: &'static str,
-    },
-    /// The text is not a Redis URL.
-    #[error("the Redis URL cannot be used: {0}")]
-    BadRedisUrl(redis::RedisError),
-    /// A migration failed.
-    #[error("failed to bring the schema up to date: {0}")]
-    Migrate(sqlx::migrate::MigrateError),
-}
 
 /// The service, listening but not yet answering.
 pub struct Application {
     listener: TcpListener,
     director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
-    bookings: Bookings,
+    strategy: Arc<dyn Strategy>,
+    wiring: Wiring,
     needs: http::Needs,
     publisher: Publisher,
     config: Config,
@@ -125,25 +42,24 @@ impl Application {
     /// # Errors
     /// See [`StartError`]. Nothing is left running.
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        config.validate()?;
         let kind = config.strategy;
-        if kind.needs_rabbitmq() && config.amqp_url.is_none() {
+        let wiring = Wiring::of(kind);
+        if wiring.needs_rabbitmq && config.amqp_url.is_none() {
             return Err(StartError::Needs { strategy: kind, needed: "RabbitMQ" });
         }
         let bind =
             |address| listen(address).map_err(|source| StartError::Listen { address, source });
-        if let Some(address) = config.director.filter(|address| !pausing::is_private(*address)) {
-            return Err(StartError::DirectorNotPrivate(address));
-        }
         let director = config.director.map(bind).transpose()?;
         let director = director.map(|listener| (listener, PausePoints::default()));
         let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
         let redis = redis.map_err(StartError::BadRedisUrl)?;
-        let setting = (kind == StrategyKind::CommitNotDurable).then_some(mutants::NOT_DURABLE);
         let pausing = director.as_ref().map(|(_, points)| points);
+        let setting = wiring.connection_setting;
         let pool =
             database::open(&config.database_url, config.connections, setting, pausing).await?;
         let publisher = Publisher::default();
-        let means = Means {
+        let dependencies = Dependencies {
             pool: pool.clone(),
             redis: redis.clone(),
             publisher: publisher.clone(),
@@ -151,15 +67,14 @@ impl Application {
             policy: config.policy.clone(),
             tries: config.tries,
         };
-        let strategy = strategies::build(kind, means)
+        let strategy = strategies::build(kind, dependencies)
             .ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?;
         let needs = http::Needs {
-            redis: redis.filter(|_| kind.needs_redis()),
-            publisher: kind.needs_rabbitmq().then(|| publisher.clone()),
+            redis: redis.filter(|_| wiring.needs_redis),
+            publisher: wiring.needs_rabbitmq.then(|| publisher.clone()),
         };
         let listener = bind(config.listen)?;
-        let bookings = Bookings::new(kind, strategy, pool.clone());
-        Ok(Self { listener, director, pool, bookings, needs, publisher, config })
+        Ok(Self { listener, director, pool, strategy, wiring, needs, publisher, config })
     }
 
     /// The address that it listens on, with the port that was picked.
@@ -182,44 +97,45 @@ impl Application {
         self,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let Self { listener, director, pool, strategy, wiring, needs, publisher, config } = self;
         let (stopping, stopped) = watch::channel(false);
-        // In a directed service nothing happens by itself: its director says when the sweeper
-        // comes.
         let mut tasks = JoinSet::new();
         tasks.spawn(metrics::upkeep(stopped.clone()));
-        let pausing = self.director.as_ref().map(|(_, points)| points.clone());
-        match self.director {
+        let pausing = director.as_ref().map(|(_, points)| points.clone());
+        // In a directed service nothing happens by itself: its director says when the sweeper
+        // comes.
+        match director {
             Some((listener, points)) => tasks.spawn(pausing::obey_directors(
                 points,
                 listener,
-                self.pool.clone(),
+                pool.clone(),
                 stopped.clone(),
             )),
-            None => tasks.spawn(sweeper::run(self.pool.clone(), stopped.clone())),
+            None => tasks.spawn(sweeper::run(pool.clone(), stopped.clone())),
         };
-        let hold_ms = i64::try_from(self.config.hold.as_millis()).unwrap_or(i64::MAX);
-        let duties = Duties {
-            workers: self.config.workers,
-            hold_ms,
-            announcements: self.config.announcements,
-            redelivery: match self.config.strategy {
-                StrategyKind::AnnounceApart => Redelivery::AppliedAgain,
-                _ => Redelivery::AppliedOnce,
-            },
-        };
-        if let Some(url) = &self.config.amqp_url {
-            queue::start(url, &self.pool, &self.publisher, &duties, &stopped, &mut tasks);
+        if let Some(url) = &config.amqp_url {
+            let duties = Duties {
+                workers: config.workers,
+                page: wiring.worker_page.into(),
+                hold_ms: config.hold_ms(),
+                announcements: config.announcements,
+                redelivery: wiring.redelivery,
+            };
+            queue::start(url, &pool, &publisher, &duties, &stopped, &mut tasks);
         }
-        let seat_rows = match self.config.strategy {
-            StrategyKind::SeatRows => SeatRows::Made,
-            _ => SeatRows::Left,
+        let operations = Operations {
+            pool: pool.clone(),
+            strategy,
+            confirm: wiring.confirm,
+            cancel: wiring.cancel,
+            slot_reads: wiring.slot_reads,
         };
         let state = http::State {
-            pool: self.pool.clone(),
-            bookings: Arc::new(self.bookings),
-            needs: self.needs,
-            seat_rows,
-            hold_ms,
+            pool: pool.clone(),
+            operations: Arc::new(operations),
+            needs,
+            seat_rows: wiring.seat_rows,
+            hold_ms: config.hold_ms(),
             stopping: stopped.clone(),
             pausing,
         };
@@ -230,7 +146,7 @@ impl Application {
 
         let mut drained = stopped.clone();
         let mut deadline = stopped;
-        let serving = http::serve(self.listener, state, async move {
+        let serving = http::serve(listener, state, async move {
             let _ = drained.wait_for(|stop| *stop).await;
         });
         tokio::select! {
@@ -238,10 +154,10 @@ impl Application {
             () = async {
                 let _ = deadline.wait_for(|stop| *stop).await;
                 tokio::time::sleep(DRAIN_MAX).await;
-            } => tracing::warn!("answers were still in flight {} s after the stop", DRAIN_MAX.as_secs()),
+            } => tracing::warn!("{} s after the stop some answers were still in flight; their connections are closed", DRAIN_MAX.as_secs()),
         }
         while tasks.join_next().await.is_some() {}
-        self.pool.close().await;
+        pool.close().await;
         Ok(())
     }
 }
@@ -266,50 +182,38 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use sqlx::postgres::PgPoolOptions;
 
-    /// A service whose database and queue are not there.
+    /// A service whose database is not there.
     fn application() -> Application {
-        let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            database_url: "postgres://127.0.0.1:1/none".to_owned(),
-            strategy: StrategyKind::Conditional,
-            hold: Duration::from_secs(300),
-            connections: 1,
-            redis_url: None,
-            amqp_url: None,
-            workers: 0,
-            announcements: Announcements::Left,
-            lock_ttl: Duration::from_secs(5),
-            policy: Policy::DEFAULT.parse().expect("it is ours"),
-            tries: 1,
-            director: None,
-        };
+        let config = config::tests::config();
         let pool = PgPoolOptions::new()
             .acquire_timeout(Duration::from_millis(10))
             .connect_lazy(&config.database_url)
             .expect("a URL");
-        let means = Means {
+        let publisher = Publisher::default();
+        let dependencies = Dependencies {
             pool: pool.clone(),
             redis: None,
-            publisher: Publisher::default(),
+            publisher: publisher.clone(),
             lock_ttl: config.lock_ttl,
             policy: config.policy.clone(),
             tries: config.tries,
         };
-        let strategy = strategies::build(config.strategy, means).expect("it needs no Redis");
         Application {
             listener: listen(config.listen).expect("a free port"),
             director: None,
-            bookings: Bookings::new(config.strategy, strategy, pool.clone()),
+            strategy: strategies::build(config.strategy, dependencies).expect("it needs no Redis"),
+            wiring: Wiring::of(config.strategy),
             pool,
             needs: http::Needs { redis: None, publisher: None },
-            publisher: Publisher::default(),
+            publisher,
             config,
         }
     }
 
-    /// The recorder tells nobody which samples it has folded, but it shows them to a debugger.
+    /// The recorder has no method that tells which samples it has folded; its `Debug` shows them.
     fn folded_samples_of(route: &str) -> bool {
         let recorder = format!("{:?}", metrics::recorder());
         let distributions = recorder.split("distributions: RwLock").nth(1).expect("it has them");

@@ -10,8 +10,8 @@ use sqlx::{
 };
 
 use crate::{
-    StartError,
     pausing::{self, PausePoints},
+    start_error::StartError,
 };
 
 /// How long a request waits for a connection before it is answered with `unavailable`. Longer than

@@ -1,21 +1,28 @@
 #![doc = include_str!("../README.md")]
 
 pub mod application;
+pub mod config;
+mod start_error;
+
 mod database;
 mod metrics;
+pub mod pausing;
+mod routing;
 
-mod booking;
-mod bookings;
+mod reserve;
 pub mod strategies;
+
+mod catalogue;
+mod lifecycle;
+mod operations;
+mod read_model;
+mod sweeper;
 
 pub mod queue;
 
-mod lifecycle;
-pub mod pausing;
-mod slots;
-mod sweeper;
-
 mod http;
 
-pub use application::{Announcements, Application, Config, StartError};
-pub use strategies::hybrid::Policy;
+pub use application::Application;
+pub use config::{Announcements, Config, ConfigError};
+pub use start_error::StartError;
+pub use strategies::policy::{Policy, PolicyError};

@@ -8,7 +8,12 @@
 
 use slotproof_vocabulary::{BookingId, BookingStatus, reference_api::BookingBody};
 use sqlx::PgPool;
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
+
+use crate::{
+    read_model,
+    routing::{doctor_key, month_key, not_an_id},
+};
 
 /// The answer to a change of state.
 #[derive(Debug)]
@@ -56,8 +61,8 @@ pub(crate) async fn confirm(pool: &PgPool, booking: BookingId) -> Result<Changed
         select slot_id as "slot_id!", seats as "seats!", version as "slot_version!", available_seats as "available_seats!"
         from slot
         "#,
-        doctor_id(booking),
-        slot_month(booking),
+        doctor_key(booking.doctor()),
+        month_key(booking.month()),
         booking.as_uuid(),
     )
     .fetch_optional(pool)
@@ -102,8 +107,8 @@ pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed,
         select slot_id as "slot_id!", seats as "seats!", version as "slot_version!", available_seats as "available_seats!"
         from slot
         "#,
-        doctor_id(booking),
-        slot_month(booking),
+        doctor_key(booking.doctor()),
+        month_key(booking.month()),
         booking.as_uuid(),
     )
     .fetch_optional(pool)
@@ -143,51 +148,13 @@ pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sq
         )
         select version as "slot_version!" from slot
         "#,
-        doctor_id(booking),
-        slot_month(booking),
+        doctor_key(booking.doctor()),
+        month_key(booking.month()),
         booking.as_uuid(),
     )
     .fetch_optional(pool)
     .await?;
     Ok(written.is_some())
-}
-
-/// A booking as it is, with its slot's version, in one snapshot.
-pub(crate) async fn read(
-    pool: &PgPool,
-    booking: BookingId,
-) -> Result<Option<BookingBody>, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"
-        select booking.slot_id, booking.status, booking.seats, booking.expires_at,
-            slot.version as "slot_version!", slot.available_seats as "available_seats!",
-            (extract(epoch from booking.expires_at - clock_timestamp()) * 1000)::bigint as hold_ms
-        from bookings booking
-        join appointment_slots slot using (doctor_id, slot_month, slot_id)
-        where booking.doctor_id = $1 and booking.slot_month = $2 and booking.booking_id = $3
-        "#,
-        doctor_id(booking),
-        slot_month(booking),
-        booking.as_uuid(),
-    )
-    .fetch_optional(pool)
-    .await?;
-    row.map(|row| {
-        Ok(BookingBody {
-            id: booking,
-            slot_id: row.slot_id.try_into().map_err(decode)?,
-            status: row
-                .status
-                .parse()
-                .map_err(|error: String| sqlx::Error::Decode(error.into()))?,
-            seats: row.seats.into(),
-            expires_at: row.expires_at,
-            hold_ms: row.hold_ms.map(|left| left.max(0)),
-            slot_version: row.slot_version,
-            available_seats: row.available_seats.into(),
-        })
-    })
-    .transpose()
 }
 
 /// Why a change wrote nothing; a change that was made before is done, so that a retry is harmless.
@@ -196,7 +163,7 @@ async fn refused(
     booking: BookingId,
     wanted: BookingStatus,
 ) -> Result<Changed, sqlx::Error> {
-    Ok(match read(pool, booking).await? {
+    Ok(match read_model::read_booking(pool, booking).await? {
         None => Changed::NoBooking,
         Some(body) if body.status == wanted => Changed::Done(body),
         Some(body) if matches!(body.status, BookingStatus::Pending | BookingStatus::Expired) => {
@@ -213,7 +180,7 @@ fn changed_body(
 ) -> Result<BookingBody, sqlx::Error> {
     Ok(BookingBody {
         id: booking,
-        slot_id: written.slot_id.try_into().map_err(decode)?,
+        slot_id: written.slot_id.try_into().map_err(not_an_id)?,
         status,
         seats: written.seats.into(),
         expires_at: None::<OffsetDateTime>,
@@ -221,16 +188,4 @@ fn changed_body(
         slot_version: written.slot_version,
         available_seats: written.available_seats.into(),
     })
-}
-
-fn decode(error: slotproof_vocabulary::IdError) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
-}
-
-fn doctor_id(booking: BookingId) -> i32 {
-    booking.doctor().0.cast_signed()
-}
-
-fn slot_month(booking: BookingId) -> Date {
-    booking.month().first_day()
 }

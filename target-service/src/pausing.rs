@@ -11,7 +11,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -179,7 +178,7 @@ pub(crate) async fn about_to(step: &'static str) {
 }
 
 /// Tells the director which booking a request is about to make.
-pub(crate) fn wants(booking: BookingId) {
+pub(crate) fn announce_booking(booking: BookingId) {
     if let Ok(named) = CALL.try_with(Arc::clone) {
         named.points.report(Report::Wants { call: named.call.clone(), booking });
     }
@@ -293,11 +292,6 @@ async fn converse(
             }
         }
     }
-}
-
-/// Whether a director may connect to this address.
-pub(crate) fn is_private(address: SocketAddr) -> bool {
-    address.ip().is_loopback()
 }
 
 #[cfg(test)]

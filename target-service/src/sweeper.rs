@@ -10,7 +10,7 @@ use slotproof_vocabulary::BookingId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::{booking, lifecycle, metrics};
+use crate::{lifecycle, metrics, reserve, routing::not_an_id};
 
 /// How often overdue holds are looked for: a seat is free again at most this long after its hold
 /// ran out, plus the sweep.
@@ -86,19 +86,14 @@ impl Holds for PgPool {
         )
         .fetch_all(self)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                BookingId::try_from(row.booking_id)
-                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))
-            })
-            .collect()
+        rows.into_iter().map(|row| BookingId::try_from(row.booking_id).map_err(not_an_id)).collect()
     }
 
     async fn expire(&self, booking: BookingId) -> Result<Expiry, sqlx::Error> {
         match lifecycle::expire(self, booking).await {
             Ok(true) => Ok(Expiry::Expired),
             Ok(false) => Ok(Expiry::ChangedBefore),
-            Err(error) if booking::lost_race(&error) => Ok(Expiry::LostRace),
+            Err(error) if reserve::lost_race(&error) => Ok(Expiry::LostRace),
             Err(sqlx::Error::Database(error)) => Ok(Expiry::Refused(error.to_string())),
             Err(error) => Err(error),
         }

@@ -15,19 +15,15 @@ use slotproof_vocabulary::{
 };
 
 use super::{
-    IdempotencyKey, State,
     problem::Refusal,
     request::{Body, Parameters, PathId, whole_number},
+    state::State,
 };
 use crate::{
-    booking::{Reserved, Want},
-    lifecycle,
     lifecycle::Changed,
-    pausing,
+    pausing, read_model,
+    reserve::{IdempotencyKey, ReserveCommand, Reserved, SEATS_MAX},
 };
-
-/// More seats than this are not booked in one go; see the constraint `bookings_seats_range`.
-pub(crate) const SEATS_MAX: i32 = 100;
 
 pub(super) fn router() -> Router<State> {
     Router::new()
@@ -62,8 +58,8 @@ pub(super) async fn reserve(
     Body(body): Body<ReserveRequest>,
 ) -> Result<Response, Refusal> {
     let seats = whole_number("seats", body.seats, 1, SEATS_MAX)?;
-    let want = want(&state, slot, seats, key, body.urgent);
-    reserved(&want, state.bookings.reserve(&want).await?)
+    let command = parsed(&state, slot, seats, key, body.urgent);
+    reserved(&command, state.operations.reserve(&command).await?)
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -99,19 +95,25 @@ pub(super) async fn outcome(
     Parameters(parameters): Parameters<OutcomeParameters>,
 ) -> Result<Response, Refusal> {
     let seats = whole_number("seats", parameters.seats, 1, SEATS_MAX)?;
-    let want = want(&state, slot, seats, key, false);
-    reserved(&want, state.bookings.outcome(&want).await?)
+    let command = parsed(&state, slot, seats, key, false);
+    reserved(&command, state.operations.outcome(&command).await?)
 }
 
-fn want(state: &State, slot: SlotId, seats: i32, key: IdempotencyKey, urgent: bool) -> Want {
+fn parsed(
+    state: &State,
+    slot: SlotId,
+    seats: i32,
+    key: IdempotencyKey,
+    urgent: bool,
+) -> ReserveCommand {
     let booking = BookingId::new(slot, rand::rng().random());
-    pausing::wants(booking);
+    pausing::announce_booking(booking);
     let hold_ms = pausing::hold_ms().unwrap_or(state.hold_ms);
-    Want { slot, seats, key, booking, hold_ms, urgent }
+    ReserveCommand { slot, seats, key, booking, hold_ms, urgent }
 }
 
-fn reserved(want: &Want, answer: Reserved) -> Result<Response, Refusal> {
-    let Want { slot, seats, .. } = *want;
+fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Response, Refusal> {
+    let ReserveCommand { slot, seats, .. } = *command;
     match answer {
         Reserved::Booked(body) => {
             let location = [(header::LOCATION, format!("/v1/bookings/{}", body.id))];
@@ -156,7 +158,7 @@ pub(super) async fn confirm(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, state.bookings.confirm(booking).await?)
+    answer(booking, state.operations.confirm(booking).await?)
 }
 
 /// Cancel a booking
@@ -176,7 +178,7 @@ pub(super) async fn cancel(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, state.bookings.cancel(booking).await?)
+    answer(booking, state.operations.cancel(booking).await?)
 }
 
 /// Read a booking
@@ -192,7 +194,10 @@ pub(super) async fn read(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    lifecycle::read(&state.pool, booking).await?.map(Json).ok_or_else(|| no_booking(booking))
+    read_model::read_booking(&state.pool, booking)
+        .await?
+        .map(Json)
+        .ok_or_else(|| no_booking(booking))
 }
 
 fn answer(booking: BookingId, changed: Changed) -> Result<Json<BookingBody>, Refusal> {

@@ -9,11 +9,11 @@ use axum::{
 use slotproof_vocabulary::reference_api::{CreateDoctor, DoctorBody, DoctorList, Problem};
 
 use super::{
-    State,
     problem::Refusal,
     request::{Body, short_text},
+    state::State,
 };
-use crate::slots;
+use crate::{catalogue, read_model};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/v1/doctors", get(list)).route("/v1/admin/doctors", post(create))
@@ -24,7 +24,7 @@ pub(super) fn router() -> Router<State> {
 /// By id, 1,000 at most.
 #[utoipa::path(get, path = "/v1/doctors", tag = "doctors", responses((status = 200, body = DoctorList)))]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<DoctorList>, Refusal> {
-    Ok(Json(DoctorList { items: slots::list_doctors(&state.pool).await? }))
+    Ok(Json(DoctorList { items: read_model::list_doctors(&state.pool).await? }))
 }
 
 /// Create a doctor
@@ -42,5 +42,5 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<DoctorBody>), Refusal> {
     let name = short_text("name", body.name)?;
     let specialty = short_text("specialty", body.specialty)?;
-    Ok((StatusCode::CREATED, Json(slots::create_doctor(&state.pool, &name, &specialty).await?)))
+    Ok((StatusCode::CREATED, Json(catalogue::create_doctor(&state.pool, &name, &specialty).await?)))
 }

@@ -8,45 +8,15 @@ mod operation;
 mod problem;
 mod request;
 mod slots;
+mod state;
 
-pub(crate) use bookings::SEATS_MAX;
-pub(crate) use idempotency_key::IdempotencyKey;
-
-use std::sync::Arc;
+pub(crate) use state::{Needs, State};
 
 use axum::{Router, middleware, serve::ListenerExt};
-use redis::aio::ConnectionManager;
-use sqlx::PgPool;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{
-    bookings::Bookings,
-    pausing::{self, PausePoints},
-    queue::Publisher,
-    slots::SeatRows,
-};
-
-/// What handlers share.
-#[derive(Clone)]
-pub(crate) struct State {
-    pub(crate) pool: PgPool,
-    pub(crate) bookings: Arc<Bookings>,
-    pub(crate) needs: Needs,
-    pub(crate) seat_rows: SeatRows,
-    /// How long a hold lasts.
-    pub(crate) hold_ms: i64,
-    pub(crate) stopping: watch::Receiver<bool>,
-    /// Present if the service is directed.
-    pub(crate) pausing: Option<PausePoints>,
-}
-
-/// Servers beside the database without which this strategy cannot reserve.
-#[derive(Clone)]
-pub(crate) struct Needs {
-    pub(crate) redis: Option<ConnectionManager>,
-    pub(crate) publisher: Option<Publisher>,
-}
+use crate::{metrics, pausing};
 
 /// Answers requests until `drained` completes and those in flight have ended.
 pub(crate) async fn serve(
@@ -54,7 +24,7 @@ pub(crate) async fn serve(
     state: State,
     drained: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    crate::metrics::recorder();
+    metrics::recorder();
     // Answers are one small write; waiting to fill a packet would only add latency.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use slotproof_vocabulary::reference_api::ProblemCode;
 use utoipa::OpenApi;
 
-use super::{State, bookings, doctors, problem::Refusal, slots};
+use super::{bookings, doctors, problem::Refusal, slots, state::State};
 use crate::metrics;
 
 /// A database that takes longer than this to answer `select 1` does not make a ready service.

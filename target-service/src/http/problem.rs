@@ -10,7 +10,7 @@ use axum::{
 };
 use slotproof_vocabulary::reference_api::{Problem, ProblemCode};
 
-use crate::booking::ReserveError;
+use crate::reserve::ReserveError;
 
 /// A refusal on its way out.
 #[derive(Debug)]

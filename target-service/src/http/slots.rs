@@ -13,11 +13,11 @@ use slotproof_vocabulary::{
 };
 
 use super::{
-    State,
     problem::Refusal,
     request::{Body, Parameters, PathId, whole_number},
+    state::State,
 };
-use crate::{slots, slots::Filter};
+use crate::{catalogue, read_model, read_model::SlotFilter};
 
 /// See the constraint `appointment_slots_capacity_range`.
 const CAPACITY_MAX: i32 = 1_000_000;
@@ -51,8 +51,8 @@ pub(super) async fn list(
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Json<SlotList>, Refusal> {
     let filter =
-        Filter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
-    Ok(Json(SlotList { items: slots::list(&state.pool, filter).await? }))
+        SlotFilter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
+    Ok(Json(SlotList { items: read_model::list_slots(&state.pool, filter).await? }))
 }
 
 /// Read a slot
@@ -66,7 +66,7 @@ pub(super) async fn read(
     Shared(state): Shared<State>,
     PathId(slot): PathId<SlotId>,
 ) -> Result<Json<SlotBody>, Refusal> {
-    let found = state.bookings.read_slot(slot).await?;
+    let found = state.operations.read_slot(slot).await?;
     found
         .map(Json)
         .ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
@@ -90,7 +90,7 @@ pub(super) async fn create(
     let month = Month::of(body.starts_at).ok_or_else(|| {
         Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461")
     })?;
-    let created = slots::create_slot(
+    let created = catalogue::create_slot(
         &state.pool,
         body.doctor_id,
         body.starts_at,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::watch;
 
@@ -48,11 +49,16 @@ pub(super) struct Duty {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
+/// The work of a duty on one connection. Boxed, so that connecting is compiled once and not for each
+/// duty.
+pub(super) type Work =
+    Box<dyn FnMut(Connection) -> BoxFuture<'static, Result<(), QueueError>> + Send>;
+
 /// Does `work` on a connection; when that ends, pauses and begins anew on another one, until told
 /// to stop.
-pub(super) async fn keep_connected<W: Future<Output = Result<(), QueueError>>>(
+pub(super) async fn keep_connected(
     Duty { name, url, hold_ms, mut stopping }: Duty,
-    mut work: impl FnMut(Connection) -> W,
+    mut work: Work,
 ) {
     let mut pause = PAUSE_FIRST;
     loop {

@@ -14,14 +14,22 @@ use lapin::{
 use slotproof_vocabulary::BookingId;
 use sqlx::PgPool;
 
-use super::{Event, Redelivery, connection::QueueError, topology};
-use crate::lifecycle;
+use super::{connection::QueueError, messages::Event, topology};
+use crate::{lifecycle, routing::not_an_id};
 
 /// Events that are applied in one transaction, if so many are there.
 const BATCH_MAX: u16 = 200;
 
 /// Before events that the database failed on are handed back.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What a consumer does with an event that it has seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redelivery {
+    AppliedOnce,
+    /// A negative control.
+    AppliedAgain,
+}
 
 /// What is done with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,8 +252,7 @@ async fn count(pool: &PgPool, events: &[Event], redelivery: Redelivery) -> Resul
 /// Compare-and-set: a hold that was confirmed, cancelled or swept in the meantime is left as it is.
 async fn expire(pool: &PgPool, events: &[Event]) -> Result<(), sqlx::Error> {
     for event in events {
-        let booking = BookingId::try_from(event.booking_id)
-            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let booking = BookingId::try_from(event.booking_id).map_err(not_an_id)?;
         lifecycle::expire(pool, booking).await?;
     }
     Ok(())

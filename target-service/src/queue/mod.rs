@@ -9,68 +9,38 @@
 mod connection;
 mod consumers;
 pub mod dead_letters;
+mod messages;
 mod publisher;
 mod relay;
 mod topology;
 mod worker;
 
 pub use connection::QueueError;
+pub(crate) use consumers::Redelivery;
 pub(crate) use publisher::Publisher;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::{sync::watch, task::JoinSet};
 
 use connection::{Duty, keep_connected};
 use consumers::Consumer;
 
-use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{BookingId, SlotId};
-use sqlx::PgPool;
-use time::Date;
-use tokio::{sync::watch, task::JoinSet};
-use uuid::Uuid;
-
-use crate::application::Announcements;
-
-/// A reserve on its way to a worker.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    slot: SlotId,
-    seats: i32,
-    key: String,
-    booking: BookingId,
-    hold_ms: i64,
-    urgent: bool,
-}
-
-/// A committed change of a booking's status.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Event {
-    doctor_id: i32,
-    slot_month: Date,
-    slot_id: Uuid,
-    slot_version: i64,
-    booking_id: Uuid,
-    status: String,
-    seats: i32,
-}
+use crate::{config::Announcements, reserve::Reserve};
 
 /// What a process does with the broker beside answering requests.
 pub(crate) struct Duties {
     /// Workers that decide requests; 0 leaves them to other processes.
     pub(crate) workers: u32,
+    /// The page by which workers decide.
+    pub(crate) page: Arc<dyn Reserve>,
     /// How long a hold lasts: the delay of `booking.expiry`.
     pub(crate) hold_ms: i64,
     /// Whether events are relayed and consumed.
     pub(crate) announcements: Announcements,
     /// How events are consumed; broken on purpose in a negative control.
     pub(crate) redelivery: Redelivery,
-}
-
-/// What a consumer does with an event that it has seen before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Redelivery {
-    AppliedOnce,
-    /// A negative control.
-    AppliedAgain,
 }
 
 /// Adds them to `tasks`; they end when told to stop.
@@ -90,27 +60,36 @@ pub(crate) fn start(
     };
 
     let offering = publisher.clone();
-    tasks.spawn(keep_connected(duty("publisher"), move |connection| {
-        offering.clone().offer(connection)
-    }));
+    tasks.spawn(keep_connected(
+        duty("publisher"),
+        Box::new(move |connection| Box::pin(offering.clone().offer(connection))),
+    ));
     for number in 0..duties.workers {
-        let pool = pool.clone();
-        let duty = duty(&format!("worker {number}"));
-        tasks.spawn(keep_connected(duty, move |connection| worker::work(connection, pool.clone())));
+        let (pool, page) = (pool.clone(), Arc::clone(&duties.page));
+        tasks.spawn(keep_connected(
+            duty(&format!("worker {number}")),
+            Box::new(move |connection| {
+                Box::pin(worker::work(connection, pool.clone(), Arc::clone(&page)))
+            }),
+        ));
     }
     if duties.announcements == Announcements::Left {
         return;
     }
 
     let relaying = pool.clone();
-    tasks.spawn(keep_connected(duty("relay"), move |connection| {
-        relay::relay(connection, relaying.clone())
-    }));
+    tasks.spawn(keep_connected(
+        duty("relay"),
+        Box::new(move |connection| Box::pin(relay::relay(connection, relaying.clone()))),
+    ));
     for consumer in Consumer::ALL {
         let pool = pool.clone();
         let redelivery = duties.redelivery;
-        tasks.spawn(keep_connected(duty(consumer.queue()), move |connection| {
-            consumers::consume(connection, pool.clone(), consumer, redelivery)
-        }));
+        tasks.spawn(keep_connected(
+            duty(consumer.queue()),
+            Box::new(move |connection| {
+                Box::pin(consumers::consume(connection, pool.clone(), consumer, redelivery))
+            }),
+        ));
     }
 }

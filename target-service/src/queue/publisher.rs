@@ -9,11 +9,11 @@ use lapin::{
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Event, Request,
     connection::{ANSWER_WITHIN, QueueError},
+    messages::{Event, Request},
     topology,
 };
-use crate::booking::{ReserveError, Want};
+use crate::reserve::{ReserveCommand, ReserveError};
 
 /// How often an idle channel is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(200);
@@ -56,27 +56,27 @@ impl Publisher {
     }
 
     /// Done when the broker has confirmed the request.
-    pub(crate) async fn publish(&self, want: &Want) -> Result<(), ReserveError> {
+    pub(crate) async fn publish(&self, command: &ReserveCommand) -> Result<(), ReserveError> {
         let unavailable = |reason: &str| ReserveError::Unavailable(format!("RabbitMQ: {reason}"));
         let channel =
             self.0.channel.borrow().clone().ok_or_else(|| unavailable("not connected"))?;
         let request = Request {
-            slot: want.slot,
-            seats: want.seats,
-            key: want.key.as_str().to_owned(),
-            booking: want.booking,
-            hold_ms: want.hold_ms,
-            urgent: want.urgent,
+            slot: command.slot,
+            seats: command.seats,
+            key: command.key.as_str().to_owned(),
+            booking: command.booking,
+            hold_ms: command.hold_ms,
+            urgent: command.urgent,
         };
         let body = serde_json::to_vec(&request).expect("a request is JSON");
         let mut properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type("application/json".into())
-            .with_message_id(want.booking.to_string().into());
-        if want.urgent {
+            .with_message_id(command.booking.to_string().into());
+        if command.urgent {
             properties = properties.with_priority(URGENT);
         }
-        let queue = if want.urgent { topology::REQUESTS_URGENT } else { topology::REQUESTS };
+        let queue = if command.urgent { topology::REQUESTS_URGENT } else { topology::REQUESTS };
         let confirm = publish(&channel, "", queue, &body, properties).await.map_err(|error| {
             self.0.lost.notify_one();
             // It may have left: a channel that fails does not say when.
@@ -101,18 +101,18 @@ impl Publisher {
     /// A negative control: announces what has not been committed, past the outbox.
     pub(crate) async fn announce_too_early(
         &self,
-        want: &Want,
+        command: &ReserveCommand,
         slot_version: i64,
     ) -> Result<(), QueueError> {
         let Some(channel) = self.0.channel.borrow().clone() else { return Ok(()) };
         let event = Event {
-            doctor_id: want.doctor_id(),
-            slot_month: want.slot_month(),
-            slot_id: want.slot.as_uuid(),
+            doctor_id: command.doctor_id(),
+            slot_month: command.slot_month(),
+            slot_id: command.slot.as_uuid(),
             slot_version,
-            booking_id: want.booking.as_uuid(),
+            booking_id: command.booking.as_uuid(),
             status: "pending".to_owned(),
-            seats: want.seats,
+            seats: command.seats,
         };
         let body = serde_json::to_vec(&event).expect("an event is JSON");
         publish(&channel, topology::EVENTS, &event.status, &body, persistent()).await?.await?;

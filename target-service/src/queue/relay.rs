@@ -6,8 +6,8 @@ use lapin::{Channel, Confirmation, Connection, options::ConfirmSelectOptions};
 use sqlx::PgPool;
 
 use super::{
-    Event,
     connection::{ANSWER_WITHIN, QueueError, within},
+    messages::Event,
     publisher::{persistent, publish},
     topology,
 };

@@ -3,7 +3,7 @@
 //! A request is acknowledged after its decision is committed. A worker that dies in between leaves
 //! the request to another one, which finds the receipt and decides nothing again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use lapin::{
@@ -17,12 +17,12 @@ use lapin::{
 use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 
-use super::{Request, connection::QueueError, topology};
+use super::{connection::QueueError, messages::Request, topology};
 use crate::{
-    booking::{ReserveError, Reserved, Want, once, retrying},
-    http::{IdempotencyKey, SEATS_MAX},
     metrics,
-    strategies::conditional::Conditional,
+    reserve::{
+        IdempotencyKey, Reserve, ReserveCommand, ReserveError, Reserved, SEATS_MAX, once, retrying,
+    },
 };
 
 /// Requests that a worker has been handed and not decided: what another one has to wait for when
@@ -34,7 +34,11 @@ const TRIES_MAX: u32 = 100;
 /// not taken for poison.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-pub(super) async fn work(connection: Connection, pool: PgPool) -> Result<(), QueueError> {
+pub(super) async fn work(
+    connection: Connection,
+    pool: PgPool,
+    page: Arc<dyn Reserve>,
+) -> Result<(), QueueError> {
     let (urgent_channel, mut urgent) = consume(&connection, topology::REQUESTS_URGENT).await?;
     let (normal_channel, mut normal) = consume(&connection, topology::REQUESTS).await?;
     loop {
@@ -44,7 +48,7 @@ pub(super) async fn work(connection: Connection, pool: PgPool) -> Result<(), Que
             delivery = normal.next() => delivery,
         };
         match delivery {
-            Some(delivery) => handle(delivery?, &pool).await?,
+            Some(delivery) => handle(delivery?, &pool, &*page).await?,
             None => {
                 drop((urgent_channel, normal_channel));
                 return Ok(());
@@ -67,8 +71,8 @@ async fn consume(connection: &Connection, queue: &str) -> Result<(Channel, Consu
     Ok((channel, consumer))
 }
 
-async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
-    let Some(want) = parse(&delivery.data) else {
+async fn handle(delivery: Delivery, pool: &PgPool, page: &dyn Reserve) -> Result<(), QueueError> {
+    let Some(command) = parse(&delivery.data) else {
         tracing::warn!(
             bytes = delivery.data.len(),
             "a message in the queue of requests is none; it goes to the dead letters"
@@ -77,7 +81,7 @@ async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
         delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
         return Ok(());
     };
-    match decide(pool, &want).await {
+    match decide(pool, page, &command).await {
         Ok(()) => {
             metrics::request_decided();
             delivery.acker.ack(BasicAckOptions::default()).await?;
@@ -85,7 +89,7 @@ async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
         Err(error) => {
             // Whether it was committed is found out by whoever gets it next. The broker counts, and
             // buries what fails too often.
-            tracing::warn!(%error, slot = %want.slot, "failed to decide a request; it goes back to the queue");
+            tracing::warn!(%error, slot = %command.slot, "failed to decide a request; it goes back to the queue");
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             delivery.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
         }
@@ -93,29 +97,33 @@ async fn handle(delivery: Delivery, pool: &PgPool) -> Result<(), QueueError> {
     Ok(())
 }
 
-fn parse(body: &[u8]) -> Option<Want> {
+fn parse(body: &[u8]) -> Option<ReserveCommand> {
     let request: Request = serde_json::from_slice(body).ok()?;
     let key = IdempotencyKey::parse(request.key.as_bytes())?;
     let beside_its_slot = request.booking.doctor() == request.slot.doctor()
         && request.booking.month() == request.slot.month();
     let valid = beside_its_slot && (1..=SEATS_MAX).contains(&request.seats) && request.hold_ms > 0;
     let Request { slot, seats, booking, hold_ms, urgent, .. } = request;
-    valid.then_some(Want { slot, seats, key, booking, hold_ms, urgent })
+    valid.then_some(ReserveCommand { slot, seats, key, booking, hold_ms, urgent })
 }
 
 /// Books, or leaves a receipt that says why not: in both cases in one transaction, which a second
 /// delivery cannot repeat.
-async fn decide(pool: &PgPool, want: &Want) -> Result<(), ReserveError> {
+async fn decide(
+    pool: &PgPool,
+    page: &dyn Reserve,
+    command: &ReserveCommand,
+) -> Result<(), ReserveError> {
     let decided = retrying(StrategyKind::Queue, TRIES_MAX, || async {
         let mut connection = pool.acquire().await?;
-        once(&Conditional, &mut connection, want).await
+        once(page, &mut connection, command).await
     })
     .await?;
     match decided {
         Reserved::SoldOut { slot_version, available_seats } => {
-            Ok(refuse(pool, want, "sold_out", slot_version, available_seats).await?)
+            Ok(refuse(pool, command, "sold_out", slot_version, available_seats).await?)
         }
-        Reserved::NoSlot => Ok(refuse(pool, want, "not_found", 0, 0).await?),
+        Reserved::NoSlot => Ok(refuse(pool, command, "not_found", 0, 0).await?),
         Reserved::RetryLater => Err(ReserveError::Unavailable("every try lost a race".to_owned())),
         Reserved::Booked(_) | Reserved::KeyMismatch | Reserved::Accepted => Ok(()),
     }
@@ -125,7 +133,7 @@ async fn decide(pool: &PgPool, want: &Want) -> Result<(), ReserveError> {
 /// decision stands.
 async fn refuse(
     pool: &PgPool,
-    want: &Want,
+    command: &ReserveCommand,
     reason: &str,
     slot_version: i64,
     available_seats: i32,
@@ -137,12 +145,12 @@ async fn refuse(
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict do nothing
         ",
-        want.doctor_id(),
-        want.slot_month(),
-        want.key.as_str(),
-        want.slot.as_uuid(),
-        want.seats,
-        want.booking.as_uuid(),
+        command.doctor_id(),
+        command.slot_month(),
+        command.key.as_str(),
+        command.slot.as_uuid(),
+        command.seats,
+        command.booking.as_uuid(),
         slot_version,
         available_seats,
         reason,

@@ -29,13 +29,13 @@ use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::oneshot;
 
-use super::{Strategy, conditional::Conditional};
+use super::conditional::Conditional;
 use crate::{
-    booking::{
-        Receipt, ReserveError, Reserved, Taken, Want, booked, lost_race, once, outcome, replay,
-        retrying,
-    },
     metrics,
+    reserve::{
+        Receipt, Reservation, ReserveCommand, ReserveError, Reserved, Strategy, booked, lost_race,
+        once, outcome, replay, retrying,
+    },
 };
 
 /// Requests in one transaction: a few milliseconds of work, for which the row is locked.
@@ -47,14 +47,14 @@ type Answer = Result<Reserved, ReserveError>;
 
 /// What a lane needs to decide.
 #[derive(Clone)]
-struct Means {
+struct LaneContext {
     pool: PgPool,
     /// Times that a request that is alone is tried, should it lose races against other processes.
     tries: u32,
 }
 
 pub(crate) struct Grouped {
-    means: Means,
+    context: LaneContext,
     lanes: Lanes,
 }
 
@@ -62,18 +62,18 @@ pub(crate) struct Grouped {
 type Lanes = Arc<Mutex<HashMap<SlotId, VecDeque<Waiting>>>>;
 
 struct Waiting {
-    want: Want,
+    command: ReserveCommand,
     answer: oneshot::Sender<Answer>,
 }
 
 impl Grouped {
     pub(crate) fn new(pool: PgPool, tries: u32) -> Self {
-        Self { means: Means { pool, tries }, lanes: Lanes::default() }
+        Self { context: LaneContext { pool, tries }, lanes: Lanes::default() }
     }
 
     /// `false`: the lane is full.
     fn enqueue(&self, waiting: Waiting) -> bool {
-        let slot = waiting.want.slot;
+        let slot = waiting.command.slot;
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         match lanes.get_mut(&slot) {
             Some(lane) if lane.len() >= WAITING_MAX => false,
@@ -84,7 +84,7 @@ impl Grouped {
             None => {
                 lanes.insert(slot, VecDeque::from([waiting]));
                 tokio::spawn(drive(
-                    self.means.clone(),
+                    self.context.clone(),
                     Lane { lanes: Arc::clone(&self.lanes), slot },
                 ));
                 true
@@ -95,9 +95,9 @@ impl Grouped {
 
 #[async_trait]
 impl Strategy for Grouped {
-    async fn reserve(&self, want: &Want) -> Answer {
+    async fn reserve(&self, command: &ReserveCommand) -> Answer {
         let (answer, answered) = oneshot::channel();
-        if !self.enqueue(Waiting { want: want.clone(), answer }) {
+        if !self.enqueue(Waiting { command: command.clone(), answer }) {
             return Ok(Reserved::RetryLater);
         }
         answered
@@ -133,17 +133,17 @@ impl Drop for Lane {
     }
 }
 
-async fn drive(means: Means, lane: Lane) {
+async fn drive(context: LaneContext, lane: Lane) {
     loop {
         let batch = lane.take();
         if batch.is_empty() {
             return;
         }
         let (firsts, duplicates) = first_of_each_key(batch);
-        decide(&means, firsts).await;
+        decide(&context, firsts).await;
         // Each finds the receipt of the first one, or tries for itself if that got no seats.
         for duplicate in duplicates {
-            decide(&means, vec![duplicate]).await;
+            decide(&context, vec![duplicate]).await;
         }
     }
 }
@@ -152,34 +152,39 @@ async fn drive(means: Means, lane: Lane) {
 /// writes them and computes their expiry once. Requests differ in their hold only where a director
 /// or a change of the configuration says so; the rest of the lane is the next batch.
 fn next_batch(lane: &mut VecDeque<Waiting>) -> Vec<Waiting> {
-    let Some(hold_ms) = lane.front().map(|waiting| waiting.want.hold_ms) else { return Vec::new() };
-    let size =
-        lane.iter().take(BATCH_MAX).take_while(|waiting| waiting.want.hold_ms == hold_ms).count();
+    let Some(hold_ms) = lane.front().map(|waiting| waiting.command.hold_ms) else {
+        return Vec::new();
+    };
+    let size = lane
+        .iter()
+        .take(BATCH_MAX)
+        .take_while(|waiting| waiting.command.hold_ms == hold_ms)
+        .count();
     lane.drain(..size).collect()
 }
 
 fn first_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut keys = HashSet::new();
-    batch.into_iter().partition(|waiting| keys.insert(waiting.want.key.clone()))
+    batch.into_iter().partition(|waiting| keys.insert(waiting.command.key.clone()))
 }
 
 /// Answers every request of a batch.
-fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+fn decide(context: &LaneContext, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         if batch.len() == 1 {
             if let Some(waiting) = batch.pop() {
-                let _ = waiting.answer.send(alone(means, &waiting.want).await);
+                let _ = waiting.answer.send(alone(context, &waiting.command).await);
             }
             return;
         }
-        let wants: Vec<&Want> = batch.iter().map(|waiting| &waiting.want).collect();
-        let mut connection = match means.pool.acquire().await {
+        let commands: Vec<&ReserveCommand> = batch.iter().map(|waiting| &waiting.command).collect();
+        let mut connection = match context.pool.acquire().await {
             Ok(connection) => connection,
             Err(error) => return refuse(batch, &error),
         };
-        let mut decided = transact(&mut connection, &wants, Duplicates::NotExpected).await;
+        let mut decided = transact(&mut connection, &commands, Duplicates::NotExpected).await;
         if decided.as_ref().is_err_and(lost_race) {
-            decided = transact(&mut connection, &wants, Duplicates::LookedFor).await;
+            decided = transact(&mut connection, &commands, Duplicates::LookedFor).await;
         }
         match decided {
             Ok(answers) => {
@@ -194,7 +199,7 @@ fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
                 drop(connection);
                 tracing::warn!(%error, requests = batch.len(), "a batch has an unknown outcome");
                 for waiting in batch {
-                    let answer = resolve(&means.pool, &waiting.want, &error).await;
+                    let answer = resolve(&context.pool, &waiting.command, &error).await;
                     let _ = waiting.answer.send(answer);
                 }
             }
@@ -202,8 +207,8 @@ fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
                 drop(connection);
                 tracing::warn!(%error, requests = batch.len(), "a batch was refused; halving it");
                 let second = batch.split_off(batch.len() / 2);
-                decide(means, batch).await;
-                decide(means, second).await;
+                decide(context, batch).await;
+                decide(context, second).await;
             }
         }
     })
@@ -211,10 +216,10 @@ fn decide(means: &Means, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
 
 /// A request that shares with nobody is decided by the one statement of `conditional`: one round
 /// trip for five.
-async fn alone(means: &Means, want: &Want) -> Answer {
-    retrying(StrategyKind::Grouped, means.tries, || async {
-        let mut connection = means.pool.acquire().await?;
-        once(&Conditional, &mut connection, want).await
+async fn alone(context: &LaneContext, command: &ReserveCommand) -> Answer {
+    retrying(StrategyKind::Grouped, context.tries, || async {
+        let mut connection = context.pool.acquire().await?;
+        once(&Conditional, &mut connection, command).await
     })
     .await
 }
@@ -228,8 +233,8 @@ fn refuse(batch: Vec<Waiting>, error: &sqlx::Error) {
 
 /// The connection was lost. A receipt proves that the commit happened; its absence proves nothing,
 /// the commit may be under way.
-async fn resolve(pool: &PgPool, want: &Want, lost: &sqlx::Error) -> Answer {
-    match outcome(pool, want).await {
+async fn resolve(pool: &PgPool, command: &ReserveCommand, lost: &sqlx::Error) -> Answer {
+    match outcome(pool, command).await {
         Ok(Reserved::Accepted) | Err(_) => Err(ReserveError::Unknown(lost.to_string())),
         answer => answer,
     }
@@ -246,10 +251,10 @@ enum Duplicates {
 /// One transaction for all of them; an answer for each.
 async fn transact(
     connection: &mut PgConnection,
-    wants: &[&Want],
+    commands: &[&ReserveCommand],
     duplicates: Duplicates,
 ) -> Result<Vec<Reserved>, sqlx::Error> {
-    let Some(first) = wants.first() else { return Ok(Vec::new()) };
+    let Some(first) = commands.first() else { return Ok(Vec::new()) };
     let mut transaction = connection.begin().await?;
 
     let locked = sqlx::query!(
@@ -266,29 +271,33 @@ async fn transact(
     .await?;
     let Some(locked) = locked else {
         transaction.rollback().await?;
-        return Ok(wants.iter().map(|_| Reserved::NoSlot).collect());
+        return Ok(commands.iter().map(|_| Reserved::NoSlot).collect());
     };
 
     // Read after the lock, in a snapshot of its own: receipts for this slot are written under it.
     let mut receipts = match duplicates {
         Duplicates::NotExpected => HashMap::new(),
-        Duplicates::LookedFor => receipts(&mut transaction, wants).await?,
+        Duplicates::LookedFor => receipts(&mut transaction, commands).await?,
     };
     let mut version = locked.version;
     let mut available = locked.available_seats;
-    let mut granted: Vec<(&Want, i64, i32)> = Vec::new();
-    for want in wants {
-        if !receipts.contains_key(want.key.as_str()) && want.seats <= available {
+    let mut granted: Vec<(&ReserveCommand, i64, i32)> = Vec::new();
+    for command in commands {
+        if !receipts.contains_key(command.key.as_str()) && command.seats <= available {
             version += 1;
-            available -= want.seats;
-            granted.push((want, version, available));
+            available -= command.seats;
+            granted.push((command, version, available));
         }
     }
-    if duplicates == Duplicates::NotExpected && granted.len() < wants.len() {
+    if duplicates == Duplicates::NotExpected && granted.len() < commands.len() {
         // Whoever is about to be told sold_out may have seats already.
-        let keys: HashSet<&str> = granted.iter().map(|(want, ..)| want.key.as_str()).collect();
-        let denied: Vec<&Want> =
-            wants.iter().copied().filter(|want| !keys.contains(want.key.as_str())).collect();
+        let keys: HashSet<&str> =
+            granted.iter().map(|(command, ..)| command.key.as_str()).collect();
+        let denied: Vec<&ReserveCommand> = commands
+            .iter()
+            .copied()
+            .filter(|command| !keys.contains(command.key.as_str()))
+            .collect();
         receipts = self::receipts(&mut transaction, &denied).await?;
     }
     let expires_at = if granted.is_empty() {
@@ -301,17 +310,17 @@ async fn transact(
     };
 
     let mut granted = granted.into_iter().peekable();
-    wants
+    commands
         .iter()
-        .map(|want| match (receipts.remove(want.key.as_str()), expires_at) {
-            (Some(receipt), _) => replay(want, receipt),
+        .map(|command| match (receipts.remove(command.key.as_str()), expires_at) {
+            (Some(receipt), _) => replay(command, receipt),
             (None, Some(expires_at))
-                if granted.peek().is_some_and(|(next, ..)| std::ptr::eq(*next, *want)) =>
+                if granted.peek().is_some_and(|(next, ..)| std::ptr::eq(*next, *command)) =>
             {
                 let (_, slot_version, available_seats) = granted.next().expect("it was peeked at");
                 Ok(Reserved::Booked(booked(
-                    want,
-                    Taken { slot_version, available_seats, expires_at },
+                    command,
+                    Reservation { slot_version, available_seats, expires_at },
                 )))
             }
             // Whoever was passed over wanted more than was left then, and more than is left now.
@@ -324,10 +333,11 @@ async fn transact(
 
 async fn receipts(
     connection: &mut PgConnection,
-    wants: &[&Want],
+    commands: &[&ReserveCommand],
 ) -> Result<HashMap<String, Receipt>, sqlx::Error> {
-    let Some(first) = wants.first() else { return Ok(HashMap::new()) };
-    let keys: Vec<String> = wants.iter().map(|want| want.key.as_str().to_owned()).collect();
+    let Some(first) = commands.first() else { return Ok(HashMap::new()) };
+    let keys: Vec<String> =
+        commands.iter().map(|command| command.key.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         "
         select receipt.idempotency_key, receipt.slot_id, receipt.seats, receipt.booking_id, receipt.expires_at,
@@ -367,14 +377,15 @@ async fn receipts(
 /// and outbox row.
 async fn write(
     connection: &mut PgConnection,
-    granted: &[(&Want, i64, i32)],
+    granted: &[(&ReserveCommand, i64, i32)],
     version: i64,
     available: i32,
 ) -> Result<time::OffsetDateTime, sqlx::Error> {
     let (first, ..) = granted.first().expect("something was granted");
-    let bookings: Vec<_> = granted.iter().map(|(want, ..)| want.booking.as_uuid()).collect();
-    let keys: Vec<String> = granted.iter().map(|(want, ..)| want.key.as_str().to_owned()).collect();
-    let seats: Vec<i32> = granted.iter().map(|(want, ..)| want.seats).collect();
+    let bookings: Vec<_> = granted.iter().map(|(command, ..)| command.booking.as_uuid()).collect();
+    let keys: Vec<String> =
+        granted.iter().map(|(command, ..)| command.key.as_str().to_owned()).collect();
+    let seats: Vec<i32> = granted.iter().map(|(command, ..)| command.seats).collect();
     let versions: Vec<i64> = granted.iter().map(|(_, version, _)| *version).collect();
     let lefts: Vec<i32> = granted.iter().map(|(.., left)| *left).collect();
     sqlx::query_scalar!(
@@ -425,7 +436,7 @@ async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::IdempotencyKey;
+    use crate::reserve::IdempotencyKey;
     use slotproof_vocabulary::{BookingId, DoctorId, Month};
     use time::macros::date;
 
@@ -434,12 +445,12 @@ mod tests {
         let slot = SlotId::new(DoctorId(1), month, 7);
         let key = IdempotencyKey::parse(number.to_string().as_bytes()).expect("a key");
         let booking = BookingId::new(slot, 7);
-        let want = Want { slot, seats: 1, key, booking, hold_ms, urgent: false };
-        Waiting { want, answer: oneshot::channel().0 }
+        let command = ReserveCommand { slot, seats: 1, key, booking, hold_ms, urgent: false };
+        Waiting { command, answer: oneshot::channel().0 }
     }
 
     fn holds(batch: &[Waiting]) -> Vec<i64> {
-        batch.iter().map(|waiting| waiting.want.hold_ms).collect()
+        batch.iter().map(|waiting| waiting.command.hold_ms).collect()
     }
 
     #[test]

@@ -19,10 +19,10 @@
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
-use super::Reserve;
+use super::statement::reservation;
 use crate::{
-    booking::{Taken, Want},
     pausing::about_to,
+    reserve::{Reservation, Reserve, ReserveCommand},
 };
 
 pub(crate) struct Pessimistic;
@@ -32,8 +32,8 @@ impl Reserve for Pessimistic {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
         about_to("lock").await;
         let mut transaction = connection.begin().await?;
 
@@ -43,58 +43,28 @@ impl Reserve for Pessimistic {
             where doctor_id = $1 and slot_month = $2 and slot_id = $3
             for no key update
             ",
-            want.doctor_id(),
-            want.slot_month(),
-            want.slot.as_uuid(),
+            command.doctor_id(),
+            command.slot_month(),
+            command.slot.as_uuid(),
         )
         .fetch_optional(&mut *transaction)
         .await?;
-        if locked.is_none_or(|slot| slot.available_seats < want.seats) {
+        if locked.is_none_or(|slot| slot.available_seats < command.seats) {
             about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
 
         about_to("write").await;
-        let taken = sqlx::query_as!(
-            Taken,
-            r#"
-            with slot as (
-                update appointment_slots
-                set available_seats = available_seats - $4, version = version + 1
-                where doctor_id = $1 and slot_month = $2 and slot_id = $3
-                returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
-            ), booking as (
-                insert into bookings
-                    (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
-                select $1, $2, $5, $3, 'pending', $4, $6, expires_at from slot
-            ), receipt as (
-                insert into idempotency_keys
-                    (doctor_id, slot_month, idempotency_key, slot_id, seats,
-                     booking_id, expires_at, hold_ms, slot_version, available_seats)
-                select $1, $2, $6, $3, $4, $5, expires_at, $7, version, available_seats from slot
-            ), audit as (
-                insert into booking_audit
-                    (doctor_id, slot_month, slot_id, slot_version, booking_id, to_status, seats, available_seats)
-                select $1, $2, $3, version, $5, 'pending', $4, available_seats from slot
-            ), event as (
-                insert into outbox (doctor_id, slot_month, slot_id, slot_version)
-                select $1, $2, $3, version from slot
-            )
-            select version as "slot_version!", available_seats as "available_seats!", expires_at as "expires_at!" from slot
-            "#,
-            want.doctor_id(),
-            want.slot_month(),
-            want.slot.as_uuid(),
-            want.seats,
-            want.booking.as_uuid(),
-            want.key.as_str(),
-            want.hold_ms,
+        let reservation = reservation!(
+            query(command)
+            set "available_seats = available_seats - $4, version = version + 1"
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
         )
         .fetch_one(&mut *transaction)
         .await?;
         about_to("commit").await;
         transaction.commit().await?;
-        Ok(Some(taken))
+        Ok(Some(reservation))
     }
 }

@@ -19,10 +19,9 @@
 
 use async_trait::async_trait;
 
-use super::Strategy;
 use crate::{
-    booking::{ReserveError, Reserved, Want},
     queue::Publisher,
+    reserve::{ReserveCommand, ReserveError, Reserved, Strategy},
 };
 
 pub(crate) struct Queue {
@@ -31,8 +30,8 @@ pub(crate) struct Queue {
 
 #[async_trait]
 impl Strategy for Queue {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
-        self.publisher.publish(want).await?;
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
+        self.publisher.publish(command).await?;
         Ok(Reserved::Accepted)
     }
 }

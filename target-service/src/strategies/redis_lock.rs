@@ -39,12 +39,13 @@ use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{PgConnection, PgPool};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::Strategy;
+use super::statement::reservation;
 use crate::{
-    booking::{
-        ReserveError, Reserved, Taken, Want, booked, look, nothing_written, pause_before, retrying,
-    },
     pausing::about_to,
+    reserve::{
+        Reservation, ReserveCommand, ReserveError, Reserved, Strategy, booked, look,
+        nothing_written, pause_before, retrying,
+    },
 };
 
 /// Requests of a process for one slot wait at one of these gates; slots that share one only lose
@@ -191,45 +192,46 @@ impl RedisLock {
     async fn decide(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
+        command: &ReserveCommand,
         held: &Held,
-    ) -> Result<Option<Taken>, ReserveError> {
+    ) -> Result<Option<Reservation>, ReserveError> {
         about_to("read").await;
         let read = sqlx::query!(
             "
             select available_seats, fence from appointment_slots
             where doctor_id = $1 and slot_month = $2 and slot_id = $3
             ",
-            want.doctor_id(),
-            want.slot_month(),
-            want.slot.as_uuid(),
+            command.doctor_id(),
+            command.slot_month(),
+            command.slot.as_uuid(),
         )
         .fetch_optional(&mut *connection)
         .await?;
-        let Some(read) = read.filter(|slot| slot.available_seats >= want.seats) else {
+        let Some(read) = read.filter(|slot| slot.available_seats >= command.seats) else {
             return Ok(None);
         };
         if read.fence >= held.fence {
-            self.lift(want.slot, read.fence).await?;
+            self.lift(command.slot, read.fence).await?;
             return Ok(None);
         }
         about_to("write").await;
-        Ok(write(connection, want, read.fence, held.fence).await.or_else(nothing_written)?)
+        Ok(write(connection, command, read.fence, held.fence).await.or_else(nothing_written)?)
     }
 }
 
 #[async_trait]
 impl Strategy for RedisLock {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
         let deadline = Instant::now() + WAIT_MAX;
-        let Ok(_turn) = tokio::time::timeout_at(deadline, self.gate(want.slot).lock()).await else {
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.gate(command.slot).lock()).await
+        else {
             return Ok(Reserved::RetryLater);
         };
         retrying(StrategyKind::RedisLock, self.tries, || async {
             let mut polled = 0;
             let held = loop {
                 about_to("acquire").await;
-                if let Some(held) = self.acquire(want.slot).await? {
+                if let Some(held) = self.acquire(command.slot).await? {
                     break held;
                 }
                 if Instant::now() >= deadline {
@@ -239,12 +241,12 @@ impl Strategy for RedisLock {
                 tokio::time::sleep(pause_before(polled)).await;
             };
             let mut connection = self.pool.acquire().await?;
-            let decided = self.decide(&mut connection, want, &held).await;
+            let decided = self.decide(&mut connection, command, &held).await;
             about_to("release").await;
             held.free().await;
             match decided? {
-                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
-                None => look(&mut connection, want).await,
+                Some(reservation) => Ok(Some(Reserved::Booked(booked(command, reservation)))),
+                None => look(&mut connection, command).await,
             }
         })
         .await
@@ -266,46 +268,14 @@ fn unavailable(error: redis::RedisError) -> ReserveError {
 
 async fn write(
     connection: &mut PgConnection,
-    want: &Want,
+    command: &ReserveCommand,
     seen_fence: i64,
     fence: i64,
-) -> Result<Option<Taken>, sqlx::Error> {
-    sqlx::query_as!(
-        Taken,
-        r#"
-        with slot as (
-            update appointment_slots
-            set available_seats = available_seats - $4, version = version + 1, fence = $9
-            where doctor_id = $1 and slot_month = $2 and slot_id = $3 and fence = $8 and fence < $9
-            returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
-        ), booking as (
-            insert into bookings
-                (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
-            select $1, $2, $5, $3, 'pending', $4, $6, expires_at from slot
-        ), receipt as (
-            insert into idempotency_keys
-                (doctor_id, slot_month, idempotency_key, slot_id, seats,
-                 booking_id, expires_at, hold_ms, slot_version, available_seats)
-            select $1, $2, $6, $3, $4, $5, expires_at, $7, version, available_seats from slot
-        ), audit as (
-            insert into booking_audit
-                (doctor_id, slot_month, slot_id, slot_version, booking_id, to_status, seats, available_seats)
-            select $1, $2, $3, version, $5, 'pending', $4, available_seats from slot
-        ), event as (
-            insert into outbox (doctor_id, slot_month, slot_id, slot_version)
-            select $1, $2, $3, version from slot
-        )
-        select version as "slot_version!", available_seats as "available_seats!", expires_at as "expires_at!" from slot
-        "#,
-        want.doctor_id(),
-        want.slot_month(),
-        want.slot.as_uuid(),
-        want.seats,
-        want.booking.as_uuid(),
-        want.key.as_str(),
-        want.hold_ms,
-        seen_fence,
-        fence,
+) -> Result<Option<Reservation>, sqlx::Error> {
+    reservation!(
+        query(command, seen_fence, fence)
+        set "available_seats = available_seats - $4, version = version + 1, fence = $9"
+        where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and fence = $8 and fence < $9"
     )
     .fetch_optional(connection)
     .await

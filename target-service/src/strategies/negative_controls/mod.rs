@@ -5,8 +5,8 @@
 //! of their own lie in a file of their own; the mutants, which break one thing around or inside a
 //! page, lie together in `mutants.rs`.
 
-pub mod lost_update;
-pub mod mutants;
-pub mod redis_lock_token;
-pub mod redis_lock_unfenced;
-pub mod unprotected;
+pub(crate) mod lost_update;
+pub(crate) mod mutants;
+pub(crate) mod redis_lock_token;
+pub(crate) mod redis_lock_unfenced;
+pub(crate) mod unprotected;

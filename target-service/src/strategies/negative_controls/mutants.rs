@@ -11,89 +11,57 @@ use sqlx::{Connection, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::{
-    booking::{ReserveError, Reserved, Taken, Want, once, retrying},
     lifecycle::{self, Changed},
     pausing::about_to,
     queue::Publisher,
-    slots,
-    strategies::{Reserve, Strategy, optimistic::Optimistic},
+    read_model,
+    reserve::{
+        Reservation, Reserve, ReserveCommand, ReserveError, Reserved, Retrying, Strategy, once,
+        retrying,
+    },
+    routing::{doctor_key, month_key},
+    strategies::{optimistic::Optimistic, statement::reservation},
 };
 
-/// Parts of the statement that writes a reserve, with the parameters of the pages: doctor, month,
-/// slot, seats, booking, key, hold.
-macro_rules! part {
-    (slot where $condition:literal) => {
-        concat!(
-            "with slot as (
-                update appointment_slots
-                set available_seats = greatest(available_seats - $4, 0), version = version + 1
-                where doctor_id = $1 and slot_month = $2 and slot_id = $3 and ", $condition, "
-                returning version, available_seats, clock_timestamp() + $7::bigint * interval '1 millisecond' as expires_at
-            )"
+/// The statement of a mutant, with a part left out or none. Its counter stops at zero, so that the
+/// check constraint on it sees nothing wrong.
+macro_rules! written {
+    (without($($part:ident)?) where $condition:literal) => {
+        reservation!(
+            text without($($part)?)
+            set "available_seats = greatest(available_seats - $4, 0), version = version + 1"
+            where $condition
         )
-    };
-    (booking) => {
-        ", booking as (
-            insert into bookings
-                (doctor_id, slot_month, booking_id, slot_id, status, seats, idempotency_key, expires_at)
-            select $1, $2, $5, $3, 'pending', $4, $6, expires_at from slot
-        )"
-    };
-    (receipt) => {
-        ", receipt as (
-            insert into idempotency_keys
-                (doctor_id, slot_month, idempotency_key, slot_id, seats,
-                 booking_id, expires_at, hold_ms, slot_version, available_seats)
-            select $1, $2, $6, $3, $4, $5, expires_at, $7, version, available_seats from slot
-        )"
-    };
-    (audit) => {
-        ", audit as (
-            insert into booking_audit
-                (doctor_id, slot_month, slot_id, slot_version, booking_id, to_status, seats, available_seats)
-            select $1, $2, $3, version, $5, 'pending', $4, available_seats from slot
-        )"
-    };
-    (event) => {
-        ", event as (
-            insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, $3, version from slot
-        )"
-    };
-    (taken) => {
-        " select version, available_seats, expires_at, $5::uuid, $6::text from slot"
     };
 }
 
-/// Runs a statement made of those parts.
+/// Runs such a statement. A runtime query, because each text would need checked data of its own for
+/// a mistake that is made on purpose.
 async fn write(
     connection: &mut PgConnection,
     sql: &'static str,
-    want: &Want,
-) -> Result<Option<Taken>, sqlx::Error> {
+    command: &ReserveCommand,
+) -> Result<Option<Reservation>, sqlx::Error> {
     let row: Option<(i64, i32, OffsetDateTime, uuid::Uuid, String)> = sqlx::query_as(sql)
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.slot.as_uuid())
-        .bind(want.seats)
-        .bind(want.booking.as_uuid())
-        .bind(want.key.as_str())
-        .bind(want.hold_ms)
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.slot.as_uuid())
+        .bind(command.seats)
+        .bind(command.booking.as_uuid())
+        .bind(command.key.as_str())
+        .bind(command.hold_ms)
         .fetch_optional(connection)
         .await?;
-    Ok(row.map(|(slot_version, available_seats, expires_at, ..)| Taken {
+    Ok(row.map(|(slot_version, available_seats, expires_at, ..)| Reservation {
         slot_version,
         available_seats,
         expires_at,
     }))
 }
 
-const WRITE_ALWAYS: &str = concat!(
-    part!(slot where "true"),
-    part!(booking),
-    part!(receipt),
-    part!(audit),
-    part!(event),
-    part!(taken)
+const WRITE_ALWAYS: &str = written!(
+    without()
+    where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
 );
 
 /// M3, `locked_bookings`. Locks the rows that are counted and not the row that is fought for; a
@@ -106,8 +74,8 @@ impl Reserve for LockedBookings {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
         about_to("lock").await;
         let mut transaction = connection.begin().await?;
         let locked: Vec<i32> = sqlx::query_scalar(
@@ -118,31 +86,34 @@ impl Reserve for LockedBookings {
             for no key update
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.slot.as_uuid())
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.slot.as_uuid())
         .fetch_all(&mut *transaction)
         .await?;
-        if capacity(&mut transaction, want).await? - locked.iter().sum::<i32>() < want.seats {
+        if capacity(&mut transaction, command).await? - locked.iter().sum::<i32>() < command.seats {
             about_to("roll_back").await;
             transaction.rollback().await?;
             return Ok(None);
         }
         about_to("write").await;
-        let taken = write(&mut transaction, WRITE_ALWAYS, want).await?;
+        let reservation = write(&mut transaction, WRITE_ALWAYS, command).await?;
         about_to("commit").await;
         transaction.commit().await?;
-        Ok(taken)
+        Ok(reservation)
     }
 }
 
-async fn capacity(connection: &mut PgConnection, want: &Want) -> Result<i32, sqlx::Error> {
+async fn capacity(
+    connection: &mut PgConnection,
+    command: &ReserveCommand,
+) -> Result<i32, sqlx::Error> {
     let capacity: Option<i32> = sqlx::query_scalar(
         "select capacity from appointment_slots where doctor_id = $1 and slot_month = $2 and slot_id = $3",
     )
-    .bind(want.doctor_id())
-    .bind(want.slot_month())
-    .bind(want.slot.as_uuid())
+    .bind(command.doctor_id())
+    .bind(command.slot_month())
+    .bind(command.slot.as_uuid())
     .fetch_optional(connection)
     .await?;
     Ok(capacity.unwrap_or_default())
@@ -158,8 +129,8 @@ impl Reserve for WriteSkew {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
         about_to("read").await;
         let mut transaction =
             connection.begin_with("begin isolation level repeatable read").await?;
@@ -169,12 +140,13 @@ impl Reserve for WriteSkew {
             where doctor_id = $1 and slot_month = $2 and slot_id = $3 and status in ('pending', 'confirmed')
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.slot.as_uuid())
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.slot.as_uuid())
         .fetch_one(&mut *transaction)
         .await?;
-        if i64::from(capacity(&mut transaction, want).await?) - taken < i64::from(want.seats) {
+        if i64::from(capacity(&mut transaction, command).await?) - taken < i64::from(command.seats)
+        {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -185,25 +157,22 @@ impl Reserve for WriteSkew {
             values ($1, $2, $3, $4, 'pending', $5, $6, clock_timestamp() + $7::bigint * interval '1 millisecond')
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.booking.as_uuid())
-        .bind(want.slot.as_uuid())
-        .bind(want.seats)
-        .bind(want.key.as_str())
-        .bind(want.hold_ms)
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.booking.as_uuid())
+        .bind(command.slot.as_uuid())
+        .bind(command.seats)
+        .bind(command.key.as_str())
+        .bind(command.hold_ms)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        const COUNT_IT: &str = concat!(
-            part!(slot where "true"),
-            part!(receipt),
-            part!(audit),
-            part!(event),
-            part!(taken)
+        const COUNT_IT: &str = written!(
+            without(booking)
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
         );
         about_to("count").await;
-        write(connection, COUNT_IT, want).await
+        write(connection, COUNT_IT, command).await
     }
 }
 
@@ -215,18 +184,14 @@ impl Reserve for OffByOne {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        const SQL: &str = concat!(
-            part!(slot where "available_seats + 1 >= $4"),
-            part!(booking),
-            part!(receipt),
-            part!(audit),
-            part!(event),
-            part!(taken)
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        const SQL: &str = written!(
+            without()
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats + 1 >= $4"
         );
         about_to("write").await;
-        write(connection, SQL, want).await
+        write(connection, SQL, command).await
     }
 }
 
@@ -239,18 +204,14 @@ impl Reserve for OneSeatCheck {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        const SQL: &str = concat!(
-            part!(slot where "available_seats >= 1"),
-            part!(booking),
-            part!(receipt),
-            part!(audit),
-            part!(event),
-            part!(taken)
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        const SQL: &str = written!(
+            without()
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= 1"
         );
         about_to("write").await;
-        write(connection, SQL, want).await
+        write(connection, SQL, command).await
     }
 }
 
@@ -268,18 +229,15 @@ impl Reserve for ReceiptApart {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        const BOOK: &str = concat!(
-            part!(slot where "available_seats >= $4
-                and not exists (select from idempotency_keys where doctor_id = $1 and slot_month = $2 and idempotency_key = $6)"),
-            part!(booking),
-            part!(audit),
-            part!(event),
-            part!(taken)
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        const BOOK: &str = written!(
+            without(receipt)
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4
+                and not exists (select from idempotency_keys where doctor_id = $1 and slot_month = $2 and idempotency_key = $6)"
         );
         about_to("write").await;
-        let Some(taken) = write(connection, BOOK, want).await? else { return Ok(None) };
+        let Some(reservation) = write(connection, BOOK, command).await? else { return Ok(None) };
         about_to("receipt").await;
         sqlx::query(
             "
@@ -290,19 +248,19 @@ impl Reserve for ReceiptApart {
             on conflict do nothing
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.key.as_str())
-        .bind(want.slot.as_uuid())
-        .bind(want.seats)
-        .bind(want.booking.as_uuid())
-        .bind(taken.expires_at)
-        .bind(want.hold_ms)
-        .bind(taken.slot_version)
-        .bind(taken.available_seats)
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.key.as_str())
+        .bind(command.slot.as_uuid())
+        .bind(command.seats)
+        .bind(command.booking.as_uuid())
+        .bind(reservation.expires_at)
+        .bind(command.hold_ms)
+        .bind(reservation.slot_version)
+        .bind(reservation.available_seats)
         .execute(connection)
         .await?;
-        Ok(Some(taken))
+        Ok(Some(reservation))
     }
 }
 
@@ -316,17 +274,14 @@ impl Reserve for AuditApart {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        const BOOK: &str = concat!(
-            part!(slot where "available_seats >= $4"),
-            part!(booking),
-            part!(receipt),
-            part!(event),
-            part!(taken)
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        const BOOK: &str = written!(
+            without(audit)
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4"
         );
         about_to("write").await;
-        let Some(taken) = write(connection, BOOK, want).await? else { return Ok(None) };
+        let Some(reservation) = write(connection, BOOK, command).await? else { return Ok(None) };
         about_to("audit").await;
         sqlx::query(
             "
@@ -337,15 +292,15 @@ impl Reserve for AuditApart {
             on conflict do nothing
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.slot.as_uuid())
-        .bind(want.booking.as_uuid())
-        .bind(want.seats)
-        .bind(taken.available_seats)
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.slot.as_uuid())
+        .bind(command.booking.as_uuid())
+        .bind(command.seats)
+        .bind(reservation.available_seats)
         .execute(connection)
         .await?;
-        Ok(Some(taken))
+        Ok(Some(reservation))
     }
 }
 
@@ -361,14 +316,11 @@ impl Reserve for AnnounceApart {
     async fn reserve(
         &self,
         connection: &mut PgConnection,
-        want: &Want,
-    ) -> Result<Option<Taken>, sqlx::Error> {
-        const BOOK: &str = concat!(
-            part!(slot where "available_seats >= $4"),
-            part!(booking),
-            part!(receipt),
-            part!(audit),
-            part!(taken)
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        const BOOK: &str = written!(
+            without(event)
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4"
         );
         about_to("read").await;
         let read: Option<(i64, i32)> = sqlx::query_as(
@@ -377,33 +329,33 @@ impl Reserve for AnnounceApart {
             where doctor_id = $1 and slot_month = $2 and slot_id = $3
             ",
         )
-        .bind(want.doctor_id())
-        .bind(want.slot_month())
-        .bind(want.slot.as_uuid())
+        .bind(command.doctor_id())
+        .bind(command.slot_month())
+        .bind(command.slot.as_uuid())
         .fetch_optional(&mut *connection)
         .await?;
-        let Some((version, _)) = read.filter(|(_, available)| *available >= want.seats) else {
+        let Some((version, _)) = read.filter(|(_, available)| *available >= command.seats) else {
             return Ok(None);
         };
         about_to("announce").await;
-        if let Err(error) = self.publisher.announce_too_early(want, version + 1).await {
+        if let Err(error) = self.publisher.announce_too_early(command, version + 1).await {
             tracing::warn!(%error, "failed to announce a booking");
         }
         about_to("write").await;
-        write(connection, BOOK, want).await
+        write(connection, BOOK, command).await
     }
 }
 
 /// M8, `replay_new_id`. A duplicate is recognised and answered with 201 as it should be, under an
 /// id that stands for nothing.
-pub(crate) struct ReplayNewId<S>(pub(crate) S);
+pub(crate) struct ReplayNewId(pub(crate) Retrying);
 
 #[async_trait]
-impl<S: Strategy> Strategy for ReplayNewId<S> {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
-        Ok(match self.0.reserve(want).await? {
+impl Strategy for ReplayNewId {
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
+        Ok(match self.0.reserve(command).await? {
             Reserved::Booked(mut body) => {
-                body.id = want.booking;
+                body.id = command.booking;
                 Reserved::Booked(body)
             }
             answer => answer,
@@ -419,14 +371,14 @@ pub(crate) struct RaceIsSoldOut {
 
 #[async_trait]
 impl Strategy for RaceIsSoldOut {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
         let answer = retrying(StrategyKind::RaceIsSoldOut, 1, || async {
             let mut connection = self.pool.acquire().await?;
-            once(&Optimistic, &mut connection, want).await
+            once(&Optimistic, &mut connection, command).await
         })
         .await?;
         let Reserved::RetryLater = answer else { return Ok(answer) };
-        Ok(match slots::read(&self.pool, want.slot).await? {
+        Ok(match read_model::read_slot(&self.pool, command.slot).await? {
             Some(slot) => Reserved::SoldOut { slot_version: slot.version, available_seats: 0 },
             None => Reserved::NoSlot,
         })
@@ -465,8 +417,8 @@ macro_rules! change {
 
 async fn change(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::query(sql)
-        .bind(booking.doctor().0.cast_signed())
-        .bind(booking.month().first_day())
+        .bind(doctor_key(booking.doctor()))
+        .bind(month_key(booking.month()))
         .bind(booking.as_uuid())
         .execute(pool)
         .await
@@ -525,7 +477,7 @@ impl StaleCache {
         if cached.is_some() {
             return Ok(cached);
         }
-        let read = slots::read(pool, slot).await?;
+        let read = read_model::read_slot(pool, slot).await?;
         if let Some(body) = &read {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, body.clone());
         }

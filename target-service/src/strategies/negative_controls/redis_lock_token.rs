@@ -21,9 +21,12 @@ use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 
 use crate::{
-    booking::{ReserveError, Reserved, Want, attempt, booked, look, pause_before, retrying},
     pausing::about_to,
-    strategies::{Strategy, negative_controls::unprotected::Unprotected},
+    reserve::{
+        ReserveCommand, ReserveError, Reserved, Strategy, attempt, booked, look, pause_before,
+        retrying,
+    },
+    strategies::negative_controls::unprotected::Unprotected,
 };
 
 /// Polls for the lock before a client is told `retry_later`.
@@ -41,8 +44,8 @@ pub(crate) struct RedisLockToken {
 
 #[async_trait]
 impl Strategy for RedisLockToken {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
-        let lock = format!("lock:slot:{}", want.slot);
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
+        let lock = format!("lock:slot:{}", command.slot);
         let owner = format!("{:032x}", rand::rng().random::<u128>());
         let release = Script::new(RELEASE);
         retrying(StrategyKind::RedisLockToken, self.tries, || async {
@@ -66,13 +69,13 @@ impl Strategy for RedisLockToken {
                 tokio::time::sleep(pause_before(polled)).await;
             }
             let mut connection = self.pool.acquire().await?;
-            let decided = attempt(&Unprotected, &mut connection, want).await;
+            let decided = attempt(&Unprotected, &mut connection, command).await;
             about_to("release").await;
             let _: redis::RedisResult<i64> =
                 release.key(&lock).arg(&owner).invoke_async(&mut redis).await;
             match decided? {
-                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
-                None => look(&mut connection, want).await,
+                Some(reservation) => Ok(Some(Reserved::Booked(booked(command, reservation)))),
+                None => look(&mut connection, command).await,
             }
         })
         .await

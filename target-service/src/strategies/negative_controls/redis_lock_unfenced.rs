@@ -22,9 +22,12 @@ use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
 
 use crate::{
-    booking::{ReserveError, Reserved, Want, attempt, booked, look, pause_before, retrying},
     pausing::about_to,
-    strategies::{Strategy, negative_controls::unprotected::Unprotected},
+    reserve::{
+        ReserveCommand, ReserveError, Reserved, Strategy, attempt, booked, look, pause_before,
+        retrying,
+    },
+    strategies::negative_controls::unprotected::Unprotected,
 };
 
 /// Polls for the lock before a client is told `retry_later`.
@@ -39,8 +42,8 @@ pub(crate) struct RedisLockUnfenced {
 
 #[async_trait]
 impl Strategy for RedisLockUnfenced {
-    async fn reserve(&self, want: &Want) -> Result<Reserved, ReserveError> {
-        let lock = format!("lock:slot:{}", want.slot);
+    async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
+        let lock = format!("lock:slot:{}", command.slot);
         retrying(StrategyKind::RedisLockUnfenced, self.tries, || async {
             let mut redis = self.redis.clone();
             let mut polled = 0;
@@ -62,13 +65,13 @@ impl Strategy for RedisLockUnfenced {
                 tokio::time::sleep(pause_before(polled)).await;
             }
             let mut connection = self.pool.acquire().await?;
-            let decided = attempt(&Unprotected, &mut connection, want).await;
+            let decided = attempt(&Unprotected, &mut connection, command).await;
             about_to("release").await;
             let _: redis::RedisResult<i64> =
                 redis::cmd("DEL").arg(&lock).query_async(&mut redis).await;
             match decided? {
-                Some(taken) => Ok(Some(Reserved::Booked(booked(want, taken)))),
-                None => look(&mut connection, want).await,
+                Some(reservation) => Ok(Some(Reserved::Booked(booked(command, reservation)))),
+                None => look(&mut connection, command).await,
             }
         })
         .await

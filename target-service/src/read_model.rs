@@ -1,38 +1,17 @@
-//! Doctors and their slots: made by an administrator, read by everyone.
+//! Reads of doctors, slots and bookings. Each answer is one snapshot.
 
-use rand::Rng;
 use slotproof_vocabulary::{
-    DoctorId, Month, SlotId,
-    reference_api::{DoctorBody, SlotBody, SlotSummary},
+    BookingId, DoctorId, SlotId,
+    reference_api::{BookingBody, DoctorBody, SlotBody, SlotSummary},
 };
 use sqlx::PgPool;
-use time::OffsetDateTime;
 
-use crate::booking::doctor_id;
+use crate::routing::{doctor_key, month_key, not_an_id};
 
 /// Slots in one answer to a list: enough for a calendar page, little enough to be quick.
 const LISTED_MAX: i64 = 200;
 /// Doctors in one answer to a list.
 const DOCTORS_MAX: i64 = 1_000;
-
-pub(crate) async fn create_doctor(
-    pool: &PgPool,
-    name: &str,
-    specialty: &str,
-) -> Result<DoctorBody, sqlx::Error> {
-    let row = sqlx::query!(
-        "insert into doctors (name, specialty) values ($1, $2) returning doctor_id",
-        name,
-        specialty
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(DoctorBody {
-        id: DoctorId(row.doctor_id.cast_unsigned()),
-        name: name.to_owned(),
-        specialty: specialty.to_owned(),
-    })
-}
 
 pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -52,55 +31,12 @@ pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx:
         .collect())
 }
 
-/// Whether each seat of a new slot gets a row, which only the strategy `seat_rows` needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SeatRows {
-    Made,
-    Left,
-}
-
-/// `None`: no such doctor.
-pub(crate) async fn create_slot(
-    pool: &PgPool,
-    doctor: DoctorId,
-    starts_at: OffsetDateTime,
-    month: Month,
-    capacity: i32,
-    seat_rows: SeatRows,
-) -> Result<Option<SlotBody>, sqlx::Error> {
-    let id = SlotId::new(doctor, month, rand::rng().random());
-    let inserted = sqlx::query!(
-        "
-        with slot as (
-            insert into appointment_slots (doctor_id, slot_month, slot_id, starts_at, capacity, available_seats)
-            values ($1, $2, $3, $4, $5, $5)
-        )
-        insert into slot_seats (doctor_id, slot_month, slot_id, seat_no)
-        select $1, $2, $3, seat_no from generate_series(1, $5) seat_no where $6::boolean
-        ",
-        doctor_id(id),
-        month.first_day(),
-        id.as_uuid(),
-        starts_at,
-        capacity,
-        seat_rows == SeatRows::Made,
-    )
-    .execute(pool)
-    .await;
-    match inserted {
-        Ok(_) => read(pool, id).await,
-        Err(sqlx::Error::Database(error))
-            if error.constraint() == Some("appointment_slots_doctor_fkey") =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// One slot with the seats of its bookings, in one snapshot: the sum is there to be checked, so it
 /// is counted from the bookings and not kept beside the counter.
-pub(crate) async fn read(pool: &PgPool, slot: SlotId) -> Result<Option<SlotBody>, sqlx::Error> {
+pub(crate) async fn read_slot(
+    pool: &PgPool,
+    slot: SlotId,
+) -> Result<Option<SlotBody>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
         select starts_at, capacity, available_seats, version,
@@ -113,8 +49,8 @@ pub(crate) async fn read(pool: &PgPool, slot: SlotId) -> Result<Option<SlotBody>
         from appointment_slots
         where doctor_id = $1 and slot_month = $2 and slot_id = $3
         "#,
-        doctor_id(slot),
-        slot.month().first_day(),
+        doctor_key(slot.doctor()),
+        month_key(slot.month()),
         slot.as_uuid(),
     )
     .fetch_optional(pool)
@@ -133,13 +69,16 @@ pub(crate) async fn read(pool: &PgPool, slot: SlotId) -> Result<Option<SlotBody>
 
 /// What a list of slots is narrowed to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Filter {
+pub(crate) struct SlotFilter {
     pub(crate) doctor: Option<DoctorId>,
     /// Only slots with (`true`) or without (`false`) seats left.
     pub(crate) available: Option<bool>,
 }
 
-pub(crate) async fn list(pool: &PgPool, filter: Filter) -> Result<Vec<SlotSummary>, sqlx::Error> {
+pub(crate) async fn list_slots(
+    pool: &PgPool,
+    filter: SlotFilter,
+) -> Result<Vec<SlotSummary>, sqlx::Error> {
     let rows = sqlx::query!(
         "
         select slot_id, starts_at, capacity, available_seats, version from appointment_slots
@@ -147,7 +86,7 @@ pub(crate) async fn list(pool: &PgPool, filter: Filter) -> Result<Vec<SlotSummar
         order by starts_at, slot_id
         limit $3
         ",
-        filter.doctor.map(|doctor| doctor.0.cast_signed()),
+        filter.doctor.map(doctor_key),
         filter.available,
         LISTED_MAX,
     )
@@ -155,8 +94,7 @@ pub(crate) async fn list(pool: &PgPool, filter: Filter) -> Result<Vec<SlotSummar
     .await?;
     rows.into_iter()
         .map(|row| {
-            let id = SlotId::try_from(row.slot_id)
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let id = SlotId::try_from(row.slot_id).map_err(not_an_id)?;
             Ok(SlotSummary {
                 id,
                 doctor_id: id.doctor(),
@@ -167,4 +105,42 @@ pub(crate) async fn list(pool: &PgPool, filter: Filter) -> Result<Vec<SlotSummar
             })
         })
         .collect()
+}
+
+/// A booking as it is, with its slot's version, in one snapshot.
+pub(crate) async fn read_booking(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Option<BookingBody>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select booking.slot_id, booking.status, booking.seats, booking.expires_at,
+            slot.version as "slot_version!", slot.available_seats as "available_seats!",
+            (extract(epoch from booking.expires_at - clock_timestamp()) * 1000)::bigint as hold_ms
+        from bookings booking
+        join appointment_slots slot using (doctor_id, slot_month, slot_id)
+        where booking.doctor_id = $1 and booking.slot_month = $2 and booking.booking_id = $3
+        "#,
+        doctor_key(booking.doctor()),
+        month_key(booking.month()),
+        booking.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        Ok(BookingBody {
+            id: booking,
+            slot_id: row.slot_id.try_into().map_err(not_an_id)?,
+            status: row
+                .status
+                .parse()
+                .map_err(|error: String| sqlx::Error::Decode(error.into()))?,
+            seats: row.seats.into(),
+            expires_at: row.expires_at,
+            hold_ms: row.hold_ms.map(|left| left.max(0)),
+            slot_version: row.slot_version,
+            available_seats: row.available_seats.into(),
+        })
+    })
+    .transpose()
 }

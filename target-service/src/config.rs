@@ -1,0 +1,186 @@
+//! The configuration of the service, and its limits.
+
+use std::{net::SocketAddr, time::Duration};
+
+use slotproof_vocabulary::StrategyKind;
+
+use crate::strategies::policy::Policy;
+
+/// A hold is also the time to live of a message, for which RabbitMQ has 32 bits of milliseconds:
+/// 49 days.
+const HOLD_MAX_DAYS: u64 = 30;
+const HOLD_MAX: Duration = Duration::from_secs(HOLD_MAX_DAYS * 24 * 60 * 60);
+
+/// Whether committed changes are announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcements {
+    /// The outbox is relayed, and events are consumed.
+    Made,
+    /// They wait in the outbox: for a bench, or for other processes.
+    Left,
+}
+
+/// The configuration of the service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// `postgres://user:password@host:port/database`.
+    pub database_url: String,
+    /// The strategy by which `reserve` is made safe, or a negative control.
+    pub strategy: StrategyKind,
+    /// How long a hold lasts: more than 0, 30 days at most.
+    pub hold: Duration,
+    /// Connections to the database: 1 or more.
+    pub connections: u32,
+    /// `redis://host:port`, for the strategies that lock there.
+    pub redis_url: Option<String>,
+    /// `amqp://user:password@host:port/vhost`, for the queue and for announcing what was committed.
+    pub amqp_url: Option<String>,
+    /// Workers that decide what the queue holds; 0 leaves that to other processes.
+    pub workers: u32,
+    /// Whether committed changes are announced, if there is a broker.
+    pub announcements: Announcements,
+    /// How long a lock in Redis lives that its holder does not free: more than 0.
+    pub lock_ttl: Duration,
+    /// Which path a booking takes, for the strategy `hybrid`.
+    pub policy: Policy,
+    /// Tries before a client is told `retry_later`: 1 or more. On a hot slot an optimistic try
+    /// fails more often than it succeeds (84 % were seen); at that rate 20 tries all fail with a
+    /// chance of 3 %.
+    pub tries: u32,
+    /// Where a director may connect, which holds requests at their pause points; port 0 picks a
+    /// free one. `None`: the service is not directed.
+    pub director: Option<SocketAddr>,
+}
+
+/// A value of the configuration that is outside its limits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A hold of no time.
+    #[error("the hold must be longer than 0 ms")]
+    HoldTooShort,
+    /// A hold that the broker cannot time.
+    #[error(
+        "the hold must be {HOLD_MAX_DAYS} days at most: RabbitMQ cannot delay messages for longer"
+    )]
+    HoldTooLong,
+    /// A lock that is gone when it is taken.
+    #[error("the lock's time to live must be longer than 0 ms")]
+    LockTtlTooShort,
+    /// A service that can ask the database nothing.
+    #[error("the number of database connections must be 1 or more")]
+    NoConnections,
+    /// A service that never tries.
+    #[error("the number of tries must be 1 or more")]
+    NoTries,
+    /// A director on another machine.
+    #[error(
+        "the director's address {0} is not a loopback address: a director can hold requests for ever, so only this machine may connect"
+    )]
+    DirectorNotPrivate(SocketAddr),
+}
+
+impl ConfigError {
+    /// The field of [`Config`] with the value, in words with dashes: `lock-ttl`. A command line
+    /// that has an option of this name can put it before the sentence.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::HoldTooShort | Self::HoldTooLong => "hold",
+            Self::LockTtlTooShort => "lock-ttl",
+            Self::NoConnections => "connections",
+            Self::NoTries => "tries",
+            Self::DirectorNotPrivate(_) => "director",
+        }
+    }
+}
+
+impl Config {
+    /// Checks the limits of every value. [`crate::Application::build`] does it too, before it
+    /// touches a server.
+    ///
+    /// # Errors
+    /// The first value that is outside its limits.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.hold.as_millis() == 0 {
+            return Err(ConfigError::HoldTooShort);
+        }
+        if self.hold > HOLD_MAX {
+            return Err(ConfigError::HoldTooLong);
+        }
+        if self.lock_ttl.as_millis() == 0 {
+            return Err(ConfigError::LockTtlTooShort);
+        }
+        if self.connections == 0 {
+            return Err(ConfigError::NoConnections);
+        }
+        if self.tries == 0 {
+            return Err(ConfigError::NoTries);
+        }
+        match self.director {
+            Some(address) if !address.ip().is_loopback() => {
+                Err(ConfigError::DirectorNotPrivate(address))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The hold in milliseconds, as the database and the broker take it.
+    pub(crate) fn hold_ms(&self) -> i64 {
+        i64::try_from(self.hold.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A configuration within its limits, of a service whose servers are not there.
+    pub(crate) fn config() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database_url: "postgres://127.0.0.1:1/none".to_owned(),
+            strategy: StrategyKind::Conditional,
+            hold: Duration::from_secs(300),
+            connections: 1,
+            redis_url: None,
+            amqp_url: None,
+            workers: 0,
+            announcements: Announcements::Left,
+            lock_ttl: Duration::from_secs(5),
+            policy: Policy::default(),
+            tries: 1,
+            director: None,
+        }
+    }
+
+    #[test]
+    fn each_limit_is_checked_on_both_sides() {
+        type Change = fn(&mut Config);
+        let accepted: [Change; 4] = [
+            |_| {},
+            |config| config.hold = Duration::from_millis(1),
+            |config| config.hold = HOLD_MAX,
+            |config| config.director = Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        ];
+        for change in accepted {
+            let mut config = config();
+            change(&mut config);
+            assert_eq!(config.validate(), Ok(()));
+        }
+        let refused: [(Change, &str); 7] = [
+            (|config| config.hold = Duration::ZERO, "hold"),
+            (|config| config.hold = Duration::from_micros(999), "hold"),
+            (|config| config.hold = HOLD_MAX + Duration::from_millis(1), "hold"),
+            (|config| config.lock_ttl = Duration::ZERO, "lock-ttl"),
+            (|config| config.connections = 0, "connections"),
+            (|config| config.tries = 0, "tries"),
+            (|config| config.director = Some(SocketAddr::from(([10, 0, 0, 1], 0))), "director"),
+        ];
+        for (change, setting) in refused {
+            let mut config = config();
+            change(&mut config);
+            assert_eq!(config.validate().map_err(|error| error.setting()), Err(setting));
+        }
+    }
+}

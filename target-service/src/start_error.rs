@@ -1,0 +1,47 @@
+//! Why the service does not start.
+
+use std::net::SocketAddr;
+
+use slotproof_vocabulary::StrategyKind;
+
+use crate::config::ConfigError;
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A value of the configuration is outside its limits.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address is taken or not ours.
+    #[error(
+        "failed to listen on {address}: {source}; choose another address, or port 0 for a free one"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database does not answer.
+    #[error("failed to connect to the database: {0}")]
+    Connect(sqlx::Error),
+    /// The database belongs to another program. Nothing was changed.
+    #[error(
+        "the database belongs to another program ({0}); nothing was changed; use an empty database"
+    )]
+    NotOurs(String),
+    /// The strategy needs a server whose URL was not given.
+    #[error("{strategy} needs {needed}; give its URL")]
+    Needs {
+        /// The strategy.
+        strategy: StrategyKind,
+        /// `Redis` or `RabbitMQ`.
+        needed: &'static str,
+    },
+    /// The text is not a Redis URL.
+    #[error("failed to parse the Redis URL: {0}; write redis://:password@host:port/")]
+    BadRedisUrl(redis::RedisError),
+    /// A migration failed.
+    #[error("failed to bring the schema up to date: {0}")]
+    Migrate(sqlx::migrate::MigrateError),
+}
