@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured, model, replay,
-        report, run, selftest, serve, up,
+        bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured,
+        model, replay, report, run, selftest, serve, up,
     },
     exit_code::{self, Code},
 };

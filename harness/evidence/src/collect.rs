@@ -64,6 +64,8 @@ pub struct Place<'a> {
     pub targets: &'a [String],
     /// The slots that were loaded.
     pub slots: &'a [String],
+    /// The clock of the history: the probe's operations come after all others on it.
+    pub clock: &'a Clock,
 }
 
 /// Settles, probes, and writes `audit.jsonl`, `end_state.json` and `load.json`.
@@ -175,7 +177,7 @@ async fn probe(
     let path = run.file("probe.jsonl.zst");
     let outputs = Outputs { history: Some(path.clone()), latency: None };
     let (writer, recorder) = Writer::create(outputs)?;
-    let clock = Clock::new();
+    let clock = place.clock;
     let site = Arc::new(Site {
         target: ReferenceTarget,
         base_urls: place.targets.to_vec(),

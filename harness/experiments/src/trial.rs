@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
-use slotproof_scenarios::{Event, LoadOrder, ReferenceTarget};
+use slotproof_scenarios::{Clock, Event, LoadOrder, ReferenceTarget};
 use slotproof_vocabulary::{LoadTotals, Plan, RunContext, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -127,6 +127,7 @@ pub(crate) async fn load_and_collect(
         past: if spec.faults.is_empty() { Past::Quiet } else { Past::Faults },
         targets: &targets,
         slots: &slots,
+        clock: &Clock::new(),
     };
     collect(&place, &spec.plan, loaded, run).await?;
     step.done("");

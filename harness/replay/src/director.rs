@@ -171,7 +171,7 @@ impl<'a> Director<'a> {
     ///
     /// # Errors
     /// A server failed.
-    pub(super) async fn end(mut self) -> Result<(SlotId, Vec<Operation>)> {
+    pub(super) async fn end(mut self) -> Result<(SlotId, Vec<Operation>, Clock)> {
         self.move_time(None).await?;
         let seen = observation::observe(&self.rig.database, &self.case, self.slot).await?;
         for (id, (_, overdue)) in &seen.bookings {
@@ -189,7 +189,7 @@ impl<'a> Director<'a> {
             }
         }
         self.rig.routes.close(&self.case);
-        Ok((self.slot, self.history))
+        Ok((self.slot, self.history, self.clock))
     }
 
     /// Lets everything that is left go its own way to its end.

@@ -21,7 +21,10 @@ pub use rig::ReplayRig;
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
 use slotproof_models::{ModelEvent, Schedule, ScheduledEvent, Walk};
-use slotproof_scenarios::recorder::{Outputs, Writer};
+use slotproof_scenarios::{
+    Clock,
+    recorder::{Outputs, Writer},
+};
 use slotproof_vocabulary::{
     LoadTotals, Operation, Plan, PlanArgs, ScenarioKind, SlotId, Span, StrategyKind, UsageError,
     Verdict, VerdictReport,
@@ -158,7 +161,7 @@ async fn play(
     run.write("schedule.json", spec.schedule.to_json().as_bytes())?;
     run.write_json("environment.json", &trial::run_context(environment, &spec.experiment, now)?)?;
 
-    let (lines, slot, history) = perform(spec, rig).await?;
+    let (lines, slot, history, clock) = perform(spec, rig).await?;
     let report = ReplayReport::new(spec, lines);
     run.write_json("replay.json", &report)?;
     match diagram::of_replay(&report, &spec.schedule).svg() {
@@ -173,6 +176,7 @@ async fn play(
         past: Past::Swept,
         targets: rig.targets(),
         slots: &[slot.to_string()],
+        clock: &clock,
     };
     collect(&place, &plan, loaded, &run).await?;
     let judged = trial::judge_and_report(&run)?;
@@ -183,7 +187,7 @@ async fn play(
 async fn perform(
     spec: &ReplaySpec,
     rig: &ReplayRig,
-) -> Result<(Vec<Line>, SlotId, Vec<Operation>)> {
+) -> Result<(Vec<Line>, SlotId, Vec<Operation>, Clock)> {
     let size = spec.schedule.size();
     let walk = Walk::begin(spec.strategy, size);
     let slot = rig.slot(size.capacity).await?;
@@ -199,8 +203,8 @@ async fn perform(
         lines.push(Line::of(Some(number), scheduled, stepped));
     }
     lines.extend(go_on_to_the_end(&mut director).await?);
-    let (slot, history) = director.end().await?;
-    Ok((lines, slot, history))
+    let (slot, history, clock) = director.end().await?;
+    Ok((lines, slot, history, clock))
 }
 
 /// Lets every call that is still under way go on, one after the other, until all are over.

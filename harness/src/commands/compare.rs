@@ -7,7 +7,7 @@ use slotproof_experiments::{
     ExperimentSpec,
     compare::{CompareSpec, compare},
 };
-use slotproof_vocabulary::{ScenarioKind, Span, StrategyKind, UsageError};
+use slotproof_vocabulary::{Plan, ScenarioKind, Span, StrategyKind, UsageError};
 
 use super::{
     conduct, init_tracing,
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     scenarios: Vec<ScenarioKind>,
 
     /// How many concurrent clients, a setting each [default: 50,200,600; with --quick 50,250]
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = Plan::parse_clients)]
     clients: Vec<u32>,
 
     /// How often each cell is measured.

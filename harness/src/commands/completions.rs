@@ -50,9 +50,10 @@ pub(crate) fn man(args: &ManArgs) -> Result<Code> {
     let visible = cli.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     let pages: Vec<Command> = std::iter::once(cli.clone()).chain(visible).collect();
     for page in pages {
-        let name = page.get_display_name().unwrap_or(page.get_name()).to_owned();
+        // clap wants names that live as long as the program; there are a few dozen.
+        let name: &str = page.get_display_name().unwrap_or(page.get_name()).to_owned().leak();
         let mut text = Vec::new();
-        clap_mangen::Man::new(page.name(name.clone())).render(&mut text)?;
+        clap_mangen::Man::new(page.name(name)).render(&mut text)?;
         fs::write(args.directory.join(format!("{name}.1")), text).map_err(failed)?;
     }
     Ok(exit_code::UPHELD)

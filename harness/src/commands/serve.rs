@@ -1,9 +1,6 @@
 //! `slotproof serve`: the reference service. The only place that names its crate.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,9 +9,6 @@ use slotproof_vocabulary::{ShownBy, Span, StrategyKind, UsageError};
 
 use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code};
-
-/// A message's time to live has 32 bits of milliseconds; this is well within.
-const HOLD_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 const EXAMPLES: &str = "Examples:
   slotproof serve --strategy conditional --database-url postgres://me@127.0.0.1/booking
@@ -101,31 +95,15 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     let (Some(strategy), Some(database_url)) = (args.strategy, args.database_url) else {
         return Err(UsageError("serve needs --strategy and --database-url".to_owned()).into());
     };
-    if args.hold.ms() == 0 {
-        return Err(UsageError("--hold must be greater than 0".to_owned()).into());
-    }
     if strategy.is_negative_control() {
         note!(
             "warning: {strategy} is a negative control: it is broken on purpose and will overbook"
         );
     }
-    if args.hold.ms() > HOLD_MAX_MS {
-        return Err(UsageError(
-            "--hold must be at most 30 days, the longest time to live of a RabbitMQ message"
-                .to_owned(),
-        )
-        .into());
-    }
-    if let Some(address) = args.director.filter(|address| !address.ip().is_loopback()) {
-        return Err(UsageError(format!(
-            "--director {address}: a director must listen on a loopback address"
-        ))
-        .into());
-    }
-    if args.lock_ttl.ms() == 0 {
-        return Err(UsageError("--lock-ttl must be greater than 0".to_owned()).into());
-    }
-    let policy = policy(args.policy.as_deref())?;
+    let policy = match &args.policy {
+        Some(path) => Policy::load(path).map_err(|error| UsageError(error.to_string()))?,
+        None => Policy::default(),
+    };
     let config = Config {
         listen: args.listen,
         database_url,
@@ -145,6 +123,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         tries: args.tries,
         director: args.director,
     };
+    config.validate().map_err(|error| UsageError(format!("--{}: {error}", error.setting())))?;
     allow_open_files();
     runtime()?.block_on(async {
         let mut stop = Stop::listen()?;
@@ -161,17 +140,6 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
 fn allow_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
-fn policy(path: Option<&Path>) -> Result<Policy, UsageError> {
-    let Some(path) = path else {
-        return Ok(Policy::DEFAULT.parse().expect("it is tested"));
-    };
-    let refused = |reason: String| {
-        UsageError(format!("the policy {} cannot be used: {reason}", path.display()))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    text.parse().map_err(|error: toml::de::Error| refused(error.to_string()))
 }
 
 fn list() {

@@ -62,13 +62,13 @@ fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
         let words = ["run", "--strategy", "optimistic", "--scenario", "steady", "--runs", runs];
         refused(&[&words[..], more].concat(), 64, says);
     };
-    steady(&["--rate", "800/s", "--think", "1s"], "think: ");
+    steady(&["--rate", "800/s", "--think", "1s"], "--think");
     steady(&["--rate", "-5/s"], "-5/s");
     steady(&["--rate", "100/s..-5/s"], "is not a rate");
     steady(&["--clients", "unlimited"], "unlimited");
-    steady(&["--arrivals", "poisson"], "arrivals: ");
-    steady(&["--stages", "5s@1/s", "--rate", "1/s"], "rate: ");
-    steady(&["--zipf", "1"], "zipf: ");
+    steady(&["--arrivals", "poisson"], "--arrivals");
+    steady(&["--stages", "5s@1/s", "--rate", "1/s"], "--rate");
+    steady(&["--zipf", "1"], "--zipf");
     refused(
         &["run", "--strategy", "optimistic", "--rate", "5/s", "--runs", runs],
         64,

@@ -6,16 +6,13 @@
 //! sold to it.
 
 use slotproof_vocabulary::{
-    Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, Verdict, Witness,
+    Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, ReasonCode, Verdict, Witness,
 };
 
 use super::{Count, Evidence, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
-/// The reason that the recording client gives when there was nobody to talk to: that says nothing
-/// about seats.
-const NOT_CONNECTED: &str = "not_connected";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let end = evidence.case.end.as_ref()?;
@@ -41,8 +38,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
         for (index, operation) in probes {
             let Action::Reserve { seats, .. } = operation.action else { continue };
+            // Without a connection the service has said nothing about seats.
             if operation.outcome == Outcome::Unknown
-                || operation.reason.as_deref() == Some(NOT_CONNECTED)
+                || operation.reason_code() == Some(ReasonCode::NotConnected)
             {
                 unanswered += 1;
                 continue;
@@ -145,7 +143,7 @@ mod tests {
         assert_eq!(verdict(vec![unknown(reserve("b", 1, 0, 10))], cancelled()), Verdict::Unknown);
         let mut nobody_there = sold_out(1, 0, 10);
         (nobody_there.outcome, nobody_there.reason) =
-            (Outcome::Rejected, Some(NOT_CONNECTED.into()));
+            (Outcome::Rejected, Some(ReasonCode::NotConnected.to_string().into()));
         assert_eq!(verdict(vec![nobody_there], cancelled()), Verdict::Unknown);
     }
 

@@ -3,10 +3,8 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use slotproof_target_service::strategies::conditional::STATEMENT;
 use tokio::process::Command;
-
-/// The strategy's page; the statement is taken from it, so that both run the same one.
-const PAGE: &str = include_str!("../../../../target-service/src/strategies/conditional.rs");
 
 /// Bookings per second, by so many connections, spread at random over the slots whose last digits
 /// are 1 to `slots`.
@@ -42,14 +40,9 @@ pub async fn bookings_per_second(
 
 /// The statement with pgbench's variables in place of its parameters.
 pub fn script(slot_prefix: &str, month: &str, doctor: u32, slots: usize) -> String {
-    let statement = PAGE
-        .split("r#\"")
-        .nth(1)
-        .and_then(|rest| rest.split("\"#").next())
-        .expect("the page shows its SQL");
     let booking_prefix = slot_prefix.replacen("-81", "-82", 1);
     // SQLx's hints about columns are no SQL names that anybody needs.
-    let statement = statement
+    let statement = STATEMENT
         .replace("\"slot_version!\"", "slot_version")
         .replace("\"available_seats!\"", "available_seats")
         .replace("\"expires_at!\"", "expires_at")

@@ -21,11 +21,12 @@ use slotproof_reports::{
     bench::strategies::{BASE, Layout, Measurement, PgbenchCell, StrategyBench, StrategyCell},
     estimate::Estimate,
 };
-use slotproof_vocabulary::{RunContext, StrategyKind};
+use slotproof_vocabulary::{FsyncCalibration, RunContext, Span, StrategyKind};
 
 use super::{
     pgbench,
     reserves::{self, Order},
+    write_bench,
 };
 use slotproof_evidence::{
     ReferenceDatabase, RunDirectory,

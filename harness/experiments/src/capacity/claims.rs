@@ -297,9 +297,9 @@ fn sensible(kind: &ClaimKind) -> Result<(), String> {
         ClaimKind::Better { clients, .. }
         | ClaimKind::Contention { clients, .. }
         | ClaimKind::Retries { clients, .. }
-            if !(2..=20_000).contains(clients) =>
+            if *clients < 2 || Plan::clients_in_range(*clients).is_err() =>
         {
-            Err("clients must be 2 to 20000".to_owned())
+            Err(format!("clients must be 2 to {}", Plan::CLIENTS_MAX))
         }
         _ => Ok(()),
     }
