@@ -42,12 +42,9 @@ pub(crate) fn table(table: &Table, rows_max: usize, left_out: usize, data_file: 
         let cells: Vec<_> = row.iter().map(|shown| cell(&shown.text)).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    match (more + left_out) as u64 {
-        0 => {}
-        1 => text.push_str(&format!("\n1 more row is in {data_file}.\n")),
-        more => {
-            text.push_str(&format!("\n{} more rows are in {data_file}.\n", quantity::count(more)))
-        }
+    if more + left_out > 0 {
+        let more = quantity::counted((more + left_out) as u64, "more row");
+        text.push_str(&format!("\n{more} in {data_file}.\n"));
     }
     text
 }

@@ -7,7 +7,7 @@ use std::{
 
 use slotproof_vocabulary::Verdict;
 
-use crate::tone::Tone;
+use crate::{quantity, tone::Tone};
 
 /// A table of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -166,8 +166,8 @@ impl Table {
             text.push('\n');
         }
         if left_out > 0 {
-            writeln!(text, "({left_out} more rows are in verdict.json)")
-                .expect("writing to a string cannot fail");
+            let more = quantity::counted(left_out as u64, "more row");
+            writeln!(text, "({more} in verdict.json)").expect("writing to a string cannot fail");
         }
         text
     }
@@ -256,7 +256,7 @@ mod tests {
     fn text_lines_its_columns_up_and_says_what_it_leaves_out() {
         assert_eq!(
             table().text(1),
-            "slot                seats\nmonday \"9\", early     -3\n(1 more rows are in verdict.json)\n"
+            "slot                seats\nmonday \"9\", early     -3\n(1 more row in verdict.json)\n"
                 .replace("slot                seats", "slot               seats")
         );
     }

@@ -37,13 +37,13 @@ impl Tone {
         }
     }
 
-    /// The sign before a title in Markdown.
+    /// The sign before a title in Markdown, with the space behind it.
     pub(crate) fn sign(self) -> &'static str {
         match self {
-            Self::Good => "✅",
-            Self::Bad => "❌",
-            Self::Uncertain => "❔",
-            Self::Neutral => "📏",
+            Self::Good => "✅ ",
+            Self::Bad => "❌ ",
+            Self::Uncertain => "❔ ",
+            Self::Neutral => "",
         }
     }
 }

@@ -241,7 +241,7 @@ impl StallReport {
         }
         Section::new("stall", "Latency through a stall of the server")
             .paragraph(format!(
-                "{} visits/s for {}; halfway the server is stopped for {} (SIGSTOP). {} of {} \
+                "{} visits/s for {}, during which the server is stopped for {} (SIGSTOP). {} of {} \
                  visits were made.",
                 quantity::rate(self.rate_per_s),
                 quantity::duration_ms(self.load_ms),

@@ -72,11 +72,11 @@ pub struct Probe {
     pub lock_waiters: Option<f64>,
     /// The share of the time that the log's flushes took, each as long as the calibration's median.
     pub flushing: Option<f64>,
-    /// What it came to.
+    /// Whether the rate was sustained.
     pub held: ProbeOutcome,
 }
 
-/// What a rate came to.
+/// Whether a rate was sustained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeOutcome {
@@ -170,7 +170,7 @@ pub struct JudgedClaim {
     pub because: String,
     /// The working: how one figure was made of another, and what that rests on.
     pub working: Vec<String>,
-    /// Operations per second that it speaks of, to be drawn.
+    /// Operations per second that it claims, for the plots.
     pub operations_per_s: Option<f64>,
 }
 

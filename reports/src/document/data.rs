@@ -2,7 +2,7 @@
 
 use slotproof_vocabulary::RunContext;
 
-use crate::{header::ReportHeader, plots::Figure, table::Table, tone::Tone};
+use crate::{header::ReportHeader, plots::Figure, quantity, table::Table, tone::Tone};
 
 /// A report in parts.
 pub struct Document {
@@ -65,6 +65,13 @@ pub(crate) struct TitledTable {
     pub(crate) table: Table,
     /// Rows that were cut off.
     pub(crate) left_out: usize,
+}
+
+impl TitledTable {
+    /// How many rows were cut off: `3 more rows`.
+    pub(crate) fn left_out_text(&self) -> String {
+        quantity::counted(self.left_out as u64, "more row")
+    }
 }
 
 impl Section {

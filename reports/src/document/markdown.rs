@@ -28,14 +28,15 @@ impl Document {
         let lines = [self.headline.clone(), self.subtitle.clone(), facts.join("; ")];
         let lines = lines.iter().filter(|line| !line.is_empty());
         let lines: Vec<String> = lines.map(|line| paragraph(line)).collect();
-        format!(
-            "## {} {}: {}\n\n{}{}",
+        let head = format!(
+            "## {}{}: {}\n\n{}{}",
             self.tone.sign(),
             self.outcome,
             markdown::cell(&self.title),
             lines.concat(),
             self.origin.as_ref().map(origin).unwrap_or_default()
-        )
+        );
+        format!("{}\n", head.trim_end())
     }
 
     fn titled_table(&self, titled: &TitledTable) -> String {

@@ -1,4 +1,4 @@
-//! `gate.json`: the checks of a merge, what each came to, and how fast head and base were.
+//! `gate.json`: the checks of a merge, the outcome of each, and how fast head and base were.
 
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{EnvironmentBlock, Invariant, Plan, StrategyKind, VerdictReport};
@@ -31,7 +31,7 @@ pub struct Check {
     pub strategy: StrategyKind,
     /// Invariants that must be upheld; each of the others is shown, and decides nothing.
     pub required: Vec<Invariant>,
-    /// What it came to; absent if the budget was spent before it began.
+    /// What the run found; absent if the budget was spent before it began.
     pub ran: Option<CheckRun>,
 }
 

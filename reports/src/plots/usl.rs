@@ -17,7 +17,7 @@ use crate::{
 const FIT: Stroke = Stroke::new(Color::Blue, Dash::Solid, 5);
 const MEASURED: Stroke = Stroke::new(Color::Green, Dash::Solid, 5);
 const CLAIM: Stroke = Stroke::new(Color::Purple, Dash::Dashed, 4);
-/// A claim that speaks of more than this many times what was measured is left to the table: its
+/// A claim of more than this many times what was measured is left to the table: its
 /// line would flatten all others.
 const DRAWN_UP_TO: f64 = 3.0;
 

@@ -1,5 +1,5 @@
-//! A witness as it happened: a lane for each client, a bar for each operation, and the instant that
-//! it all comes to.
+//! A witness over time: a lane for each client, a bar for each operation, and the instant of the
+//! violation.
 
 use std::collections::BTreeMap;
 
