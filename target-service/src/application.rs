@@ -154,7 +154,7 @@ impl Application {
             () = async {
                 let _ = deadline.wait_for(|stop| *stop).await;
                 tokio::time::sleep(DRAIN_MAX).await;
-            } => tracing::warn!("{} s after the stop some answers were still in flight; their connections are closed", DRAIN_MAX.as_secs()),
+            } => tracing::warn!("requests were still in flight {} s after the stop; closing their connections", DRAIN_MAX.as_secs()),
         }
         while tasks.join_next().await.is_some() {}
         pool.close().await;

@@ -1,5 +1,5 @@
-//! Connecting to the database and bringing its schema up to date, without ever touching a database
-//! that is not ours.
+//! Connects to the database and brings its schema up to date. A database of another program is
+//! refused before anything in it is changed.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::{
     start_error::StartError,
 };
 
-/// How long a request waits for a connection before it is answered with `unavailable`. Longer than
-/// any client's patience would only keep answers that nobody reads.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request waits for a connection before the service answers `unavailable`. Clients have
+/// given up by then, so that a longer wait would only keep answers that are not read.
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const OUR_TABLES: [&str; 6] =
     ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
@@ -37,7 +37,7 @@ pub(crate) async fn open(
         // which is `unknown` anyway.
         .test_before_acquire(false);
     if pausing.is_some() {
-        // A connection has the name of the call that uses it, and of nobody once it is given back.
+        // A connection has the name of the call that uses it, and a neutral one once it is idle.
         pool = pool
             .after_connect(|connection, _| Box::pin(pausing::name(connection)))
             .before_acquire(|connection, _| Box::pin(pausing::name_and_keep(connection)))
@@ -54,7 +54,7 @@ pub(crate) async fn open(
     Ok(pool)
 }
 
-/// Tables of our names without our migrations belong to somebody else.
+/// Tables of our names without our migrations belong to another program.
 async fn refuse_foreign(pool: &PgPool) -> Result<(), StartError> {
     // A runtime query, because it asks the catalogue and not our schema.
     let found: Vec<String> = sqlx::query_scalar(

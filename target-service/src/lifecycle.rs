@@ -1,10 +1,11 @@
-//! The life of a booking after its reserve: confirm, cancel, expire.
+//! The state transitions of a booking after its reserve: confirm, cancel, expire.
 //!
 //! Each is one statement that compares and sets: it changes the booking only if the status still
 //! allows it, and in the same transaction moves the slot on by one version, writes the audit record
-//! and the outbox row. Whoever comes second finds the status changed and writes nothing, so confirm
-//! and expire cannot both win. The lock order is booking, then slot; a reserve locks the slot and
-//! inserts a booking that nobody else knows, so the two cannot wait for each other in a circle.
+//! and the outbox row. The second of two concurrent changes finds the status changed and writes
+//! nothing, so confirm and expire cannot both win. The lock order is booking, then slot; a reserve
+//! locks the slot and inserts a booking that no other transaction knows, so the two cannot
+//! deadlock.
 
 use slotproof_vocabulary::{BookingId, BookingStatus, reference_api::BookingBody};
 use sqlx::PgPool;
@@ -20,7 +21,7 @@ use crate::{
 pub(crate) enum Changed {
     /// Done, now or earlier: the booking is as asked for.
     Done(BookingBody),
-    /// The hold ran out first.
+    /// The hold expired first.
     HoldExpired,
     /// The booking is in a status from which this cannot be done.
     WrongStatus(BookingStatus),
@@ -122,7 +123,7 @@ pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed,
 }
 
 /// Pending to expired, once the hold has run out by the database's clock; the seats go back.
-/// `false`: somebody else was first.
+/// `false`: another change came first.
 pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sqlx::Error> {
     let written = sqlx::query!(
         r#"

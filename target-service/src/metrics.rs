@@ -31,7 +31,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
             )
             .expect("there are buckets")
             .install_recorder()
-            .expect("nobody else installs a recorder in this process")
+            .expect("this is the only recorder of the process")
     })
 }
 

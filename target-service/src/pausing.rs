@@ -1,13 +1,12 @@
 //! Pause points: the named steps of a request, at which a director can hold it.
 //!
-//! They are compiled in always, because what is tested must be what runs; in a service that was not
-//! started to be directed a point costs one branch. A director connects to a port of its own on
-//! loopback, names its requests by a header, and from then on each of them stops before every step,
-//! says which one, and waits to be told to go on. Requests without a name are not held.
+//! They are always compiled in, so that the service that is tested is the one that runs; in a
+//! service that was started without a director a point costs one branch. A director connects to a
+//! separate port on loopback and names its requests by a header. Each named request stops before
+//! every step, reports the step, and waits for the order to go on. Other requests are not held.
 //!
-//! The steps have the names that they have in the strategy's model, and the connection to the
-//! database has the name of the call that uses it, so that PostgreSQL itself says who waits for
-//! whom.
+//! The steps have the same names as in the strategy's model. A database connection has the name of
+//! the call that uses it, so that PostgreSQL shows which call waits for which.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -45,8 +44,7 @@ pub enum Order {
     Go(String),
     /// Let this call take all its steps: it is not held any more.
     Free(String),
-    /// Never let this call do anything again, as if its process had been killed; what it holds is
-    /// not given back.
+    /// Stop this call for ever, as if its process had been killed; what it holds is not released.
     Crash(String),
     /// Let the sweeper expire a hold, under this name.
     Sweep {
@@ -79,7 +77,7 @@ pub enum Report {
     Swept {
         /// The name that it was given.
         call: String,
-        /// Whether it expired the hold; if not, somebody else was first.
+        /// Whether it expired the hold; if not, another change came first.
         expired: bool,
     },
 }
@@ -132,7 +130,7 @@ impl PausePoints {
             shared.parked.insert(call.to_owned(), go);
             let _ = reports.send(Report::Parked { call: call.to_owned(), step: step.to_owned() });
         }
-        // Whoever is held when its director goes away goes on.
+        // The sender is dropped when the director goes away; then the call goes on.
         let _ = going.await;
     }
 
@@ -260,7 +258,7 @@ pub(crate) async fn obey_directors(
         points.shared().reports = Some(reports);
         tokio::select! {
             lost = converse(&points, stream, reported, &pool) => if let Err(error) = lost {
-                tracing::warn!(%error, "lost the director");
+                tracing::warn!(%error, "the connection to the director was lost");
             },
             _ = stopping.wait_for(|stop| *stop) => {}
         }

@@ -31,7 +31,7 @@ pub enum StartError {
     )]
     NotOurs(String),
     /// The strategy needs a server whose URL was not given.
-    #[error("{strategy} needs {needed}; give its URL")]
+    #[error("the strategy {strategy} needs {needed}: give its URL")]
     Needs {
         /// The strategy.
         strategy: StrategyKind,

@@ -29,7 +29,7 @@ pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
     let mut sweeper = Sweeper::new(pool, stopping.clone());
     loop {
         let next = sweeper.round().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "failed to expire overdue holds; will try again");
+            tracing::warn!(%error, "failed to expire overdue holds; retrying");
             Next::Later
         });
         if next == Next::AtOnce {
@@ -148,13 +148,13 @@ impl<H: Holds> Sweeper<H> {
         if self.set_aside.len() >= SET_ASIDE_MAX {
             tracing::error!(
                 %booking, error,
-                "failed to expire a hold, and {SET_ASIDE_MAX} others are being passed over already"
+                "failed to expire a hold; {SET_ASIDE_MAX} other holds have failed already"
             );
             return false;
         }
         tracing::warn!(
             %booking, error,
-            "failed to expire a hold; will try again in {} s", SET_ASIDE_FOR.as_secs()
+            "failed to expire a hold; retrying in {} s", SET_ASIDE_FOR.as_secs()
         );
         self.set_aside.insert(booking, Instant::now() + SET_ASIDE_FOR);
         true

@@ -34,16 +34,16 @@ pub(super) fn router() -> Router<State> {
 
 /// Reserve seats
 ///
-/// Takes seats for a while: the booking is pending until it is confirmed, cancelled, or runs out.
+/// Holds seats: the booking is pending until it is confirmed, cancelled, or its hold expires.
 #[utoipa::path(
     post, path = "/v1/slots/{id}/bookings", tag = "bookings", request_body = ReserveRequest,
     params(
         ("id" = SlotId, Path, description = "The slot"),
-        ("Idempotency-Key" = String, Header, description = "Names this request; the same on every retry of it"),
+        ("Idempotency-Key" = String, Header, description = "Identifies this request; send the same key on every retry"),
     ),
     responses(
         (status = 201, description = "The seats are held", body = BookingBody),
-        (status = 202, description = "A worker will decide: ask GET at `Location`, with the same key", body = AcceptedBody),
+        (status = 202, description = "A worker will decide: poll `Location` by GET, with the same key", body = AcceptedBody),
         (status = 400, description = "`malformed_body`, `idempotency_key_invalid`", body = Problem),
         (status = 404, description = "`not_found`", body = Problem),
         (status = 409, description = "`sold_out`", body = Problem),
@@ -72,7 +72,7 @@ pub(super) struct OutcomeParameters {
 
 /// What became of a reserve
 ///
-/// Asked with the key of the reserve, for one that was answered with 202 or not at all.
+/// For a reserve that was answered with 202, or whose answer was lost. Give the key of the reserve.
 #[utoipa::path(
     get, path = "/v1/slots/{id}/bookings", tag = "bookings",
     params(
@@ -82,7 +82,7 @@ pub(super) struct OutcomeParameters {
     ),
     responses(
         (status = 201, description = "The seats are held", body = BookingBody),
-        (status = 202, description = "Nothing has been decided under this key, yet", body = AcceptedBody),
+        (status = 202, description = "The request with this key has not been decided yet", body = AcceptedBody),
         (status = 404, description = "`not_found`", body = Problem),
         (status = 409, description = "`sold_out`", body = Problem),
         (status = 422, description = "`invalid_field`, `idempotency_mismatch`", body = Problem),
@@ -112,7 +112,7 @@ fn parsed(
     ReserveCommand { slot, seats, key, booking, hold_ms, urgent }
 }
 
-fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Response, Refusal> {
+pub(super) fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Response, Refusal> {
     let ReserveCommand { slot, seats, .. } = *command;
     match answer {
         Reserved::Booked(body) => {
@@ -133,18 +133,17 @@ fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Response, Refu
         )),
         Reserved::RetryLater => Err(Refusal::new(
             ProblemCode::RetryLater,
-            "every try lost against others; nothing was written",
+            "every try conflicted with other requests; nothing was written; retry with the same key",
         )),
         Reserved::NoSlot => {
-            Err(Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
+            Err(Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
         }
     }
 }
 
 /// Confirm a booking
 ///
-/// Makes a pending booking a confirmed one, while its hold lasts. A booking that is confirmed
-/// already stays so.
+/// Confirms a pending booking while its hold lasts. Confirming a confirmed booking changes nothing.
 #[utoipa::path(
     post, path = "/v1/bookings/{id}/confirm", tag = "bookings",
     params(("id" = BookingId, Path, description = "The booking")),
@@ -158,13 +157,13 @@ pub(super) async fn confirm(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, state.operations.confirm(booking).await?)
+    changed(booking, state.operations.confirm(booking).await?)
 }
 
 /// Cancel a booking
 ///
-/// Gives the seats of a pending or confirmed booking back. A booking that is cancelled already
-/// stays so.
+/// Returns the seats of a pending or confirmed booking. Cancelling a cancelled booking changes
+/// nothing.
 #[utoipa::path(
     delete, path = "/v1/bookings/{id}", tag = "bookings",
     params(("id" = BookingId, Path, description = "The booking")),
@@ -178,7 +177,7 @@ pub(super) async fn cancel(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    answer(booking, state.operations.cancel(booking).await?)
+    changed(booking, state.operations.cancel(booking).await?)
 }
 
 /// Read a booking
@@ -200,12 +199,12 @@ pub(super) async fn read(
         .ok_or_else(|| no_booking(booking))
 }
 
-fn answer(booking: BookingId, changed: Changed) -> Result<Json<BookingBody>, Refusal> {
-    match changed {
+pub(super) fn changed(booking: BookingId, answer: Changed) -> Result<Json<BookingBody>, Refusal> {
+    match answer {
         Changed::Done(body) => Ok(Json(body)),
         Changed::HoldExpired => Err(Refusal::new(
             ProblemCode::HoldExpired,
-            format!("the hold of booking {booking} ran out"),
+            format!("the hold of booking {booking} has expired"),
         )),
         Changed::WrongStatus(status) => Err(Refusal::new(
             ProblemCode::WrongStatus,
@@ -216,5 +215,5 @@ fn answer(booking: BookingId, changed: Changed) -> Result<Json<BookingBody>, Ref
 }
 
 fn no_booking(booking: BookingId) -> Refusal {
-    Refusal::new(ProblemCode::NotFound, format!("there is no booking {booking}"))
+    Refusal::new(ProblemCode::NotFound, format!("booking {booking} does not exist"))
 }

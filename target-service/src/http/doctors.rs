@@ -1,4 +1,4 @@
-//! Doctors: made by an administrator, read by everyone.
+//! Doctors: created by an administrator, read by everyone.
 
 use axum::{
     Json, Router,

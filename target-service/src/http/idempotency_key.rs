@@ -15,7 +15,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
         let value =
             values.next().ok_or_else(|| refusal("the Idempotency-Key header is missing"))?;
         if values.next().is_some() {
-            return Err(refusal("there is more than one Idempotency-Key header"));
+            return Err(refusal("the Idempotency-Key header is given more than once"));
         }
         Self::parse(value.as_bytes()).ok_or_else(|| {
             refusal("the Idempotency-Key header must be 1 to 255 visible ASCII characters")

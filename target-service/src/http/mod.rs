@@ -1,11 +1,12 @@
-//! The edge: requests are parsed into types, answers are mapped onto HTTP, and nothing is decided
-//! here.
+//! The edge: it parses requests into types and maps answers onto HTTP. It decides nothing.
 
 mod bookings;
 mod doctors;
 mod idempotency_key;
 mod operation;
 mod problem;
+#[cfg(test)]
+mod problem_texts;
 mod request;
 mod slots;
 mod state;

@@ -1,4 +1,4 @@
-//! What operators ask: is it alive, is it ready, how does it do, what can it do.
+//! For operators: liveness, readiness, metrics and the API description.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 use super::{bookings, doctors, problem::Refusal, slots, state::State};
 use crate::metrics;
 
-/// A database that takes longer than this to answer `select 1` does not make a ready service.
+/// A service whose database takes longer than this to answer `select 1` is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn router() -> Router<State> {
@@ -45,13 +45,13 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
         Ok(Err(error)) => {
             return Err(Refusal::new(
                 ProblemCode::Unavailable,
-                format!("the database failed: {error}"),
+                format!("the database is not ready: {error}"),
             ));
         }
         Err(_) => {
             return Err(Refusal::new(
                 ProblemCode::Unavailable,
-                "the database did not answer in time",
+                format!("the database did not answer within {} s", READY_WITHIN.as_secs()),
             ));
         }
     }
@@ -61,7 +61,7 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
     if let Some(mut redis) = state.needs.redis {
         let pong: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut redis).await;
         pong.map_err(|error| {
-            Refusal::new(ProblemCode::Unavailable, format!("Redis failed: {error}"))
+            Refusal::new(ProblemCode::Unavailable, format!("Redis is not ready: {error}"))
         })?;
     }
     Ok(Json(json!({"status": "ready"})))
@@ -102,8 +102,8 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(Api::openapi())
 }
 
-/// Counts and times every request by its route; what matches no route is one series, or a scanner
-/// could make a million.
+/// Counts and times every request by its route. Requests that match no route share one series, so
+/// that a scanner cannot create a million.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let method = match request.method().as_str() {
         known @ ("GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "HEAD" | "OPTIONS") => {

@@ -1,4 +1,4 @@
-//! Refusals as problem+json (RFC 9457). The one place where a reason meets an HTTP status.
+//! Refusals as problem+json (RFC 9457). The one place that maps a reason to an HTTP status.
 
 use std::any::Any;
 
@@ -10,7 +10,10 @@ use axum::{
 };
 use slotproof_vocabulary::reference_api::{Problem, ProblemCode};
 
-use crate::reserve::ReserveError;
+use crate::{database::ACQUIRE_TIMEOUT, reserve::ReserveError};
+
+/// What a client is told where a request handler panicked.
+pub(super) const BUG: &str = "the service failed on this request; this is a bug";
 
 /// A refusal on its way out.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Refusal {
     }
 
     pub(crate) fn sold_out(wanted: i32, slot_version: i64, available_seats: i32) -> Self {
-        let detail = format!("{wanted} seats were asked for and {available_seats} are left");
+        let detail = format!("{wanted} seats requested, {available_seats} available");
         Self {
             seen: Some((slot_version, available_seats)),
             ..Self::new(ProblemCode::SoldOut, detail)
@@ -39,42 +42,52 @@ impl Refusal {
     }
 }
 
+#[cfg(test)]
+impl Refusal {
+    /// `409 sold_out`, then the title and the detail.
+    pub(super) fn text(&self) -> String {
+        let (status, title) = status_and_title(self.code);
+        let code = serde_json::to_value(self.code).expect("a code is a string");
+        let code = code.as_str().expect("a code is a string");
+        format!("{} {code}\n    {title}\n    {}", status.as_u16(), self.detail)
+    }
+}
+
 fn status_and_title(code: ProblemCode) -> (StatusCode, &'static str) {
     match code {
         ProblemCode::SoldOut => (StatusCode::CONFLICT, "Too few seats are left"),
-        ProblemCode::HoldExpired => (StatusCode::CONFLICT, "The hold has run out"),
+        ProblemCode::HoldExpired => (StatusCode::CONFLICT, "The hold has expired"),
         ProblemCode::WrongStatus => {
-            (StatusCode::CONFLICT, "The booking's status does not allow this")
+            (StatusCode::CONFLICT, "The booking's status does not allow this operation")
         }
         ProblemCode::RetryLater => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Too much contention; try again")
+            (StatusCode::SERVICE_UNAVAILABLE, "Too many concurrent requests; retry")
         }
         ProblemCode::IdempotencyMismatch => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
+            (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key was used for another request")
         }
         ProblemCode::IdempotencyKeyInvalid => {
             (StatusCode::BAD_REQUEST, "The idempotency key is missing or invalid")
         }
         ProblemCode::InvalidField => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "A field has an unacceptable value")
+            (StatusCode::UNPROCESSABLE_ENTITY, "A field has an invalid value")
         }
-        ProblemCode::MalformedBody => {
-            (StatusCode::BAD_REQUEST, "The body is not what was expected")
-        }
+        ProblemCode::MalformedBody => (StatusCode::BAD_REQUEST, "The body is malformed"),
         ProblemCode::NotFound => (StatusCode::NOT_FOUND, "Not found"),
         ProblemCode::MethodNotAllowed => {
-            (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here")
+            (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed for this path")
         }
         ProblemCode::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
         ProblemCode::UnsupportedMediaType => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
         }
         ProblemCode::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The service cannot take requests now")
+            (StatusCode::SERVICE_UNAVAILABLE, "The service is temporarily unavailable")
         }
-        ProblemCode::Internal => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "Something failed; it may have happened")
-        }
+        ProblemCode::Internal => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error: the outcome of the request is unknown",
+        ),
     }
 }
 
@@ -108,41 +121,45 @@ impl From<ReserveError> for Refusal {
             ReserveError::Database(error) => error.into(),
             ReserveError::Unavailable(reason) => Self::new(ProblemCode::Unavailable, reason),
             ReserveError::Unknown(reason) => {
-                tracing::error!(reason, "a reserve has an unknown outcome");
+                tracing::error!(reason, "the outcome of a reserve is unknown");
                 Self::new(ProblemCode::Internal, reason)
             }
         }
     }
 }
 
-/// Whatever the database failed with, a commit may be among what failed: the client must take it as
-/// unknown.
+/// The failure may be that of a commit, so the client must take the outcome as unknown. Only where
+/// no connection was to be had nothing was sent.
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-                Self::new(ProblemCode::Unavailable, "no database connection was free in time")
+                let limit = ACQUIRE_TIMEOUT.as_secs();
+                let detail = format!("no database connection became free within {limit} s");
+                Self::new(ProblemCode::Unavailable, detail)
             }
             error => {
-                tracing::error!(%error, "a request failed in the database");
-                Self::new(ProblemCode::Internal, "the database failed in the middle of the request")
+                tracing::error!(%error, "the database failed during a request");
+                let detail =
+                    "the database failed during the request; the request may have been committed";
+                Self::new(ProblemCode::Internal, detail)
             }
         }
     }
 }
 
 pub(super) async fn no_such_path(OriginalUri(uri): OriginalUri) -> Refusal {
-    Refusal::new(ProblemCode::NotFound, format!("there is nothing at {}", uri.path()))
+    Refusal::new(ProblemCode::NotFound, format!("no resource at {}", uri.path()))
 }
 
 pub(super) async fn method_not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
     Refusal::new(
         ProblemCode::MethodNotAllowed,
-        format!("{method} is not allowed at {}", uri.path()),
+        format!("{method} is not allowed for {}", uri.path()),
     )
 }
 
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a request panicked");
-    Refusal::new(ProblemCode::Internal, "the service has a bug").into_response()
+    tracing::error!("a request handler panicked");
+    Refusal::new(ProblemCode::Internal, BUG).into_response()
 }

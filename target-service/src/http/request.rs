@@ -1,4 +1,4 @@
-//! Bodies, ids and queries: parsed at the edge, and refused with the name of what is wrong.
+//! Bodies, ids and queries: parsed at the edge, or refused with what is wrong and where.
 
 use std::str::FromStr;
 
@@ -12,10 +12,10 @@ use slotproof_vocabulary::reference_api::ProblemCode;
 
 use super::problem::Refusal;
 
-/// Bodies larger than this are refused: the largest that means anything is a few hundred bytes.
+/// Bodies larger than this are refused: the largest valid one has a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// So much of a body that is too large is still read, and thrown away: a client that is still
-/// sending when the connection closes sees a reset, and not the answer that tells it why.
+/// A body that is too large is read and discarded up to this length: a client that is still sending
+/// when the connection closes sees a reset instead of the answer.
 const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A JSON body, or a refusal that says where it is wrong.
@@ -43,10 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             ));
         }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Refusal::new(
-                ProblemCode::MalformedBody,
-                format!("the body is not what was expected: {error}"),
-            )
+            Refusal::new(ProblemCode::MalformedBody, format!("the body cannot be parsed: {error}"))
         })
     }
 }
@@ -57,7 +54,7 @@ async fn read(body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
     let mut seen = 0;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| {
-            Refusal::new(ProblemCode::MalformedBody, format!("the body broke off: {error}"))
+            Refusal::new(ProblemCode::MalformedBody, format!("the body ended early: {error}"))
         })?;
         seen += chunk.len();
         if seen <= BODY_BYTES_MAX {
@@ -74,7 +71,7 @@ async fn read(body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-/// An id from the path. What is not an id names nothing, so it is not found.
+/// An id from the path. A text that is no id names no resource, so the answer is `not_found`.
 pub(super) struct PathId<T>(pub(super) T);
 
 impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for PathId<T> {
@@ -87,7 +84,7 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for PathId<T> {
             .unwrap_or_default();
         text.parse()
             .map(Self)
-            .map_err(|_| Refusal::new(ProblemCode::NotFound, format!("{text:?} names nothing")))
+            .map_err(|_| Refusal::new(ProblemCode::NotFound, format!("{text:?} is not a valid id")))
     }
 }
 
@@ -113,7 +110,7 @@ pub(super) fn whole_number(
     most: i32,
 ) -> Result<i32, Refusal> {
     i32::try_from(value).ok().filter(|value| (least..=most).contains(value)).ok_or_else(|| {
-        Refusal::field(field, format!("{field} is {value}; it must be {least} to {most}"))
+        Refusal::field(field, format!("{field} is {value}; it must be between {least} and {most}"))
     })
 }
 

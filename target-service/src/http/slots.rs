@@ -1,4 +1,4 @@
-//! Slots: made by an administrator, read by everyone.
+//! Slots: created by an administrator, read by everyone.
 
 use axum::{
     Json, Router,
@@ -69,7 +69,7 @@ pub(super) async fn read(
     let found = state.operations.read_slot(slot).await?;
     found
         .map(Json)
-        .ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("there is no slot {slot}")))
+        .ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
 }
 
 /// Create a slot
@@ -88,7 +88,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<SlotBody>), Refusal> {
     let capacity = whole_number("capacity", body.capacity, 1, CAPACITY_MAX)?;
     let month = Month::of(body.starts_at).ok_or_else(|| {
-        Refusal::field("starts_at", "starts_at must lie between the years 2000 and 7461")
+        Refusal::field("starts_at", "starts_at must be in the years 2000 to 7461")
     })?;
     let created = catalogue::create_slot(
         &state.pool,
@@ -100,6 +100,6 @@ pub(super) async fn create(
     )
     .await?;
     let no_doctor =
-        || Refusal::new(ProblemCode::NotFound, format!("there is no doctor {}", body.doctor_id));
+        || Refusal::new(ProblemCode::NotFound, format!("doctor {} does not exist", body.doctor_id));
     created.map(|slot| (StatusCode::CREATED, Json(slot))).ok_or_else(no_doctor)
 }

@@ -14,17 +14,17 @@ pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// that has not confirmed by then may have the messages or not.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// A broker that comes back is found this much later at worst.
+/// A broker that comes back is found at most this much later.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a duty was interrupted.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// The broker's.
-    #[error("RabbitMQ: {0}")]
+    #[error("RabbitMQ failed: {0}")]
     Broker(#[from] lapin::Error),
     /// The database's.
-    #[error("the database: {0}")]
+    #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// The broker did not do something within its limit.
     #[error("RabbitMQ did not {what} within {} s", .limit.as_secs_f64())]
@@ -34,8 +34,8 @@ pub enum QueueError {
         /// For how long.
         limit: Duration,
     },
-    /// The broker did not take a message.
-    #[error("RabbitMQ did not take a message: {0}")]
+    /// The broker did not accept a message.
+    #[error("RabbitMQ did not accept a message: {0}")]
     NotTaken(String),
 }
 
@@ -49,8 +49,8 @@ pub(super) struct Duty {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// The work of a duty on one connection. Boxed, so that connecting is compiled once and not for each
-/// duty.
+/// The work of a duty on one connection. Boxed, so that connecting is compiled once and not for
+/// each duty.
 pub(super) type Work =
     Box<dyn FnMut(Connection) -> BoxFuture<'static, Result<(), QueueError>> + Send>;
 
@@ -69,8 +69,8 @@ pub(super) async fn keep_connected(
         };
         tokio::select! {
             ended = once => match ended {
-                Ok(()) => tracing::info!(duty = name, "the connection to RabbitMQ was closed; will connect again"),
-                Err(error) => tracing::warn!(%error, duty = name, "will begin anew"),
+                Ok(()) => tracing::info!(duty = name, "the connection to RabbitMQ was closed; reconnecting"),
+                Err(error) => tracing::warn!(%error, duty = name, "interrupted; reconnecting to RabbitMQ"),
             },
             _ = stopping.wait_for(|stop| *stop) => return,
         }
@@ -102,8 +102,8 @@ pub(super) async fn open(url: &str, name: &str, limit: Duration) -> Result<Conne
     within(limit, "accept the connection", Connection::connect(url, properties)).await
 }
 
-/// Connects and declares the topology, so that whoever comes first after a broker was emptied finds
-/// it.
+/// Connects and declares the topology, so that it is there for the first process that connects to
+/// an empty broker.
 pub(super) async fn connect(url: &str, name: &str, hold_ms: i64) -> Result<Connection, QueueError> {
     let connection = open(url, name, CONNECT_WITHIN).await?;
     let declaring = async {

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use super::{connection::QueueError, messages::Event, topology};
 use crate::{lifecycle, routing::not_an_id};
 
-/// Events that are applied in one transaction, if so many are there.
+/// Events applied in one transaction.
 const BATCH_MAX: u16 = 200;
 
 /// Before events that the database failed on are handed back.
@@ -70,7 +70,7 @@ pub(super) async fn consume(
             FieldTable::default(),
         )
         .await?;
-    // What has arrived, and no waiting for more.
+    // Takes what has arrived, without waiting for more.
     let mut batches = deliveries.ready_chunks(BATCH_MAX.into());
     while let Some(batch) = batches.next().await {
         let batch: Vec<Delivery> = batch.into_iter().collect::<lapin::Result<_>>()?;
@@ -80,7 +80,7 @@ pub(super) async fn consume(
             Ok(()) => {
                 last.acker.ack(BasicAckOptions { multiple: true }).await?;
             }
-            // The database refused the whole for one of them.
+            // The database refused the batch, perhaps because of one event.
             Err(error) if error.as_database_error().is_some() && events.len() > 1 => {
                 for (event, delivery) in events.iter().zip(&delivered) {
                     let applied =
@@ -116,7 +116,7 @@ async fn settle(
     multiple: bool,
 ) -> Result<(), QueueError> {
     if let Err(error) = applied {
-        tracing::warn!(%error, queue = consumer.queue(), "failed to apply events; they go back");
+        tracing::warn!(%error, queue = consumer.queue(), "failed to apply events; requeued");
         tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         delivery.acker.nack(BasicNackOptions { multiple, requeue: true }).await?;
     } else {
@@ -136,7 +136,7 @@ async fn parse(batch: Vec<Delivery>) -> Result<(Vec<Event>, Vec<Delivery>), Queu
                 delivered.push(delivery);
             }
             Err(error) => {
-                tracing::warn!(%error, "a message in a queue of events is none; it goes to the dead letters");
+                tracing::warn!(%error, "malformed event; moved to the dead letters");
                 delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
             }
         }
@@ -156,7 +156,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// In one order for everybody, so that two transactions cannot wait for each other in a circle.
+    /// Sorted, so that two transactions cannot deadlock.
     fn of(events: &[Event]) -> Self {
         let mut sorted: Vec<&Event> = events.iter().collect();
         sorted.sort_by_key(|event| {

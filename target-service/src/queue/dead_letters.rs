@@ -42,7 +42,7 @@ pub async fn list(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
 }
 
 /// Sends each message to the queue in which it died, and takes it out of the dead letters when the
-/// broker has it there. A message whose queue is gone or unknown stays. Answers with what was sent.
+/// broker has it there. A message whose queue is gone or unknown stays. Returns what was sent.
 ///
 /// # Errors
 /// The broker's. What had been sent by then is gone from the dead letters, and the rest is still
@@ -67,7 +67,7 @@ pub async fn replay(url: &str) -> Result<Vec<DeadLetter>, QueueError> {
         match within(ANSWER_WITHIN, "confirm a dead letter", sending).await? {
             Confirmation::Ack(None) => {}
             _ => {
-                tracing::warn!(queue = letter.queue, "a dead letter stays: no such queue takes it");
+                tracing::warn!(queue = letter.queue, "dead letter kept: its queue does not exist");
                 continue;
             }
         }

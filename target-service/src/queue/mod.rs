@@ -1,5 +1,5 @@
-//! RabbitMQ: requests on their way to workers, events on their way to consumers. Nothing outside
-//! this module knows AMQP.
+//! RabbitMQ: requests on their way to workers, events on their way to consumers. Only this module
+//! uses AMQP.
 //!
 //! The database decides; a message is never the truth. Requests are delivered at least once and
 //! decided once, because the decision and its receipt are one transaction. Events are committed to

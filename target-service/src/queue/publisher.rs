@@ -39,8 +39,7 @@ impl Publisher {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         self.0.channel.send_replace(Some(channel.clone()));
-        // A failed publish says so at once; a broker that goes away while nobody publishes is
-        // noticed a little later.
+        // A failed publish reports the loss at once; without one the channel is polled.
         while channel.status().connected() {
             tokio::select! {
                 () = self.0.lost.notified() => {}
@@ -85,14 +84,17 @@ impl Publisher {
         match tokio::time::timeout(ANSWER_WITHIN, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(_)))) => {
-                Err(unavailable("there is no queue for requests"))
+                Err(unavailable("the queue of requests does not exist"))
             }
             Ok(Ok(_)) => Err(ReserveError::Unknown("RabbitMQ refused the request".to_owned())),
             Ok(Err(error)) => {
                 self.0.lost.notify_one();
                 Err(ReserveError::Unknown(error.to_string()))
             }
-            Err(_) => Err(ReserveError::Unknown("RabbitMQ did not confirm in time".to_owned())),
+            Err(_) => Err(ReserveError::Unknown(format!(
+                "RabbitMQ did not confirm the request within {} s",
+                ANSWER_WITHIN.as_secs()
+            ))),
         }
     }
 }

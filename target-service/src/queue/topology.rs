@@ -27,11 +27,10 @@ pub(super) const ANALYTICS: &str = "analytics";
 pub(super) const EXPIRY: &str = "booking.expiry";
 pub(super) const DEAD: &str = "booking.dead";
 
-/// Times that a message may come back before it is taken for poison. A worker that dies gives back
-/// what it held, too.
+/// Deliveries of a message before it is moved to the dead letters. Messages that a worker held when
+/// it died count too.
 const DELIVERIES_MAX: i32 = 5;
-/// A hint that comes a little late finds the hold run out; one that came early would be for
-/// nothing.
+/// The message must arrive after the hold has expired: one that arrives early expires nothing.
 const EXPIRY_MARGIN_MS: i64 = 20;
 /// The routing key of an event that starts a hold.
 const HOLD_BEGAN: &str = "pending";

@@ -25,13 +25,12 @@ use crate::{
     },
 };
 
-/// Requests that a worker has been handed and not decided: what another one has to wait for when
-/// this one stands still.
+/// Requests that a worker holds undecided. They wait when this worker is paused, so there are few.
 const PREFETCH: u16 = 8;
 /// Times that a decision is tried after losing races, before the request goes back to the queue.
 const TRIES_MAX: u32 = 100;
-/// Before a request that the database failed on is handed back, so that a database that restarts is
-/// not taken for poison.
+/// Pause before a request that the database failed on is requeued, so that a database that restarts
+/// does not send good requests to the dead letters.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(super) async fn work(
@@ -73,10 +72,7 @@ async fn consume(connection: &Connection, queue: &str) -> Result<(Channel, Consu
 
 async fn handle(delivery: Delivery, pool: &PgPool, page: &dyn Reserve) -> Result<(), QueueError> {
     let Some(command) = parse(&delivery.data) else {
-        tracing::warn!(
-            bytes = delivery.data.len(),
-            "a message in the queue of requests is none; it goes to the dead letters"
-        );
+        tracing::warn!(bytes = delivery.data.len(), "malformed request; moved to the dead letters");
         metrics::request_rejected();
         delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
         return Ok(());
@@ -87,9 +83,9 @@ async fn handle(delivery: Delivery, pool: &PgPool, page: &dyn Reserve) -> Result
             delivery.acker.ack(BasicAckOptions::default()).await?;
         }
         Err(error) => {
-            // Whether it was committed is found out by whoever gets it next. The broker counts, and
-            // buries what fails too often.
-            tracing::warn!(%error, slot = %command.slot, "failed to decide a request; it goes back to the queue");
+            // It may have been committed: the next worker finds out by the receipt. The broker
+            // counts deliveries, and moves what fails too often to the dead letters.
+            tracing::warn!(%error, slot = %command.slot, "failed to decide a request; requeued");
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             delivery.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
         }
@@ -124,7 +120,9 @@ async fn decide(
             Ok(refuse(pool, command, "sold_out", slot_version, available_seats).await?)
         }
         Reserved::NoSlot => Ok(refuse(pool, command, "not_found", 0, 0).await?),
-        Reserved::RetryLater => Err(ReserveError::Unavailable("every try lost a race".to_owned())),
+        Reserved::RetryLater => {
+            Err(ReserveError::Unavailable("every try conflicted with other requests".to_owned()))
+        }
         Reserved::Booked(_) | Reserved::KeyMismatch | Reserved::Accepted => Ok(()),
     }
 }

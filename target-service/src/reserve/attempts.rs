@@ -112,7 +112,7 @@ pub(crate) fn nothing_written(error: sqlx::Error) -> Result<Option<Reservation>,
     if lost_race(&error) { Ok(None) } else { Err(error) }
 }
 
-/// PostgreSQL rolled the transaction back because of somebody else's: it can be tried again.
+/// PostgreSQL rolled the transaction back because of another one: it can be tried again.
 pub(crate) fn lost_race(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|database| match database.code().as_deref() {
         // serialization_failure, deadlock_detected

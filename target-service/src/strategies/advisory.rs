@@ -1,19 +1,19 @@
 //! # advisory
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the lock of that name, and
-//! everyone else waits.
+//! **Claim.** Never overbooks: a request decides about a slot while it holds the advisory lock of
+//! that slot, and all others wait.
 //!
-//! **Mechanism.** `pg_advisory_xact_lock` on a 64-bit hash of the slot's id, freed by the
-//! transaction's end, whichever it is. The seats are read in a statement of their own after the
-//! lock: read in the same statement, they would come from a snapshot that is older than the wait.
-//! Two slots whose hashes collide wait for each other, which costs time and nothing else.
+//! **Mechanism.** `pg_advisory_xact_lock` on a 64-bit hash of the slot's id, released at the end of
+//! the transaction. The seats are read in a separate statement after the lock: in the same
+//! statement they would come from a snapshot that is older than the wait. Two slots whose hashes
+//! collide wait for each other, which costs time only.
 //!
 //! **Cost.** Five round trips, four of them under the lock, and the commit's fsync: the most
-//! expensive of the locks in the database. What it buys is a lock that needs no row, for rules that
-//! span rows.
+//! expensive of the locks in the database. In return the lock needs no row, so it can guard rules
+//! that span rows.
 //!
-//! **Fails when.** Anybody reserves without asking for the lock: it is an agreement, and the row
-//! knows nothing of it.
+//! **Fails when.** A request reserves without taking the lock. The lock is a convention: the row
+//! does not know of it.
 //!
 //! **Model.** `models/src/advisory.rs`
 

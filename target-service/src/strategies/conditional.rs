@@ -8,12 +8,12 @@
 //! left (PostgreSQL 15 manual, 13.2.1).
 //!
 //! **Cost.** One round trip. The row is locked from the update to the end of the commit's fsync,
-//! and for no round trip of the client. Those who find it sold out match no row, but queue for the
-//! lock while a writer holds it.
+//! without waiting for the client in between. Requests that find the slot sold out match no row,
+//! but queue for the lock while a writer holds it.
 //!
-//! **Fails when.** None known. A statement that matched no row must not be asked how many seats
-//! there are: its snapshot may be older than the row that it waited for. `sold_out` is decided from
-//! a fresh snapshot, in `booking.rs`.
+//! **Fails when.** None known. A statement that matched no row cannot say how many seats are left:
+//! its snapshot may be older than the row that it waited for. `sold_out` is decided from a fresh
+//! snapshot, in `reserve/attempts.rs`.
 //!
 //! **Model.** `models/src/conditional.rs`
 

@@ -1,20 +1,20 @@
 //! # grouped
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and decides for
-//! many at once.
+//! **Claim.** Never overbooks: one transaction at a time decides about a slot, and it decides many
+//! requests.
 //!
-//! **Mechanism.** One lane per slot and process. While a transaction is being committed, requests
-//! gather in the lane; the next transaction takes all that have gathered, 256 at most, locks the
-//! slot's row, grants seats in order of arrival, and writes everything in one statement. There is
-//! no timer: a request that is alone is decided at once, as `conditional` does. Lanes of other
-//! processes are kept out by the row's lock, as in `pessimistic`.
+//! **Mechanism.** One lane per slot and process. While a transaction commits, requests gather in
+//! the lane; the next transaction takes all of them, 256 at most, locks the slot's row, grants
+//! seats in order of arrival, and writes everything in one statement. There is no timer: a single
+//! request is decided at once, as `conditional` does. The row's lock keeps out the lanes of other
+//! processes, as in `pessimistic`.
 //!
-//! **Cost.** Four round trips and one fsync, shared by all that waited: the busier the slot, the
-//! cheaper each booking.
+//! **Cost.** Four round trips and one fsync, shared by all requests of the batch: the busier the
+//! slot, the cheaper each booking.
 //!
 //! **Fails when.** None known. A batch that the database refuses is halved until the request at
-//! fault is alone, so that it takes nobody with it. A connection lost at commit leaves a batch
-//! unknown, and each request looks for its own receipt.
+//! fault is alone, so that it fails no other request. If the connection is lost at commit, the
+//! outcome of the batch is unknown, and each request looks for its own receipt.
 //!
 //! **Model.** `models/src/grouped.rs`
 
@@ -100,9 +100,9 @@ impl Strategy for Grouped {
         if !self.enqueue(Waiting { command: command.clone(), answer }) {
             return Ok(Reserved::RetryLater);
         }
-        answered
-            .await
-            .unwrap_or_else(|_| Err(ReserveError::Unknown("the lane was abandoned".to_owned())))
+        answered.await.unwrap_or_else(|_| {
+            Err(ReserveError::Unknown("the slot's lane ended before it answered".to_owned()))
+        })
     }
 }
 
@@ -197,7 +197,7 @@ fn decide(context: &LaneContext, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
             }
             Err(error) if error.as_database_error().is_none() => {
                 drop(connection);
-                tracing::warn!(%error, requests = batch.len(), "a batch has an unknown outcome");
+                tracing::warn!(%error, requests = batch.len(), "the connection was lost at commit; each request of the batch looks for its receipt");
                 for waiting in batch {
                     let answer = resolve(&context.pool, &waiting.command, &error).await;
                     let _ = waiting.answer.send(answer);
@@ -205,7 +205,7 @@ fn decide(context: &LaneContext, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
             }
             Err(error) => {
                 drop(connection);
-                tracing::warn!(%error, requests = batch.len(), "a batch was refused; halving it");
+                tracing::warn!(%error, requests = batch.len(), "the database refused a batch; retrying its halves");
                 let second = batch.split_off(batch.len() / 2);
                 decide(context, batch).await;
                 decide(context, second).await;
@@ -214,7 +214,7 @@ fn decide(context: &LaneContext, mut batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
     })
 }
 
-/// A request that shares with nobody is decided by the one statement of `conditional`: one round
+/// A request that is alone in its batch is decided by the one statement of `conditional`: one round
 /// trip for five.
 async fn alone(context: &LaneContext, command: &ReserveCommand) -> Answer {
     retrying(StrategyKind::Grouped, context.tries, || async {
@@ -224,7 +224,7 @@ async fn alone(context: &LaneContext, command: &ReserveCommand) -> Answer {
     .await
 }
 
-/// No connection was to be had: nothing was written for anybody.
+/// No connection became free: nothing was written.
 fn refuse(batch: Vec<Waiting>, error: &sqlx::Error) {
     for waiting in batch {
         let _ = waiting.answer.send(Err(ReserveError::Unavailable(error.to_string())));
@@ -240,8 +240,8 @@ async fn resolve(pool: &PgPool, command: &ReserveCommand, lost: &sqlx::Error) ->
     }
 }
 
-/// Whether receipts are read before seats are granted. Duplicates are rare: at first nobody looks
-/// for them, and one that is there makes the transaction fail by the receipts' unique key.
+/// Whether receipts are read before seats are granted. Duplicates are rare: the first try does not
+/// look for them, and one that is there makes the transaction fail by the receipts' unique key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duplicates {
     NotExpected,
@@ -290,7 +290,7 @@ async fn transact(
         }
     }
     if duplicates == Duplicates::NotExpected && granted.len() < commands.len() {
-        // Whoever is about to be told sold_out may have seats already.
+        // A request that is about to get sold_out may have seats from an earlier try.
         let keys: HashSet<&str> =
             granted.iter().map(|(command, ..)| command.key.as_str()).collect();
         let denied: Vec<&ReserveCommand> = commands
@@ -323,7 +323,8 @@ async fn transact(
                     Reservation { slot_version, available_seats, expires_at },
                 )))
             }
-            // Whoever was passed over wanted more than was left then, and more than is left now.
+            // A request that was passed over wanted more than was left then, and no seats have come
+            // back since: it wants more than is left now.
             (None, _) => {
                 Ok(Reserved::SoldOut { slot_version: version, available_seats: available })
             }

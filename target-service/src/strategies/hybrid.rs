@@ -1,20 +1,20 @@
 //! # hybrid
 //!
-//! **Claim.** Never overbooks: every path is one of the other strategies, and all of them meet at
+//! **Claim.** Never overbooks: each path is one of the other strategies, and all of them decide by
 //! the slot's row.
 //!
 //! **Mechanism.** The policy (`hybrid.toml`) is data. Most bookings try `optimistic` a few times;
-//! those that lose every race are published to the queue, which decides them without racing.
-//! Bookings of high value, by seats or by being urgent, go by `pessimistic`, which serves whoever
-//! waits. Told that it runs in several regions, everything goes by `redis_lock`.
+//! those that lose every race are published to the queue, which decides them one after the other.
+//! Bookings of high value, by seats or by being urgent, go by `pessimistic`, which serves requests
+//! in the order in which they wait. With several regions all bookings go by `redis_lock`.
 //!
-//! **Cost.** That of the path that was taken; `reserves_by_path_total` counts them.
+//! **Cost.** That of the path that was taken; the metric `reserves_by_path_total` counts them.
 //!
-//! **Fails when.** A client asks again, by `POST`, for what was answered with 202: the optimistic
-//! path may tell it `sold_out` while the worker still has the first request, and books it later;
-//! `GET` tells the truth. The paths may be mixed because each of them decides by the row as it is
-//! when it writes; `redis_lock` does not, so several regions are all or nothing, and the queue has
-//! to be empty when the policy changes.
+//! **Fails when.** A client repeats, by `POST`, a request that was answered with 202: the
+//! optimistic path may answer `sold_out` while the worker still has the first request, and books it
+//! later. `GET` gives the right answer. The paths can be mixed because each of them decides by the
+//! row as it is when it writes. `redis_lock` does not: so `multi_region` applies to all bookings or
+//! to none, and the queue must be empty when it changes.
 //!
 //! **Model.** `models/src/hybrid.rs`
 
@@ -43,7 +43,9 @@ impl Strategy for Hybrid {
         if self.policy.multi_region {
             metrics::reserve_path("redis_lock");
             let none = || {
-                ReserveError::Unavailable("several regions need a Redis for their lock".to_owned())
+                ReserveError::Unavailable(
+                    "the policy says multi_region, which needs Redis for its lock".to_owned(),
+                )
             };
             return self.other_regions.as_ref().ok_or_else(none)?.reserve(command).await;
         }

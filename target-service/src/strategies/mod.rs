@@ -35,7 +35,7 @@ use crate::{
 use negative_controls::{lost_update, mutants, redis_lock_token, redis_lock_unfenced, unprotected};
 use policy::Policy;
 
-/// What strategies are built from. A strategy that needs what is absent is not built; see
+/// What strategies are built from. A strategy is not built if one that it needs is absent; see
 /// [`StrategyKind::needs_redis`].
 pub(crate) struct Dependencies {
     pub(crate) pool: PgPool,

@@ -1,18 +1,17 @@
 //! # optimistic
 //!
-//! **Claim.** Never overbooks: a write counts only if nobody has written since the read it rests
-//! on.
+//! **Claim.** Never overbooks: a write counts only if the slot has not changed since the read that
+//! it rests on.
 //!
 //! **Mechanism.** Reads version and seats without a lock, then writes with `where version = ` the
-//! version read. If another transaction came first the statement changes no row, nothing is
+//! version read. If another transaction came first, the statement changes no row, nothing is
 //! written, and the whole is tried again with jitter.
 //!
-//! **Cost.** Two round trips, the row locked only during the second and its fsync. On a hot slot
-//! most tries lose the race and are repeated, so work is burnt and nobody is served in order. Those
-//! who find it sold out wait for nobody.
+//! **Cost.** Two round trips; the row is locked during the second and its fsync only. On a hot slot
+//! most tries lose the race and are repeated: the work is lost, and requests are not served in
+//! order. Requests that find the slot sold out do not wait.
 //!
-//! **Fails when.** None known. Under contention a client can lose every try and be told
-//! `retry_later`.
+//! **Fails when.** None known. Under contention a client can lose every try and get `retry_later`.
 //!
 //! **Model.** `models/src/optimistic.rs`
 

@@ -1,16 +1,16 @@
 //! # pessimistic
 //!
-//! **Claim.** Never overbooks: whoever decides about a slot holds the slot's row, and everyone else
-//! waits.
+//! **Claim.** Never overbooks: a request decides about a slot while it holds the lock of the slot's
+//! row, and all others wait.
 //!
 //! **Mechanism.** `select ... for no key update` locks the row; the seats read under the lock stay
-//! true until commit; then one statement writes. `for no key update` and not `for update`, because
-//! nothing here changes the row's key and the foreign key check of other inserts would wait for
-//! nothing.
+//! true until commit; then one statement writes. It is `for no key update` and not `for update`
+//! because the row's key does not change, and `for update` would make the foreign key checks of
+//! other inserts wait.
 //!
 //! **Cost.** Four round trips, three of them while the row is locked, and the commit's fsync as
-//! well: on a hot slot the rate is bounded by one over that time. Those who find it sold out queue
-//! for the lock like everyone else.
+//! well: on a hot slot the rate is at most one over that time. Requests that find the slot sold out
+//! queue for the lock too.
 //!
 //! **Fails when.** None known. A client that stalls between lock and commit stalls the slot.
 //!

@@ -3,23 +3,24 @@
 //! **Claim.** Never overbooks, also when a lock expires under its holder: PostgreSQL checks the
 //! fencing token that came with it.
 //!
-//! **Mechanism.** `SET NX PX` with an owner token takes the lock, and the same script counts a
-//! fencing token up. The seats are read together with the highest token that has written to the
-//! slot; the write demands that no other token has written since and that its own is higher.
-//! Release is compare-and-delete: who has lost the lock does not free another's. Within a process
-//! requests for a slot wait for each other without asking Redis, so that only one per process
+//! **Mechanism.** `SET NX PX` with an owner token takes the lock, and the same script increments a
+//! fencing token. The seats are read together with the highest token that has written to the slot;
+//! the write demands that no other token has written since, and that its own is higher. Release is
+//! compare-and-delete, so that a holder that lost the lock does not release another's. Within a
+//! process, requests for a slot wait for each other without asking Redis, so that one per process
 //! polls.
 //!
-//! The usual advice, to refuse tokens lower than the highest *written*, is not enough: a holder
-//! that read, stalled, and writes before its successor does has the higher token of nobody against
-//! it, and the successor then writes by a stale read. So the token seen at the read is compared as
-//! well.
+//! The usual advice, to refuse tokens lower than the highest *written*, is not enough. A holder
+//! that read, stalled, and writes before its successor does still has the highest token, so its
+//! write is accepted; the successor then writes by a stale read. So the token seen at the read is
+//! compared as well.
 //!
-//! **Cost.** Two trips to Redis and two to PostgreSQL, all under the lock, and the commit's fsync.
+//! **Cost.** Two round trips to Redis and two to PostgreSQL, all under the lock, and the commit's
+//! fsync.
 //!
-//! **Fails when.** None known. Without Redis nobody can reserve (503 `unavailable`). A Redis that
-//! forgets makes tokens that are too low; they are refused, and the counter is lifted above what
-//! PostgreSQL has seen.
+//! **Fails when.** None known. Without Redis every reserve gets 503 `unavailable`. A Redis that
+//! lost its data hands out tokens that are too low; PostgreSQL refuses them, and the counter is
+//! raised above the highest token that PostgreSQL has seen.
 //!
 //! **Model.** `models/src/redis_lock.rs`
 
@@ -48,11 +49,11 @@ use crate::{
     },
 };
 
-/// Requests of a process for one slot wait at one of these gates; slots that share one only lose
-/// time.
+/// Requests of a process for one slot wait for one of these mutexes; slots that share one lose time
+/// only.
 const GATES: usize = 1_024;
-/// How long a request waits for the lock before it is told `retry_later`; shorter than a client's
-/// patience.
+/// How long a request waits for the lock before it gets `retry_later`; shorter than a client's
+/// timeout.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long Redis may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -70,7 +71,7 @@ const LIFT: &str = "
 pub(crate) struct RedisLock {
     pool: PgPool,
     redis: ConnectionManager,
-    /// How long a lock lives that nobody frees.
+    /// How long a lock lives that its holder does not release.
     ttl: Duration,
     /// Times that a write is tried, should its lock be lost or its token refused.
     tries: u32,
@@ -120,7 +121,7 @@ impl Lock {
         let freed: redis::RedisResult<i64> =
             self.release.key(&self.key).arg(&self.owner).invoke_async(&mut self.redis).await;
         if let Err(error) = freed {
-            tracing::debug!(%error, "failed to free a lock; it will expire");
+            tracing::debug!(%error, "failed to release a lock; it expires by itself");
         }
     }
 }
@@ -158,7 +159,7 @@ impl RedisLock {
         &self.gates[(hash % GATES as u64) as usize]
     }
 
-    /// `None`: somebody else has it.
+    /// `None`: another request holds it.
     async fn acquire(&self, slot: SlotId) -> Result<Option<Held>, ReserveError> {
         let owner = format!("{:032x}", rand::rng().random::<u128>());
         let fence: i64 = self
@@ -263,7 +264,7 @@ fn fence_key(slot: SlotId) -> String {
 }
 
 fn unavailable(error: redis::RedisError) -> ReserveError {
-    ReserveError::Unavailable(format!("redis failed before anything was written: {error}"))
+    ReserveError::Unavailable(format!("Redis failed before anything was written: {error}"))
 }
 
 async fn write(

@@ -1,21 +1,22 @@
 //! # seat_rows
 //!
-//! **Claim.** Never overbooks: a seat is a row, a row is locked by one transaction, and a locked
-//! row is passed over.
+//! **Claim.** Never overbooks: a seat is a row, one transaction at a time can lock a row, and
+//! others skip locked rows.
 //!
 //! **Mechanism.** `select ... where booking_id is null ... for update skip locked limit k` takes
-//! free seats without waiting for anybody who takes others. Too few of them is not sold out: who
-//! holds the others may yet roll back. `sold_out` is said by the counter in a fresh snapshot
-//! (`booking.rs`); while the counter says that seats are left, the try is repeated.
+//! free seats without waiting for transactions that take others. Finding too few is not sold out:
+//! the transactions that hold the others may roll back. `sold_out` is decided by the counter in a
+//! fresh snapshot (`reserve/attempts.rs`); while the counter shows enough seats, the try is
+//! repeated.
 //!
-//! **Cost.** Four round trips. Choosing seats waits for nobody; but each change of a slot has a
-//! version, and numbering the changes is a row lock again, taken last and held for one round trip
-//! and the commit's fsync. Without an order of changes per slot seat rows are much faster (8 times
-//! was measured), and nobody can check them.
+//! **Cost.** Four round trips. Choosing seats never waits; but each change of a slot has a version,
+//! and numbering the changes takes the slot's row lock, last, for one round trip and the commit's
+//! fsync. Without an order of changes per slot, seat rows are much faster (8 times was measured),
+//! but then no checker can verify them.
 //!
-//! **Fails when.** A slot was made or sold under another strategy, which knows no seat rows: then
-//! counter and rows disagree. Near the end clients lose tries to seats that are locked and come
-//! back.
+//! **Fails when.** A slot was created or sold under another strategy, which writes no seat rows:
+//! then counter and rows disagree. When few seats are left, clients lose tries to seats that are
+//! locked, and retry.
 //!
 //! **Model.** `models/src/seat_rows.rs`
 

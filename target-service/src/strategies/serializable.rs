@@ -2,18 +2,18 @@
 //!
 //! **Claim.** Never overbooks: the transaction takes effect as if it had run alone, or not at all.
 //!
-//! **Mechanism.** One SERIALIZABLE transaction reads the seats, decides and writes. Whoever finds
-//! that another transaction has changed the row since its snapshot gets SQLSTATE 40001, and
-//! `booking.rs` repeats the whole. Confirm, cancel and expire run at READ COMMITTED beside it; that
-//! is safe because each of them updates the slot's row too, so first-updater-wins sees them, and
-//! because none of them takes a free seat. For this page REPEATABLE READ would do; SERIALIZABLE is
-//! what people mean and costs little more.
+//! **Mechanism.** One SERIALIZABLE transaction reads the seats, decides and writes. If another
+//! transaction has changed the row since its snapshot, it gets SQLSTATE 40001, and
+//! `reserve/attempts.rs` repeats the whole. Confirm, cancel and expire run at READ COMMITTED beside
+//! it. That is safe because each of them updates the slot's row too, so first-updater-wins sees
+//! them, and because none of them takes a free seat. For this page REPEATABLE READ would be enough;
+//! SERIALIZABLE is what people mean, and costs little more.
 //!
-//! **Cost.** Four round trips, and on a hot slot most of them for nothing: of those who read the
-//! same version one commits.
+//! **Cost.** Four round trips, and on a hot slot most of them are lost: of the transactions that
+//! read the same version, one commits.
 //!
-//! **Fails when.** Somebody reserves outside it at a lower level and without changing the row.
-//! Under contention a client can lose every try and be told `retry_later`.
+//! **Fails when.** Another program reserves at a lower isolation level and without changing the
+//! row. Under contention a client can lose every try and get `retry_later`.
 //!
 //! **Model.** `models/src/serializable.rs`
 

@@ -7,7 +7,7 @@
 //! ```text
 //! reservation!(query(command, read.version) set "..." where "..."): a checked query, as `query_as!`
 //! reservation!(text set "..." where "..."):                         the SQL as a literal
-//! reservation!(text without(receipt) set "..." where "..."):        the same with a part left out
+//! reservation!(text(booking audit event) set "..." where "..."):    the same without its receipt
 //! ```
 //!
 //! The parameters are `$1` doctor, `$2` month, `$3` slot, `$4` seats, `$5` booking, `$6` key and
@@ -33,29 +33,9 @@ macro_rules! reservation {
             @text set $set where $where, slot booking receipt audit event checked
         )
     };
-    (text without() set $set:literal where $where:literal) => {
+    (text($($part:ident)+) set $set:literal where $where:literal) => {
         $crate::strategies::statement::reservation!(
-            @text set $set where $where, slot booking receipt audit event unchecked
-        )
-    };
-    (text without(booking) set $set:literal where $where:literal) => {
-        $crate::strategies::statement::reservation!(
-            @text set $set where $where, slot receipt audit event unchecked
-        )
-    };
-    (text without(receipt) set $set:literal where $where:literal) => {
-        $crate::strategies::statement::reservation!(
-            @text set $set where $where, slot booking audit event unchecked
-        )
-    };
-    (text without(audit) set $set:literal where $where:literal) => {
-        $crate::strategies::statement::reservation!(
-            @text set $set where $where, slot booking receipt event unchecked
-        )
-    };
-    (text without(event) set $set:literal where $where:literal) => {
-        $crate::strategies::statement::reservation!(
-            @text set $set where $where, slot booking receipt audit unchecked
+            @text set $set where $where, slot $($part)+ unchecked
         )
     };
     (@text set $set:literal where $where:literal, $($part:ident)+) => {

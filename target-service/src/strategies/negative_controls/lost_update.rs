@@ -1,10 +1,10 @@
 //! # lost_update (negative control)
 //!
-//! **Claim.** None. Sells a seat as often as it is read before somebody writes.
+//! **Claim.** None. Sells a seat once for each request that reads it before another one writes.
 //!
-//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over
-//! whatever others have written since. The counter never falls below zero, so its check constraint
-//! sees nothing wrong.
+//! **Mechanism.** Reads the counter, subtracts in the program, and writes the result back over what
+//! others have written since. The counter never falls below zero, so its check constraint does not
+//! fire.
 //!
 //! **Cost.** Two round trips and no waiting. The real bug behind it: object mappers that save a
 //! whole row, as in event-espresso#874, cubecart/v6#4224 and django-shop#888.

@@ -1,9 +1,9 @@
-//! Strategies that are broken on purpose, each for one real bug, to see that the checker convicts
-//! it.
+//! Strategies that are broken on purpose, each for one real bug. The checker must convict each of
+//! them.
 //!
-//! They can only be selected by name, and `slotproof serve` warns about them. Those that are a page
-//! of their own lie in a file of their own; the mutants, which break one thing around or inside a
-//! page, lie together in `mutants.rs`.
+//! They can only be selected by name, and `slotproof serve` warns about them. A control that is a
+//! page has its own file; the mutants, which break one thing around or inside a page, share
+//! `mutants.rs`.
 
 pub(crate) mod lost_update;
 pub(crate) mod mutants;

@@ -23,12 +23,12 @@ use crate::{
     strategies::{optimistic::Optimistic, statement::reservation},
 };
 
-/// The statement of a mutant, with a part left out or none. Its counter stops at zero, so that the
-/// check constraint on it sees nothing wrong.
+/// The statement of a mutant, with all its parts or without one of them. Its counter stops at zero,
+/// so that the check constraint on it sees nothing wrong.
 macro_rules! written {
-    (without($($part:ident)?) where $condition:literal) => {
+    (parts($($part:ident)+) where $condition:literal) => {
         reservation!(
-            text without($($part)?)
+            text($($part)+)
             set "available_seats = greatest(available_seats - $4, 0), version = version + 1"
             where $condition
         )
@@ -60,8 +60,8 @@ async fn write(
 }
 
 const WRITE_ALWAYS: &str = written!(
-    without()
-    where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
+    parts(booking receipt audit event)
+            where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
 );
 
 /// M3, `locked_bookings`. Locks the rows that are counted and not the row that is fought for; a
@@ -168,7 +168,7 @@ impl Reserve for WriteSkew {
         .await?;
         transaction.commit().await?;
         const COUNT_IT: &str = written!(
-            without(booking)
+            parts(receipt audit event)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3"
         );
         about_to("count").await;
@@ -187,7 +187,7 @@ impl Reserve for OffByOne {
         command: &ReserveCommand,
     ) -> Result<Option<Reservation>, sqlx::Error> {
         const SQL: &str = written!(
-            without()
+            parts(booking receipt audit event)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats + 1 >= $4"
         );
         about_to("write").await;
@@ -195,8 +195,8 @@ impl Reserve for OffByOne {
     }
 }
 
-/// M18, `one_seat_check`. Asks whether there is a seat, and takes as many as were wanted: right for
-/// as long as everybody books alone.
+/// M18, `one_seat_check`. Checks that one seat is left, and takes as many as were requested: right
+/// only as long as every booking has one seat.
 pub(crate) struct OneSeatCheck;
 
 #[async_trait]
@@ -207,7 +207,7 @@ impl Reserve for OneSeatCheck {
         command: &ReserveCommand,
     ) -> Result<Option<Reservation>, sqlx::Error> {
         const SQL: &str = written!(
-            without()
+            parts(booking receipt audit event)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= 1"
         );
         about_to("write").await;
@@ -232,7 +232,7 @@ impl Reserve for ReceiptApart {
         command: &ReserveCommand,
     ) -> Result<Option<Reservation>, sqlx::Error> {
         const BOOK: &str = written!(
-            without(receipt)
+            parts(booking audit event)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4
                 and not exists (select from idempotency_keys where doctor_id = $1 and slot_month = $2 and idempotency_key = $6)"
         );
@@ -277,7 +277,7 @@ impl Reserve for AuditApart {
         command: &ReserveCommand,
     ) -> Result<Option<Reservation>, sqlx::Error> {
         const BOOK: &str = written!(
-            without(audit)
+            parts(booking receipt event)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4"
         );
         about_to("write").await;
@@ -304,9 +304,9 @@ impl Reserve for AuditApart {
     }
 }
 
-/// M15, `announce_apart`. Publishes first and writes afterwards, with no outbox between them: what
-/// then loses its race has been announced all the same. Its consumers count a redelivered event
-/// twice.
+/// M15, `announce_apart`. Publishes first and writes afterwards, with no outbox between them: a
+/// booking that then loses its race has been announced already. Its consumers count a redelivered
+/// event twice.
 pub(crate) struct AnnounceApart {
     pub(crate) publisher: Publisher,
 }
@@ -319,7 +319,7 @@ impl Reserve for AnnounceApart {
         command: &ReserveCommand,
     ) -> Result<Option<Reservation>, sqlx::Error> {
         const BOOK: &str = written!(
-            without(event)
+            parts(booking receipt audit)
             where "doctor_id = $1 and slot_month = $2 and slot_id = $3 and available_seats >= $4"
         );
         about_to("read").await;
@@ -339,15 +339,15 @@ impl Reserve for AnnounceApart {
         };
         about_to("announce").await;
         if let Err(error) = self.publisher.announce_too_early(command, version + 1).await {
-            tracing::warn!(%error, "failed to announce a booking");
+            tracing::warn!(%error, "failed to announce a booking before its commit");
         }
         about_to("write").await;
         write(connection, BOOK, command).await
     }
 }
 
-/// M8, `replay_new_id`. A duplicate is recognised and answered with 201 as it should be, under an
-/// id that stands for nothing.
+/// M8, `replay_new_id`. A duplicate is recognised and answered with 201, but with the id of a
+/// booking that does not exist.
 pub(crate) struct ReplayNewId(pub(crate) Retrying);
 
 #[async_trait]
@@ -363,7 +363,7 @@ impl Strategy for ReplayNewId {
     }
 }
 
-/// M14, `race_is_sold_out`. An error of the database is mapped to an answer of the business: 409
+/// M14, `race_is_sold_out`. A lost race, an error of the database, is answered with 409 `sold_out`
 /// while seats are left (open-event-server#6653).
 pub(crate) struct RaceIsSoldOut {
     pub(crate) pool: PgPool,
@@ -436,7 +436,7 @@ pub(crate) async fn cancel_twice(
         slot "available_seats = least(available_seats + booking.seats, capacity)"
     );
     change(pool, booking, SQL).await?;
-    // The answer is read by the same code as everywhere.
+    // The booking is cancelled now, so the sound code only reads the answer.
     lifecycle::cancel(pool, booking).await
 }
 
@@ -451,8 +451,8 @@ pub(crate) async fn cancel_leaks(
     lifecycle::cancel(pool, booking).await
 }
 
-/// M12, `late_confirm`. The payment arrives after the hold ran out and its seats were sold again,
-/// and is honoured (events-made-easy#496, WooCommerce#24009).
+/// M12, `late_confirm`. The payment arrives after the hold expired and its seats were sold again,
+/// and the booking is confirmed (events-made-easy#496, WooCommerce#24009).
 pub(crate) async fn late_confirm(
     pool: &PgPool,
     booking: BookingId,
@@ -462,7 +462,7 @@ pub(crate) async fn late_confirm(
     lifecycle::confirm(pool, booking).await
 }
 
-/// M13, `stale_cache`. The first answer about a slot is kept and given to everybody after
+/// M13, `stale_cache`. The first answer about a slot is kept and given to all later reads
 /// (DeathStarBench's hotel decides from such a cache).
 #[derive(Default)]
 pub(crate) struct StaleCache(Mutex<HashMap<SlotId, SlotBody>>);

@@ -1,12 +1,12 @@
 //! # redis_lock_token (negative control)
 //!
-//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//! **Claim.** None. Overbooks when a holder is paused for longer than its lock lives.
 //!
-//! **Mechanism.** What is usually shown as the right way: an owner token, and a release that
-//! compares it before it deletes. That saves the lock of somebody else, and not the seats:
+//! **Mechanism.** The version that is usually recommended: an owner token, and a release that
+//! compares it before it deletes. That protects the lock of another holder, but not the seats:
 //! PostgreSQL cannot tell a write under an expired lock from any other.
 //!
-//! **Cost.** Two trips to Redis and two to PostgreSQL.
+//! **Cost.** Two round trips to Redis and two to PostgreSQL.
 //!
 //! **Fails when.** The work takes longer than the lock lives.
 //!

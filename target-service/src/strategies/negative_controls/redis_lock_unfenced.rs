@@ -1,13 +1,13 @@
 //! # redis_lock_unfenced (negative control)
 //!
-//! **Claim.** None. Overbooks when a holder stands still for longer than its lock lives.
+//! **Claim.** None. Overbooks when a holder is paused for longer than its lock lives.
 //!
 //! **Mechanism.** The seed's own snippet (3.2.3): `SET lock:slot:<id> locked EX 5 NX`, the work,
-//! and a plain delete. The lock has no owner, so whoever comes back late deletes the lock of
-//! somebody else; and PostgreSQL is not told which lock a write came under.
+//! and a plain delete. The lock has no owner, so a holder that comes back late deletes the lock of
+//! another one; and PostgreSQL does not learn under which lock a write was made.
 //!
-//! **Cost.** Two trips to Redis and two to PostgreSQL. The real bug behind it: bsm/redislock#93,
-//! redisson#4684, and Kleppmann's "How to do distributed locking" (2016).
+//! **Cost.** Two round trips to Redis and two to PostgreSQL. The real bug behind it:
+//! bsm/redislock#93, redisson#4684, and Kleppmann's "How to do distributed locking" (2016).
 //!
 //! **Fails when.** The work takes longer than the lock lives: a pause of the process, a slow
 //! database, a short TTL.

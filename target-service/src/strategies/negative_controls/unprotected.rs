@@ -3,11 +3,11 @@
 //! **Claim.** None. Overbooks as soon as two clients read before either writes.
 //!
 //! **Mechanism.** Reads the seats that are left, and books if they are enough. Nothing keeps the
-//! number true between the two statements. The write subtracts from whatever is there by then and
-//! stops at zero, so that the check constraint of the counter sees nothing wrong: a database's
-//! safety net does not catch this.
+//! number true between the two statements. The write subtracts from the current value and stops at
+//! zero, so the check constraint of the counter does not fire: the database's safety net does not
+//! catch this.
 //!
-//! **Cost.** Two round trips and no waiting, which is why it gets written. The real bug behind it:
+//! **Cost.** Two round trips and no waiting, which makes it tempting. The real bug behind it:
 //! cal.com double bookings (calcom/cal.diy#13397, some 850 lines between check and insert),
 //! easyappointments#31, LibreBooking#147.
 //!
