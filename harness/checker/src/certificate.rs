@@ -19,9 +19,9 @@ use crate::{
 pub enum Certificate {
     /// The claimed order is one.
     Proved,
-    /// Nothing is proved: some answer carries no version, some version has no writer, or the answers
-    /// in the order of the versions are not possible one after the other. The last may be because
-    /// the service counts other changes too; only the next tier can convict.
+    /// Nothing is proved: some answer carries no version, some version has no writer, or the
+    /// answers in the order of the versions are not possible one after the other. The last may be
+    /// because the service counts other changes too; only the next tier can convict.
     Incomplete,
     /// Versions go back in real time, at this operation of the history.
     Refuted {

@@ -2,8 +2,8 @@
 //! instant of a run.
 //!
 //! `L` counts the seats that were surely taken and `U` those that were possibly taken (see
-//! `held_interval.rs`); an unknown reserve counts towards `U` from its sending to the end. The truth
-//! lies between the two: placing every reserve at its return and every cancel at its sending
+//! `held_interval.rs`); an unknown reserve counts towards `U` from its sending to the end. The
+//! truth lies between the two: placing every reserve at its return and every cancel at its sending
 //! respects real time and is the lowest of all possible orders at every instant at once; the
 //! opposite placing is the highest. So `L > capacity` at one instant is an overbooking in every
 //! possible order.

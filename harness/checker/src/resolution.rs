@@ -1,15 +1,15 @@
 //! Resolution: what the final rows say of unknown outcomes.
 //!
-//! The rows are read after the last operation of the history has returned. An unanswered reserve that
-//! has no row had not happened by then; an unanswered cancel of a booking that is not cancelled had
-//! not; an unanswered confirm had, if the log or the row says so. That narrows the bounds of
-//! `occupancy.rs`, and shows violations that clients alone could not know. *When* something happened
-//! stays open where no client knows it.
+//! The rows are read after the last operation of the history has returned. An unanswered reserve
+//! that has no row had not happened by then; an unanswered cancel of a booking that is not
+//! cancelled had not; an unanswered confirm had, if the log or the row says so. That narrows the
+//! bounds of `occupancy.rs`, and shows violations that clients alone could not know. *When*
+//! something happened stays open where no client knows it.
 //!
 //! An operation may still take effect after the rows were read: a replica that was paused with a
 //! request in hand goes on. That changes nothing here. Every answer that is judged again (by I1, I8
-//! and I9) had returned before the rows were read, so a later effect explains none of them: for them
-//! the operation has not happened. What it does afterwards is no part of the run.
+//! and I9) had returned before the rows were read, so a later effect explains none of them: for
+//! them the operation has not happened. What it does afterwards is no part of the run.
 //!
 //! A slot without a row was not read, so that a booking in it has no row proves nothing.
 //!
@@ -69,10 +69,7 @@ mod tests {
     use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
     use super::*;
-    use crate::{
-        fixture::{cancel, case, confirm, end, reserve, row, sold_out, unknown},
-        invariants::only,
-    };
+    use crate::fixture::{cancel, case, confirm, end, only, reserve, row, sold_out, unknown};
 
     fn found(
         invariant: Invariant,
@@ -95,7 +92,7 @@ mod tests {
             rows(BookingStatus::Confirmed),
         );
         assert_eq!(finding.verdict, Verdict::Violated);
-        assert!(finding.summary.contains("only once"), "{}", finding.summary);
+        assert!(finding.summary.contains("after the final rows"), "{}", finding.summary);
         let finding =
             found(Invariant::NoOverbookingObserved, 1, sold_twice, rows(BookingStatus::Cancelled));
         assert_eq!(finding.verdict, Verdict::Upheld, "it did happen, at an unknown instant");

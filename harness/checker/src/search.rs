@@ -1,21 +1,21 @@
 //! Tier C: exact search for an order of events that explains everything that clients observed.
 //!
 //! Depth first: a step may come next if every step that surely happened and had returned before it
-//! was sent is already placed (Wing and Gong, 1993). Three things keep the search small. A step that
-//! changes nothing and is possible now is placed at once, without a choice: moving it forward makes
-//! no other step impossible. Among steps of one label (a booking of k seats is made; a booking of k
-//! seats ends) only the one that returns first is tried: if another one came first in some order,
-//! the two could change places. And a set of steps that was reached before is not searched again;
-//! the slot's state depends on the set and on the capacity alone, so a 128-bit hash of the two is
-//! remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
+//! was sent is already placed (Wing and Gong, 1993). Three things keep the search small. A step
+//! that changes nothing and is possible now is placed at once, without a choice: moving it forward
+//! makes no other step impossible. Among steps of one label (a booking of k seats is made; a
+//! booking of k seats ends) only the one that returns first is tried: if another one came first in
+//! some order, the two could change places. And a set of steps that was reached before is not
+//! searched again; the slot's state depends on the set and on the capacity alone, so a 128-bit hash
+//! of the two is remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
 //!
 //! The exchange holds for a booking whose other steps are all sent after its reserve had returned,
 //! which is so where a client needs the answer to know its booking; other bookings have a label of
 //! their own.
 //!
 //! The search takes exponential time where many unlike steps overlap. A budget of steps and of
-//! remembered sets ends it; then the slot is undecided. There is no limit of time, because a verdict
-//! must be the same when it is repeated.
+//! remembered sets ends it; then the slot is undecided. There is no limit of time, because a
+//! verdict must be the same when it is repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,8 +157,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The step that comes next was sent before this instant: the first return of a step that surely
-    /// happened and is not placed yet.
+    /// The step that comes next was sent before this instant: the first return of a step that
+    /// surely happened and is not placed yet.
     fn horizon_ns(&self) -> u64 {
         self.due.first().map_or(u64::MAX, |(returned_ns, _)| *returned_ns)
     }

@@ -2,8 +2,8 @@
 //! the only place that states it.
 //!
 //! A slot has `capacity` seats. A booking takes some of them if enough are free, keeps them when it
-//! is confirmed, and gives them back once: by a cancel, or because its hold ran out. A refusal and a
-//! read change nothing, and must be true. The capacity may change, but never below the seats that
+//! is confirmed, and gives them back once: by a cancel, or because its hold ran out. A refusal and
+//! a read change nothing, and must be true. The capacity may change, but never below the seats that
 //! are taken.
 
 use std::hash::Hash;
