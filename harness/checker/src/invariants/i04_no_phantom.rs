@@ -52,9 +52,13 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     if sent().next().is_none() {
         return Some(format!("no reserve with its key {} was sent", row.key));
     }
-    let fits = |operation: &Operation| {
-        *operation.slot == *row.slot
-            && matches!(&operation.action, Action::Reserve { seats, .. } if i64::from(*seats) == row.seats)
+    let fits = |operation: &Operation| match operation.action {
+        Action::Reserve { seats, .. } => {
+            *operation.slot == *row.slot && i64::from(seats) == row.seats
+        }
+        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => {
+            false
+        }
     };
     let may_have_made_it = |operation: &Operation| match operation.outcome {
         Outcome::Ok => operation.seen.booking.as_deref() == Some(row.booking.as_str()),
