@@ -1,9 +1,9 @@
-//! Evidence files: the part of a history that convicts by itself, so that somebody else's checker,
-//! or a person, can look at no more than that.
+//! Evidence files: the part of a history that convicts by itself, so that another checker, or a
+//! person, need look at nothing else.
 //!
-//! What is left out must not be what excuses. For I1 that is easy: fewer bookings take fewer seats.
-//! For I8 and I9 every booking stays that may have taken seats during the call. For what rests on
-//! rows or on the audit log there is no such file: a history alone does not show it.
+//! Operations that excuse must not be left out. For I1 that is easy: fewer bookings take fewer
+//! seats. For I8 and I9 every booking stays that may have taken seats during the call. A finding
+//! that rests on rows or on the audit log has no such file: a history alone does not show it.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ fn names(operation: &Operation) -> Vec<&str> {
     }
 }
 
-/// How many seats the slot had is part of whatever is said of it.
+/// The capacity of the slot is part of every finding about it.
 fn resizes(operation: &Operation, witness: &Witness) -> bool {
     matches!(operation.action, Action::Resize { .. }) && *operation.slot == *witness.slot
 }
@@ -75,8 +75,8 @@ fn with_resizes(case: &Case, witness: &Witness) -> Vec<Operation> {
     case.history.operations.iter().filter(keeps).cloned().collect()
 }
 
-/// Answers, and everything that was told of the bookings that they are about: what was told later
-/// makes nothing possible that was not.
+/// Answers, and all operations on their bookings: a later operation makes no impossible answer
+/// possible.
 fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let (named, shown) = (named(witness), shown(witness));
     let keeps = |operation: &&Operation| {
@@ -87,7 +87,7 @@ fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     case.history.operations.iter().filter(keeps).cloned().collect()
 }
 
-/// An observation, and every booking of its slot that may have taken seats while it was made.
+/// An answer, and every booking of its slot that may have taken seats during its call.
 fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     let observed = &witness.operations[0].operation;
     let slots = slot_evidence::of(case);
@@ -124,7 +124,7 @@ mod tests {
         judge,
     };
 
-    /// A finding's evidence convicts again without the rest, and has only so many operations.
+    /// A finding's evidence convicts without the rest of the history, and has `kept` operations.
     fn convicts_again(
         capacity: i64,
         operations: Vec<Operation>,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_convicts_by_itself() {
+    fn the_evidence_convicts_by_itself() {
         let early = || vec![reserve("gone", 1, 0, 10), cancel("gone", 20, 30)];
         let more = |operations: Vec<Operation>| [early(), operations].concat();
         convicts_again(

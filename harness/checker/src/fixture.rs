@@ -2,8 +2,8 @@
 //! booking's key is `key-` and its id.
 
 use slotproof_vocabulary::{
-    AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen, SlotRow,
-    operation_builder,
+    AuditRecord, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation, Outcome, Seen,
+    SlotRow, operation_builder,
 };
 
 use crate::{Case, History};
@@ -19,6 +19,12 @@ pub(crate) fn history(operations: Vec<Operation>) -> History {
 /// A case with nothing but a history, on a slot of `capacity` seats.
 pub(crate) fn case(capacity: i64, operations: Vec<Operation>) -> Case {
     Case { history: history(operations), capacity, ..Case::default() }
+}
+
+/// What a case is judged to be by one invariant.
+pub(crate) fn only(case: &Case, invariant: Invariant) -> Finding {
+    let findings = crate::judge(case).findings;
+    findings.into_iter().find(|finding| finding.invariant == invariant).expect("it was judged")
 }
 
 pub(crate) fn reserve(booking: &str, seats: u32, sent_ns: u64, returned_ns: u64) -> Operation {

@@ -10,8 +10,8 @@ use slotproof_vocabulary::{Operation, verdict::WitnessOperation};
 pub struct History {
     /// Operation `i` stands on line `i + 1`.
     pub operations: Vec<Operation>,
-    /// Why the end is missing, if it is. What is missing could excuse or convict anything, so most
-    /// invariants are then unknown.
+    /// Why the end is missing, if it is. The missing operations could excuse or convict anything,
+    /// so most invariants are then unknown.
     pub cut_off: Option<String>,
 }
 
@@ -30,8 +30,7 @@ impl History {
     /// that ends in the middle.
     ///
     /// # Errors
-    /// A whole line that is not an operation: the file is not a history, or is damaged, and nothing
-    /// can be said about it.
+    /// A whole line that is not an operation: the file is no history, or is damaged.
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
         let mut line = Vec::new();
@@ -44,7 +43,7 @@ impl History {
                     let refused =
                         |reason| HistoryError { line: history.operations.len() + 1, reason };
                     if !line.trim_ascii_start().starts_with(b"{") {
-                        return Err(refused("it is not a JSON object".to_owned()));
+                        return Err(refused("not a JSON object".to_owned()));
                     }
                     // The parser saw one line only, and would call it the first.
                     let mut operation: Operation =
@@ -54,7 +53,7 @@ impl History {
                     operation.slot = slots.shared(operation.slot);
                     history.operations.push(operation);
                 }
-                Ok(_) => return Ok(history.cut("the last line has no end")),
+                Ok(_) => return Ok(history.cut("the last line has no newline")),
                 Err(error) => return Ok(history.cut(&error.to_string())),
             }
         }

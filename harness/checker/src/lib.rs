@@ -1,37 +1,68 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Example
+//!
+//! A slot with one seat, and two clients that were both told that they have it:
+//!
+//! ```
+//! use slotproof_checker::{Case, History, judge};
+//! use slotproof_vocabulary::{Invariant, Verdict, operation_builder::reserve};
+//!
+//! let operations = vec![
+//!     reserve("monday-9").by(1).key("k1").at(100, 900).booked("b1"),
+//!     reserve("monday-9").by(2).key("k2").at(200, 950).booked("b2"),
+//!     reserve("monday-9").by(3).key("k3").at(960, 990).sold_out(),
+//! ];
+//! let history = History { operations, cut_off: None };
+//! let report = judge(&Case { history, capacity: 1, ..Case::default() });
+//!
+//! assert_eq!(report.verdict, Verdict::Violated);
+//! let finding = &report.findings[0];
+//! assert_eq!(finding.invariant, Invariant::NoOverbookingObserved);
+//! let witness = finding.witness.as_ref().expect("a violation is shown");
+//! assert_eq!(witness.instant_ns, Some(950));
+//! assert_eq!(witness.operations.len(), 2);
+//! ```
+
+// In reading order: each module uses only those before it.
+pub mod history;
 
 pub mod case;
-pub mod history;
 
 mod slot_operations;
 
-pub mod slot_history;
 pub mod spec;
+
+pub mod slot_history;
 
 pub mod certificate;
 pub mod search;
 
-mod held_interval;
-pub mod occupancy;
 pub mod step_function;
 
-mod availability;
+mod held_interval;
+
+pub mod occupancy;
+
 mod capacity;
 mod extrema;
+
+mod availability;
 
 mod slot_evidence;
 
 pub mod audit;
 
-mod invariants;
 mod resolution;
+
+mod invariants;
 
 pub mod evidence_file;
 
 #[cfg(test)]
 mod fixture;
 
-pub use case::{Case, Origin};
+pub use case::{Case, CaseError, Origin};
 pub use history::{History, HistoryError};
 
 use slotproof_vocabulary::VerdictReport;

@@ -69,10 +69,7 @@ mod tests {
     use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
     use super::*;
-    use crate::{
-        fixture::{cancel, case, confirm, end, reserve, row, sold_out, unknown},
-        invariants::only,
-    };
+    use crate::fixture::{cancel, case, confirm, end, only, reserve, row, sold_out, unknown};
 
     fn found(
         invariant: Invariant,
@@ -95,7 +92,7 @@ mod tests {
             rows(BookingStatus::Confirmed),
         );
         assert_eq!(finding.verdict, Verdict::Violated);
-        assert!(finding.summary.contains("only once"), "{}", finding.summary);
+        assert!(finding.summary.contains("after the final rows"), "{}", finding.summary);
         let finding =
             found(Invariant::NoOverbookingObserved, 1, sold_twice, rows(BookingStatus::Cancelled));
         assert_eq!(finding.verdict, Verdict::Upheld, "it did happen, at an unknown instant");

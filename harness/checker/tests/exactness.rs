@@ -1,7 +1,6 @@
-//! Four ways to the same answer: the search of tier C, porcupine-rs, an exhaustive search that
-//! shares no line with either, and the tiers that are not exact, which must not contradict them. On
-//! random small histories with weights, cancels, confirms, reads, holds that run out, and outcomes
-//! that nobody knows.
+//! Four checkers agree: the search of tier C, porcupine-rs, an exhaustive search that shares no
+//! line with either, and the tiers that are not exact, which must not contradict them. On random
+//! small histories with weights, cancels, confirms, reads, holds that expire, and unknown outcomes.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +22,7 @@ const HISTORIES: u64 = 100_000;
 /// A slot of more seats is never full in so short a history.
 const CAPACITY_MAX: i64 = 4;
 
-/// A service that does everything right, except when it does not.
+/// What clients see of a lawful service, then spoilt in a few places.
 fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
     let at_first = rng.random_range(1..=CAPACITY_MAX);
     let mut capacity = at_first;
@@ -93,13 +92,12 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
         let operation = operation_builder::operation("s", action).by(number);
         operations.push(operation.at(sent_ns, returned_ns).seen(seen).ends(outcome));
     }
-    // Most histories are told wrongly in a few places; that is not always noticed, nor always
-    // impossible.
+    // Most histories are spoilt in a few places; that does not always make them impossible.
     for _ in 0..rng.random_range(0..=6) {
         spoil(&mut operations, rng);
     }
     for place in 0..operations.len() {
-        // Whoever changes a booking has been told of it.
+        // A client that changes a booking has been told of it.
         let needed = operations[place]
             .seen
             .booking
@@ -113,7 +111,7 @@ fn random(rng: &mut ChaCha8Rng) -> (History, i64) {
     (History { operations, cut_off: None }, at_first)
 }
 
-/// Whether somebody was told that a booking was confirmed or cancelled, or may have changed it.
+/// Whether some call confirmed or cancelled a booking, or may have.
 fn changed(operations: &[Operation], booking: &str) -> bool {
     operations.iter().any(|operation| match &operation.action {
         Action::Confirm { booking: of } | Action::Cancel { booking: of } => {
@@ -175,7 +173,7 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
     }
 }
 
-/// What happened, for those who share nothing with the checker.
+/// What happened, in types that share nothing with the checker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Event {
     Reserve(String, i64),
@@ -233,7 +231,7 @@ fn events(history: &History) -> Vec<Timed> {
                     });
                 }
                 if !sure {
-                    // Nobody knows how long it is held.
+                    // Its hold time is unknown.
                     events.push(Timed {
                         event: Event::Cancel(booking.clone()),
                         sent_ns: operation.sent_ns,
@@ -397,7 +395,8 @@ fn four_checkers_agree_on_every_history() {
         *(if exhaustive { &mut possible } else { &mut impossible }) += 1;
     }
     let tame = format!(
-        "{possible} possible, {impossible} impossible, {proved} proved by tier A, {convicted} convicted by tier B"
+        "{possible} possible, {impossible} impossible, {proved} proved by tier A, \
+         {convicted} convicted by tier B"
     );
     assert!(
         possible > 30_000 && impossible > 20_000 && proved > 10_000 && convicted > 10_000,

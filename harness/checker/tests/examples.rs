@@ -158,8 +158,7 @@ const MUTANTS: [Mutant; 11] = [
     ("holds do not run out", |case| each(case, |operation| operation.seen.hold_ms = None)),
 ];
 
-/// The examples are the checker's conscience: a checker that is wrong in one of these ways judges
-/// some of them otherwise.
+/// A checker that is wrong in one of these ways judges some example differently.
 #[test]
 fn every_mutant_of_the_checker_is_killed_by_an_example() {
     for (name, mutant) in MUTANTS {

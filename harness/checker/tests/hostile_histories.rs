@@ -1,5 +1,5 @@
-//! Histories that nobody meant: bytes of the examples changed at random. Reading and judging them
-//! ends, without a panic, and what is upheld had nothing taken from it.
+//! Damaged histories: bytes of the examples changed at random. Reading and judging them ends
+//! without a panic, and a history that breaks off is never upheld.
 
 use std::fs;
 

@@ -189,7 +189,7 @@ fn run(rng: &mut ChaCha8Rng, resizes: Resizes, sales: Sales) -> Case {
             .then(|| changeable[rng.random_range(0..changeable.len())].clone());
         let (action, earliest_ns) = match (rng.random_range(0..10), booking) {
             (0..=4, _) | (_, None) if number % 3 != 2 => {
-                // Now and then somebody sends an earlier request again.
+                // Now and then a client sends an earlier request again.
                 let again = sent.choose(rng).filter(|_| rng.random_bool(0.2)).cloned();
                 let seats = rng.random_range(1..=2);
                 let fresh = Action::Reserve { seats, key: format!("k{number}").into() };

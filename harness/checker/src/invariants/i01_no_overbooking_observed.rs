@@ -1,19 +1,19 @@
 //! I1: never more seats promised than the slot has, from what clients were told alone.
 //!
 //! Exact: violated if and only if the least occupancy exceeds the capacity at some instant. The
-//! witness is the fewest bookings that were surely taken at the first such instant; who doubts it
-//! need only see that each reserve had returned by then and that no cancel had been sent.
+//! witness is the fewest bookings that were surely held at the first such instant. To verify it,
+//! check that each reserve had returned by then and that no cancel had been sent.
 
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
-use super::{Count, Evidence, fewest_beyond, witness};
+use super::{Count, Evidence, counted, fewest_beyond, instant, witness};
 use crate::slot_evidence::SlotEvidence;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::NoOverbookingObserved);
     let mut worst = Worst::default();
     for slot in &evidence.slots {
-        // Where nobody was told of a booking nothing was promised.
+        // A slot without an acknowledged booking promised nothing.
         if slot.held_intervals.is_empty() {
             continue;
         }
@@ -24,16 +24,22 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         count.violation(|| show(evidence, slot, first_ns));
     }
     Some(count.finding(
-        |examined| format!("at none of {examined} instants were more seats surely promised than the slot has"),
+        |examined| {
+            format!("at each of {examined} instants, acknowledged seats are within capacity")
+        },
         |slots, _| {
             let Worst { beyond, capacity, slot } = worst;
             let held = capacity + beyond;
-            format!("{held} acknowledged seats were held at once in slot {slot} of {capacity}; {slots} slot(s) were overbooked")
+            format!(
+                "{} overbooked; at worst {held} acknowledged seats were held at once in slot \
+                 {slot}, capacity {capacity}",
+                counted(slots, "slot")
+            )
         },
     ))
 }
 
-/// Where the most seats too many were promised.
+/// Where the most seats beyond the capacity were promised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Worst<'a> {
     beyond: i64,
@@ -66,9 +72,10 @@ fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, instant_ns: u64) -> Wi
         ..witness(
             slot.name,
             format!(
-                "these {} bookings of {seats} seats had all been acknowledged, and none had been given back or could have \
-                 run out, at one instant; the slot has {capacity} seats",
-                fewest.len()
+                "at {}, {} hold {seats} seats of {capacity}: none had been cancelled, and none can \
+                 have expired",
+                instant(instant_ns),
+                counted(fewest.len() as u64, "acknowledged booking")
             ),
         )
     }
@@ -79,10 +86,7 @@ mod tests {
     use slotproof_vocabulary::{Operation, Verdict};
 
     use super::*;
-    use crate::{
-        fixture::{cancel, case, confirm, ms, reserve, resize, unknown},
-        invariants::only,
-    };
+    use crate::fixture::{cancel, case, confirm, ms, only, reserve, resize, unknown};
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
         only(&case(capacity, operations), Invariant::NoOverbookingObserved).verdict
@@ -219,7 +223,7 @@ mod tests {
         let sold =
             |from_ns| vec![reserve("a", 1, 0, 10), resize(2, 20, 30), reserve("b", 1, 12, from_ns)];
         assert_eq!(verdict(1, sold(25)), Verdict::Upheld, "it may have been in force");
-        assert_eq!(verdict(1, sold(19)), Verdict::Violated, "nobody had asked for it yet");
+        assert_eq!(verdict(1, sold(19)), Verdict::Violated, "it was not asked for yet");
         let shrunk =
             |sent_ns| vec![reserve("a", 1, 0, 10), resize(1, 20, 30), reserve("b", 1, sent_ns, 40)];
         assert_eq!(

@@ -7,7 +7,7 @@
 
 use slotproof_vocabulary::{AuditRecord, BookingRow, Finding, Invariant, SlotRow, Witness};
 
-use super::{Count, Evidence, fewest_beyond, seats_between, witness};
+use super::{Count, Evidence, counted, fewest_beyond, seats_between, witness};
 use crate::audit::{Entry, SlotLedger};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -77,9 +77,9 @@ fn overbooked(slot: &SlotLedger<'_>, place: usize, entry: &Entry<'_>) -> Witness
     records.sort_by_key(|record| record.version);
     let seats: i64 = records.iter().map(|record| record.seats).sum();
     let explanation = format!(
-        "at version {} of the audit log, {} bookings take {seats} seats of {capacity}",
+        "at version {} of the audit log, {} take {seats} seats of {capacity}",
         entry.record.version,
-        records.len()
+        counted(records.len() as u64, "booking")
     );
     Witness { records, ..witness(slot.name(), explanation) }
 }
@@ -113,8 +113,10 @@ fn check_rows<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<
 fn overbooked_rows(slot: &str, rows: Vec<&BookingRow>, capacity: i64) -> Witness {
     let fewest = fewest_beyond(rows.into_iter().map(|row| (row.seats, row)).collect(), capacity);
     let seats: i64 = fewest.iter().map(|row| row.seats).sum();
-    let explanation =
-        format!("in the final rows, {} bookings take {seats} seats of {capacity}", fewest.len());
+    let explanation = format!(
+        "in the final rows, {} take {seats} seats of {capacity}",
+        counted(fewest.len() as u64, "booking")
+    );
     Witness { rows: fewest.into_iter().cloned().collect(), ..witness(slot, explanation) }
 }
 
@@ -125,8 +127,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, left, record, reserve, resize, row, unknown},
-        invariants::only,
+        fixture::{case, end, left, only, record, reserve, resize, row, unknown},
     };
 
     fn logged(capacity: i64, records: Vec<AuditRecord>) -> Finding {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slotproof_vocabulary::{BookingRow, BookingStatus, Finding, Invariant, Witness};
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, counted, witness};
 use crate::held_interval::HeldInterval;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -74,8 +74,9 @@ fn loss(held: &HeldInterval<'_>, row: Option<&BookingRow>) -> Option<String> {
     };
     if row.seats != held.seats {
         return Some(format!(
-            "it was acknowledged with {} seats, and its row has {}",
-            held.seats, row.seats
+            "it was acknowledged with {}, and its row has {}",
+            counted(held.seats, "seat"),
+            row.seats
         ));
     }
     if row.slot != held.slot {
@@ -115,8 +116,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{cancel, case, confirm, end, ms, record, reserve, row, unknown},
-        invariants::only,
+        fixture::{cancel, case, confirm, end, ms, only, record, reserve, row, unknown},
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {

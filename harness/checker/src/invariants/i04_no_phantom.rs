@@ -1,8 +1,8 @@
 //! I4: every row traces to an operation that some client sent.
 //!
 //! A row's key must be the key of a reserve of as many seats in the same slot, which was
-//! acknowledged with that booking or whose outcome nobody knows. A client that was told a definite
-//! no must not have a booking.
+//! acknowledged with that booking or whose outcome is unknown. A client that was refused must not
+//! have a booking.
 
 use std::collections::BTreeMap;
 
@@ -30,14 +30,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             ..witness(&row.slot, format!("booking {}: {reason}", row.booking))
         });
     }
-    // No rows at all can hide nothing, if there is a database that says so.
+    // An empty table has no phantom, if the end state was read at all.
     if count.examined == 0 && !end.slots.is_empty() {
         count.examined = end.slots.len() as u64;
     }
     Some(count.finding(
-        |examined| format!("each of {examined} rows traces to a reserve that was sent"),
+        |examined| format!("each of {examined} final rows traces to a reserve that was sent"),
         |violations, examined| {
-            format!("{violations} of {examined} rows trace to nothing that was sent, or to a definite no")
+            format!(
+                "{violations} of {examined} final rows trace to no reserve that can have made \
+                 them"
+            )
         },
     ))
 }
@@ -47,11 +50,15 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     sent: impl Fn() -> I,
 ) -> Option<String> {
     if sent().next().is_none() {
-        return Some(format!("no reserve with its key {} was ever sent", row.key));
+        return Some(format!("no reserve with its key {} was sent", row.key));
     }
-    let fits = |operation: &Operation| {
-        *operation.slot == *row.slot
-            && matches!(&operation.action, Action::Reserve { seats, .. } if i64::from(*seats) == row.seats)
+    let fits = |operation: &Operation| match operation.action {
+        Action::Reserve { seats, .. } => {
+            *operation.slot == *row.slot && i64::from(seats) == row.seats
+        }
+        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => {
+            false
+        }
     };
     let may_have_made_it = |operation: &Operation| match operation.outcome {
         Outcome::Ok => operation.seen.booking.as_deref() == Some(row.booking.as_str()),
@@ -60,11 +67,12 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     };
     if !sent().any(fits) {
         Some(
-            "the reserve with its key asked for another slot or another number of seats".to_owned(),
+            "the reserve with its key asked for another slot, or for another number of seats"
+                .to_owned(),
         )
     } else if !sent().any(|operation| fits(operation) && may_have_made_it(operation)) {
         Some(
-            "the client that sent its key was told of another booking, or a definite no".to_owned(),
+            "the reserve with its key was refused, or acknowledged with another booking".to_owned(),
         )
     } else {
         None
@@ -78,8 +86,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, reserve, row, sold_out, unknown},
-        invariants::only,
+        fixture::{case, end, only, reserve, row, sold_out, unknown},
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
@@ -92,11 +99,11 @@ mod tests {
         let rows = || vec![row("a", BookingStatus::Pending, 1)];
         assert_eq!(verdict(vec![reserve("a", 1, 0, 10)], rows()), Verdict::Upheld);
         assert_eq!(verdict(vec![unknown(reserve("a", 1, 0, 10))], rows()), Verdict::Upheld);
-        assert_eq!(verdict(vec![], vec![]), Verdict::Upheld, "an empty table hides nothing");
+        assert_eq!(verdict(vec![], vec![]), Verdict::Upheld, "an empty table has no phantom");
     }
 
     #[test]
-    fn a_row_that_nobody_asked_for_is_a_phantom() {
+    fn a_row_that_no_client_asked_for_is_a_phantom() {
         let rows = || vec![row("a", BookingStatus::Pending, 1)];
         assert_eq!(verdict(vec![], rows()), Verdict::Violated);
         assert_eq!(
@@ -106,11 +113,7 @@ mod tests {
         );
         let mut refused = sold_out(1, 0, 10);
         refused.action = reserve("a", 1, 0, 10).action;
-        assert_eq!(
-            verdict(vec![refused], rows()),
-            Verdict::Violated,
-            "a definite no with a booking"
-        );
+        assert_eq!(verdict(vec![refused], rows()), Verdict::Violated, "a refusal with a booking");
         let mut elsewhere = reserve("a", 1, 0, 10);
         elsewhere.slot = "t".into();
         assert_eq!(verdict(vec![elsewhere], rows()), Verdict::Violated);

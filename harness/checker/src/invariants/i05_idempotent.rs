@@ -5,17 +5,17 @@
 use foldhash::HashMap;
 use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, counted, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::Idempotent);
-    let mut told: HashMap<&str, usize> = HashMap::default();
+    let mut acknowledged: HashMap<&str, usize> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome)
         else {
             continue;
         };
-        let first = *told.entry(key).or_insert_with(|| {
+        let first = *acknowledged.entry(key).or_insert_with(|| {
             count.examined += 1;
             index
         });
@@ -28,7 +28,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 operations: evidence.case.history.show([first, index]),
                 ..witness(
                     &operation.slot,
-                    format!("key {key} was acknowledged for two requests or with two bookings"),
+                    format!(
+                        "key {key} was acknowledged with two bookings, or for two different \
+                         requests"
+                    ),
                 )
             });
         }
@@ -39,14 +42,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         if let Some(first) = rows.insert(&row.key, row) {
             count.violation(|| Witness {
                 rows: vec![first.clone(), row.clone()],
-                ..witness(&row.slot, format!("key {} made two bookings", row.key))
+                ..witness(&row.slot, format!("key {} has two final rows", row.key))
             });
         }
     }
     Some(count.finding(
-        |examined| format!("each key had one effect, in {examined} acknowledged keys and rows"),
+        |examined| format!("one effect per key, in {examined} acknowledged keys and final rows"),
         |violations, examined| {
-            format!("{violations} effects too many, in {examined} acknowledged keys and rows")
+            format!(
+                "{} in {examined} acknowledged keys and final rows",
+                counted(violations, "extra effect")
+            )
         },
     ))
 }
@@ -58,8 +64,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, reserve, row},
-        invariants::only,
+        fixture::{case, end, only, reserve, row},
     };
 
     #[test]

@@ -99,8 +99,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, record},
-        invariants::only,
+        fixture::{case, only, record},
     };
 
     fn life(steps: &[(Option<BookingStatus>, BookingStatus)]) -> Verdict {

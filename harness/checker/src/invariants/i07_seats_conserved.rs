@@ -4,7 +4,7 @@
 //! A strategy can lose an update without promising a seat twice: then the counter and the bookings
 //! disagree, and only this invariant shows it.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, SlotRow, Witness};
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Seen, SlotRow, Witness};
 
 use super::{Count, Evidence, seats_between, witness};
 use crate::audit::{Entry, SlotLedger};
@@ -60,24 +60,30 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             _ => true,
         };
         if !possible || !adds_up {
-            let said = |seats: Option<i64>| seats.map_or("?".to_owned(), |seats| seats.to_string());
-            let has = seats_between(&(fewest..=most));
-            count.violation(|| Witness {
-                operations: evidence.case.history.show([index]),
-                ..witness(
-                    slot.name,
-                    format!(
-                        "an answer says {} available + {} pending + {} confirmed seats, capacity {}; the \
-                         slot has {has} seats",
-                        said(seen.available),
-                        said(seen.pending),
-                        said(seen.confirmed),
-                        said(seen.capacity)
-                    ),
-                )
+            count.violation(|| {
+                let explanation = format!(
+                    "the answer says {}; the slot has {} seats",
+                    said(seen),
+                    seats_between(&(fewest..=most))
+                );
+                Witness {
+                    operations: evidence.case.history.show([index]),
+                    ..witness(slot.name, explanation)
+                }
             });
         }
     }
+}
+
+/// The numbers of an answer as a text, as far as it has any.
+fn said(seen: &Seen) -> String {
+    let parts =
+        [(seen.available, "available"), (seen.pending, "pending"), (seen.confirmed, "confirmed")];
+    let parts = parts.iter().filter_map(|(seats, name)| Some(format!("{} {name}", (*seats)?)));
+    let sum = parts.collect::<Vec<_>>().join(" + ");
+    let capacity = seen.capacity.map(|capacity| format!("capacity {capacity}"));
+    let said = [Some(sum).filter(|sum| !sum.is_empty()), capacity];
+    said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The counter in each record against the bookings that take seats after it.
@@ -140,8 +146,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, left, read, record, reserve, resize, row},
-        invariants::only,
+        fixture::{case, end, left, only, read, record, reserve, resize, row},
     };
 
     #[test]

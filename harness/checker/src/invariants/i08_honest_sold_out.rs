@@ -1,14 +1,13 @@
 //! I8: `sold_out` was true at some instant of the call that was told so.
 //!
-//! A client that asked for k seats and was told `sold_out` was wronged for certain if at every
-//! instant of its call at least k seats must have been free: if the most that can have been taken
-//! never exceeded capacity - k. Sound: no false alarms. An answer that itself says that enough
-//! seats were left is wrong by its own word. It is not complete where cancels overlap
-//! (`occupancy.rs` says why the bounds are what they are).
+//! A `sold_out` for k seats is certainly false if at every instant of its call at least k seats
+//! must have been free: if the most that can have been taken never exceeded capacity - k. Sound: no
+//! false alarms. An answer that itself says that enough seats are left contradicts itself. Not
+//! complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
 
 use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, counted, witness};
 use crate::{availability::WindowExtremes, slot_evidence::SlotEvidence};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -21,15 +20,21 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
-    // Where nobody was refused there is nothing to judge; whether the run was worth judging is
-    // I15's business.
+    // Without a refusal there is nothing to judge; I15 says whether there should have been one.
     if count.examined == 0 {
         return None;
     }
     Some(count.finding(
-        |examined| format!("none of {examined} sold_out answers is refuted by what clients were told"),
+        |examined| {
+            format!(
+                "each of {examined} sold_out answers can have been true at some instant of its call"
+            )
+        },
         |violations, examined| {
-            format!("{violations} of {examined} sold_out answers were given while enough seats were free")
+            format!(
+                "{violations} of {examined} sold_out answers were given while enough seats were \
+                 free"
+            )
         },
     ))
 }
@@ -59,22 +64,22 @@ impl Refusal<'_> {
     }
 
     fn explanation(&self) -> String {
-        let Self { seats, left, .. } = self;
+        let (wanted, left) = (counted(self.seats, "seat"), self.left);
         match self.contradicts_itself() {
             _ if self.free_at_every_instant() => format!(
-                "{seats} seats were refused as sold out; at every instant of the call at least \
+                "a reserve of {wanted} was told sold_out; at every instant of its call at least \
                  {left} were free"
             ),
             Some(available) => format!(
-                "{seats} seats were refused as sold out; the same answer says that {available} \
-                 are left"
+                "a reserve of {wanted} was told sold_out; the same answer says {available} are \
+                 available"
             ),
-            None => format!("{seats} seats were refused as sold out"),
+            None => format!("a reserve of {wanted} was told sold_out"),
         }
     }
 }
 
-/// Everybody in a slot who was told `sold_out`.
+/// The `sold_out` answers of a slot.
 pub(crate) fn refusals<'a>(slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
     let refused =
         |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
@@ -108,17 +113,14 @@ mod tests {
     use slotproof_vocabulary::Verdict;
 
     use super::*;
-    use crate::{
-        fixture::{cancel, case, reserve, sold_out, unknown},
-        invariants::only,
-    };
+    use crate::fixture::{cancel, case, only, reserve, sold_out, unknown};
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
         only(&case(capacity, operations), Invariant::HonestSoldOut).verdict
     }
 
     #[test]
-    fn sold_out_is_honest_when_the_seats_may_have_been_taken() {
+    fn sold_out_is_honest_if_the_seats_may_have_been_taken() {
         assert_eq!(verdict(1, vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30)]), Verdict::Upheld);
         assert_eq!(
             verdict(1, vec![reserve("a", 1, 25, 40), sold_out(1, 20, 30)]),
@@ -165,14 +167,14 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Violated);
         // All seats were taken: that any was free at every instant would be wrong.
         let explanation = finding.witness.expect("it is shown").explanation;
-        assert!(explanation.contains("the same answer says that 1 are left"), "{explanation}");
+        assert!(explanation.contains("the same answer says 1 are available"), "{explanation}");
         assert!(!explanation.contains("at every instant"), "{explanation}");
         let explanation = judged(vec![refused]).witness.expect("it is shown").explanation;
-        assert!(explanation.contains("at every instant of the call at least 1"), "{explanation}");
+        assert!(explanation.contains("at every instant of its call at least 1"), "{explanation}");
     }
 
     #[test]
-    fn a_wish_for_more_seats_than_are_left_is_refused_honestly() {
+    fn a_reserve_of_more_seats_than_are_left_is_refused_honestly() {
         assert_eq!(verdict(3, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]), Verdict::Upheld);
         assert_eq!(
             verdict(4, vec![reserve("a", 2, 0, 10), sold_out(2, 20, 30)]),

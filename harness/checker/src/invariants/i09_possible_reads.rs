@@ -1,7 +1,7 @@
-//! I9: a read is possible at some instant of its call. So is any other answer that says how many
-//! seats are left, unless it may be a receipt, which is as old as the first call by its key.
+//! I9: a read is possible at some instant of its call. So is every other answer that says how many
+//! seats are left, unless it may be a receipt, which is as old as the first call with its key.
 //!
-//! A read of `available` seats is impossible for certain if capacity - available lies outside
+//! A read of `available` seats is certainly impossible if capacity - available lies outside
 //! [least, most] at every instant of the call. Neighbouring steps overlap or touch, so the union
 //! over the call is one interval, and its ends decide. Sound.
 
@@ -18,14 +18,23 @@ use crate::{
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::PossibleReads);
     for slot in &evidence.slots {
-        let says = |(index, operation): (usize, &Operation)| {
+        let availability = |(index, operation): (usize, &Operation)| {
             let available =
                 operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)?;
             Some((index, operation.sent_ns, operation.returned_ns, available))
         };
-        let receipt = |operation: &Operation| matches!(&operation.action, Action::Reserve { key, .. } if slot.repeated_keys.contains(&**key));
-        let answers =
-            slot.operations.iter().filter(|(_, operation)| !receipt(operation)).filter_map(says);
+        let receipt = |operation: &Operation| match &operation.action {
+            Action::Reserve { key, .. } => slot.repeated_keys.contains(&**key),
+            Action::Confirm { .. }
+            | Action::Cancel { .. }
+            | Action::Read
+            | Action::Resize { .. } => false,
+        };
+        let answers = slot
+            .operations
+            .iter()
+            .filter(|(_, operation)| !receipt(operation))
+            .filter_map(availability);
         let mut answers = answers.peekable();
         if answers.peek().is_none() {
             continue;
@@ -42,7 +51,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     operations: evidence.case.history.show([index]),
                     ..witness(
                         slot.name,
-                        format!("this answer says that {available} seats are left; during its call it was {} to {most}", fewest.max(0)),
+                        format!(
+                            "the answer says {available} seats are available; during its call \
+                             {} to {most} were",
+                            fewest.max(0).min(most)
+                        ),
                     )
                 });
             }
@@ -52,10 +65,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     Some(count.finding(
-        |examined| format!("all {examined} answers about seats were possible at some instant of their call"),
+        |examined| format!("all {examined} availability answers match some instant of their call"),
         |violations, examined| {
             format!(
-                "{violations} of {examined} answers about seats were possible at no instant of their call"
+                "{violations} of {examined} availability answers match no instant of their call"
             )
         },
     ))
@@ -78,10 +91,7 @@ mod tests {
     use slotproof_vocabulary::{Operation, Verdict};
 
     use super::*;
-    use crate::{
-        fixture::{cancel, case, read, reserve, unknown},
-        invariants::only,
-    };
+    use crate::fixture::{cancel, case, only, read, reserve, unknown};
 
     fn verdict(capacity: i64, operations: Vec<Operation>) -> Verdict {
         only(&case(capacity, operations), Invariant::PossibleReads).verdict

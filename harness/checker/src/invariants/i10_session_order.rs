@@ -3,7 +3,7 @@
 //! Every answer carries the slot's version: the one that it wrote, or the one that it saw. An
 //! operation that was sent after another one of the same client had returned must not carry an
 //! older version of that slot. An acknowledgement of a key that was acknowledged before repeats its
-//! receipt, old version included, and says nothing about now.
+//! receipt with the old version, and says nothing about now.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                         operations: evidence.case.history.show([before, after]),
                         ..witness(
                             slot.name,
-                            format!("client {client} had seen version {seen}, and then saw version {sees}"),
+                            format!("client {client} saw version {seen}, and later version {sees}"),
                         )
                     });
                 }
@@ -39,16 +39,16 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     Some(count.finding(
-        |examined| format!("no client went back in versions, in {examined} steps"),
+        |examined| format!("no client goes back in versions, in {examined} steps"),
         |violations, examined| {
-            format!("clients went back in versions in {violations} of {examined} steps")
+            format!("clients go back in versions in {violations} of {examined} steps")
         },
     ))
 }
 
-/// What each client saw of a slot.
+/// The versions that each client saw of a slot.
 fn sessions<'a>(slot: &SlotEvidence<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
-    // What may repeat an older acknowledgement says nothing of now.
+    // An answer that may repeat an older acknowledgement says nothing about now.
     let fresh = |operation: &Operation| match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => {
             !slot.repeated_changes.contains(&(operation.action.name(), &**booking))
@@ -82,10 +82,7 @@ mod tests {
     use slotproof_vocabulary::{Operation, Verdict};
 
     use super::*;
-    use crate::{
-        fixture::{case, read, reserve, versioned as at},
-        invariants::only,
-    };
+    use crate::fixture::{case, only, read, reserve, versioned as at};
 
     fn verdict(operations: Vec<Operation>) -> Verdict {
         only(&case(9, operations), Invariant::SessionOrder).verdict

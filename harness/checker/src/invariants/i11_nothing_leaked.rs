@@ -1,15 +1,15 @@
-//! I11: no under-selling: once the run has settled, free seats can be bought and no hold has
+//! I11: no under-selling: after the run has settled, free seats can be bought and no hold has
 //! leaked.
 //!
-//! After the last answer the harness waits until every hold has run out and been swept, and then
-//! reserves one seat of each slot itself. Nobody else is there any more, so a free seat must be
-//! sold to it.
+//! After the last answer the harness waits until every hold has expired and been swept, and then
+//! reserves one seat of each slot itself. It is the only client then, so a free seat must be sold
+//! to it.
 
 use slotproof_vocabulary::{
     Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, ReasonCode, Verdict, Witness,
 };
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, counted, witness};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
@@ -22,11 +22,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         match row.overdue_ms {
             Some(overdue_ms) if overdue_ms > SWEEP_GRACE_MS => {
                 count.violation(|| {
-                    leaked(row, &format!("ran out {overdue_ms} ms ago and still takes seats"))
+                    leaked(row, &format!("expired {overdue_ms} ms ago and still takes seats"))
                 });
             }
             None if row.status == BookingStatus::Pending => {
-                count.violation(|| leaked(row, "never runs out"))
+                count.violation(|| leaked(row, "has no expiry"))
             }
             Some(_) | None => {}
         }
@@ -48,7 +48,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             count.examine();
             answered += 1;
             let used: i64 = taken.get(slot.name).into_iter().flatten().map(|row| row.seats).sum();
-            // A cancel that nobody answered may have had its effect after the probe: what it gave
+            // An unanswered cancel may have taken effect after the probe: the seats that it gave
             // back may not have been free.
             let late = slot
                 .held_intervals
@@ -62,7 +62,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     ..witness(
                         slot.name,
                         format!(
-                            "{free} seats were free after the run had settled, and this could not buy one"
+                            "a probe of {} was refused after the run had settled, and {free} were \
+                             free",
+                            counted(seats, "seat")
                         ),
                     )
                 });
@@ -72,18 +74,19 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let finding = count.finding(
         |examined| {
             format!(
-                "free seats could be bought and no hold had leaked, in {examined} rows and probes"
+                "free seats can be bought and no hold has leaked, in {examined} rows and probes"
             )
         },
         |violations, examined| {
-            format!("{violations} of {examined} rows and probes show seats that nobody can buy")
+            format!("{violations} of {examined} rows and probes show seats that cannot be bought")
         },
     );
     if (unanswered > 0 || answered == 0) && finding.verdict != Verdict::Violated {
         let summary = match unanswered {
-            0 => "nobody tried to buy a seat of the settled service".to_owned(),
+            0 => "no probe tried to buy a seat after the run had settled".to_owned(),
             _ => format!(
-                "{unanswered} attempts to buy a seat of the settled service were not answered"
+                "{unanswered} of {} probes of the settled service were not answered",
+                unanswered + answered
             ),
         };
         return Some(Finding { verdict: Verdict::Unknown, summary, ..finding });
@@ -105,8 +108,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, reserve, row, sold_out, unknown},
-        invariants::only,
+        fixture::{case, end, only, reserve, row, sold_out, unknown},
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_buys_a_free_seat_or_finds_none_is_content() {
+    fn a_probe_that_buys_a_free_seat_or_finds_none_upholds() {
         assert_eq!(
             verdict(vec![reserve("a", 1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
             Verdict::Upheld
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_nobody_answered_upholds_nothing_and_convicts_nobody() {
+    fn a_probe_without_an_answer_neither_upholds_nor_convicts() {
         let cancelled = || vec![row("a", BookingStatus::Cancelled, 1)];
         assert_eq!(verdict(vec![unknown(reserve("b", 1, 0, 10))], cancelled()), Verdict::Unknown);
         let mut nobody_there = sold_out(1, 0, 10);
@@ -153,10 +155,10 @@ mod tests {
         hold.overdue_ms = Some(SWEEP_GRACE_MS);
         let probe = || vec![sold_out(1, 0, 10)];
         assert_eq!(verdict(probe(), vec![hold.clone()]), Verdict::Upheld);
-        assert_eq!(verdict(vec![], vec![hold.clone()]), Verdict::Unknown, "nobody tried to buy");
+        assert_eq!(verdict(vec![], vec![hold.clone()]), Verdict::Unknown, "no probe");
         hold.overdue_ms = Some(SWEEP_GRACE_MS + 1);
         assert_eq!(verdict(probe(), vec![hold.clone()]), Verdict::Violated);
         hold.overdue_ms = None;
-        assert_eq!(verdict(probe(), vec![hold]), Verdict::Violated, "it never runs out");
+        assert_eq!(verdict(probe(), vec![hold]), Verdict::Violated, "it has no expiry");
     }
 }

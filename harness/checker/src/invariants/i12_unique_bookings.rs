@@ -3,7 +3,7 @@
 use foldhash::HashMap;
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
-use super::{Count, Evidence, witness};
+use super::{Count, Evidence, counted, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::UniqueBookings);
@@ -23,7 +23,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 operations: evidence.case.history.show([first, index]),
                 ..witness(
                     &operation.slot,
-                    format!("booking {booking} was given to the keys {owner} and {key}"),
+                    format!("booking {booking} was given to two keys, {owner} and {key}"),
                 )
             });
         }
@@ -31,7 +31,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     Some(count.finding(
         |examined| format!("each of {examined} booking ids belongs to one key"),
         |violations, examined| {
-            format!("{violations} times one of {examined} booking ids was given to another key")
+            format!(
+                "{} got the booking id of another key, in {examined} booking ids",
+                counted(violations, "reserve")
+            )
         },
     ))
 }
@@ -41,10 +44,7 @@ mod tests {
     use slotproof_vocabulary::Verdict;
 
     use super::*;
-    use crate::{
-        fixture::{case, reserve},
-        invariants::only,
-    };
+    use crate::fixture::{case, only, reserve};
 
     #[test]
     fn a_booking_id_belongs_to_one_key() {

@@ -1,7 +1,7 @@
-//! I14: each committed change is announced once, and nothing is announced that did not commit.
+//! I14: each committed change is announced once, and no other change is announced.
 //!
-//! The audit log says what was committed. Messages that were sent are compared with it one by one,
-//! counts by their sums: a consumer that applied an event twice, or never, has other sums.
+//! The audit log says what was committed. Messages are compared with it one by one, counts by their
+//! sums: a consumer that applied an event twice, or never, has other sums.
 
 use std::collections::BTreeMap;
 
@@ -33,18 +33,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             Some((record, _)) => {
                 let record = *record;
                 count.violation(|| {
-                    about(record, &format!("is not what was announced: {}", said(notice)))
+                    about(record, &format!("was announced as {}", described(notice)))
                 });
             }
             None => count.violation(|| {
                 witness(
                     &notice.slot,
-                    format!("{} was announced, and no such change was committed", said(notice)),
+                    format!("{}: was announced, and was not committed", described(notice)),
                 )
             }),
         }
     }
-    // What still waits may yet be announced.
+    // A change that still waits may yet be announced.
     if announced.waiting == 0 {
         for (record, _) in committed.values().filter(|(_, times)| *times == 0) {
             count.violation(|| about(record, "was committed and never announced"));
@@ -54,7 +54,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let finding = count.finding(
         |_| {
             format!(
-                "each of {} committed changes was announced once, and nothing else was",
+                "each of {} committed changes was announced once, and no other change was",
                 audit.len()
             )
         },
@@ -84,9 +84,9 @@ fn check_counts(audit: &[AuditRecord], announced: &Announced, count: &mut Count)
         if committed != counted {
             count.violation(|| {
                 let explanation = format!(
-                    "{} changes to {} with {} seats were committed, and {} with {} were counted",
-                    committed.0,
+                    "changes to {}: {} with {} seats were committed, {} with {} were counted",
                     status.name(),
+                    committed.0,
                     committed.1,
                     counted.0,
                     counted.1
@@ -99,7 +99,7 @@ fn check_counts(audit: &[AuditRecord], announced: &Announced, count: &mut Count)
 
 fn about(record: &AuditRecord, what: &str) -> Witness {
     let explanation = format!(
-        "version {}, booking {} {}, {what}",
+        "version {}, booking {} {}: {what}",
         record.version,
         record.booking,
         record.to.name()
@@ -107,7 +107,7 @@ fn about(record: &AuditRecord, what: &str) -> Witness {
     Witness { records: vec![record.clone()], ..witness(&record.slot, explanation) }
 }
 
-fn said(notice: &Notice) -> String {
+fn described(notice: &Notice) -> String {
     format!("version {}, booking {} {}", notice.version, notice.booking, notice.status.name())
 }
 
@@ -116,7 +116,10 @@ mod tests {
     use slotproof_vocabulary::{EndState, StatusCount};
 
     use super::*;
-    use crate::{Case, fixture::case, invariants::only};
+    use crate::{
+        Case,
+        fixture::{case, only},
+    };
 
     fn record(version: i64, to: BookingStatus) -> AuditRecord {
         AuditRecord {
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_still_waits_is_unknown_and_what_was_said_too_much_is_not() {
+    fn a_change_that_still_waits_is_unknown_and_one_announced_twice_is_not() {
         assert_eq!(verdict(1, vec![notice(1, PENDING)], Vec::new()), Verdict::Unknown);
         assert_eq!(
             verdict(1, vec![notice(1, PENDING), notice(1, PENDING)], Vec::new()),

@@ -1,8 +1,8 @@
-//! I15: the run was worth judging.
+//! I15: coverage: the run reached the situations that its scenario is about.
 //!
 //! A slot that never sold out was never in danger, and a verdict about it says nothing. What a run
-//! must have reached depends on its scenario; what it did not reach makes it unknown, never upheld
-//! and never violated.
+//! must have reached depends on its scenario; a run that did not reach it is unknown, neither
+//! upheld nor violated.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         .collect();
     let off_schedule = expected.iter().find_map(|expectation| off_schedule(evidence, *expectation));
     let (verdict, summary) = if let Some(reason) = off_schedule {
-        // Before all else: what such a load did not reach says nothing.
+        // First: what such a load did not reach says nothing.
         (Verdict::Unknown, reason)
     } else if evidence.case.history.operations.is_empty() {
         (Verdict::Unknown, "the history is empty".to_owned())
     } else if missing.is_empty() {
-        (Verdict::Upheld, "everything that the scenario is about was reached".to_owned())
+        (Verdict::Upheld, "the run reached everything that its scenario requires".to_owned())
     } else {
-        (Verdict::Unknown, format!("{}: {REMEDY}", missing.join(", and ")))
+        (Verdict::Unknown, format!("{}; {REMEDY}", missing.join(", and ")))
     };
     let examined = expected.len() as u64;
     Some(Finding {
@@ -45,7 +45,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// What is missing of an expectation.
 fn missing(
     evidence: &Evidence<'_>,
-    in_danger: &[Happened<'_>],
+    in_danger: &[SlotActivity<'_>],
     expectation: Expectation,
 ) -> Option<String> {
     let prober = evidence.case.prober;
@@ -53,38 +53,36 @@ fn missing(
     let (reached, missing) = match expectation {
         Expectation::SoldOut => (
             operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
-            "nobody was told sold_out",
+            "no client was told sold_out",
         ),
-        Expectation::Full => {
-            (!in_danger.is_empty(), "no slot that refused somebody had all its seats taken")
-        }
+        Expectation::Full => (!in_danger.is_empty(), "no slot that refused a client was full"),
         Expectation::Resale => {
-            (in_danger.iter().any(Happened::resold), "no seat was sold again after a cancel")
+            (in_danger.iter().any(SlotActivity::resold), "no seat was resold after a cancel")
         }
         Expectation::Reclaim => {
-            (reclaim(evidence), "no seat was sold again after its hold had run out")
+            (reclaim(evidence), "no seat was resold after its hold had expired")
         }
         Expectation::Resend => {
-            (operations.iter().any(|operation| operation.attempts > 1), "nothing was sent twice")
+            (operations.iter().any(|operation| operation.attempts > 1), "no request was resent")
         }
         Expectation::OnSchedule(_) => return None,
     };
     (!reached).then(|| missing.to_owned())
 }
 
-/// What helps against most of what can be missing.
-const REMEDY: &str = "more clients, a higher rate, a longer run or fewer seats would show more";
+/// The cure for most of what can be missing.
+const REMEDY: &str = "use more clients, a higher rate, a longer run or fewer seats";
 
-/// Whether the generator made what the plan asked for, when it asked for it. If not, nobody knows
-/// how the service would have done.
+/// Why the load generator did not make the load of the plan, if it did not. Then the run says
+/// nothing about the service under that load.
 fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<String> {
     let Expectation::OnSchedule(limit_ms) = expectation else { return None };
     let load = evidence.case.load.as_ref()?;
     let arrivals = load.arrivals?;
     if arrivals.made < arrivals.asked {
         return Some(format!(
-            "generator overloaded: {} of {} arrivals were made, and {} waited at once because no client was free; more clients \
-             than the plan has, or a lower rate, would do",
+            "load generator saturated: {} of {} arrivals were made, {} waited at once for a free \
+             client; use more clients or a lower rate",
             arrivals.made, arrivals.asked, arrivals.waiting_max
         ));
     }
@@ -100,29 +98,28 @@ fn off_schedule(evidence: &Evidence<'_>, expectation: Expectation) -> Option<Str
     let lag_ms = *lag_ns / 1_000_000;
     (lag_ms > limit_ms).then(|| {
         format!(
-            "generator overloaded: one of a hundred operations was sent {lag_ms} ms late or more, and {limit_ms} ms is the limit \
-             ({} arrivals waited at once because no client was free): more clients than the plan has, a lower rate, or a machine \
-             with more to spare would do",
+            "load generator saturated: p99 send lag {lag_ms} ms, limit {limit_ms} ms; {} arrivals \
+             waited at once for a free client; use more clients, a lower rate or a faster machine",
             arrivals.waiting_max
         )
     })
 }
 
-/// What clients did in one slot, without the prober: it comes when all is over.
-struct Happened<'a> {
+/// What clients did in one slot, without the prober, which comes after the run.
+struct SlotActivity<'a> {
     slot: &'a SlotEvidence<'a>,
     prober: Option<u64>,
 }
 
-impl Happened<'_> {
+impl SlotActivity<'_> {
     fn operations(&self) -> impl Iterator<Item = &Operation> {
         let operations = self.slot.operations.iter().map(|(_, operation)| operation);
         operations.filter(|operation| Some(operation.client) != self.prober)
     }
 
     fn first_sold_out_ns(&self) -> Option<u64> {
-        let told = self.operations().filter(|operation| operation.outcome == Outcome::SoldOut);
-        told.map(|operation| operation.returned_ns).min()
+        let refused = self.operations().filter(|operation| operation.outcome == Outcome::SoldOut);
+        refused.map(|operation| operation.returned_ns).min()
     }
 
     /// By the log where there is one, else by what clients were told.
@@ -130,7 +127,7 @@ impl Happened<'_> {
         logged_full.contains(self.slot.name) || self.slot.available.none_at_some_instant()
     }
 
-    /// A reserve that was sent after somebody had been told `sold_out` and a cancel had returned,
+    /// A reserve that was sent after a client had been told `sold_out` and a cancel had returned,
     /// and got its seats.
     fn resold(&self) -> bool {
         let ok = || self.operations().filter(|operation| operation.outcome == Outcome::Ok);
@@ -145,19 +142,19 @@ impl Happened<'_> {
     }
 }
 
-/// The slots in which somebody was refused, and which were full: a refusal of five seats where
-/// there is one says nothing of danger.
-fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<Happened<'a>> {
+/// The slots that refused a client, and were full: a refusal of five seats in a slot of one shows
+/// no danger.
+fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<SlotActivity<'a>> {
     let log = evidence.case.audit.iter().flatten();
     let logged_full =
         log.filter(|record| record.available == 0).map(|record| record.slot.as_str()).collect();
-    let happened =
-        evidence.slots.iter().map(|slot| Happened { slot, prober: evidence.case.prober });
-    happened.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(&logged_full)).collect()
+    let activity =
+        evidence.slots.iter().map(|slot| SlotActivity { slot, prober: evidence.case.prober });
+    activity.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(&logged_full)).collect()
 }
 
-/// By the log: a booking expired, and later another one was made in the same slot. Without a log
-/// nobody sees a hold run out.
+/// By the log: a booking expired, and later another one was made in the same slot. Without a log no
+/// expiry is seen.
 fn reclaim(evidence: &Evidence<'_>) -> bool {
     let mut expired = BTreeSet::new();
     evidence.case.audit.iter().flatten().any(|record| {
@@ -175,8 +172,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{cancel, case, ms, read, record, reserve, sold_out},
-        invariants::only,
+        fixture::{cancel, case, ms, only, read, record, reserve, sold_out},
     };
 
     fn judged(operations: Vec<Operation>) -> Finding {
@@ -185,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_sold_out_and_sold_again_was_worth_judging() {
+    fn a_run_that_sold_out_and_resold_is_covered() {
         let run = vec![
             reserve("a", 1, 0, 10),
             sold_out(1, 20, 30),
@@ -200,27 +196,23 @@ mod tests {
         let never_full = judged(vec![sold_out(1, 20, 30)]);
         assert_eq!(never_full.verdict, Verdict::Unknown);
         assert!(
-            never_full.summary.contains("no slot that refused somebody had all its seats taken"),
+            never_full.summary.contains("no slot that refused a client was full"),
             "{}",
             never_full.summary
         );
         let never_sold_out = judged(vec![reserve("a", 1, 0, 10)]);
         assert!(
-            never_sold_out.summary.contains("nobody was told sold_out"),
+            never_sold_out.summary.contains("no client was told sold_out"),
             "{}",
             never_sold_out.summary
         );
         let never_resold =
             judged(vec![reserve("a", 1, 0, 10), sold_out(1, 20, 30), cancel("a", 40, 50)]);
-        assert!(
-            never_resold.summary.contains("no seat was sold again"),
-            "{}",
-            never_resold.summary
-        );
+        assert!(never_resold.summary.contains("no seat was resold"), "{}", never_resold.summary);
         assert_eq!(judged(vec![]).verdict, Verdict::Unknown);
     }
 
-    /// An open load whose operations were sent so late.
+    /// An open load whose operations were sent late by these times.
     fn open(lags_ms: &[u64], made: u64) -> Finding {
         let late = |lag_ms: &u64| {
             let mut operation = read(9, ms(1_000 + lag_ms), ms(2_000));
@@ -238,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_was_late_or_left_visitors_out_makes_the_run_unknown() {
+    fn a_generator_that_was_late_or_left_arrivals_out_makes_the_run_unknown() {
         assert_eq!(open(&[0; 200], 200).verdict, Verdict::Upheld);
         let mut one_late = [0; 200];
         one_late[7] = 900;
         assert_eq!(open(&one_late, 200).verdict, Verdict::Upheld, "one of two hundred");
         let late = open(&[&[0; 190][..], &[150; 10][..]].concat(), 200);
         assert_eq!(late.verdict, Verdict::Unknown);
-        assert!(late.summary.starts_with("generator overloaded"), "{}", late.summary);
+        assert!(late.summary.starts_with("load generator saturated"), "{}", late.summary);
         let left_out = open(&[0; 200], 199);
         assert_eq!(left_out.verdict, Verdict::Unknown);
         assert!(left_out.summary.contains("199 of 200 arrivals"), "{}", left_out.summary);

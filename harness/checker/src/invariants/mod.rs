@@ -1,7 +1,7 @@
 //! The invariants, one file each, in their order.
 //!
-//! Every file has one function from evidence to a finding, or to none where the evidence that it
-//! needs was never collected.
+//! Every file has one function from evidence to a finding, or to none if the evidence that it needs
+//! was not collected.
 
 mod i01_no_overbooking_observed;
 mod i02_no_overbooking_stored;
@@ -108,11 +108,10 @@ const CHECKS: [Check; 15] = [
     i15_run_coverage::check,
 ];
 
-/// A smaller history is judged sooner than threads are started.
+/// A smaller history is judged faster than threads start.
 const OPERATIONS_FOR_THREADS: usize = 200_000;
 
-/// What every check finds, in their order. None of them knows of the others, so they may run at
-/// once.
+/// The findings of all checks, in their order. The checks are independent, so they run in parallel.
 fn findings(evidence: &Evidence<'_>) -> Vec<Option<Finding>> {
     let threads = match evidence.case.history.operations.len() {
         few if few < OPERATIONS_FOR_THREADS => 1,
@@ -125,7 +124,7 @@ fn findings(evidence: &Evidence<'_>) -> Vec<Option<Finding>> {
     let work = || {
         let mut found = Vec::new();
         loop {
-            // The last ones take longest, and so are begun first.
+            // The last ones take longest, so they start first.
             let taken = next.fetch_add(1, Ordering::Relaxed);
             let Some(place) = (CHECKS.len() - 1).checked_sub(taken) else { return found };
             found.push((place, CHECKS[place](evidence)));
@@ -158,7 +157,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     }
 }
 
-/// Seats times seconds of calls that were told `sold_out` while what they wanted was free.
+/// Seats times seconds of calls that were told `sold_out` while the seats they wanted were free.
 pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
     let slots = slot_evidence::of(case);
     let refusals = slots
@@ -169,11 +168,11 @@ pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
         let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
         refusal.seats as f64 * lasted_ns as f64
     });
-    // Of nothing it is minus zero.
+    // An empty sum is minus zero.
     (seat_ns.sum::<f64>() + 0.0) / 1e9
 }
 
-/// What shows only when the rows have decided what clients do not know.
+/// Violations that show only after the rows have decided unknown outcomes.
 fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
     let evidence = Evidence::of(resolved);
     let again = [
@@ -189,7 +188,7 @@ fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding
         };
         *before = Finding {
             summary: format!(
-                "{} (only once the final rows had decided what no client knew)",
+                "{} (after the final rows had decided unknown outcomes)",
                 found.summary
             ),
             ..found
@@ -198,18 +197,18 @@ fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding
     findings
 }
 
-/// A history that breaks off may lack just the cancel that excuses, or the reserve that explains:
-/// what rests on it is unknown.
+/// A history that breaks off may lack the cancel that excuses, or the reserve that explains:
+/// findings that rest on it are unknown.
 fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) -> Finding {
     let Some(reason) = cut_off else { return finding };
     let stands = match finding.invariant {
-        // What the service itself logged and stored needs no history to convict it.
+        // The log and the rows of the service convict it without a history.
         Invariant::NoOverbookingStored
         | Invariant::LawfulLifecycle
         | Invariant::OneOrder
         | Invariant::AnnouncedOnce => return finding,
-        // Nothing that is missing can undo these: `held_interval.rs` counts no seat beyond what was
-        // heard of its client.
+        // No missing operation can undo these: `held_interval.rs` counts no seat after its client's
+        // last operation.
         Invariant::NoOverbookingObserved | Invariant::SessionOrder => {
             finding.verdict == Verdict::Violated && origin == Origin::Recorder
         }
@@ -235,7 +234,7 @@ fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) 
     }
 }
 
-/// What one check counted.
+/// The counts of one check.
 struct Count {
     invariant: Invariant,
     examined: u64,
@@ -276,7 +275,7 @@ impl Count {
         let Self { invariant, examined, violations, witness, undecided } = self;
         let (verdict, summary) = match (examined, violations) {
             (_, 0) if undecided.is_some() => (Verdict::Unknown, undecided.unwrap_or_default()),
-            (0, 0) => (Verdict::Unknown, "there was nothing to examine".to_owned()),
+            (0, 0) => (Verdict::Unknown, "nothing to examine".to_owned()),
             (_, 0) => (Verdict::Upheld, upheld(examined)),
             _ => (Verdict::Violated, violated(violations, examined)),
         };
@@ -284,7 +283,7 @@ impl Count {
     }
 }
 
-/// A witness without evidence; callers add theirs.
+/// A witness without evidence, which the caller adds.
 fn witness(slot: &str, explanation: impl Into<String>) -> Witness {
     Witness {
         slot: slot.to_owned(),
@@ -294,6 +293,24 @@ fn witness(slot: &str, explanation: impl Into<String>) -> Witness {
         records: Vec::new(),
         rows: Vec::new(),
     }
+}
+
+/// A number of things as a text: `1 seat`, `2 seats`.
+fn counted(number: impl Into<i128>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
+/// An instant of the history's clock as a text.
+fn instant(ns: u64) -> String {
+    const SECOND: u64 = 1_000_000_000;
+    // A history of another system may count instants from 0 in small numbers.
+    if ns < SECOND / 100 {
+        return format!("{ns} ns");
+    }
+    format!("{}.{:03} s", ns / SECOND, ns % SECOND / (SECOND / 1_000))
 }
 
 /// A capacity as a text: `3`, or `2 to 4` where it is not known exactly.
@@ -317,9 +334,4 @@ fn fewest_beyond<T>(mut holders: Vec<(i64, T)>, capacity: i64) -> Vec<T> {
         fewest.push(holder);
     }
     fewest
-}
-
-#[cfg(test)]
-pub(crate) fn only(case: &Case, invariant: Invariant) -> Finding {
-    judge(case).into_iter().find(|finding| finding.invariant == invariant).expect("it was judged")
 }

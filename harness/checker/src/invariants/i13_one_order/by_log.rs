@@ -317,8 +317,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, left, read, record, reserve, resize, row, sold_out, versioned},
-        invariants::only,
+        fixture::{case, end, left, only, read, record, reserve, resize, row, sold_out, versioned},
     };
 
     fn verdict(records: Vec<AuditRecord>, version: i64, rows: Vec<BookingRow>) -> Verdict {

@@ -1,19 +1,19 @@
-//! I13 without an audit log: what clients were told has an order that explains it.
+//! I13 without an audit log: an order explains every answer.
 //!
-//! Slot by slot, for slots are independent (Herlihy and Wing, 1990). Where every answer carries the
-//! slot's version the service has claimed an order: if it is one, that is a proof (tier A,
+//! Slot by slot, because slots are independent (Herlihy and Wing, 1990). Where every answer carries
+//! the slot's version the service claims an order: if it passes, that is a proof (tier A,
 //! `certificate.rs`). Else an order is searched for (tier C, `search.rs`); if there is none, the
-//! slot is convicted, and if the budget ends first nothing is known of it. A slot that I1 convicts
+//! slot is convicted, and if the budget ends first the slot is undecided. A slot that I1 convicts
 //! needs no search.
 //!
-//! The witness is shrunk: to the shortest beginning of the story that no order explains, and then
-//! to the fewest observations in it. Both leave it true: a beginning of an explainable story is
-//! explainable, and so is one that says less. Bookings are not left out, for without them other
-//! answers could become impossible that were not.
+//! The witness is shrunk: to the shortest prefix of the slot's history that no order explains, and
+//! then to the fewest answers about seats in it. It stays a witness: a prefix of a history that has
+//! an order has one, and so has a history that says less. Bookings are not left out, because
+//! without them other answers could become impossible.
 
-use slotproof_vocabulary::{Finding, Invariant, Outcome, Verdict, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
-use super::super::{Evidence, witness};
+use super::super::{Evidence, counted, i10_session_order::versions, instant, witness};
 use crate::{
     certificate::{self, Certificate},
     search::{Budget, Found, search, search_counted},
@@ -30,7 +30,7 @@ const SHRINK: Budget = Budget { steps: 2_000_000, sets: 200_000 };
 /// How often a witness is tried without some of its observations.
 const SHRINK_TRIES: usize = 200;
 
-/// What was found of all slots.
+/// The results of all slots.
 #[derive(Default)]
 struct Tally {
     claimed: u64,
@@ -55,7 +55,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let name = slot.name;
         let capacity = evidence.case.capacity_of(name);
         if slot.available.first_overbooked_ns().is_some() {
-            tally.undecided.push(format!("slot {name} is overbooked, and needs no search"));
+            tally
+                .undecided
+                .push(format!("slot {name} is overbooked, so no order was searched for"));
         } else if let Some(reason) = &slot_history.unsearchable {
             tally.undecided.push(format!("slot {name}: {reason}"));
         } else {
@@ -71,7 +73,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
-    Some(finding(tally))
+    finding(tally)
 }
 
 fn look_for_an_order(
@@ -95,61 +97,73 @@ fn look_for_an_order(
         }
         Found::Undecided { steps } => {
             tally.undecided.push(format!(
-                "slot {slot}: no order was found and none was ruled out in {steps} steps; fewer clients at once, or answers that carry \
-                 the slot's version, would decide"
+                "slot {slot}: no order was found or ruled out in {steps} steps of search; use \
+                 fewer clients at once, or answers that carry the slot's version"
             ));
         }
     }
 }
 
-fn finding(tally: Tally) -> Finding {
+fn finding(tally: Tally) -> Option<Finding> {
     let Tally { claimed, searched, impossible, contradictory, undecided, witness } = tally;
     let examined = claimed + searched + impossible + contradictory;
+    if examined == 0 && undecided.is_empty() {
+        return None;
+    }
     let proved = format!(
-        "what clients were told of {} slot(s) has an order that explains it: {claimed} by the service's own versions, {searched} by search",
-        claimed + searched
+        "every answer fits one order in {}: {claimed} by versions, {searched} by search",
+        counted(claimed + searched, "slot")
     );
     let (verdict, summary) = if impossible + contradictory > 0 {
-        let summary = format!(
-            "no order explains what clients were told of {impossible} slot(s), and of {contradictory} the versions in the answers contradict real time or each other"
-        );
-        (Verdict::Violated, summary)
+        (Verdict::Violated, convictions(impossible, contradictory))
     } else if let Some(first) = undecided.first() {
         let more = undecided.len() - 1;
         let others = if more > 0 { format!(" (and {more} more slots)") } else { String::new() };
-        (Verdict::Unknown, format!("{first}{others}; {proved}"))
+        let proved = if examined > 0 { format!("; {proved}") } else { String::new() };
+        (Verdict::Unknown, format!("{first}{others}{proved}"))
     } else {
         (Verdict::Upheld, proved)
     };
-    Finding {
+    Some(Finding {
         invariant: Invariant::OneOrder,
         verdict,
         summary,
         examined,
         violations: impossible + contradictory,
         witness,
-    }
+    })
 }
 
-/// The answer at which the order of the versions breaks, and the one with an earlier version that
-/// was sent last.
+fn convictions(impossible: u64, contradictory: u64) -> String {
+    let no_order = (impossible > 0)
+        .then(|| format!("no order explains every answer in {}", counted(impossible, "slot")));
+    let versions = (contradictory > 0).then(|| {
+        format!("versions in answers contradict real time in {}", counted(contradictory, "slot"))
+    });
+    no_order.into_iter().chain(versions).collect::<Vec<_>>().join("; ")
+}
+
+/// The answer at which the order of the versions breaks, and the one with an older version that was
+/// sent last.
 fn contradiction(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, index: usize) -> Witness {
-    let version = evidence.case.history.operations[index].seen.version;
-    let earlier = slot
-        .operations
-        .iter()
-        .filter(|(other, operation)| {
-            let versioned = operation.seen.version.is_some() && operation.seen.version <= version;
-            versioned && operation.outcome != Outcome::Unknown && *other != index
-        })
-        .max_by_key(|(_, operation)| operation.sent_ns)
-        .map(|(other, _)| other);
+    let overtaken = evidence.case.history.operations[index].seen.version.unwrap_or_default();
+    let older = versions(slot).filter(|(_, _, version)| *version < overtaken);
+    let older = older.max_by_key(|(_, operation, _)| operation.sent_ns);
+    let explanation = match older {
+        Some((later, _, version)) => format!(
+            "line {} returned with version {overtaken} before line {} was sent, which has version \
+             {version}",
+            index + 1,
+            later + 1
+        ),
+        None => format!("version {overtaken} of line {} contradicts real time", index + 1),
+    };
     Witness {
-        operations: evidence.case.history.show([index].into_iter().chain(earlier)),
-        ..witness(
-            slot.name,
-            "versions only rise, and each is written once: the versions of these answers say otherwise, in real time or in what they changed",
-        )
+        operations: evidence
+            .case
+            .history
+            .show([index].into_iter().chain(older.map(|(later, ..)| later))),
+        ..witness(slot.name, explanation)
     }
 }
 
@@ -222,10 +236,10 @@ fn shown(evidence: &Evidence<'_>, slot: &str, kept: &[Observation]) -> Witness {
         ..witness(
             slot,
             format!(
-                "no order of these {} operations, {} of them observations, explains what each was told; those that had not returned by the instant shown \
-                 may have happened or not",
+                "no order of these {} operations explains every answer; those that had not \
+                 returned by {} may have happened or not",
                 kept.len(),
-                answers_about_seats(kept).count()
+                instant(until_ns.unwrap_or_default())
             ),
         )
     }
@@ -234,10 +248,7 @@ fn shown(evidence: &Evidence<'_>, slot: &str, kept: &[Observation]) -> Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fixture::{case, confirm, read, reserve, sold_out},
-        invariants::only,
-    };
+    use crate::fixture::{case, confirm, only, read, reserve, sold_out};
 
     #[test]
     fn what_has_an_order_is_upheld_and_what_has_none_is_convicted_by_the_fewest_observations() {
@@ -272,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_that_nobody_was_told_of_leaves_it_open() {
+    fn a_confirm_of_a_booking_that_was_never_acknowledged_leaves_it_open() {
         let finding = only(&case(1, vec![confirm("ghost", 0, 10)]), Invariant::OneOrder);
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert!(finding.summary.contains("line 1"), "{}", finding.summary);
