@@ -66,7 +66,7 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
     let (code, said) = of("");
     assert!(code == Some(2) && said.contains("the history is empty"), "{code:?}: {said}");
     let (code, said) = of(line);
-    assert!(code == Some(2) && said.contains("the last line has no end"), "{code:?}: {said}");
+    assert!(code == Some(2) && said.contains("the last line has no newline"), "{code:?}: {said}");
     let cancel = r#"{"client":1,"slot":"s","op":"cancel","booking":"ghost","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
     let (code, said) = of(&format!("{cancel}\n"));
     assert!(

@@ -121,7 +121,7 @@ async fn a_generator_that_cannot_keep_its_schedule_is_unknown_and_not_a_slow_ser
     assert_eq!(code, 2);
     let worth = verdict_of(&run, "I15");
     assert!(
-        worth["summary"].as_str().expect("a sentence").contains("generator overloaded"),
+        worth["summary"].as_str().expect("a sentence").contains("load generator saturated"),
         "{worth:#}"
     );
 }
