@@ -127,7 +127,7 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     note!("\nnot explained: {}", serde_json::to_string(record)?);
     note!("  before it: {before}");
     match instead.is_empty() {
-        true => note!("  the model has no such change in this state"),
+        true => note!("  in the model: no change of this kind is possible in this state"),
         false => instead.iter().for_each(|instead| note!("  in the model: {instead}")),
     }
     Ok(false)

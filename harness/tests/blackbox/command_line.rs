@@ -171,6 +171,39 @@ fn help_is_an_answer_and_not_a_mistake() {
     }
 }
 
+/// Every text of the command line in one file, so that a change of voice shows in one diff.
+#[test]
+fn the_help_of_every_command_is_pinned() {
+    let commands = [
+        "up",
+        "run",
+        "compare",
+        "capacity",
+        "gate",
+        "check",
+        "report",
+        "serve",
+        "model",
+        "replay",
+        "selftest",
+        "bench strategies",
+        "bench engine",
+        "bench checker",
+        "dead-letters list",
+        "dead-letters replay",
+        "doctor",
+        "completions",
+        "man",
+    ];
+    let helps = commands.map(|command| {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let Output { status, stdout, .. } = output(&words);
+        assert_eq!(status.code(), Some(0), "{command}");
+        format!("== slotproof {command}\n{}", String::from_utf8(stdout).expect("text"))
+    });
+    insta::assert_snapshot!(helps.join("\n"));
+}
+
 #[test]
 fn completions_and_man_pages_are_made_from_the_command_line() {
     let completions = output(&["completions", "bash"]);

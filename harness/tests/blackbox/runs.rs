@@ -248,7 +248,7 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
 }
 
 #[tokio::test]
-async fn a_run_that_was_not_worth_judging_is_unknown() {
+async fn a_run_that_was_never_sold_out_is_unknown() {
     let runs = tempfile::tempdir().expect("a directory");
     let mut command = slotproof();
     command.args([
@@ -270,7 +270,7 @@ async fn a_run_that_was_not_worth_judging_is_unknown() {
         .output()
         .expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("nobody was told sold_out"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no client was told sold_out"));
 }
 
 #[tokio::test]
