@@ -11,9 +11,9 @@ use slotproof_vocabulary::{Span, StrategyKind, UsageError};
 pub(crate) enum Kind {
     /// Private servers as child processes, with the programs of this machine.
     Native,
-    /// Private servers in containers.
+    /// Private servers in containers; needs a build with `--features containers`.
     Containers,
-    /// Servers that are there already.
+    /// Servers that are running already.
     External,
 }
 
