@@ -11,6 +11,7 @@ mod collect;
 mod costs;
 pub mod reference;
 
+mod manifest;
 pub mod run_directory;
 
 pub use collect::{Past, Place, collect};

@@ -12,6 +12,8 @@ use slotproof_reports::Document;
 use slotproof_stack::sampling::Sample;
 use slotproof_vocabulary::{AuditRecord, LoadTotals, Plan, UsageError};
 
+use crate::manifest;
+
 /// The directory of one run.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
@@ -25,8 +27,6 @@ pub struct LoadEnd {
     pub load: LoadTotals,
     /// The client number that the probes used.
     pub prober: u64,
-    /// Records in the audit log.
-    pub audit_records: u64,
 }
 
 impl RunDirectory {
@@ -67,9 +67,13 @@ impl RunDirectory {
         anyhow::bail!("a thousand runs began in {} within one second", parent.display())
     }
 
-    /// A directory that a run has left.
+    /// A directory that a run has left. If the run was finished, its files are what it recorded.
+    ///
+    /// # Errors
+    /// It is no run, or a file is not what the manifest says: usage errors.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Self { path: path.to_owned() };
+        manifest::verify(&run)?;
         if run.file("plan.json").is_file() && run.history().is_file() {
             return Ok(run);
         }
@@ -126,6 +130,11 @@ impl RunDirectory {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
         self.write(name, &text)
+    }
+
+    /// Writes `manifest.json`, once all is recorded and before anything is judged.
+    pub fn write_manifest(&self) -> Result<()> {
+        manifest::write(self)
     }
 
     /// Writes `report.html` and `report.md`.

@@ -135,7 +135,7 @@ pub(crate) async fn load_and_collect(
     if let Some(costs) = costs.end().await {
         run.write_json("costs.json", &costs)?;
     }
-    Ok(())
+    run.write_manifest()
 }
 
 /// Everything after the load, from the run directory alone: what `slotproof check` and `slotproof

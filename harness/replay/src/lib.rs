@@ -179,6 +179,7 @@ async fn play(
         clock: &clock,
     };
     collect(&place, &plan, loaded, &run).await?;
+    run.write_manifest()?;
     let judged = trial::judge_and_report(&run)?;
     Ok(Played { run, report, verdict: judged.verdict })
 }

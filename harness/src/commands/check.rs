@@ -86,8 +86,12 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if let Some(directory) = &args.evidence {
         make_room_for_evidence(directory)?;
     }
-    let history = args.run.exists() && !args.run.is_dir();
-    let (case, verdict) = if history { check_file(&args)? } else { check_directory(&args)? };
+    let history = args.run.exists() && !args.run.is_dir() && !args.against_model;
+    let run = if history { None } else { Some(RunDirectory::open(&args.run)?) };
+    let (case, verdict) = match &run {
+        None => check_file(&args)?,
+        Some(run) => check_directory(run, &args)?,
+    };
     print_verdict(&verdict);
     if let Some(directory) = &args.evidence {
         write_evidence(directory, &case, &verdict)?;
@@ -95,15 +99,14 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.json {
         out!("{}", serde_json::to_string_pretty(&verdict)?);
     }
-    if args.against_model && !explained_by_its_model(&args.run)? {
-        return Ok(exit_code::VIOLATED);
+    match &run {
+        Some(run) if args.against_model && !explained_by_its_model(run)? => Ok(exit_code::VIOLATED),
+        _ => Ok(exit_code::of_verdict(verdict.verdict)),
     }
-    Ok(exit_code::of_verdict(verdict.verdict))
 }
 
 /// Walks the audit log through the model of the strategy that wrote it, and says what came of it.
-fn explained_by_its_model(path: &Path) -> Result<bool> {
-    let run = RunDirectory::open(path)?;
+fn explained_by_its_model(run: &RunDirectory) -> Result<bool> {
     let plan: Plan = run.read_json("plan.json")?;
     let (Some(strategy), Some(mut log)) = (plan.strategy, run.read_audit()?) else {
         let reason =
@@ -133,15 +136,14 @@ fn explained_by_its_model(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn check_directory(args: &Args) -> Result<(Case, VerdictReport)> {
-    let run = RunDirectory::open(&args.run)?;
+fn check_directory(run: &RunDirectory, args: &Args) -> Result<(Case, VerdictReport)> {
     if !args.capacity.is_empty() {
         let reason =
             "--capacity applies to a history; the plan of a run states the seats of its slots";
         return Err(UsageError(reason.to_owned()).into());
     }
-    let (_, case) = check_run::case(&run)?;
-    let verdict = check_run::judge(&run, &case)?;
+    let (_, case) = check_run::case(run)?;
+    let verdict = check_run::judge(run, &case)?;
     Ok((case, verdict))
 }
 

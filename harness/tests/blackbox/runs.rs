@@ -201,6 +201,10 @@ async fn everything_after_the_load_is_repeated_from_the_run_directory() {
 async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused() {
     let (code, run, _runs) = run("conditional", &[]).await;
     assert_eq!(code, 0);
+    // What a run leaves that is killed before its end.
+    for name in ["manifest.json", "load.json"] {
+        fs::remove_file(run.join(name)).expect("it is there");
+    }
     let history = run.join("history.jsonl.zst");
     let whole = fs::read(&history).expect("it is there");
     let text = zstd::decode_all(&whole[..]).expect("whole frames");
@@ -235,16 +239,47 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
     assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 is not an operation"));
 
     fs::write(&history, &whole).expect("it can be written");
-    let log = fs::read_to_string(run.join("audit.jsonl")).expect("it is there");
-    let (shorter, _) = log.trim_end().rsplit_once('\n').expect("several records");
-    fs::write(run.join("audit.jsonl"), format!("{shorter}\n")).expect("it can be written");
-    let refused = check(&run);
-    assert_eq!(refused.status.code(), Some(64), "a record is missing, and that convicts nobody");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("records"));
     fs::write(run.join("audit.jsonl"), "{}\n").expect("it can be written");
     let refused = check(&run);
     assert_eq!(refused.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("line 1 of"));
+}
+
+#[tokio::test]
+async fn a_finished_run_is_judged_only_as_it_was_recorded() {
+    let (code, run, _runs) = run("conditional", &[]).await;
+    assert_eq!(code, 0);
+    let verdict = fs::read(run.join("verdict.json")).expect("it is there");
+    let refused = |arguments: &[&str], name: &str| {
+        let output = slotproof().args(arguments).arg(&run).output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?} without {name}: {said}");
+        assert!(said.contains(name), "{arguments:?} does not say {name}: {said}");
+        said
+    };
+    let manifest = json(&run.join("manifest.json"));
+    let listed = manifest["files"].as_object().expect("files").keys();
+    let names: Vec<&str> = listed.map(String::as_str).chain(["manifest.json"]).collect();
+    for judged in ["plan.json", "history.jsonl.zst", "audit.jsonl", "end_state.json", "load.json"] {
+        assert!(names.contains(&judged), "{names:?}");
+    }
+    for name in names {
+        let path = run.join(name);
+        let whole = fs::read(&path).expect("it is there");
+        fs::remove_file(&path).expect("it is there");
+        for arguments in [&["check"][..], &["report"], &["report", "--from-history"]] {
+            refused(arguments, name);
+        }
+        if name != "manifest.json" {
+            let mut edited = whole.clone();
+            *edited.last_mut().expect("it is not empty") ^= 1;
+            fs::write(&path, edited).expect("it can be written");
+            assert!(refused(&["check"], name).contains("its SHA-256 is"));
+        }
+        fs::write(&path, whole).expect("it can be written");
+    }
+    assert_eq!(check(&run).status.code(), Some(0));
+    assert_eq!(fs::read(run.join("verdict.json")).expect("it is there"), verdict);
 }
 
 #[tokio::test]
