@@ -81,7 +81,7 @@ pub(crate) fn row(booking: &str, status: BookingStatus, seats: i64) -> BookingRo
 pub(crate) fn end(capacity: i64, available: i64, bookings: Vec<BookingRow>) -> EndState {
     let slot =
         SlotRow { slot: "s".to_owned(), capacity, available, version: bookings.len() as i64 };
-    EndState { slots: vec![slot], bookings, announced: None }
+    EndState { slots: vec![slot], bookings, ..EndState::default() }
 }
 
 /// A record of slot `s`; the seats that were available after it are left out.

@@ -65,7 +65,7 @@ fn record(
 
 fn with_rows(case: Case, available: i64, version: i64, bookings: Vec<BookingRow>) -> Case {
     let slot = SlotRow { slot: "s".to_owned(), capacity: case.capacity, available, version };
-    Case { end: Some(EndState { slots: vec![slot], bookings, announced: None }), ..case }
+    Case { end: Some(EndState { slots: vec![slot], bookings, ..EndState::default() }), ..case }
 }
 
 fn with_log(case: Case, log: Vec<AuditRecord>) -> Case {

@@ -240,7 +240,11 @@ fn run(rng: &mut ChaCha8Rng, resizes: Resizes, sales: Sales) -> Case {
         history: History { operations, cut_off: None },
         capacity,
         audit: Some(service.audit),
-        end: Some(EndState { slots: vec![slot], bookings: service.bookings, announced: None }),
+        end: Some(EndState {
+            slots: vec![slot],
+            bookings: service.bookings,
+            ..EndState::default()
+        }),
         ..Case::default()
     }
 }

@@ -89,9 +89,9 @@ pub async fn collect(
     settle(&mut database, &slots, plan.hold.0, place.past).await?;
 
     let (audit, end) = if place.announces {
-        announced(&mut database, &slots, place.past).await?
+        announced(&mut database, &slots, place).await?
     } else {
-        database.read(&slots, Announcements::Left).await?
+        database.read(&slots, Announcements::Left, place.clock).await?
     };
     run.write_audit(&audit).map_err(EvidenceError::Run)?;
     run.write_json("end_state.json", &end).map_err(EvidenceError::Run)?;
@@ -139,9 +139,9 @@ async fn settle(
 async fn announced(
     database: &mut ReferenceDatabase,
     slots: &Slots,
-    past: Past,
+    place: &Place<'_>,
 ) -> Result<(Vec<AuditRecord>, EndState), EvidenceError> {
-    let silence = match past {
+    let silence = match place.past {
         Past::Quiet | Past::Swept => ANNOUNCE_SILENCE,
         Past::Faults => ANNOUNCE_SILENCE_AFTER_FAULTS,
     };
@@ -154,7 +154,8 @@ async fn announced(
         }
         let lost = missing > 0 && unchanged.1.elapsed() >= silence;
         if missing == 0 || lost || begun.elapsed() >= ANNOUNCE_WITHIN {
-            let (audit, end) = database.read(slots, Announcements::Made { lost }).await?;
+            let (audit, end) =
+                database.read(slots, Announcements::Made { lost }, place.clock).await?;
             // A change that was committed meanwhile has yet to be announced.
             let late = end.announced.as_ref().is_some_and(|announced| announced.waiting > 0);
             if !late || begun.elapsed() >= ANNOUNCE_WITHIN {

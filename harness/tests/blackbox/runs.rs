@@ -246,6 +246,20 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
 }
 
 #[tokio::test]
+async fn the_final_rows_are_read_after_the_last_operation_has_returned() {
+    let (_, run, _runs) = run("conditional", &["--duration", "1s"]).await;
+    let history = fs::read(run.join("history.jsonl.zst")).expect("it is there");
+    let history = zstd::decode_all(&history[..]).expect("whole frames");
+    let operations = String::from_utf8(history).expect("JSON");
+    let operations = operations.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let returned = operations.map(|it: Value| it["returned_ns"].as_u64().expect("an instant"));
+    let last_ns = returned.max().expect("operations");
+    let read_ns = json(&run.join("end_state.json"))["read_ns"].as_u64().expect("an instant");
+    let later = read_ns.checked_sub(last_ns).expect("the rows are read later");
+    assert!(later < 60_000_000_000, "on another clock: {later} ns later");
+}
+
+#[tokio::test]
 async fn a_finished_run_is_judged_only_as_it_was_recorded() {
     let (code, run, _runs) = run("conditional", &[]).await;
     assert_eq!(code, 0);

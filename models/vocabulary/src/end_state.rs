@@ -11,6 +11,9 @@ use crate::reference_api::BookingStatus;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndState {
+    /// An instant just before the rows were read, on the clock of the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_ns: Option<u64>,
     /// Every slot of the run.
     pub slots: Vec<SlotRow>,
     /// Every booking of those slots, whatever its status.
@@ -139,7 +142,12 @@ mod tests {
             available: 7,
         };
         insta::assert_json_snapshot!((
-            EndState { slots: vec![slot], bookings: vec![booking], announced: None },
+            EndState {
+                read_ns: Some(7),
+                slots: vec![slot],
+                bookings: vec![booking],
+                announced: None,
+            },
             record
         ));
     }

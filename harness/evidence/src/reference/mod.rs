@@ -9,6 +9,7 @@ pub mod observation;
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
+use slotproof_scenarios::Clock;
 use slotproof_vocabulary::{
     Announced, AuditRecord, BookingRow, BookingStatus, EndState, Notice, SlotRow, StatusCount,
 };
@@ -117,12 +118,14 @@ impl ReferenceDatabase {
         waiting(&mut self.connection, slots).await
     }
 
-    /// Rows and log of one snapshot.
+    /// Rows and log of one snapshot, which is taken after an instant of this clock.
     pub(crate) async fn read(
         &mut self,
         slots: &Slots,
         announcements: Announcements,
+        clock: &Clock,
     ) -> Result<(Vec<AuditRecord>, EndState), EvidenceError> {
+        let read_ns = clock.now_ns();
         let mut snapshot =
             self.connection.begin_with("begin isolation level repeatable read read only").await?;
         let audit = sqlx::query(
@@ -159,6 +162,7 @@ impl ReferenceDatabase {
         };
         snapshot.rollback().await?;
         let end = EndState {
+            read_ns: Some(read_ns),
             slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
             bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
             announced,
