@@ -196,7 +196,8 @@ pub(crate) fn print_verdict(verdict: &VerdictReport) {
     }
     let first = verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
     if let Some(witness) = first.and_then(|finding| finding.witness.as_ref()) {
-        note!("\n  witness: {}", witness.explanation);
+        note!();
+        note!("  witness: {}", witness.explanation);
         for shown in witness.operations.iter().take(5) {
             let operation = &shown.operation;
             let booking = operation.seen.booking.as_deref().unwrap_or("-");
@@ -212,5 +213,6 @@ pub(crate) fn print_verdict(verdict: &VerdictReport) {
             note!("    and {} more in the report", witness.operations.len() - 5);
         }
     }
-    note!("\n  verdict: {}", verdict.verdict);
+    note!();
+    note!("  verdict: {}", verdict.verdict);
 }

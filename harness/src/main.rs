@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code.into(),
         Err(error) => {
-            note!("slotproof: {}", describe(&error));
+            output::lines(&format!("slotproof: {}", describe(&error)));
             exit_code::of_error(&error).into()
         }
     }

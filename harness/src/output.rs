@@ -1,19 +1,59 @@
 //! Data for programs and lines for people. A closed stream is no reason to stop: a run whose reader
 //! has gone away goes on, and its verdict decides the exit code. The macros of the standard library
 //! would panic.
+//!
+//! Names of slots, bookings and keys come from the service under test. Here they become harmless:
+//! no terminal obeys them, and no CI runner.
 
-/// A line of data on standard output.
+use std::io::{Write as _, stderr, stdout};
+
+use slotproof_reports::printable::one_line;
+
+/// Lines of data on standard output.
 macro_rules! out {
-    ($($arguments:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($arguments)*);
-    }};
+    ($($arguments:tt)*) => { crate::output::data(&format!($($arguments)*)) };
 }
 
 /// A line for people on standard error.
 macro_rules! note {
-    ($($arguments:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($arguments)*);
-    }};
+    () => { crate::output::line("") };
+    ($($arguments:tt)*) => { crate::output::line(&format!($($arguments)*)) };
+}
+
+/// What `out!` writes: its line breaks are kept, for in JSON a name has none.
+pub(crate) fn data(text: &str) {
+    let lines: Vec<String> = text.split('\n').map(one_line).collect();
+    let _ = writeln!(stdout(), "{}", lines.join("\n"));
+}
+
+/// What `note!` writes.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(stderr(), "{}", no_command(&one_line(text)));
+}
+
+/// Several lines for people on standard error.
+pub(crate) fn lines(text: &str) {
+    text.lines().for_each(line);
+}
+
+/// GitHub Actions obeys a line that begins with `::`, and `##[` anywhere: the tail of a log may have
+/// such a line.
+fn no_command(line: &str) -> String {
+    let line = line.replace("##[", "#\\u0023[");
+    match line.trim_start().strip_prefix("::") {
+        Some(command) => format!("\\u003a:{command}"),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_a_command_of_a_ci_runner() {
+        assert_eq!(no_command("  ::error::x"), "\\u003a:error::x");
+        assert_eq!(no_command("slot ##[error]x"), "slot #\\u0023[error]x");
+        assert_eq!(no_command("  I1   upheld a::b # 3"), "  I1   upheld a::b # 3");
+    }
 }

@@ -5,7 +5,8 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{
-    evidence, quantity, render_error::RenderError, run_context, run_report::RunReport, verdict_text,
+    evidence, printable::one_line, quantity, render_error::RenderError, run_context,
+    run_report::RunReport, verdict_text,
 };
 
 /// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in
@@ -16,7 +17,7 @@ pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
     let suite_name = format!("{}.{}", report.plan.scenario, verdict_text::strategy(report));
     let mut suite = TestSuite::new(suite_name.as_str());
     for (name, value) in properties(report) {
-        suite.add_property((name, value.as_str()));
+        suite.add_property((name, one_line(&value).as_str()));
     }
     for (invariant, finding) in verdict_text::invariants(report) {
         suite.add_test_case(test_case(&suite_name, invariant, finding));
@@ -58,22 +59,18 @@ fn status(finding: &Finding) -> TestCaseStatus {
         Verdict::Unknown => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(finding.verdict.name()).set_message(finding.summary.as_str());
+    status.set_type(finding.verdict.name()).set_message(one_line(&finding.summary));
     status.set_description(match &finding.witness {
-        None => finding.summary.clone(),
+        None => one_line(&finding.summary),
         Some(witness) => witness_text(witness),
     });
     status
 }
 
 fn witness_text(witness: &Witness) -> String {
-    let mut text =
-        format!("slot {}\n{}\n", witness.slot, verdict_text::sentence(&witness.explanation));
-    text.extend(evidence::instant(witness).map(|sentence| {
-        sentence
-            + "
-"
-    }));
+    let explanation = verdict_text::sentence(&witness.explanation);
+    let mut text = format!("slot {}\n{}\n", one_line(&witness.slot), one_line(&explanation));
+    text.extend(evidence::instant(witness).map(|sentence| sentence + "\n"));
     for (title, table) in
         evidence::tables(witness).iter().filter(|(_, table)| !table.rows.is_empty())
     {

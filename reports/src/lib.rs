@@ -91,6 +91,7 @@ mod verdict_text;
 pub mod plots;
 pub mod sequence;
 
+pub mod printable;
 pub mod quantity;
 mod table;
 

@@ -1,6 +1,7 @@
 //! Markdown: texts, tables and fences that no content can break out of.
 
 use crate::{
+    printable::one_line,
     quantity,
     table::{Align, Table},
 };
@@ -65,7 +66,7 @@ pub(crate) fn cell(text: &str) -> String {
 /// The same, with another length.
 pub(crate) fn cell_of(text: &str, characters_max: usize) -> String {
     let mut escaped = String::new();
-    for (index, character) in text.chars().enumerate() {
+    for (index, character) in one_line(text).chars().enumerate() {
         if index == characters_max {
             escaped.push('…');
             break;
@@ -75,7 +76,6 @@ pub(crate) fn cell_of(text: &str, characters_max: usize) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '|' | '\\' | '`' | '*' | '[' | ']' | '~' => escaped.extend(['\\', character]),
-            other if other.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
     }
@@ -84,7 +84,7 @@ pub(crate) fn cell_of(text: &str, characters_max: usize) -> String {
 
 /// A name in a code span, which its own backticks cannot leave.
 pub(crate) fn code(text: &str) -> String {
-    format!("`{}`", text.replace(|character: char| character == '`' || character.is_control(), " "))
+    format!("`{}`", one_line(text).replace('`', " "))
 }
 
 /// A command in a fence, which its own backticks cannot close.
@@ -93,7 +93,7 @@ pub(crate) fn fenced(text: &str) -> String {
     while text.contains(&fence) {
         fence.push('`');
     }
-    format!("{fence}sh\n{}\n{fence}", text.trim())
+    format!("{fence}sh\n{}\n{fence}", one_line(text.trim()))
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_cell_cannot_leave_its_table() {
-        assert_eq!(cell("a|b\n<img> `c`"), "a\\|b &lt;img&gt; \\`c\\`");
+        assert_eq!(cell("a|b\n<img> `c`"), "a\\|b\\\\n&lt;img&gt; \\`c\\`");
         assert_eq!(cell(&"x".repeat(300)).chars().count(), CELL_CHARACTERS_MAX + 1);
     }
 

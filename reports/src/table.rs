@@ -7,7 +7,7 @@ use std::{
 
 use slotproof_vocabulary::Verdict;
 
-use crate::{quantity, tone::Tone};
+use crate::{printable::one_line, quantity, tone::Tone};
 
 /// A table of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,7 +144,9 @@ impl Table {
     pub(crate) fn text(&self, most: usize) -> String {
         let (rows, left_out) = self.first(most);
         let titles: Vec<&str> = self.columns.iter().map(|column| column.title.as_ref()).collect();
-        let texts = rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect());
+        let texts: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|cell| one_line(&cell.text)).collect()).collect();
+        let texts = texts.iter().map(|row| row.iter().map(String::as_str).collect());
         let lines: Vec<Vec<&str>> = std::iter::once(titles).chain(texts).collect();
         let width = |column: usize| {
             let cells = lines.iter().filter_map(|line| line.get(column));
@@ -155,7 +157,6 @@ impl Table {
         for cells in &lines {
             let mut line = String::new();
             for ((cell, column), width) in cells.iter().zip(&self.columns).zip(&widths) {
-                let cell = cell.replace(['\n', '\r'], " ");
                 match column.align {
                     Align::Left => write!(line, "{cell:<width$}  "),
                     Align::Right => write!(line, "{cell:>width$}  "),

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use slotproof_checker::{Case, History, Origin};
+use slotproof_reports::printable::one_line;
 use slotproof_vocabulary::{EndState, Expectation, Plan, UsageError, VerdictReport};
 
 use slotproof_evidence::{LoadEnd, RunDirectory};
@@ -43,7 +44,7 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         origin: Origin::Recorder,
         load: load.map(|end| end.load),
     };
-    case.validate().map_err(|error| UsageError(format!("the run is damaged: {error}")))?;
+    case.validate().map_err(|error| damaged("the run", &error))?;
     Ok((plan, case))
 }
 
@@ -63,7 +64,7 @@ pub fn case_of_history(
             "line {} of {} is about slot {}, whose capacity is not given; give --capacity",
             index + 1,
             path.display(),
-            history.operations[index].slot
+            one_line(&history.operations[index].slot)
         ))
         .into());
     }
@@ -85,8 +86,13 @@ pub fn case_of_history(
         expectations: vec![Expectation::SoldOut, Expectation::Full],
         ..Case::default()
     };
-    case.validate().map_err(|error| UsageError(format!("the history is damaged: {error}")))?;
+    case.validate().map_err(|error| damaged("the history", &error))?;
     Ok(case)
+}
+
+/// Reasons quote names, which may hold line breaks.
+fn damaged(what: &str, reason: &dyn std::error::Error) -> UsageError {
+    UsageError(format!("{what} is damaged: {}", one_line(&reason.to_string())))
 }
 
 /// A process has one operation in flight: who was unsure goes on as another one. Sessions and
@@ -131,7 +137,7 @@ fn read_history(path: &Path) -> Result<History> {
     let source: Box<dyn Read> =
         if compressed { Box::new(zstd::Decoder::with_buffer(file)?) } else { Box::new(file) };
     History::read(BufReader::with_capacity(BUFFER_BYTES, source))
-        .map_err(|error| UsageError(format!("{} is damaged: {error}", path.display())).into())
+        .map_err(|error| damaged(&path.display().to_string(), &error).into())
 }
 
 fn history(run: &RunDirectory, load: Option<&LoadEnd>) -> Result<History> {

@@ -19,6 +19,7 @@ use super::{conduct, init_tracing, interruptible, runtime};
 use crate::{
     console::Console,
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -146,7 +147,8 @@ fn checker(args: CheckerArgs) -> Result<Code> {
     let spec = CheckerSpec { sizes, runs: args.runs };
     let (run, report) =
         runtime()?.block_on(interruptible(checker::bench(&spec, &Console::of_stderr())))?;
-    note!("\n{}", checker::document(&report).markdown());
+    note!();
+    output::lines(&checker::document(&report).markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
@@ -163,7 +165,8 @@ fn engine(args: EngineArgs) -> Result<Code> {
     };
     let console = Console::of_stderr();
     let (run, report) = conduct(async |guard| engine::bench(&spec, guard, &console).await)?;
-    note!("\n{}", report.document().markdown());
+    note!();
+    output::lines(&report.document().markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
@@ -172,7 +175,8 @@ fn strategies(args: StrategiesArgs) -> Result<Code> {
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, report) = conduct(async |guard| bench(&spec, guard, &console).await)?;
-    note!("\n{}", strategies::document(&report).markdown());
+    note!();
+    output::lines(&strategies::document(&report).markdown());
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     console::Console,
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -69,7 +70,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, capacity) = conduct(async |guard| capacity(&spec, guard, &console).await)?;
-    note!("\n{}", capacity.document().markdown());
+    note!();
+    output::lines(&capacity.document().markdown());
     if args.json {
         out!("{}", serde_json::to_string_pretty(&capacity)?);
     } else {

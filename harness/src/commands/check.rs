@@ -115,7 +115,8 @@ fn explained_by_its_model(run: &RunDirectory) -> Result<bool> {
     };
     log.sort_by(|left, right| (&left.slot, left.version).cmp(&(&right.slot, right.version)));
     let explained = explain(strategy, i32::try_from(plan.capacity)?, &log);
-    note!("\nthe model of {strategy} explains {} of {} records", explained.records, log.len());
+    note!();
+    note!("the model of {strategy} explains {} of {} records", explained.records, log.len());
     note!(
         "the log has {} of the {} kinds of change that the model has",
         explained.reached.intersection(&explained.possible).count(),
@@ -127,7 +128,8 @@ fn explained_by_its_model(run: &RunDirectory) -> Result<bool> {
     let Some(Unexplained { record, before, instead }) = &explained.unexplained else {
         return Ok(true);
     };
-    note!("\nnot explained: {}", serde_json::to_string(record)?);
+    note!();
+    note!("not explained: {}", serde_json::to_string(record)?);
     note!("  before it: {before}");
     match instead.is_empty() {
         true => note!("  in the model: no change of this kind is possible in this state"),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     console::Console,
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -84,7 +85,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, comparison) = conduct(async |guard| compare(&spec, guard, &console).await)?;
-    note!("\n{}", comparison.document().markdown());
+    note!();
+    output::lines(&comparison.document().markdown());
     if args.json {
         out!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     console::Console,
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -76,7 +77,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, gate) = conduct(async |guard| gate(&spec, guard, &console).await)?;
-    note!("\n{}", gate.document().markdown());
+    note!();
+    output::lines(&gate.document().markdown());
     tell_github(&gate)?;
     if args.json {
         out!("{}", serde_json::to_string_pretty(&gate)?);

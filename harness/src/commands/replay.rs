@@ -22,6 +22,7 @@ use super::{conduct, init_tracing};
 use crate::{
     console::{Console, print_verdict},
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -193,7 +194,8 @@ fn every_edge(args: &Args) -> Result<Code> {
     }
     for coverage in &all {
         for difference in &coverage.differences {
-            note!("\n{} differs after", coverage.strategy);
+            note!();
+            note!("{} differs after", coverage.strategy);
             for (number, step) in (1..).zip(&difference.steps) {
                 note!("  {number}. {}", serde_json::to_string(step)?);
             }
@@ -210,7 +212,7 @@ fn tell(spec: &ReplaySpec, played: &[Played], json: bool) {
     let Some(first) = played.first() else { return };
     let strangers = played.iter().find(|played| !played.report.agrees());
     let shown = strangers.unwrap_or(first);
-    note!("{}", shown.report);
+    output::lines(&shown.report.to_string());
     print_verdict(&shown.verdict);
     if let Some(line) = shown.report.first_stop() {
         let number = line

@@ -92,6 +92,39 @@ fn what_is_no_history_is_refused_with_the_line_and_what_is_half_of_one_is_unknow
 }
 
 #[test]
+fn names_of_the_service_reach_no_terminal_and_no_ci_runner_as_they_are() {
+    let hostile = "m\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}\r\n::error::x";
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("history.jsonl");
+    let line = |client: u64, sent_ns: u64| {
+        serde_json::json!({
+            "client": client, "slot": hostile, "op": "reserve", "seats": 1,
+            "key": format!("{hostile}{client}"), "booking": format!("{hostile}{client}"),
+            "sent_ns": sent_ns, "returned_ns": sent_ns + 40, "outcome": "ok",
+        })
+    };
+    fs::write(&path, format!("{}\n{}\n", line(1, 100), line(2, 150))).expect("it is written");
+    let name = path.to_str().expect("plain");
+    let check = |arguments: &[&str]| {
+        let output = output(&[&["check", name][..], arguments].concat());
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(!said.contains(|it: char| it.is_control() && it != '\n'), "{said:?}");
+        assert!(!said.lines().any(|line| line.trim_start().starts_with("::")), "{said}");
+        assert!(said.contains("m\\u001b[2J"), "{said}");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    assert_eq!(check(&[]), (Some(64), String::new()), "the slot's capacity is not given");
+    let (code, verdict) = check(&["--capacity", "1", "--json"]);
+    assert_eq!(code, Some(1));
+    assert!(!verdict.contains(|it: char| it.is_control() && it != '\n'), "{verdict:?}");
+    let verdict: Value = serde_json::from_str(&verdict).expect("it is JSON");
+    let convicted = verdict["findings"].as_array().expect("findings").iter();
+    let slots: Vec<&Value> =
+        convicted.map(|finding| &finding["witness"]["slot"]).filter(|it| !it.is_null()).collect();
+    assert!(!slots.is_empty() && slots.iter().all(|slot| **slot == hostile), "{slots:?}");
+}
+
+#[test]
 fn evidence_is_never_written_over_a_history_or_older_evidence() {
     let directory = tempfile::tempdir().expect("a directory");
     let history = directory.path().join("I1.jsonl");

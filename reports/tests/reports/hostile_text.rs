@@ -44,6 +44,17 @@ fn hostile_text_stays_text_in_every_format() {
 }
 
 #[test]
+fn control_characters_are_escaped_in_markdown_and_junit() {
+    for format in [Format::Markdown, Format::Junit] {
+        let bytes = render(&hostile(), format).expect("renders");
+        let text = String::from_utf8(bytes).expect("reports are UTF-8");
+        assert!(!text.contains(|it: char| it.is_control() && it != '\n'), "{format:?}");
+        assert!(!text.contains('\u{202e}'), "{format:?}");
+        assert!(text.contains("u202e"), "{format:?} lost the text");
+    }
+}
+
+#[test]
 fn hostile_text_stays_text_in_a_plot() {
     let svg = plots::seats_left::draw(&hostile()).expect("draws");
     assert!(!svg.as_str().contains("<script"), "{svg}");
