@@ -1,6 +1,8 @@
 //! JUnit XML: one test case for each invariant. A violation fails, and what is not known is an
 //! error, never a failure.
 
+use std::time::Duration;
+
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
@@ -22,11 +24,26 @@ pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
     for (invariant, finding) in verdict_text::invariants(report) {
         suite.add_test_case(test_case(&suite_name, invariant, finding));
     }
+    let took = Duration::from_millis(report.totals.elapsed_ms);
+    set_time(&mut suite, took);
     let mut junit = Report::new("slotproof");
+    junit.set_time(took);
     junit.add_test_suite(suite);
     let mut bytes = Vec::new();
     junit.serialize(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The cases of a suite are judged from one load. Each has an equal part of its time, for tools add
+/// up the times of cases.
+pub(crate) fn set_time(suite: &mut TestSuite, took: Duration) {
+    let skipped = |case: &TestCase| matches!(case.status, TestCaseStatus::Skipped { .. });
+    let judged = suite.test_cases.iter().filter(|case| !skipped(case)).count();
+    let part = took / u32::try_from(judged.max(1)).unwrap_or(u32::MAX);
+    for case in &mut suite.test_cases {
+        case.set_time(if skipped(case) { Duration::ZERO } else { part });
+    }
+    suite.set_time(took);
 }
 
 fn properties(report: &RunReport) -> [(&'static str, String); 6] {

@@ -2,24 +2,31 @@
 
 use super::{
     data::{Check, Gate},
+    document::slower,
     outcome::GateOutcome,
 };
+use crate::{printable::one_line, quantity};
 
 /// Annotations of each kind that GitHub Actions takes from a step; it drops the others.
 const OF_A_KIND_MAX: usize = 10;
 
 impl Gate {
     /// Lines that GitHub Actions shows beside a merge: ten errors, violations before what is
-    /// undecided, then ten warnings of missed objectives.
+    /// undecided, then ten warnings, a slower head before missed objectives. The last of ten counts
+    /// the checks that were left out.
     pub fn annotations(&self) -> Vec<String> {
-        let lines = |kind: &'static str, outcome: GateOutcome| {
+        let of = |outcome| {
             let checks = self.checks.iter().filter(move |check| check.outcome() == outcome);
-            checks.map(move |check| annotation(kind, check))
+            checks.map(Annotation::of)
         };
-        let errors =
-            lines("error", GateOutcome::Violated).chain(lines("error", GateOutcome::Unknown));
-        let warnings = lines("warning", GateOutcome::Missed);
-        errors.take(OF_A_KIND_MAX).chain(warnings.take(OF_A_KIND_MAX)).collect()
+        let errors = of(GateOutcome::Violated).chain(of(GateOutcome::Unknown)).collect();
+        let slower = self.performance.iter().flat_map(slower).map(|sentence| Annotation {
+            title: "slotproof: performance".to_owned(),
+            lines: vec![sentence],
+        });
+        let warnings = slower.chain(of(GateOutcome::Missed)).collect();
+        let errors = commands("error", errors, "violated or unknown");
+        errors.chain(commands("warning", warnings, "missing an objective")).collect()
     }
 
     /// A badge, as shields.io reads it from an address.
@@ -36,12 +43,47 @@ impl Gate {
     }
 }
 
-fn annotation(kind: &str, check: &Check) -> String {
-    let title =
-        format!("slotproof: {} {} with {}", check.name, check.outcome().word(), check.strategy);
-    let repeat = check.ran.as_ref().map(|ran| format!("\nrepeat: {}", ran.repeat_command));
-    let text = format!("{}{}", check.reason(), repeat.unwrap_or_default());
-    format!("::{kind} title={}::{}", property(&title), message(&text))
+/// What GitHub Actions shows in a box.
+struct Annotation {
+    title: String,
+    lines: Vec<String>,
+}
+
+impl Annotation {
+    fn of(check: &Check) -> Self {
+        let outcome = check.outcome().word();
+        let repeat = check.ran.as_ref().map(|ran| format!("repeat: {}", ran.repeat_command));
+        Self {
+            title: format!("slotproof: {} {outcome} with {}", check.name, check.strategy),
+            lines: [check.reason()].into_iter().chain(repeat).collect(),
+        }
+    }
+
+    fn command(&self, kind: &str) -> String {
+        let lines: Vec<String> = self.lines.iter().map(|line| one_line(line)).collect();
+        format!(
+            "::{kind} title={}::{}",
+            property(&one_line(&self.title)),
+            message(&lines.join("\n"))
+        )
+    }
+}
+
+/// As many as are taken.
+fn commands(
+    kind: &'static str,
+    mut all: Vec<Annotation>,
+    what: &str,
+) -> impl Iterator<Item = String> {
+    let left_out = all.len().saturating_sub(OF_A_KIND_MAX);
+    all.truncate(OF_A_KIND_MAX);
+    if left_out > 0
+        && let Some(last) = all.last_mut()
+    {
+        let more = quantity::counted(left_out as u64, "more check");
+        last.lines.push(format!("{more} {what}, without an annotation: see report.html"));
+    }
+    all.into_iter().map(move |annotation| annotation.command(kind))
 }
 
 /// A property of a workflow command.

@@ -42,6 +42,9 @@ pub struct CheckRun {
     pub run: String,
     /// The seed of the load.
     pub seed: u64,
+    /// How long the check took: load, settling and judging. Absent in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// The one command that repeats the run.
     pub repeat_command: String,
     /// What was found.
@@ -74,6 +77,9 @@ pub struct Performance {
     pub environment: EnvironmentBlock,
     /// Loads of each side.
     pub rounds: u32,
+    /// How long they took. Absent in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// How much worse it may be, as a share.
     pub tolerance: f64,
     /// What it is compared with, in words; absent where it was only measured, to be a baseline

@@ -203,7 +203,7 @@ fn ratio(ratio: Estimate) -> String {
 }
 
 /// A sentence for each measure in which the head is slower.
-fn slower(performance: &Performance) -> Vec<String> {
+pub(super) fn slower(performance: &Performance) -> Vec<String> {
     let slower =
         performance.measures.iter().filter(|measure| measure.slower(performance.tolerance));
     let sentence = |measure: &Measure| {

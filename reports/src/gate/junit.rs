@@ -1,10 +1,12 @@
 //! A gate as JUnit XML, for CI.
 
+use std::time::Duration;
+
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::Invariant;
 
 use super::data::{Gate, Objective};
-use crate::{junit, quantity, render_error::RenderError};
+use crate::{junit, printable::one_line, quantity, render_error::RenderError};
 
 impl Gate {
     /// One suite for each check, one case for each of its invariants and objectives. A violation
@@ -14,6 +16,7 @@ impl Gate {
     /// The report did not become XML.
     pub fn junit(&self) -> Result<Vec<u8>, RenderError> {
         let mut report = Report::new("slotproof gate");
+        report.set_time(Duration::from_millis(self.took_ms));
         for check in &self.checks {
             let name = format!("{}.{}", check.name, check.strategy);
             let mut suite = TestSuite::new(name.as_str());
@@ -33,7 +36,7 @@ impl Gate {
                 );
                 if required && check.finding(invariant).is_none() {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-                    status.set_message(check.reason());
+                    status.set_message(one_line(&check.reason()));
                     case.status = status;
                 }
                 case.set_system_out(format!("repeat: {repeat}"));
@@ -42,6 +45,8 @@ impl Gate {
             for objective in check.ran.iter().flat_map(|ran| &ran.objectives) {
                 suite.add_test_case(objective_case(&name, objective));
             }
+            let took_ms = check.ran.as_ref().and_then(|ran| ran.took_ms);
+            junit::set_time(&mut suite, Duration::from_millis(took_ms.unwrap_or_default()));
             report.add_test_suite(suite);
         }
         if let Some(performance) = &self.performance {
@@ -61,6 +66,8 @@ impl Gate {
                 };
                 suite.add_test_case(objective_case("performance", &objective));
             }
+            let took_ms = performance.took_ms.unwrap_or_default();
+            junit::set_time(&mut suite, Duration::from_millis(took_ms));
             report.add_test_suite(suite);
         }
         let mut bytes = Vec::new();

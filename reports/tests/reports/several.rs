@@ -61,6 +61,7 @@ pub fn check(name: &str, outcome: GateOutcome) -> Check {
         ran: Some(CheckRun {
             run: format!("run-{name}"),
             seed: 42,
+            took_ms: Some(6_000),
             repeat_command: "slotproof run --seed 42".to_owned(),
             verdict: report.verdict,
             objectives: vec![objective],
@@ -87,6 +88,7 @@ pub fn performance(ratio: Option<Estimate>) -> Performance {
         plan: fixtures::upheld().plan,
         environment: fixtures::environment(),
         rounds: 3,
+        took_ms: Some(9_000),
         tolerance: 0.1,
         base: ratio.map(|_| "the build in target/base".to_owned()),
         measures: vec![Measure {

@@ -84,7 +84,7 @@ pub async fn gate(
     };
     let gate = Gate {
         header: ReportHeader { schema_version: Gate::SCHEMA_VERSION, name: run.name(), context },
-        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        took_ms: elapsed_ms(begun),
         budget_ms: spec.config.budget.ms(),
         checks,
         performance,
@@ -94,6 +94,10 @@ pub async fn gate(
     run.write("junit.xml", &gate.junit()?)?;
     run.write("badge.json", gate.badge().as_bytes())?;
     Ok((run, gate))
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is named; else all that the run was judged by, which is nothing less than what `slotproof
@@ -108,12 +112,14 @@ fn required(named: Option<&[Invariant]>, ran: Option<&CheckRun>) -> Vec<Invarian
 }
 
 async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<CheckRun> {
+    let begun = Instant::now();
     let trial = spec.experiment.trial(config.plan.clone(), config.strategy, Vec::new());
     let Tried { case, report } = series.trial(&trial).await?;
     let evidence = write_evidence(&case, &report, &series.parent)?;
     Ok(CheckRun {
         run: report.run.clone(),
         seed: report.plan.seed,
+        took_ms: Some(elapsed_ms(begun)),
         repeat_command: report.repeat_command.clone(),
         objectives: objectives(config.objectives, &report),
         verdict: report.verdict,

@@ -7,6 +7,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -20,7 +21,7 @@ use slotproof_reports::{
 use slotproof_vocabulary::{Plan, UsageError};
 use tokio::process::Command;
 
-use super::{GateSpec, config::PerformanceConfig};
+use super::{GateSpec, config::PerformanceConfig, elapsed_ms};
 use slotproof_evidence::RunDirectory;
 
 use crate::{
@@ -131,6 +132,7 @@ pub(crate) async fn measure(
 ) -> Result<Performance> {
     baseline.comparable(&config.plan, here)?;
     let head = std::env::current_exe()?;
+    let begun = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(config.plan.seed);
     let mut reports: Vec<(Side, RunReport)> = Vec::new();
     for round in 1..=config.rounds {
@@ -181,6 +183,7 @@ pub(crate) async fn measure(
         plan: config.plan.clone(),
         environment: here.clone(),
         rounds: config.rounds,
+        took_ms: Some(elapsed_ms(begun)),
         tolerance: config.tolerance,
         base: match baseline {
             Baseline::Record => None,
