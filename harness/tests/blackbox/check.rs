@@ -111,10 +111,11 @@ fn names_of_the_service_reach_no_terminal_and_no_ci_runner_as_they_are() {
         assert!(!said.contains(|it: char| it.is_control() && it != '\n'), "{said:?}");
         assert!(!said.lines().any(|line| line.trim_start().starts_with("::")), "{said}");
         assert!(said.contains("m\\u001b[2J"), "{said}");
-        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+        (output.status.code(), said, String::from_utf8(output.stdout).expect("UTF-8"))
     };
-    assert_eq!(check(&[]), (Some(64), String::new()), "the slot's capacity is not given");
-    let (code, verdict) = check(&["--capacity", "1", "--json"]);
+    let (code, said, _) = check(&[]);
+    assert_eq!((code, said.lines().count()), (Some(64), 1), "no capacity is given: {said}");
+    let (code, _, verdict) = check(&["--capacity", "1", "--json"]);
     assert_eq!(code, Some(1));
     assert!(!verdict.contains(|it: char| it.is_control() && it != '\n'), "{verdict:?}");
     let verdict: Value = serde_json::from_str(&verdict).expect("it is JSON");
