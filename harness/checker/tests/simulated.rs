@@ -5,6 +5,8 @@
 //! know: what was answered before is what a lawful service answers. From then on a bug may still
 //! stay hidden, because another order of the same calls explains what was answered.
 
+use std::collections::BTreeSet;
+
 use slotproof_checker::{Case, History, judge};
 use slotproof_simulation::{Bug, Settings, Shape, Simulated, Telling, simulate};
 use slotproof_vocabulary::{Expectation, Finding, Invariant, Verdict, VerdictReport};
@@ -135,14 +137,41 @@ fn may_be_missed(bug: Bug, telling: Telling, seed: u64) -> Option<&'static Misse
     all.find(|it| it.bug == bug && it.telling == telling && it.seeds.contains(&seed))
 }
 
+/// The invariants each of which convicts some of the runs with versions: that one of them notices a
+/// bug does not excuse another.
+fn convicted_by(bug: Bug) -> &'static [Invariant] {
+    use Invariant::{
+        HonestSoldOut, Idempotent, NoOverbookingObserved, OneOrder, PossibleReads, SeatsConserved,
+        SessionOrder, UniqueBookings,
+    };
+    match bug {
+        Bug::LostUpdate | Bug::CancelFreesTwice | Bug::ConfirmAfterExpiry => {
+            &[NoOverbookingObserved, SeatsConserved, PossibleReads]
+        }
+        Bug::SoldOutCached => &[HonestSoldOut, OneOrder],
+        Bug::StaleRead => &[PossibleReads, SessionOrder, OneOrder],
+        Bug::CapacityOffByOne => &[NoOverbookingObserved, SeatsConserved],
+        Bug::BookingIdReused => &[UniqueBookings],
+        Bug::SeatLeak => &[OneOrder],
+        Bug::RetryCountedTwice => &[HonestSoldOut, PossibleReads, OneOrder],
+        Bug::ReceiptOfAnotherSlot => &[Idempotent, UniqueBookings],
+        Bug::ExpiresConfirmed | Bug::HoldExpiresEarly => &[NoOverbookingObserved, PossibleReads],
+        Bug::LostAfterCrash => &[NoOverbookingObserved, PossibleReads, SessionOrder],
+        Bug::HoldSinceRefusal => &[],
+    }
+}
+
 #[test]
 fn a_bug_that_a_client_can_know_of_is_convicted_by_the_history_alone() {
     for bug in Bug::ALL {
         for telling in [Telling::Versions, Telling::SeatsInReads] {
             let mut convicted = 0;
+            let mut by: BTreeSet<Invariant> = BTreeSet::new();
             for seed in Bug::SEEDS {
                 let run = simulate(&Settings::of_bug(*bug, telling), seed);
                 let report = judge(&history_alone(&run));
+                let violated = report.findings.iter().filter(|it| it.verdict == Verdict::Violated);
+                by.extend(violated.map(|finding| finding.invariant));
                 let place = format!("{}, {telling:?}, seed {seed}", bug.name());
                 let listed = may_be_missed(*bug, telling, seed);
                 match (report.verdict == Verdict::Violated, run.first_revealed, listed) {
@@ -168,6 +197,9 @@ fn a_bug_that_a_client_can_know_of_is_convicted_by_the_history_alone() {
             }
             let least = bug.least_convicted(telling);
             assert!(convicted >= least, "{}, {telling:?}: {convicted} of {least}", bug.name());
+            for invariant in convicted_by(*bug).iter().filter(|_| telling.versions()) {
+                assert!(by.contains(invariant), "{}: not by {invariant}", bug.name());
+            }
         }
     }
 }
