@@ -109,6 +109,20 @@ fn edited() -> Vec<Tampering> {
             all.for_each(|it| it.version += 1);
             Some(())
         }),
+        convicted("a version left out everywhere, with all that follow +1", &[OneOrder], |case| {
+            let at = of_status(case, BookingStatus::Cancelled)?;
+            let AuditRecord { slot, version: from, .. } = log(case)[at].clone();
+            let raise = |version: &mut i64| *version += i64::from(*version >= from);
+            let records = log(case).iter_mut().filter(|it| it.slot == slot);
+            records.for_each(|it| raise(&mut it.version));
+            let rows = end(case).slots.iter_mut().filter(|it| it.slot == slot);
+            rows.for_each(|it| raise(&mut it.version));
+            let notices = end(case).announced.as_mut()?.notices.iter_mut();
+            notices.filter(|it| it.slot == slot).for_each(|it| raise(&mut it.version));
+            let answers = case.history.operations.iter_mut().filter(|it| *it.slot == *slot);
+            answers.filter_map(|it| it.seen.version.as_mut()).for_each(raise);
+            Some(())
+        }),
         convicted("a record's seats left +1", &[SeatsConserved], |case| {
             let at = of_status(case, BookingStatus::Pending)?;
             log(case)[at].available += 1;
