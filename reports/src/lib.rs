@@ -71,6 +71,7 @@ pub mod comparison;
 pub mod gate;
 pub mod index;
 pub mod selftest;
+pub mod simulated;
 
 mod format;
 mod html;

@@ -18,6 +18,7 @@ pub mod capacity;
 pub mod compare;
 pub mod gate;
 pub mod selftest;
+pub mod simulated;
 
 mod statistics;
 

@@ -139,7 +139,7 @@ fn trial_of(seed: u64, case: &Case, verdict: &VerdictReport) -> SelftestTrial {
 
 /// Operations that had returned when the finding's witness was complete; all of them where rows or
 /// log are the witness.
-fn operations_until(finding: &Finding, returns: &[u64]) -> u64 {
+pub(crate) fn operations_until(finding: &Finding, returns: &[u64]) -> u64 {
     let operations = finding.witness.iter().flat_map(|witness| &witness.operations);
     let last_ns = operations.map(|shown| shown.operation.returned_ns).max().unwrap_or(u64::MAX);
     returns.partition_point(|returned_ns| *returned_ns <= last_ns) as u64

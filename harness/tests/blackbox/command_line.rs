@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
-use crate::stack::output;
+use serde_json::Value;
+
+use crate::stack::{output, slotproof};
 
 fn refused(arguments: &[&str], code: i32, says: &str) {
     let output = output(arguments);
@@ -217,4 +219,26 @@ fn completions_and_man_pages_are_made_from_the_command_line() {
     assert!(page.contains("slotproof\\-run") && page.contains("\\-\\-strategy"), "{page}");
     assert!(directory.path().join("slotproof.1").is_file());
     assert!(!directory.path().join("slotproof-guard.1").exists(), "hidden commands have no page");
+}
+
+/// No server is started and nothing is written: the table and the exit code are all.
+#[test]
+fn a_selftest_on_simulated_services_convicts_the_bugs_and_no_lawful_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let simulated = slotproof()
+        .args(["selftest", "--simulated", "--json"])
+        .current_dir(directory.path())
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&simulated.stderr);
+    assert_eq!(simulated.status.code(), Some(0), "{stderr}");
+    let report: Value = serde_json::from_slice(&simulated.stdout).expect("JSON");
+    assert!(report["lawful"]["runs"].as_u64() >= Some(300), "{report}");
+    assert_eq!(report["lawful"]["convicted"], 0, "{report}");
+    let bugs = report["bugs"].as_array().expect("bugs");
+    assert!(bugs.len() >= 12, "{report}");
+    let struck = |bug: &Value| bug["with_versions"]["struck"].as_u64() > Some(0);
+    assert!(bugs.iter().all(struck), "{report}");
+    assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 0);
+    refused(&["selftest", "--simulated", "--seeds", "1,2"], 64, "--seeds");
 }
