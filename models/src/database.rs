@@ -166,7 +166,11 @@ impl Database {
         let (live, over): (Vec<_>, Vec<_>) =
             self.bookings().partition(|(_, row)| row.status.takes_seats());
         for (booking, row) in over.into_iter().chain(live) {
-            slot.step(&Step::Reserve { booking, seats: self.seats_each.into() })?;
+            slot.step(&Step::Reserve {
+                booking,
+                seats: self.seats_each,
+                terms: spec::Terms::Regular,
+            })?;
             match row.status {
                 BookingStatus::Pending => {}
                 BookingStatus::Confirmed => {
@@ -272,7 +276,11 @@ impl Database {
 
     /// A pending booking and nothing beside it.
     pub fn insert_booking(&mut self, call: CallId) {
-        self.hold_against_the_spec(&Step::Reserve { booking: call, seats: self.seats_each.into() });
+        self.hold_against_the_spec(&Step::Reserve {
+            booking: call,
+            seats: self.seats_each,
+            terms: spec::Terms::Regular,
+        });
         self.bookings[usize::from(call.client)][usize::from(call.call)] = Some(Booking {
             status: BookingStatus::Pending,
             overdue: false,

@@ -71,18 +71,18 @@ fn seats(operation: &Operation) -> String {
     match &operation.action {
         Action::Reserve { seats, .. } => seats.to_string(),
         Action::Resize { capacity } => format!("to {capacity}"),
-        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read => String::new(),
+        Action::Change { to, .. } => {
+            to.seats.map(|seats| format!("to {seats}")).unwrap_or_default()
+        }
+        Action::Confirm { .. } | Action::Cancel { .. } | Action::Booking { .. } | Action::Read => {
+            String::new()
+        }
     }
 }
 
 /// The booking that an operation names or was given.
 pub(crate) fn booking(operation: &Operation) -> Option<&str> {
-    match &operation.action {
-        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => {
-            operation.seen.booking.as_deref()
-        }
-        Action::Confirm { booking } | Action::Cancel { booking } => Some(booking),
-    }
+    operation.names_booking().or(operation.seen.booking.as_deref())
 }
 
 /// The audit records, in the order of the service's log.

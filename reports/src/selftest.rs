@@ -84,7 +84,8 @@ impl Tier {
             | Invariant::HonestSoldOut
             | Invariant::PossibleReads
             | Invariant::SessionOrder
-            | Invariant::UniqueBookings => Self::B,
+            | Invariant::UniqueBookings
+            | Invariant::LimitPerOwner => Self::B,
             Invariant::NoOverbookingStored
             | Invariant::NoLostBooking
             | Invariant::NoPhantom

@@ -201,10 +201,7 @@ impl Client {
     ) -> Response {
         let reserved = match action {
             Action::Reserve { seats, .. } => Some(seats),
-            Action::Confirm { .. }
-            | Action::Cancel { .. }
-            | Action::Read
-            | Action::Resize { .. } => None,
+            _ => None,
         };
         if answer.outcome == Outcome::SoldOut && reserved.is_none() {
             // The operation takes no seats: whatever the service means, it is no claim about them.
@@ -232,6 +229,7 @@ impl Client {
             process,
             slot: Arc::clone(&self.site.slots[slot]),
             action,
+            terms: None,
             scheduled_ns,
             sent_ns,
             returned_ns,

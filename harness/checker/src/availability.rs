@@ -24,15 +24,15 @@ impl AvailabilityBounds {
         }
     }
 
+    /// Whether surely fewer seats than these were free at some instant of [from, to].
+    pub(crate) fn fewer_than(&self, seats: i64, from_ns: u64, to_ns: u64) -> bool {
+        let places = self.at_most.within(from_ns, to_ns);
+        self.at_most.seats[places].iter().any(|free| *free < seats)
+    }
+
     /// Whether all seats were surely taken at some instant.
     pub(crate) fn none_at_some_instant(&self) -> bool {
         self.at_most.seats.iter().any(|seats| *seats <= 0)
-    }
-
-    /// The first instant at which more seats were surely taken than the slot can have had.
-    pub(crate) fn first_overbooked_ns(&self) -> Option<u64> {
-        let first = self.at_most.seats.iter().position(|seats| *seats < 0)?;
-        Some(self.at_most.at_ns[first])
     }
 }
 

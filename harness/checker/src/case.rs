@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{AuditRecord, EndState, Expectation, LoadTotals};
+use foldhash::{HashMap, HashSet};
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingIds, EndState, Expectation, LoadTotals, Operation, Outcome, Scope,
+};
 
 use crate::History;
 
@@ -27,6 +30,8 @@ pub struct Case {
     pub expectations: Vec<Expectation>,
     /// Who wrote the history.
     pub origin: Origin,
+    /// How long the plan says that a hold lasts; an answer that says less is held against it.
+    pub hold_ms: Option<u64>,
     /// The totals of the load engine, if the load ended in order.
     pub load: Option<LoadTotals>,
 }
@@ -45,13 +50,56 @@ pub enum Origin {
 /// No number of seats is larger: sums of them must fit an `i64`.
 const SEATS_MAX: i64 = 1_000_000_000;
 
-/// A number of seats that is out of range.
+/// Evidence that no service can have produced: it is damaged, or was not recorded as it says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {field} = {value} is outside -1,000,000,000 to 1,000,000,000")]
-pub struct CaseError {
-    place: String,
-    field: &'static str,
-    value: i64,
+pub enum CaseError {
+    /// A number of seats that would overflow.
+    #[error("{place}: {field} = {value} is outside -1,000,000,000 to 1,000,000,000")]
+    OutOfRange {
+        /// Where it stands.
+        place: String,
+        /// Which number.
+        field: &'static str,
+        /// The number.
+        value: i64,
+    },
+    /// An answer about a booking before the booking can have been made.
+    #[error(
+        "line {answer} of the history: the {what} of booking {booking} returned before the booking \
+         was first asked for on line {reserve}; the clock went back, or clients choose the ids \
+         (then declare booking_ids: chosen_by_clients)"
+    )]
+    BeforeItsReserve {
+        /// The line of the answer.
+        answer: usize,
+        /// Its operation.
+        what: &'static str,
+        /// The booking.
+        booking: String,
+        /// The line of the first reserve that can have made it.
+        reserve: usize,
+    },
+    /// A change that was acknowledged, of a booking that no reserve can have made.
+    #[error("line {line} of the history: no reserve made booking {booking}, which was changed")]
+    ChangeOfNothing {
+        /// The line of the change.
+        line: usize,
+        /// The booking.
+        booking: String,
+    },
+    /// A basket with one booking for two parts in one slot.
+    #[error(
+        "line {line} of the history: basket {basket} has booking {booking} twice in one slot; write \
+         one line with the sum of the seats"
+    )]
+    BookingTwiceInABasket {
+        /// The second line.
+        line: usize,
+        /// The basket.
+        basket: String,
+        /// The booking.
+        booking: String,
+    },
 }
 
 impl Case {
@@ -60,11 +108,13 @@ impl Case {
         self.capacities.get(slot).copied().unwrap_or(self.capacity)
     }
 
-    /// Refuses evidence with numbers of seats that would overflow.
+    /// Refuses evidence that no service can have produced.
     ///
     /// # Errors
-    /// Names the first one.
+    /// Names the first contradiction.
     pub fn validate(&self) -> Result<(), CaseError> {
+        self.validate_bookings()?;
+        self.validate_baskets()?;
         for (index, operation) in self.history.indexed() {
             let place = || format!("line {} of the history", index + 1);
             let seen = &operation.seen;
@@ -90,6 +140,85 @@ impl Case {
         }
         Ok(())
     }
+
+    /// Where the service chooses the ids, nobody knows a booking before it was asked for.
+    fn validate_bookings(&self) -> Result<(), CaseError> {
+        let declared = self.history.declarations.booking_ids;
+        let known = |operation: &Operation| {
+            let told = operation.outcome == Outcome::Ok;
+            operation.names_booking().filter(|_| told).map(str::to_owned)
+        };
+        let mut first_sent: HashMap<&str, (u64, usize)> = HashMap::default();
+        for operation in &self.history.operations {
+            if let Some(booking) = operation.names_booking() {
+                first_sent.entry(booking).or_insert((u64::MAX, 0));
+            }
+        }
+        if first_sent.is_empty() || declared == BookingIds::ChosenByClients {
+            return Ok(());
+        }
+        let mut attempts: HashMap<&str, (u64, usize)> = HashMap::default();
+        let mut any_unanswered = false;
+        for (index, operation) in self.history.indexed() {
+            let Action::Reserve { key, .. } = &operation.action else { continue };
+            if operation.outcome == Outcome::Unknown {
+                any_unanswered = true;
+                let first = attempts.entry(key).or_insert((u64::MAX, 0));
+                *first = (*first).min((operation.sent_ns, index));
+            }
+        }
+        for (index, operation) in self.history.indexed() {
+            let Action::Reserve { key, .. } = &operation.action else { continue };
+            let Some(booking) = operation.seen.booking.as_deref() else { continue };
+            if let Some(first) = first_sent.get_mut(booking) {
+                *first = (*first).min((operation.sent_ns, index));
+                if let Some(unanswered) = attempts.get(&**key) {
+                    *first = (*first).min(*unanswered);
+                }
+            }
+        }
+        // Names that mean something else for each client or slot are not compared.
+        if self.history.declarations.bookings != Scope::Service {
+            return Ok(());
+        }
+        for (index, operation) in self.history.indexed() {
+            let Some(booking) = known(operation) else { continue };
+            let (sent_ns, reserve) = first_sent[&*booking];
+            let line = self.history.line_of(index);
+            if sent_ns < u64::MAX && operation.returned_ns < sent_ns {
+                return Err(CaseError::BeforeItsReserve {
+                    answer: line,
+                    what: operation.action.name(),
+                    booking,
+                    reserve: self.history.line_of(reserve),
+                });
+            }
+            let made_by_nobody = sent_ns == u64::MAX && !any_unanswered;
+            if made_by_nobody && matches!(operation.action, Action::Change { .. }) {
+                return Err(CaseError::ChangeOfNothing { line, booking });
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_baskets(&self) -> Result<(), CaseError> {
+        let mut parts: HashSet<(&str, &str, &str)> = HashSet::default();
+        for (index, operation) in self.history.indexed() {
+            let (Some(basket), Some(booking)) =
+                (operation.basket(), operation.seen.booking.as_deref())
+            else {
+                continue;
+            };
+            if !parts.insert((basket, booking, &operation.slot)) {
+                return Err(CaseError::BookingTwiceInABasket {
+                    line: self.history.line_of(index),
+                    basket: basket.to_owned(),
+                    booking: booking.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn in_range(
@@ -99,7 +228,7 @@ fn in_range(
 ) -> Result<(), CaseError> {
     match value {
         Some(value) if !(-SEATS_MAX..=SEATS_MAX).contains(&value) => {
-            Err(CaseError { place: place(), field, value })
+            Err(CaseError::OutOfRange { place: place(), field, value })
         }
         _ => Ok(()),
     }

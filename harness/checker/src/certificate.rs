@@ -34,7 +34,7 @@ pub enum Certificate {
 pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
     let mut claimed = claims(slot_history);
     claimed.sort_by_key(|observed| (observed.version, observed.returned_ns));
-    if let Some(index) = out_of_time(&claimed, slot_history) {
+    if let Some(index) = out_of_time(&claimed) {
         return Certificate::Refuted { index };
     }
     let mut observations = slot_history.observations.iter();
@@ -50,8 +50,11 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
         // The writer is the one whose step changes the slot; it is first, and the others saw what
         // it left. A version without a writer, or a missing one, was written by an operation that
         // is not in the history: then the claim is incomplete.
-        let seats =
-            same.iter().position(|observed| moves_seats(observed) && slot.changes(&observed.step));
+        let moves = |observed: &Observation| {
+            slot.moves_seats(&observed.step)
+                || matches!(observed.step, Step::Resize { .. }) && slot.changes(&observed.step)
+        };
+        let seats = same.iter().position(moves);
         let writer =
             seats.or_else(|| same.iter().position(|observed| slot.changes(&observed.step)));
         if before.is_some_and(|before| version != before + 1 || writer.is_none()) {
@@ -61,11 +64,14 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
         let order =
             writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
         for (place, observed) in order.map(|index| &same[index]).enumerate() {
-            let Some(change) = slot.step(&observed.step) else {
+            if !slot.allows_with(&observed.step, &observed.claim) {
                 return Certificate::Incomplete;
-            };
+            }
+            let moves_seats = slot.moves_seats(&observed.step);
+            let change = slot.step(&observed.step).expect("it is possible");
             // Some services do not count a confirm as a change.
-            let seen_only = matches!(change, Change::None | Change::Confirmed(_));
+            let confirmed = matches!(observed.step, Step::Confirm { .. }) && !moves_seats;
+            let seen_only = change == Change::None || confirmed;
             if (place > 0 && !seen_only) || observed.returned_ns < latest_sent_ns {
                 return Certificate::Incomplete;
             }
@@ -73,10 +79,6 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
         }
     }
     Certificate::Proved
-}
-
-fn moves_seats(observed: &Observation) -> bool {
-    matches!(observed.step, Step::Reserve { .. } | Step::Cancel { .. } | Step::Resize { .. })
 }
 
 /// Answers with a version. If several reserves were told of one booking, the decision lies between
@@ -120,21 +122,13 @@ fn claims(slot_history: &SlotHistory) -> Vec<Observation> {
 
 /// An answer that had returned before one of an earlier version was sent: versions only rise, so
 /// that one was stale. Answers that may repeat an older acknowledgement are left out.
-fn out_of_time(claimed: &[Observation], slot_history: &SlotHistory) -> Option<usize> {
-    let fresh = |observed: &&Observation| match observed.step {
-        Step::Confirm { booking } | Step::Cancel { booking } => {
-            !slot_history.contested.contains(&booking)
-        }
-        Step::Reserve { .. } | Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {
-            true
-        }
-    };
-    let claimed: Vec<&Observation> = claimed.iter().filter(fresh).collect();
+fn out_of_time(claimed: &[Observation]) -> Option<usize> {
+    let claimed: Vec<&Observation> = claimed.iter().filter(|observed| observed.fresh).collect();
     let mut latest_sent_ns = 0;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
         if let Some(overtaken) = same.iter().find(|observed| observed.returned_ns < latest_sent_ns)
         {
-            return Some(overtaken.index);
+            return Some(overtaken.index as usize);
         }
         latest_sent_ns =
             same.iter().map(|observed| observed.sent_ns).fold(latest_sent_ns, u64::max);

@@ -15,7 +15,8 @@ use crate::{Case, slot_evidence};
 /// where no history does.
 pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
     let witness = finding.witness.as_ref().filter(|_| finding.verdict == Verdict::Violated)?;
-    if witness.operations.is_empty() {
+    // What rests on rows or records no history shows.
+    if witness.operations.is_empty() || !witness.rows.is_empty() || !witness.records.is_empty() {
         return None;
     }
     match finding.invariant {
@@ -25,10 +26,10 @@ pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
         Invariant::Idempotent | Invariant::SessionOrder | Invariant::UniqueBookings => {
             Some(shown(witness))
         }
+        Invariant::NoLostBooking | Invariant::LimitPerOwner => Some(of_bookings(case, witness)),
         Invariant::OneOrder if case.audit.is_some() => None,
         Invariant::OneOrder => Some(with_bookings(case, witness)),
         Invariant::NoOverbookingStored
-        | Invariant::NoLostBooking
         | Invariant::NoPhantom
         | Invariant::LawfulLifecycle
         | Invariant::NothingLeaked
@@ -51,8 +52,7 @@ fn names(operation: &Operation) -> Vec<&str> {
         Action::Reserve { key, .. } => {
             [&**key].into_iter().chain(operation.seen.booking.as_deref()).collect()
         }
-        Action::Confirm { booking } | Action::Cancel { booking } => vec![booking],
-        Action::Read | Action::Resize { .. } => Vec::new(),
+        _ => operation.names_booking().into_iter().collect(),
     }
 }
 
@@ -63,8 +63,12 @@ fn resizes(operation: &Operation, witness: &Witness) -> bool {
 
 fn of_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let named = named(witness);
+    // When a hold was made depends on the bookings that were in its way.
+    let holds = witness.operations.iter().any(|shown| shown.operation.seen.hold_ms.is_some());
     let about = |operation: &&Operation| {
-        resizes(operation, witness) || names(operation).iter().any(|name| named.contains(name))
+        (holds && *operation.slot == *witness.slot)
+            || resizes(operation, witness)
+            || names(operation).iter().any(|name| named.contains(name))
     };
     case.history.operations.iter().filter(about).cloned().collect()
 }
@@ -97,10 +101,11 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
         .filter(|slot| *slot.name == *observed.slot)
         .flat_map(|slot| &slot.held_intervals)
     {
-        let possibly = held.possible();
-        if possibly.from_ns <= observed.returned_ns && observed.sent_ns <= possibly.to_ns {
-            named.insert(held.booking);
-        }
+        held.each_possible(|interval, _| {
+            if interval.from_ns <= observed.returned_ns && observed.sent_ns <= interval.to_ns {
+                named.insert(held.booking);
+            }
+        });
     }
     let keeps = |operation: &&Operation| {
         let unknown = matches!(operation.action, Action::Reserve { .. })
@@ -143,7 +148,8 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Violated, "{invariant}: {}", finding.summary);
         let evidence = super::operations(&whole, &finding).expect("a history shows it");
         assert_eq!(evidence.len(), kept, "{invariant}: {evidence:#?}");
-        let alone = Case { history: History { operations: evidence, cut_off: None }, ..whole };
+        let alone =
+            Case { history: History { operations: evidence, ..History::default() }, ..whole };
         assert_eq!(of(&alone).verdict, Verdict::Violated, "{invariant}, alone");
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn ms(ms: u64) -> u64 {
 }
 
 pub(crate) fn history(operations: Vec<Operation>) -> History {
-    History { operations, cut_off: None }
+    History { operations, ..History::default() }
 }
 
 /// A case with nothing but a history, on a slot of `capacity` seats.
@@ -43,6 +43,11 @@ pub(crate) fn confirm(booking: &str, sent_ns: u64, returned_ns: u64) -> Operatio
 
 pub(crate) fn cancel(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
     operation_builder::cancel("s", booking).by(1).at(sent_ns, returned_ns).ok()
+}
+
+/// A booking that is read.
+pub(crate) fn booking(booking: &str, sent_ns: u64, returned_ns: u64) -> Operation {
+    operation_builder::booking("s", booking).by(1).at(sent_ns, returned_ns).ok()
 }
 
 pub(crate) fn read(available: i64, sent_ns: u64, returned_ns: u64) -> Operation {

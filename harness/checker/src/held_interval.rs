@@ -1,13 +1,18 @@
 //! Held intervals: for how long a booking held its seats, as far as its client can know.
 //!
-//! Two intervals bound it. *Certain*: from the return of the reserve that acknowledged it, to the
-//! first instant at which its seats may have been given back, which is the sending of a cancel, or
-//! for a hold that was not confirmed, the earliest instant at which it can have run out.
-//! *Possible*: from the sending of its first reserve, to the return of a cancel that was
+//! Two sets of intervals bound it. *Certain*: from the return of the reserve that acknowledged it,
+//! to the first instant at which its seats may have been given back, which is the sending of a
+//! cancel, or for a hold the earliest instant at which it can have run out. A confirm that may have
+//! come after that is a new decision: the seats are certain again from its return. *Possible*: from
+//! the sending of the first attempt that can have made it, to the return of a cancel that was
 //! acknowledged. No client sees the instant at which a sweeper gives the seats of an expired hold
 //! back, so such a hold may be held to the end.
 //!
-//! An operation with an unknown outcome makes the certain interval shorter and the possible one
+//! A hold cannot run out before it is made. It is made after its first attempt was sent (an attempt
+//! that was refused for certain made nothing), and not while too few seats can have been free
+//! (`begin_when_seats_were_free`).
+//!
+//! An operation with an unknown outcome makes the certain intervals shorter and the possible ones
 //! longer.
 
 use foldhash::HashMap;
@@ -15,8 +20,9 @@ use slotproof_vocabulary::{Action, Operation, Outcome};
 
 use crate::{
     History,
+    changed_booking::{self, Pieces},
     slot_operations::{self, SlotOperations},
-    step_function::Interval,
+    step_function::{Interval, StepFunction},
 };
 
 /// What clients know about one booking.
@@ -24,6 +30,7 @@ use crate::{
 pub(crate) struct HeldInterval<'a> {
     pub(crate) slot: &'a str,
     pub(crate) booking: &'a str,
+    /// As reserved.
     pub(crate) seats: i64,
     /// Of the reserves that were acknowledged with this booking, the one that returned first.
     pub(crate) reserve: usize,
@@ -33,25 +40,77 @@ pub(crate) struct HeldInterval<'a> {
     pub(crate) cancelled: Option<usize>,
     /// Whether any cancel may have had its effect: acknowledged or unknown.
     pub(crate) maybe_cancelled: bool,
-    reserve_sent_ns: u64,
-    reserve_returned_ns: u64,
-    /// The earliest instant at which the hold can have run out; like the next three, `u64::MAX` if
+    /// Whether any confirm may have had its effect.
+    pub(crate) maybe_confirmed: bool,
+    /// Whether it was sold beyond the capacity on purpose.
+    pub(crate) overbooks: bool,
+    /// Whether it takes no seat before it is confirmed.
+    pub(crate) awaits_approval: bool,
+    /// Whether its answer says that it is a hold.
+    pub(crate) is_hold: bool,
+    /// How long it lasts, if it is one.
+    pub(crate) hold_ns: u64,
+    pub(crate) reserve_sent_ns: u64,
+    pub(crate) reserve_returned_ns: u64,
+    /// The earliest instant at which the hold can have run out; like the next ones, `u64::MAX` if
     /// there is none.
-    hold_over_ns: u64,
-    cancel_sent_ns: u64,
-    cancel_returned_ns: u64,
+    pub(crate) hold_over_ns: u64,
+    pub(crate) confirm_sent_ns: u64,
+    pub(crate) confirm_returned_ns: u64,
+    pub(crate) cancel_sent_ns: u64,
+    pub(crate) cancel_returned_ns: u64,
     /// From here on the history says nothing about its client, whose cancel may be missing;
     /// `u64::MAX` if the history is complete.
-    silent_from_ns: u64,
+    pub(crate) silent_from_ns: u64,
+    /// What it held in this slot, if it was changed.
+    pub(crate) pieces: Option<Box<Pieces>>,
 }
 
 impl HeldInterval<'_> {
-    /// When the seats were surely taken; `None` if there is no such instant.
-    pub(crate) fn certain(&self) -> Option<Interval> {
-        let over_ns = if self.confirmed.is_some() { u64::MAX } else { self.hold_over_ns };
-        let to_ns = self.cancel_sent_ns.min(over_ns).min(self.silent_from_ns);
-        let from_ns = self.reserve_returned_ns;
-        (from_ns < to_ns).then_some(Interval { from_ns, to_ns })
+    /// When seats were surely taken, and how many.
+    pub(crate) fn each_certain(&self, mut take: impl FnMut(Interval, i64)) {
+        if let Some(pieces) = &self.pieces {
+            pieces.certain.iter().for_each(|(interval, seats)| take(*interval, *seats));
+            return;
+        }
+        let to_ns = self.cancel_sent_ns.min(self.silent_from_ns);
+        let mut piece = |from_ns: u64, to_ns: u64| {
+            if from_ns < to_ns {
+                take(Interval { from_ns, to_ns }, self.seats);
+            }
+        };
+        if self.awaits_approval {
+            piece(self.confirm_returned_ns, to_ns);
+        } else if self.confirm_returned_ns < self.hold_over_ns {
+            piece(self.reserve_returned_ns, to_ns);
+        } else {
+            piece(self.reserve_returned_ns, to_ns.min(self.hold_over_ns));
+            piece(self.confirm_returned_ns.max(self.reserve_returned_ns), to_ns);
+        }
+    }
+
+    /// When seats may have been taken, and how many.
+    pub(crate) fn each_possible(&self, mut take: impl FnMut(Interval, i64)) {
+        if let Some(pieces) = &self.pieces {
+            pieces.possible.iter().for_each(|(interval, seats)| take(*interval, *seats));
+            return;
+        }
+        let from_ns =
+            if self.awaits_approval { self.confirm_sent_ns } else { self.reserve_sent_ns };
+        // At the very instant of the cancel's return the seats may still have been taken.
+        let to_ns = self.cancel_returned_ns.saturating_add(1);
+        if from_ns < to_ns {
+            take(Interval { from_ns, to_ns }, self.seats);
+        }
+    }
+
+    /// Whether the booking surely took seats at an instant.
+    pub(crate) fn surely_held_at(&self, at_ns: u64) -> bool {
+        let mut held = false;
+        self.each_certain(|interval, _| {
+            held |= interval.from_ns <= at_ns && at_ns < interval.to_ns
+        });
+        held
     }
 
     /// The booking was made at some instant of [from, to].
@@ -62,15 +121,17 @@ impl HeldInterval<'_> {
     /// Whether the hold can have run out before its first acknowledged cancel returned. A hold of
     /// unknown length can.
     pub(crate) fn may_have_expired_before_its_cancel(&self) -> bool {
-        let unknown_length = self.hold_over_ns == u64::MAX;
-        self.confirmed.is_none() && (unknown_length || self.hold_over_ns <= self.cancel_returned_ns)
+        self.confirmed.is_none() && (!self.is_hold || self.hold_over_ns <= self.cancel_returned_ns)
     }
 
-    /// When the seats may have been taken.
-    pub(crate) fn possible(&self) -> Interval {
-        // At the very instant of the cancel's return the seats may still have been taken.
-        let to_ns = self.cancel_returned_ns.saturating_add(1);
-        Interval { from_ns: self.reserve_sent_ns, to_ns }
+    /// Whether a change may have moved the booking to another slot.
+    pub(crate) fn may_have_left(&self) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.at_the_end.contains(&0))
+    }
+
+    /// Whether the booking was moved here from another slot.
+    pub(crate) fn is_a_move(&self) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.entered)
     }
 }
 
@@ -86,12 +147,13 @@ pub(crate) fn by_slot(history: &History) -> Vec<SlotBookings<'_>> {
     let last_returned = last_returned(history);
     let mut strays = Vec::new();
     let slots = slot_operations::by_slot(history).into_iter().map(|(name, operations)| {
-        let (held_intervals, elsewhere) = of_slot(&operations, &last_returned);
+        let (held_intervals, elsewhere) = of_slot(name, &operations, &last_returned);
         strays.extend(elsewhere);
         SlotBookings { name, operations, held_intervals }
     });
     let mut slots: Vec<SlotBookings<'_>> = slots.collect();
     apply_strays(&mut slots, &strays, history);
+    changed_booking::apply(&mut slots, history);
     slots
 }
 
@@ -110,15 +172,16 @@ fn apply_strays(slots: &mut [SlotBookings<'_>], strays: &[usize], history: &Hist
             continue;
         };
         for held in by_booking.get_mut(&**booking).into_iter().flatten() {
-            held.change(*index, operation);
+            held.ends(*index, operation);
         }
     }
 }
 
 /// Every booking that was acknowledged in one slot, in the order in which the history first names
-/// them; and the indexes of the operations that change a booking which was never acknowledged
-/// there.
+/// them; and the indexes of the operations that confirm or cancel a booking which was never
+/// acknowledged there.
 fn of_slot<'a>(
+    name: &'a str,
     operations: &SlotOperations<'a>,
     last_returned: &HashMap<u64, u64>,
 ) -> (Vec<HeldInterval<'a>>, Vec<usize>) {
@@ -130,12 +193,10 @@ fn of_slot<'a>(
             (&operation.action, operation.outcome, &operation.seen.booking)
         {
             let place = *places.entry(booking).or_insert_with(|| {
-                held_intervals.push(HeldInterval::new(
-                    index,
-                    operation,
-                    booking,
-                    i64::from(*seats),
-                ));
+                held_intervals.push(HeldInterval {
+                    slot: name,
+                    ..HeldInterval::new(index, operation, booking, i64::from(*seats))
+                });
                 held_intervals.len() - 1
             });
             let held = &mut held_intervals[place];
@@ -148,13 +209,17 @@ fn of_slot<'a>(
             let sent_ns = first_sent[&**key];
             held.reserve_sent_ns = held.reserve_sent_ns.min(sent_ns);
             held.hold_over_ns = held.hold_over_ns.min(hold_over_ns(operation, sent_ns));
+            if let Some(hold_ms) = operation.seen.hold_ms {
+                held.is_hold = true;
+                held.hold_ns = held.hold_ns.min(hold_ms.saturating_mul(1_000_000));
+            }
         }
     }
     let mut strays = Vec::new();
     for (index, operation) in operations.iter() {
         if let Action::Confirm { booking } | Action::Cancel { booking } = &operation.action {
             match places.get(&**booking) {
-                Some(place) => held_intervals[*place].change(index, operation),
+                Some(place) => held_intervals[*place].ends(index, operation),
                 None => strays.push(index),
             }
         }
@@ -176,12 +241,14 @@ fn last_returned(history: &History) -> HashMap<u64, u64> {
     last
 }
 
-/// When each key was sent for the first time: a call whose outcome is unknown may have made the
-/// booking that a later one was told of.
-fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
+/// When each key was sent for the first time by an attempt that can have made the booking: one that
+/// was acknowledged, or whose outcome is unknown.
+pub(crate) fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
     let mut first: HashMap<&str, u64> = HashMap::default();
     for (_, operation) in operations.iter() {
-        if let Action::Reserve { key, .. } = &operation.action {
+        if let (Action::Reserve { key, .. }, Outcome::Ok | Outcome::Unknown) =
+            (&operation.action, operation.outcome)
+        {
             let sent_ns = first.entry(key).or_insert(u64::MAX);
             *sent_ns = operation.sent_ns.min(*sent_ns);
         }
@@ -190,7 +257,7 @@ fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
 }
 
 impl<'a> HeldInterval<'a> {
-    fn new(index: usize, reserve: &'a Operation, booking: &'a str, seats: i64) -> Self {
+    pub(crate) fn new(index: usize, reserve: &'a Operation, booking: &'a str, seats: i64) -> Self {
         Self {
             slot: &reserve.slot,
             booking,
@@ -199,20 +266,38 @@ impl<'a> HeldInterval<'a> {
             confirmed: None,
             cancelled: None,
             maybe_cancelled: false,
+            maybe_confirmed: false,
+            overbooks: reserve.may_overbook(),
+            awaits_approval: reserve.awaits_approval(),
+            is_hold: false,
+            hold_ns: u64::MAX,
             reserve_sent_ns: u64::MAX,
             reserve_returned_ns: u64::MAX,
             hold_over_ns: u64::MAX,
+            confirm_sent_ns: u64::MAX,
+            confirm_returned_ns: u64::MAX,
             cancel_sent_ns: u64::MAX,
             cancel_returned_ns: u64::MAX,
             silent_from_ns: u64::MAX,
+            pieces: None,
         }
     }
 
     /// Applies a confirm or a cancel of this booking.
-    fn change(&mut self, index: usize, operation: &Operation) {
+    fn ends(&mut self, index: usize, operation: &Operation) {
         match (&operation.action, operation.outcome) {
             (Action::Confirm { .. }, Outcome::Ok) => {
-                self.confirmed = self.confirmed.or(Some(index))
+                if operation.returned_ns < self.confirm_returned_ns {
+                    (self.confirmed, self.confirm_returned_ns) =
+                        (Some(index), operation.returned_ns);
+                }
+                self.maybe_confirmed = true;
+                self.confirm_sent_ns = self.confirm_sent_ns.min(operation.sent_ns);
+            }
+            // It proves nothing, and may have taken the seats of a request.
+            (Action::Confirm { .. }, Outcome::Unknown) => {
+                self.maybe_confirmed = true;
+                self.confirm_sent_ns = self.confirm_sent_ns.min(operation.sent_ns);
             }
             (Action::Cancel { .. }, Outcome::Ok) => {
                 self.cancelled = self.cancelled.or(Some(index));
@@ -224,7 +309,7 @@ impl<'a> HeldInterval<'a> {
                 self.maybe_cancelled = true;
                 self.cancel_sent_ns = self.cancel_sent_ns.min(operation.sent_ns);
             }
-            // A confirm that is unknown proves nothing; a refused one changed nothing.
+            // A refused one changed nothing.
             _ => {}
         }
     }
@@ -237,25 +322,94 @@ fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
     hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
 }
 
+/// Calls that wait less than this part of their hold are left as they are: it would change little.
+const LONG_CALL: u64 = 4;
+/// A hold that begins later may let another one begin later.
+const ROUNDS: usize = 3;
+
+/// Lets each hold whose call waited for long begin no earlier than its seats can have been free.
+pub(crate) fn begin_when_seats_were_free(
+    held_intervals: &mut [HeldInterval<'_>],
+    capacity: &StepFunction,
+) {
+    let waited = |held: &HeldInterval<'_>| {
+        let lasts_ns = held.hold_over_ns.saturating_sub(held.reserve_sent_ns);
+        let waited_ns = held.reserve_returned_ns - held.reserve_sent_ns;
+        held.is_hold
+            && held.pieces.is_none()
+            && !held.overbooks
+            && held.confirm_returned_ns >= held.hold_over_ns
+            && waited_ns > lasts_ns / LONG_CALL
+    };
+    if !held_intervals.iter().any(waited) {
+        return;
+    }
+    let mut began: Vec<u64> = held_intervals.iter().map(|held| held.reserve_sent_ns).collect();
+    for _ in 0..ROUNDS {
+        let free = capacity.minus(&StepFunction::of(taken_between(held_intervals).into_iter()));
+        let mut later = false;
+        for (held, began_ns) in held_intervals.iter_mut().zip(&mut began) {
+            if !waited(held) && *began_ns == held.reserve_sent_ns {
+                continue;
+            }
+            let (from_ns, to_ns) = (*began_ns, held.reserve_returned_ns);
+            let first_ns = free.first_at_least(held.seats, held.hold_ns, from_ns, to_ns);
+            if let Some(first_ns) = first_ns.filter(|first_ns| first_ns > began_ns) {
+                held.hold_over_ns = held.hold_over_ns.saturating_add(first_ns - *began_ns);
+                *began_ns = first_ns;
+                later = true;
+            }
+        }
+        if !later {
+            return;
+        }
+    }
+}
+
+/// The seats that were surely taken, where what returns and what is sent at one instant may have
+/// happened in either order: a booking counts only from the instant after its return.
+pub(crate) fn taken_between(held_intervals: &[HeldInterval<'_>]) -> Vec<(Interval, i64)> {
+    let mut taken = Vec::with_capacity(held_intervals.len());
+    for held in held_intervals {
+        held.each_certain(|Interval { from_ns, to_ns }, seats| {
+            let from_ns = from_ns.saturating_add(1);
+            if from_ns < to_ns {
+                taken.push((Interval { from_ns, to_ns }, seats));
+            }
+        });
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{cancel, confirm, history, ms, reserve, unknown};
 
-    fn one(operations: Vec<Operation>) -> (Option<(u64, u64)>, (u64, u64)) {
+    type Pair = (u64, u64);
+
+    fn one(operations: Vec<Operation>) -> (Vec<Pair>, Vec<Pair>) {
         let history = history(operations);
         let slots = by_slot(&history);
         let held = &slots[0].held_intervals[0];
-        let pair = |interval: Interval| (interval.from_ns, interval.to_ns);
-        (held.certain().map(pair), pair(held.possible()))
+        let (mut certain, mut possible) = (Vec::new(), Vec::new());
+        held.each_certain(|interval, _| certain.push((interval.from_ns, interval.to_ns)));
+        held.each_possible(|interval, _| possible.push((interval.from_ns, interval.to_ns)));
+        (certain, possible)
+    }
+
+    fn hold(mut operation: Operation) -> Operation {
+        operation.seen.hold_ms = Some(5);
+        operation
     }
 
     #[test]
     fn a_booking_is_surely_held_from_its_acknowledgement_until_a_cancel_is_sent() {
-        assert_eq!(one(vec![reserve("b", 1, 10, 20)]), (Some((20, u64::MAX)), (10, u64::MAX)));
+        let forever = u64::MAX;
+        assert_eq!(one(vec![reserve("b", 1, 10, 20)]), (vec![(20, forever)], vec![(10, forever)]));
         assert_eq!(
             one(vec![reserve("b", 1, 10, 20), cancel("b", 30, 40)]),
-            (Some((20, 30)), (10, 41))
+            (vec![(20, 30)], vec![(10, 41)])
         );
     }
 
@@ -263,29 +417,46 @@ mod tests {
     fn an_unknown_cancel_ends_the_certain_interval_and_not_the_possible_one() {
         assert_eq!(
             one(vec![reserve("b", 1, 10, 20), unknown(cancel("b", 30, 40))]),
-            (Some((20, 30)), (10, u64::MAX))
+            (vec![(20, 30)], vec![(10, u64::MAX)])
         );
     }
 
     #[test]
     fn a_hold_may_have_run_out_unless_it_was_confirmed() {
-        let hold = |mut operation: Operation| {
-            operation.seen.hold_ms = Some(5);
-            operation
+        assert_eq!(one(vec![hold(reserve("b", 1, 10, 20))]).0, [(20, 10 + ms(5))]);
+        let confirmed = vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, 40)];
+        assert_eq!(one(confirmed).0, [(20, u64::MAX)]);
+        let unsure = vec![hold(reserve("b", 1, 10, 20)), unknown(confirm("b", 30, 40))];
+        assert_eq!(one(unsure).0, [(20, 10 + ms(5))]);
+        let late = vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, ms(9))];
+        assert_eq!(one(late).0, [(20, 10 + ms(5)), (ms(9), u64::MAX)], "a decision of its own");
+        let acknowledged_after_it_ran_out = vec![hold(reserve("b", 1, 10, ms(6)))];
+        assert_eq!(one(acknowledged_after_it_ran_out).0, []);
+    }
+
+    #[test]
+    fn a_hold_does_not_begin_with_an_attempt_that_was_refused_for_certain() {
+        let refused = Operation {
+            outcome: Outcome::Throttled,
+            seen: Default::default(),
+            ..reserve("b", 1, 0, 5)
         };
-        assert_eq!(one(vec![hold(reserve("b", 1, 10, 20))]).0, Some((20, 10 + ms(5))));
-        assert_eq!(
-            one(vec![hold(reserve("b", 1, 10, 20)), confirm("b", 30, 40)]).0,
-            Some((20, u64::MAX))
-        );
-        assert_eq!(
-            one(vec![hold(reserve("b", 1, 10, 20)), unknown(confirm("b", 30, 40))]).0,
-            Some((20, 10 + ms(5)))
-        );
-        assert_eq!(
-            one(vec![hold(reserve("b", 1, 10, ms(6)))]).0,
-            None,
-            "acknowledged after it ran out"
-        );
+        let retried = vec![refused, hold(reserve("b", 1, 10, 20))];
+        assert_eq!(one(retried).0, [(20, 10 + ms(5))]);
+        let unanswered = vec![unknown(reserve("b", 1, 0, 5)), hold(reserve("b", 1, 10, 20))];
+        assert_eq!(one(unanswered).0, [(20, ms(5))], "it can have made the booking");
+    }
+
+    #[test]
+    fn a_hold_does_not_begin_before_its_seats_can_have_been_free() {
+        let history = history(vec![
+            reserve("a", 1, 0, 10),
+            cancel("a", ms(4), ms(4) + 5),
+            hold(reserve("b", 1, 5, ms(6))),
+        ]);
+        let mut slots = by_slot(&history);
+        let one_seat = StepFunction { at_ns: vec![0], seats: vec![1] };
+        begin_when_seats_were_free(&mut slots[0].held_intervals, &one_seat);
+        assert_eq!(slots[0].held_intervals[1].hold_over_ns, ms(9));
     }
 }

@@ -3,16 +3,29 @@
 use std::{io::BufRead, sync::Arc};
 
 use foldhash::HashSet;
-use slotproof_vocabulary::{Operation, verdict::WitnessOperation};
+use serde::Deserialize;
+use slotproof_vocabulary::{Action, Declarations, Operation, verdict::WitnessOperation};
 
 /// The operations of a run, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// Operation `i` stands on line `i + 1`.
+    /// Operation `i` stands on line `i + 1`, or on the one after it if a line with declarations
+    /// comes first.
     pub operations: Vec<Operation>,
+    /// What the first line says of the service.
+    pub declarations: Declarations,
+    /// Lines before the first operation: 0 or 1.
+    pub lines_before: usize,
     /// Why the end is missing, if it is. The missing operations could excuse or convict anything,
     /// so most invariants are then unknown.
     pub cut_off: Option<String>,
+}
+
+/// The first line of a history, if it is no operation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeclarationLine {
+    declare: Declarations,
 }
 
 /// A line that is not an operation.
@@ -40,18 +53,10 @@ impl History {
             match source.read_until(b'\n', &mut line) {
                 Ok(0) => return Ok(history),
                 Ok(_) if line.ends_with(b"\n") => {
-                    let refused =
-                        |reason| HistoryError { line: history.operations.len() + 1, reason };
-                    if !line.trim_ascii_start().starts_with(b"{") {
-                        return Err(refused("not a JSON object".to_owned()));
-                    }
-                    // The parser saw one line only, and would call it the first.
-                    let mut operation: Operation =
-                        serde_json::from_slice(&line).map_err(|error| {
-                            refused(error.to_string().replace(" at line 1 column ", ", at column "))
-                        })?;
-                    operation.slot = slots.shared(operation.slot);
-                    history.operations.push(operation);
+                    history.read_line(&line, &mut slots).map_err(|reason| HistoryError {
+                        line: history.line_of(history.operations.len()),
+                        reason,
+                    })?;
                 }
                 Ok(_) => return Ok(history.cut("the last line has no newline")),
                 Err(error) => return Ok(history.cut(&error.to_string())),
@@ -59,10 +64,43 @@ impl History {
         }
     }
 
+    fn read_line(&mut self, line: &[u8], slots: &mut SlotNames) -> Result<(), String> {
+        let text = line.trim_ascii_start();
+        // The parser saw one line only, and would call it the first.
+        let reason = |error: serde_json::Error| {
+            error.to_string().replace(" at line 1 column ", ", at column ")
+        };
+        if text.starts_with(BYTE_ORDER_MARK) {
+            return Err("it begins with a byte order mark; write UTF-8 without one".to_owned());
+        }
+        if !text.starts_with(b"{") {
+            return Err("not a JSON object".to_owned());
+        }
+        if self.operations.is_empty() && self.lines_before == 0 && is_declaration(text) {
+            let DeclarationLine { declare } = serde_json::from_slice(line).map_err(reason)?;
+            (self.declarations, self.lines_before) = (declare, 1);
+            return Ok(());
+        }
+        let mut operation: Operation = serde_json::from_slice(line).map_err(reason)?;
+        operation.slot = slots.shared(operation.slot);
+        if let Action::Change { to, .. } = &mut operation.action {
+            to.slot = to.slot.take().map(|slot| slots.shared(slot));
+        }
+        self.operations.push(operation);
+        Ok(())
+    }
+
+    /// The line of an operation.
+    pub fn line_of(&self, index: usize) -> usize {
+        index + 1 + self.lines_before
+    }
+
     /// The same history, known to be incomplete.
     pub fn cut(mut self, reason: &str) -> Self {
-        self.cut_off =
-            Some(format!("the history breaks off after line {}: {reason}", self.operations.len()));
+        self.cut_off = Some(format!(
+            "the history breaks off after line {}: {reason}",
+            self.operations.len() + self.lines_before
+        ));
         self
     }
 
@@ -77,11 +115,17 @@ impl History {
         shown.sort_unstable_by_key(|index| (self.operations[*index].returned_ns, *index));
         shown.dedup();
         let show = |index: usize| WitnessOperation {
-            line: index as u64 + 1,
+            line: self.line_of(index) as u64,
             operation: self.operations[index].clone(),
         };
         shown.into_iter().map(show).collect()
     }
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+fn is_declaration(text: &[u8]) -> bool {
+    text[1..].trim_ascii_start().starts_with(b"\"declare\"")
 }
 
 /// The names of slots, each kept once.

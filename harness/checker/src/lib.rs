@@ -13,7 +13,7 @@
 //!     reserve("monday-9").by(2).key("k2").at(200, 950).booked("b2"),
 //!     reserve("monday-9").by(3).key("k3").at(960, 990).sold_out(),
 //! ];
-//! let history = History { operations, cut_off: None };
+//! let history = History { operations, ..History::default() };
 //! let report = judge(&Case { history, capacity: 1, ..Case::default() });
 //!
 //! assert_eq!(report.verdict, Verdict::Violated);
@@ -29,18 +29,23 @@ pub mod history;
 
 pub mod case;
 
+mod interpretation;
+
 mod slot_operations;
 
+mod freshness;
+
 pub mod spec;
+
+pub mod step_function;
+
+mod changed_booking;
+mod held_interval;
 
 pub mod slot_history;
 
 pub mod certificate;
 pub mod search;
-
-pub mod step_function;
-
-mod held_interval;
 
 pub mod occupancy;
 
@@ -48,6 +53,8 @@ mod capacity;
 mod extrema;
 
 mod availability;
+
+mod overbooking;
 
 mod slot_evidence;
 

@@ -33,8 +33,12 @@ impl Occupancy {
         held_intervals: &[HeldInterval<'_>],
         operations: impl Iterator<Item = &'a Operation>,
     ) -> Self {
-        let certain = held_intervals.iter().filter_map(|held| Some((held.certain()?, held.seats)));
-        let possible = held_intervals.iter().map(|held| (held.possible(), held.seats));
+        let mut certain = Vec::with_capacity(held_intervals.len());
+        let mut possible = Vec::with_capacity(held_intervals.len());
+        for held in held_intervals {
+            held.each_certain(|interval, seats| certain.push((interval, seats)));
+            held.each_possible(|interval, seats| possible.push((interval, seats)));
+        }
         let unanswered =
             operations.filter_map(|operation| match (&operation.action, operation.outcome) {
                 (Action::Reserve { seats, .. }, Outcome::Unknown) => Some((
@@ -44,8 +48,8 @@ impl Occupancy {
                 _ => None,
             });
         Self {
-            least: StepFunction::of(certain),
-            most: StepFunction::of(possible.chain(unanswered)),
+            least: StepFunction::of(certain.into_iter()),
+            most: StepFunction::of(possible.into_iter().chain(unanswered)),
         }
     }
 }

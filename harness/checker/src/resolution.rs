@@ -56,7 +56,7 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
                     Some(_) => Outcome::Rejected,
                 }
             }
-            Action::Reserve { .. } | Action::Read | Action::Resize { .. } => continue,
+            _ => continue,
         };
         operation.outcome = outcome;
         decided = true;

@@ -6,24 +6,39 @@
 //! makes no other step impossible. Among steps of one label (a booking of k seats is made; a
 //! booking of k seats ends) only the one that returns first is tried: if another one came first in
 //! some order, the two could change places. And a set of steps that was reached before is not
-//! searched again; the slot's state depends on the set and on the capacity alone, so a 128-bit hash
-//! of the two is remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
+//! searched again: a 128-bit hash of the set and of what else the slot's state depends on is
+//! remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
 //!
 //! The exchange holds for a booking whose other steps are all sent after its reserve had returned,
 //! which is so where a client needs the answer to know its booking; other bookings have a label of
 //! their own.
 //!
+//! **Versions.** A version names one change of the slot's seats, and rises with each. So answers
+//! are placed in the order of their versions; one that moves seats writes a version that the slot
+//! did not have before; and one that moves seats without saying its version takes one too.
+//!
+//! **Holds.** A hold runs out no earlier than its length after it was made, and it was made no
+//! earlier than the last sending of all that precedes it. The first search is generous: it counts
+//! from the sending of its own call. If it finds no order there is none. If it finds one in which
+//! holds run out, the instants of that order are worked out, and may fit. If they do not, a second
+//! search keeps account of them, and takes the shortcuts all the same: an order that it finds is
+//! one. Only if it finds none does a third search decide, without the shortcuts that ignore time.
+//!
+//! A client may be told that a hold is over as soon as it can have run out, before a sweeper has given
+//! its seats back.
+//!
+//! A hold that is confirmed late may have run out and taken its seats again. That is rare, and makes
+//! bookings unlike: an order without it is searched for first.
+//!
 //! The search takes exponential time where many unlike steps overlap. A budget of steps and of
-//! remembered sets ends it; then the slot is undecided. There is no limit of time, because a
-//! verdict must be the same when it is repeated.
+//! remembered sets, in proportion to the length of the history, ends it; then the slot is
+//! undecided. There is no limit of time, because a verdict must be the same when it is repeated.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 
 use crate::{
     slot_history::{Observation, SlotHistory},
-    spec::{Change, SlotState, Step},
+    spec::{Change, SlotState, Status, Step, Terms},
 };
 
 /// How much may be spent on one slot.
@@ -36,8 +51,11 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A second or two, and 100 MB.
-    pub const DEFAULT: Self = Self { steps: 20_000_000, sets: 2_000_000 };
+    /// For a history of this many steps: a second or two, and 100 MB, and in proportion to the
+    /// length beyond that. A history without traps takes 40 to 60 steps for each of its own.
+    pub fn for_length(length: usize) -> Self {
+        Self { steps: 20_000_000 + 150 * length as u64, sets: 2_000_000 + length }
+    }
 }
 
 /// The result of a search.
@@ -61,274 +79,766 @@ pub fn search(slot_history: &SlotHistory, capacity: i64, budget: Budget) -> Foun
 
 /// The same, with the number of steps that were examined.
 pub fn search_counted(slot_history: &SlotHistory, capacity: i64, budget: Budget) -> (Found, u64) {
-    Search::new(slot_history, capacity, budget).run()
+    let observations = &slot_history.observations;
+    let Some(plain) = without_late_confirms(observations) else {
+        return search_all(observations, capacity, budget);
+    };
+    // An order without late confirms is an order.
+    let (found, spent) = search_all(&plain, capacity, budget);
+    if found != Found::Impossible {
+        return (found, spent);
+    }
+    let left = Budget { steps: budget.steps.saturating_sub(spent), ..budget };
+    let (found, steps) = search_all(observations, capacity, left);
+    (found, spent + steps)
+}
+
+/// The observations in which no hold runs out before a confirm takes its seats again; `None` if
+/// that makes no difference.
+fn without_late_confirms(observations: &[Observation]) -> Option<Vec<Observation>> {
+    let confirmed = |wanted: bool| {
+        let confirms = observations.iter().filter(move |observed| observed.sure == wanted);
+        confirms.filter_map(|observed| match observed.step {
+            Step::Confirm { booking } => Some(booking),
+            _ => None,
+        })
+    };
+    let surely: HashSet<u32> = confirmed(true).collect();
+    let needless = |observed: &Observation| match observed.step {
+        Step::Confirm { .. } => !observed.sure,
+        Step::Expire { booking } => surely.contains(&booking),
+        _ => false,
+    };
+    if !observations.iter().any(needless) {
+        return None;
+    }
+    Some(observations.iter().filter(|observed| !needless(observed)).cloned().collect())
+}
+
+fn search_all(observations: &[Observation], capacity: i64, budget: Budget) -> (Found, u64) {
+    let facts = Facts::of(observations);
+    let mut generous = Search::new(observations, &facts, Mode::Generous, capacity, budget);
+    let found = generous.find();
+    let steps = generous.steps;
+    if found != Found::Explained || generous.order_keeps_the_time() {
+        return (found, steps);
+    }
+    drop(generous);
+    let mut spent = steps;
+    for mode in [Mode::Hasty, Mode::Exact] {
+        let left = budget.steps.saturating_sub(spent);
+        // What the hasty search cannot find soon it will not find.
+        let steps = if mode == Mode::Hasty { left / 4 } else { left };
+        let mut search =
+            Search::new(observations, &facts, mode, capacity, Budget { steps, ..budget });
+        let found = search.find();
+        spent += search.steps;
+        match (found, mode) {
+            (Found::Explained, _) => return (Found::Explained, spent),
+            (Found::Impossible, Mode::Exact) => return (Found::Impossible, spent),
+            _ => {}
+        }
+    }
+    (Found::Undecided { steps: spent }, spent)
+}
+
+/// How a search treats the time of holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A hold counts from the first sending of a call that can have made it: earlier than is
+    /// possible.
+    Generous,
+    /// A hold counts from the instant in the order at which it was made. Shortcuts are taken that
+    /// may miss an order.
+    Hasty,
+    /// The same, without those shortcuts.
+    Exact,
 }
 
 /// What interchangeable steps have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Label {
-    Reserve { seats: i64, sure: bool },
-    Cancel { seats: i64, sure: bool },
-    Own(usize),
+    Reserve {
+        seats: i32,
+        sure: bool,
+        left: i32,
+    },
+    Confirm {
+        seats: i32,
+    },
+    Cancel {
+        seats: i32,
+        sure: bool,
+        left: i32,
+    },
+    Release {
+        seats: i32,
+    },
+    /// Changes nothing, and cannot be moved forward for its instant.
+    Idle,
+    /// Changes nothing, and cannot be moved forward for its version.
+    Jump,
+    Own(u32),
 }
+
+/// Steps in some order, of which any can be taken out, and be put back in the opposite order.
+struct Chain {
+    next: Vec<u32>,
+    before: Vec<u32>,
+}
+
+impl Chain {
+    fn of(order: &[u32], length: usize) -> Self {
+        let end = length as u32;
+        let mut chain = Self { next: vec![end; length + 1], before: vec![end; length + 1] };
+        let mut last = end;
+        for place in order {
+            chain.next[last as usize] = *place;
+            chain.before[*place as usize] = last;
+            last = *place;
+        }
+        chain.next[last as usize] = end;
+        chain.before[end as usize] = last;
+        chain
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.after(self.next.len() as u32 - 1)
+    }
+
+    fn after(&self, place: u32) -> Option<u32> {
+        let next = self.next[place as usize];
+        (next as usize != self.next.len() - 1).then_some(next)
+    }
+
+    fn take_out(&mut self, place: u32) {
+        let (before, next) = (self.before[place as usize], self.next[place as usize]);
+        self.next[before as usize] = next;
+        self.before[next as usize] = before;
+    }
+
+    fn put_back(&mut self, place: u32) {
+        let (before, next) = (self.before[place as usize], self.next[place as usize]);
+        self.next[before as usize] = place;
+        self.before[next as usize] = place;
+    }
+}
+
+/// What is known of one booking's steps, by its number.
+#[derive(Debug, Clone, Default)]
+struct BookingFacts {
+    seats: i32,
+    reserves: u32,
+    reserved_ns: u64,
+    first_other_sent_ns: Option<u64>,
+    confirms: u32,
+    last_confirm_returned_ns: u64,
+    cancels: u32,
+    sure_cancels: u32,
+    first_cancel_sent_ns: Option<u64>,
+    /// Its hold may run out.
+    expires: bool,
+    /// When its hold can run out at the earliest, whatever precedes it.
+    over_ns: u64,
+    /// Somebody was told its status.
+    looked_at: bool,
+    /// It was changed or moved, so that its state depends on the order of its steps.
+    changed: bool,
+}
+
+impl BookingFacts {
+    /// Whether an early confirm does nothing but keep the hold from running out.
+    fn confirm_is_idle(&self) -> bool {
+        !self.expires && !self.looked_at && !self.changed
+    }
+
+    /// Whether it makes no difference if it was cancelled after its hold had run out.
+    fn ends_alike(&self) -> bool {
+        self.confirms == 0 && !self.looked_at && !self.changed
+    }
+}
+
+/// What the searches of one history have in common.
+struct Facts {
+    bookings: Vec<BookingFacts>,
+    /// Whether any answer tells pending seats from confirmed ones.
+    splits: bool,
+    by_sending: Vec<u32>,
+    by_return: Vec<u32>,
+    by_version: Vec<u32>,
+}
+
+impl Facts {
+    fn of(observations: &[Observation]) -> Self {
+        let places = 0..observations.len() as u32;
+        let sorted = |mut places: Vec<u32>, key: &dyn Fn(&Observation) -> u64| {
+            places.sort_by_key(|place| key(&observations[*place as usize]));
+            places
+        };
+        let sure = |place: &u32| observations[*place as usize].sure;
+        let versioned = |place: &u32| observations[*place as usize].fresh_version().is_some();
+        let mut by_version: Vec<u32> = places.clone().filter(versioned).collect();
+        by_version.sort_by_key(|place| observations[*place as usize].fresh_version());
+        Self {
+            bookings: booking_facts(observations),
+            splits: observations.iter().any(|observed| observed.claim.splits()),
+            by_sending: sorted(places.clone().collect(), &|observed| observed.sent_ns),
+            by_return: sorted(places.filter(sure).collect(), &|observed| observed.returned_ns),
+            by_version,
+        }
+    }
+
+    fn booking(&self, booking: u32) -> &BookingFacts {
+        &self.bookings[booking as usize]
+    }
+}
+
+fn booking_facts(observations: &[Observation]) -> Vec<BookingFacts> {
+    let mut bookings: Vec<BookingFacts> = Vec::new();
+    let earlier = |so_far: &mut Option<u64>, at_ns: u64| {
+        *so_far = Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
+    };
+    for observed in observations {
+        let Some(booking) = booking_of(&observed.step) else { continue };
+        if bookings.len() <= booking as usize {
+            bookings.resize(booking as usize + 1, BookingFacts::default());
+        }
+        let facts = &mut bookings[booking as usize];
+        if let Step::Reserve { seats, .. } = observed.step {
+            facts.reserves += 1;
+            facts.seats = seats;
+            facts.reserved_ns = facts.reserved_ns.max(observed.returned_ns);
+            continue;
+        }
+        earlier(&mut facts.first_other_sent_ns, observed.sent_ns);
+        match observed.step {
+            Step::Confirm { .. } => {
+                facts.confirms += 1;
+                facts.last_confirm_returned_ns =
+                    facts.last_confirm_returned_ns.max(observed.returned_ns);
+            }
+            Step::Cancel { .. } => {
+                facts.cancels += 1;
+                facts.sure_cancels += u32::from(observed.sure);
+                earlier(&mut facts.first_cancel_sent_ns, observed.sent_ns);
+            }
+            Step::Expire { .. } => {
+                (facts.expires, facts.over_ns) = (true, observed.sent_ns);
+            }
+            Step::Look { .. } | Step::Gone { .. } | Step::SoldOutTo { .. } => {
+                facts.looked_at = true;
+            }
+            Step::Change { .. } | Step::Enter { .. } | Step::Leave { .. } => facts.changed = true,
+            _ => {}
+        }
+    }
+    bookings
+}
+
+fn booking_of(step: &Step<u32>) -> Option<u32> {
+    match *step {
+        Step::Reserve { booking, .. }
+        | Step::Confirm { booking }
+        | Step::Cancel { booking }
+        | Step::Expire { booking }
+        | Step::Change { booking, .. }
+        | Step::Enter { booking, .. }
+        | Step::Leave { booking }
+        | Step::SoldOutTo { booking, .. }
+        | Step::Look { booking, .. }
+        | Step::Gone { booking } => Some(booking),
+        Step::SoldOut { .. } | Step::Read | Step::Resize { .. } => None,
+    }
+}
+
+fn label(observed: &Observation, place: u32, facts: &Facts, mode: Mode) -> Label {
+    let own = Label::Own(place);
+    let (Some(booking), None) = (booking_of(&observed.step), observed.fresh_version()) else {
+        return own;
+    };
+    let Some(left) = observed.claim.only_available() else { return own };
+    let (booking, sure) = (facts.booking(booking), observed.sure);
+    if mode == Mode::Exact {
+        return own;
+    }
+    let seats = booking.seats;
+    // A hold that a late confirm may take up again is like no other.
+    let confirmed_late = booking.expires && booking.confirms > 0;
+    let plain = !booking.looked_at && !booking.changed && !confirmed_late;
+    let confirmed_before = booking
+        .first_cancel_sent_ns
+        .is_none_or(|sent_ns| sent_ns > booking.last_confirm_returned_ns);
+    match observed.step {
+        Step::Reserve { terms: Terms::Regular, .. } => {
+            let needs_its_answer =
+                booking.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > booking.reserved_ns);
+            let interchangeable = booking.reserves == 1 && needs_its_answer;
+            if interchangeable { Label::Reserve { seats, sure, left } } else { own }
+        }
+        _ if !plain || booking.reserves == 0 => own,
+        Step::Confirm { .. } if sure && booking.confirms == 1 && confirmed_before => {
+            Label::Confirm { seats }
+        }
+        // Whichever of them gives the seats back, nothing that is told comes after it.
+        Step::Cancel { .. } | Step::Expire { .. }
+            if !sure && booking.sure_cancels == 0 && booking.confirms == 0 =>
+        {
+            Label::Release { seats }
+        }
+        Step::Cancel { .. } if confirmed_before && !facts.splits => {
+            let last_cancel =
+                if sure { booking.sure_cancels == 1 } else { booking.sure_cancels == 0 };
+            if last_cancel { Label::Cancel { seats, sure, left } } else { own }
+        }
+        _ => own,
+    }
+}
+
+/// A step in its place, and what it replaced.
+struct Placed {
+    place: u32,
+    /// Whether it says that a hold is over whose seats are still taken.
+    unswept: bool,
+    change: Change<u32>,
+    deadline_ns: u64,
+    now_ns: u64,
+    version: i64,
+}
+
+/// A place in the order at which there was a choice.
+struct Choice {
+    /// The length of the order when the choice was made.
+    placed: usize,
+    /// Where the steps that are left to try begin in the stack of them.
+    left_from: usize,
+}
+
+/// No version is known yet.
+const NO_VERSION: i64 = i64::MIN;
 
 struct Search<'a> {
     observations: &'a [Observation],
+    facts: &'a Facts,
+    mode: Mode,
     labels: Vec<Label>,
     budget: Budget,
     steps: u64,
     slot: SlotState<u32>,
     /// Steps that are not placed yet, by when they were sent.
-    open: BTreeSet<(u64, usize)>,
+    open: Chain,
     /// Those of them that surely happened, by when they returned.
-    due: BTreeSet<(u64, usize)>,
+    due: Chain,
+    /// Those of them that carry a version, in the order of versions.
+    versioned: Chain,
+    /// The earliest instant at which the last step can have happened.
+    now_ns: u64,
+    /// The version of the slot after the last step.
+    version: i64,
+    /// When the hold of each booking can run out at the earliest.
+    deadlines_ns: Vec<u64>,
+    order: Vec<Placed>,
     hash: u128,
     seen: HashSet<u128>,
 }
 
-/// A place in the order at which there was a choice.
-struct Choice {
-    /// The steps placed since the choice before, the chosen step first.
-    done: Vec<(usize, Change<u32>)>,
-    /// The steps that are left to try here.
-    left: Vec<usize>,
-}
-
 impl<'a> Search<'a> {
-    fn new(slot_history: &'a SlotHistory, capacity: i64, budget: Budget) -> Self {
-        let observations = &slot_history.observations;
+    fn new(
+        observations: &'a [Observation],
+        facts: &'a Facts,
+        mode: Mode,
+        capacity: i64,
+        budget: Budget,
+    ) -> Self {
+        let length = observations.len();
+        let places = observations.iter().zip(0..);
         Self {
             observations,
-            labels: labels(observations),
+            facts,
+            mode,
+            labels: places.map(|(observed, place)| label(observed, place, facts, mode)).collect(),
             budget,
             steps: 0,
             slot: SlotState::new(capacity),
-            open: observations
-                .iter()
-                .enumerate()
-                .map(|(place, observed)| (observed.sent_ns, place))
-                .collect(),
-            due: observations
-                .iter()
-                .enumerate()
-                .filter(|(_, observed)| observed.sure)
-                .map(|(place, observed)| (observed.returned_ns, place))
-                .collect(),
+            open: Chain::of(&facts.by_sending, length),
+            due: Chain::of(&facts.by_return, length),
+            versioned: Chain::of(&facts.by_version, length),
+            now_ns: 0,
+            version: NO_VERSION,
+            deadlines_ns: vec![0; facts.bookings.len()],
+            order: Vec::with_capacity(length),
             hash: 0,
             seen: HashSet::default(),
         }
     }
 
-    fn run(mut self) -> (Found, u64) {
-        let found = self.find();
-        (found, self.steps)
-    }
-
     fn find(&mut self) -> Found {
-        let mut done = Vec::new();
         let mut choices: Vec<Choice> = Vec::new();
+        let mut left: Vec<u32> = Vec::new();
         loop {
-            self.place_what_changes_nothing(&mut done);
-            if self.steps >= self.budget.steps {
-                return Found::Undecided { steps: self.steps };
-            }
-            if self.due.is_empty() {
+            self.place_what_changes_nothing();
+            if self.due.first().is_none() {
                 return Found::Explained;
             }
-            let fresh = self.seen.insert(self.hash ^ capacity_name(self.slot.capacity()));
-            let left = if fresh { self.candidates() } else { Vec::new() };
-            choices.push(Choice { done: std::mem::take(&mut done), left });
+            let left_from = left.len();
+            self.add_candidates(&mut left);
+            // Where there is only one way to go on, nothing need be remembered.
+            if left.len() > left_from + 1 && !self.seen.insert(self.state()) {
+                left.truncate(left_from);
+            }
+            choices.push(Choice { placed: self.order.len(), left_from });
             // Back to the last place where something is left to try.
             let next = loop {
                 if self.steps >= self.budget.steps || self.seen.len() >= self.budget.sets {
                     return Found::Undecided { steps: self.steps };
                 }
-                let Some(choice) = choices.last_mut() else { return Found::Impossible };
-                if let Some(next) = choice.left.pop() {
-                    break next;
+                let Some(choice) = choices.last() else { return Found::Impossible };
+                self.take_back_to(choice.placed);
+                if left.len() > choice.left_from {
+                    break left.pop().expect("there is one");
                 }
-                let choice = choices.pop().expect("there is one");
-                for (place, change) in choice.done.into_iter().rev() {
-                    self.take_back(place, change);
-                }
+                choices.pop();
             };
-            let change = self.put(next).expect("a candidate is possible");
-            done.push((next, change));
+            self.put(next);
         }
     }
 
     /// The step that comes next was sent before this instant: the first return of a step that
     /// surely happened and is not placed yet.
     fn horizon_ns(&self) -> u64 {
-        self.due.first().map_or(u64::MAX, |(returned_ns, _)| *returned_ns)
+        self.due.first().map_or(u64::MAX, |place| self.observations[place as usize].returned_ns)
     }
 
-    fn place_what_changes_nothing(&mut self, done: &mut Vec<(usize, Change<u32>)>) {
+    /// The smallest version of an answer that is not placed yet.
+    fn next_version(&self) -> Option<i64> {
+        self.observations[self.versioned.first()? as usize].fresh_version()
+    }
+
+    fn place_what_changes_nothing(&mut self) {
         while self.steps < self.budget.steps {
             let horizon_ns = self.horizon_ns();
-            let mut looked = 0;
-            let idle = self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns).find(
-                |(_, place)| {
-                    looked += 1;
-                    let observed = &self.observations[*place];
-                    // A confirm only keeps a hold from running out, and a hold whose confirm was
-                    // acknowledged had not run out.
-                    let idle = !self.slot.changes(&observed.step)
-                        || matches!(observed.step, Step::Confirm { .. });
-                    observed.sure
-                        && idle
-                        && !resizes(&observed.step)
-                        && self.slot.allows(&observed.step)
-                },
-            );
-            let idle = idle.map(|(_, place)| *place);
-            self.steps += looked;
-            let Some(place) = idle else { return };
-            let change = self.put(place).expect("it is possible");
-            done.push((place, change));
+            let mut candidate = self.open.first();
+            let found = loop {
+                let Some(place) = candidate else { break None };
+                let observed = &self.observations[place as usize];
+                if observed.sent_ns > horizon_ns {
+                    break None;
+                }
+                self.steps += 1;
+                if observed.sure && self.is_idle(observed) && self.is_free(observed) {
+                    break Some(place);
+                }
+                candidate = self.open.after(place);
+            };
+            let Some(place) = found else { return };
+            self.put(place);
         }
     }
 
-    /// For each label the step that returns first, the sure ones tried first.
-    fn candidates(&mut self) -> Vec<usize> {
+    /// Whether a step changes nothing that another one depends on, now or later.
+    fn is_idle(&self, observed: &Observation) -> bool {
+        match observed.step {
+            // A resize to the capacity that is in force, or a change to the seats that a booking has,
+            // changes nothing now, but may restore it later: only a step that stays idle once it is
+            // idle may be moved forward.
+            Step::Resize { .. } | Step::Change { .. } | Step::Expire { .. } => false,
+            // It only keeps a hold from running out, and a hold whose confirm was acknowledged had
+            // not run out.
+            Step::Confirm { booking }
+                if !self.facts.splits && self.facts.booking(booking).confirm_is_idle() =>
+            {
+                !self.slot.moves_seats(&observed.step)
+            }
+            Step::Cancel { booking } => match self.slot.booking(&booking) {
+                Some((Status::Expired, _)) => self.facts.booking(booking).ends_alike(),
+                _ => !self.slot.changes(&observed.step),
+            },
+            _ => !self.slot.changes(&observed.step),
+        }
+    }
+
+    /// Whether an idle step that is possible now can be placed without a choice.
+    fn is_free(&self, observed: &Observation) -> bool {
+        let in_time = self.mode == Mode::Generous || self.earliest_ns(observed) <= self.now_ns;
+        let in_order = observed
+            .fresh_version()
+            .is_none_or(|version| version == self.version && self.next_version() == Some(version));
+        in_time && in_order && self.allows(observed)
+    }
+
+    /// Whether a step that may not have happened would change nothing that anybody is told: a
+    /// confirm of a booking that has its seats.
+    fn is_needless(&self, observed: &Observation) -> bool {
+        match observed.step {
+            Step::Confirm { booking } if !observed.sure && !self.facts.splits => {
+                !self.facts.booking(booking).looked_at && !self.slot.moves_seats(&observed.step)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an answer that a hold is over may be true of a hold that still takes its seats.
+    fn is_unswept(&self, observed: &Observation) -> bool {
+        let (Step::Gone { booking } | Step::Look { booking, status: Status::Expired }) =
+            observed.step
+        else {
+            return false;
+        };
+        let pending = matches!(self.slot.booking(&booking), Some((Status::Pending, _)));
+        pending && self.facts.booking(booking).expires
+    }
+
+    /// Whether a step is possible now, by the spec and by the time that its hold has.
+    fn allows(&self, observed: &Observation) -> bool {
+        if self.is_unswept(observed) {
+            return self.earliest_ns(observed) <= self.horizon_ns()
+                && self.slot.allows_with(&Step::Read, &observed.claim);
+        }
+        self.slot.allows_with(&observed.step, &observed.claim)
+    }
+
+    /// Whether a step fits the versions that are told.
+    fn fits_the_versions(&self, observed: &Observation) -> bool {
+        let next = self.next_version();
+        let (Some(next), moves) = (next, self.slot.moves_seats(&observed.step)) else {
+            return true;
+        };
+        match observed.fresh_version() {
+            Some(version) => {
+                version == next && (self.version < version || (!moves && self.version == version))
+            }
+            None => !moves || self.version == NO_VERSION || self.version < next,
+        }
+    }
+
+    /// For each label the step that returns first. The last one that is added is tried first.
+    fn add_candidates(&mut self, left: &mut Vec<u32>) {
         let horizon_ns = self.horizon_ns();
-        let mut best: BTreeMap<Label, (u64, usize)> = BTreeMap::new();
-        let mut looked = 0;
-        for (sent_ns, place) in self.open.iter().take_while(|(sent_ns, _)| *sent_ns <= horizon_ns) {
-            looked += 1;
-            let observed = &self.observations[*place];
-            let idle = !self.slot.changes(&observed.step) && !resizes(&observed.step);
-            if idle || !self.slot.allows(&observed.step) {
+        let mut best: Vec<(Label, u64, u32)> = Vec::new();
+        let mut candidate = self.open.first();
+        while let Some(place) = candidate {
+            let observed = &self.observations[place as usize];
+            if observed.sent_ns > horizon_ns {
+                break;
+            }
+            self.steps += 1;
+            candidate = self.open.after(place);
+            let idle = self.is_idle(observed);
+            if (idle && !observed.sure)
+                || self.is_needless(observed)
+                || self.earliest_ns(observed) > horizon_ns
+                || !self.allows(observed)
+                || !self.fits_the_versions(observed)
+            {
                 continue;
             }
-            let first_by = if observed.sure { observed.returned_ns } else { *sent_ns };
-            let label = best.entry(self.labels[*place]).or_insert((first_by, *place));
-            *label = (*label).min((first_by, *place));
+            let label = match (idle, observed.fresh_version()) {
+                (false, _) => self.labels[place as usize],
+                (true, None) => Label::Idle,
+                (true, Some(_)) => Label::Jump,
+            };
+            let first_by =
+                if observed.sure && !idle { observed.returned_ns } else { observed.sent_ns };
+            match best.iter_mut().find(|(other, ..)| *other == label) {
+                Some(other) if (other.1, other.2) > (first_by, place) => {
+                    (other.1, other.2) = (first_by, place);
+                }
+                Some(_) => {}
+                None => best.push((label, first_by, place)),
+            }
         }
-        self.steps += looked;
-        let mut candidates: Vec<usize> = best.into_values().map(|(_, place)| place).collect();
-        // The last one is tried first: a step that surely happened and returns soonest.
-        candidates.sort_by_key(|place| {
-            let observed = &self.observations[*place];
-            (observed.sure, std::cmp::Reverse(observed.returned_ns))
+        // A step that surely happened and returns soonest is tried first.
+        best.sort_by_key(|(label, first_by, place)| {
+            let observed = &self.observations[*place as usize];
+            let idle = matches!(label, Label::Idle | Label::Jump);
+            // Where time counts, what is answered late is not asked early.
+            let first_by = match self.mode {
+                Mode::Generous => *first_by,
+                Mode::Hasty | Mode::Exact => observed.returned_ns,
+            };
+            let idle = idle && self.mode == Mode::Generous;
+            // What somebody is told of later did happen, more likely than not.
+            let told = booking_of(&observed.step)
+                .is_some_and(|booking| self.facts.booking(booking).looked_at);
+            (observed.sure, idle, told && !observed.sure, std::cmp::Reverse((first_by, *place)))
         });
-        candidates
+        left.extend(best.into_iter().map(|(_, _, place)| place));
     }
 
-    fn put(&mut self, place: usize) -> Option<Change<u32>> {
-        let observed = &self.observations[place];
-        let change = self.slot.step(&observed.step)?;
-        self.open.remove(&(observed.sent_ns, place));
-        self.due.remove(&(observed.returned_ns, place));
-        self.hash ^= name(place);
-        Some(change)
-    }
-
-    fn take_back(&mut self, place: usize, change: Change<u32>) {
-        let observed = &self.observations[place];
-        self.slot.undo(change);
-        self.open.insert((observed.sent_ns, place));
-        if observed.sure {
-            self.due.insert((observed.returned_ns, place));
+    /// The earliest instant at which a step can happen, whatever is placed before it.
+    fn earliest_ns(&self, observed: &Observation) -> u64 {
+        match observed.step {
+            Step::Expire { booking } => self.deadlines_ns[booking as usize],
+            Step::Gone { booking } | Step::Look { booking, .. } if self.is_unswept(observed) => {
+                observed.sent_ns.max(self.deadlines_ns[booking as usize])
+            }
+            _ => observed.sent_ns,
         }
-        self.hash ^= name(place);
+    }
+
+    fn put(&mut self, place: u32) {
+        let observed = &self.observations[place as usize];
+        let moves = self.slot.moves_seats(&observed.step);
+        let now_ns = self.now_ns.max(self.earliest_ns(observed));
+        let booking = booking_of(&observed.step).unwrap_or_default();
+        let state_before = self.state_of(booking);
+        let unswept = self.is_unswept(observed);
+        let step = if unswept { Step::Read } else { observed.step };
+        let change = self.slot.step(&step).expect("a candidate is possible");
+        let deadline_ns = self.deadlines_ns.get(booking as usize).copied().unwrap_or_default();
+        self.order.push(Placed {
+            place,
+            unswept,
+            change,
+            deadline_ns,
+            now_ns: self.now_ns,
+            version: self.version,
+        });
+        self.hash ^= name(place.into()) ^ state_before ^ self.state_of(booking);
+        self.set_deadline(booking, self.deadline_after(observed, change, deadline_ns, now_ns));
+        self.now_ns = now_ns;
+        self.version = match observed.fresh_version() {
+            Some(version) => version,
+            None if moves && self.version != NO_VERSION => self.version + 1,
+            None => self.version,
+        };
+        self.open.take_out(place);
+        if observed.sure {
+            self.due.take_out(place);
+        }
+        if observed.fresh_version().is_some() {
+            self.versioned.take_out(place);
+        }
+    }
+
+    fn take_back_to(&mut self, length: usize) {
+        while self.order.len() > length {
+            let Placed { place, change, deadline_ns, now_ns, version, .. } =
+                self.order.pop().expect("there is one");
+            let observed = &self.observations[place as usize];
+            let booking = booking_of(&observed.step).unwrap_or_default();
+            if observed.fresh_version().is_some() {
+                self.versioned.put_back(place);
+            }
+            if observed.sure {
+                self.due.put_back(place);
+            }
+            self.open.put_back(place);
+            (self.now_ns, self.version) = (now_ns, version);
+            self.set_deadline(booking, deadline_ns);
+            let state_after = self.state_of(booking);
+            self.slot.undo(change);
+            self.hash ^= name(place.into()) ^ state_after ^ self.state_of(booking);
+        }
+    }
+
+    /// When the hold of a step's booking can run out, after the step.
+    fn deadline_after(
+        &self,
+        observed: &Observation,
+        change: Change<u32>,
+        before_ns: u64,
+        now_ns: u64,
+    ) -> u64 {
+        match (observed.step, observed.hold_ns) {
+            // A receipt makes nothing.
+            (Step::Reserve { .. }, _) if change == Change::None => before_ns,
+            (Step::Reserve { .. } | Step::Change { .. } | Step::Enter { .. }, Some(hold_ns)) => {
+                match self.mode {
+                    Mode::Generous => {
+                        self.facts.booking(booking_of(&observed.step).unwrap_or_default()).over_ns
+                    }
+                    Mode::Hasty | Mode::Exact => now_ns.saturating_add(hold_ns),
+                }
+            }
+            (Step::Cancel { .. } | Step::Expire { .. } | Step::Leave { .. }, _) => 0,
+            _ => before_ns,
+        }
+    }
+
+    fn set_deadline(&mut self, booking: u32, at_ns: u64) {
+        let Some(deadline_ns) = self.deadlines_ns.get_mut(booking as usize) else { return };
+        let before_ns = std::mem::replace(deadline_ns, at_ns);
+        let facts = self.facts.booking(booking);
+        // Otherwise it follows from the set of steps.
+        if before_ns != at_ns && facts.expires && self.mode != Mode::Generous {
+            let named = |at_ns: u64| name(u64::from(booking) << 32 ^ at_ns ^ DEADLINES);
+            self.hash ^= named(before_ns) ^ named(at_ns);
+        }
+    }
+
+    /// The state of a booking whose state does not follow from the set of its steps.
+    fn state_of(&self, booking: u32) -> u128 {
+        let changed = self.facts.bookings.get(booking as usize).is_some_and(|it| it.changed);
+        match self.slot.booking(&booking) {
+            Some((status, seats)) if changed => {
+                let state = (seats as u64) << 8 | status as u64;
+                name(u64::from(booking) << 40 ^ state ^ STATES)
+            }
+            _ => 0,
+        }
+    }
+
+    /// A random-looking number for everything that the rest of the search depends on.
+    fn state(&self) -> u128 {
+        let now = match self.mode {
+            Mode::Generous => 0,
+            Mode::Hasty | Mode::Exact => name(self.now_ns ^ NOW),
+        };
+        self.hash
+            ^ name(self.slot.capacity() as u64 ^ CAPACITIES)
+            ^ name(self.version as u64 ^ VERSIONS)
+            ^ now
+    }
+
+    /// Whether the order that was found leaves each hold its time.
+    fn order_keeps_the_time(&self) -> bool {
+        let expires = |placed: &Placed| {
+            let step = self.observations[placed.place as usize].step;
+            placed.unswept || matches!(step, Step::Expire { .. })
+        };
+        if self.mode != Mode::Generous || !self.order.iter().any(expires) {
+            return true;
+        }
+        let mut deadlines_ns: HashMap<u32, u64> = HashMap::default();
+        let mut now_ns = 0;
+        self.order.iter().all(|placed| {
+            let observed = &self.observations[placed.place as usize];
+            let booking = booking_of(&observed.step).unwrap_or_default();
+            let deadline_ns = deadlines_ns.get(&booking).copied().unwrap_or_default();
+            let earliest_ns = match observed.step {
+                Step::Expire { .. } => deadline_ns,
+                _ if placed.unswept => observed.sent_ns.max(deadline_ns),
+                _ => observed.sent_ns,
+            };
+            now_ns = earliest_ns.max(now_ns);
+            let receipt =
+                matches!(observed.step, Step::Reserve { .. }) && placed.change == Change::None;
+            if let (false, Some(hold_ns)) = (receipt, observed.hold_ns) {
+                deadlines_ns.insert(booking, now_ns.saturating_add(hold_ns));
+            }
+            now_ns <= observed.returned_ns
+        })
     }
 }
 
-/// A resize to the capacity that is in force changes nothing now, but may restore it later: only a
-/// step that stays idle once it is idle may be moved forward.
-fn resizes(step: &Step<u32>) -> bool {
-    matches!(step, Step::Resize { .. })
-}
+// Different things get different numbers: there are far fewer steps than these.
+const DEADLINES: u64 = 0x1000_0000_0000_0000;
+const STATES: u64 = 0x2000_0000_0000_0000;
+const CAPACITIES: u64 = 0x3000_0000_0000_0000;
+const VERSIONS: u64 = 0x5000_0000_0000_0000;
+const NOW: u64 = 0x6000_0000_0000_0000;
 
-/// A random-looking number for each capacity. It differs from those of all steps, because there are
-/// far fewer steps than indexes.
-fn capacity_name(seats: i64) -> u128 {
-    name(usize::MAX - seats as usize)
-}
-
-/// A random-looking number for each step; the hash of a set is the exclusive or of its members'
+/// A random-looking number for each number; the hash of a set is the exclusive or of its members'
 /// (Zobrist).
-fn name(place: usize) -> u128 {
+fn name(of: u64) -> u128 {
     let half = |seed: u64| {
         // splitmix64
-        let mut word =
-            (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
+        let mut word = of.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
     };
     u128::from(half(0x5851_f42d_4c95_7f2d)) << 64 | u128::from(half(0x1405_7b7e_f767_814f))
-}
-
-/// What is known of one booking's steps.
-#[derive(Default)]
-struct BookingSteps {
-    reserves: usize,
-    seats: i64,
-    reserved_ns: u64,
-    first_other_sent_ns: Option<u64>,
-    last_confirm_returned_ns: u64,
-    sure_cancels: usize,
-    first_cancel_sent_ns: Option<u64>,
-}
-
-fn labels(observations: &[Observation]) -> Vec<Label> {
-    let mut bookings: BTreeMap<u32, BookingSteps> = BTreeMap::new();
-    let earlier =
-        |so_far: Option<u64>, at_ns: u64| Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
-    for observed in observations {
-        match observed.step {
-            Step::Reserve { booking, seats } => {
-                let steps = bookings.entry(booking).or_default();
-                steps.reserves += 1;
-                (steps.seats, steps.reserved_ns) =
-                    (seats, steps.reserved_ns.max(observed.returned_ns));
-            }
-            Step::Confirm { booking } => {
-                let steps = bookings.entry(booking).or_default();
-                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, observed.sent_ns);
-                steps.last_confirm_returned_ns =
-                    steps.last_confirm_returned_ns.max(observed.returned_ns);
-            }
-            Step::Cancel { booking } => {
-                let steps = bookings.entry(booking).or_default();
-                steps.first_other_sent_ns = earlier(steps.first_other_sent_ns, observed.sent_ns);
-                steps.first_cancel_sent_ns = earlier(steps.first_cancel_sent_ns, observed.sent_ns);
-                steps.sure_cancels += usize::from(observed.sure);
-            }
-            Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {}
-        }
-    }
-    let label = |(place, observed): (usize, &Observation)| match observed.step {
-        Step::Reserve { booking, seats } => {
-            let steps = &bookings[&booking];
-            let needs_its_answer =
-                steps.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > steps.reserved_ns);
-            if steps.reserves == 1 && needs_its_answer {
-                Label::Reserve { seats, sure: observed.sure }
-            } else {
-                Label::Own(place)
-            }
-        }
-        Step::Cancel { booking } => {
-            let steps = &bookings[&booking];
-            let confirmed_before = steps
-                .first_cancel_sent_ns
-                .is_some_and(|sent_ns| sent_ns > steps.last_confirm_returned_ns);
-            let last_cancel =
-                if observed.sure { steps.sure_cancels == 1 } else { steps.sure_cancels == 0 };
-            if confirmed_before && last_cancel && steps.reserves > 0 {
-                Label::Cancel { seats: steps.seats, sure: observed.sure }
-            } else {
-                Label::Own(place)
-            }
-        }
-        Step::Confirm { .. } | Step::SoldOut { .. } | Step::Read { .. } | Step::Resize { .. } => {
-            Label::Own(place)
-        }
-    };
-    observations.iter().enumerate().map(label).collect()
 }
 
 #[cfg(test)]
@@ -342,7 +852,7 @@ mod tests {
     };
 
     fn found(capacity: i64, operations: Vec<Operation>) -> Found {
-        search(&by_slot(&history(operations))["s"], capacity, Budget::DEFAULT)
+        search(&by_slot(&history(operations))["s"], capacity, Budget::for_length(9))
     }
 
     #[test]

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashSet};
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_vocabulary::{Action, BookingStatus, ChangeTo, Operation, Outcome};
 
 use crate::{
-    History,
+    History, changed_booking,
+    freshness::Freshness,
+    held_interval::first_sent,
     slot_operations::{self, SlotOperations},
-    spec::Step,
+    spec::{Claim, Status, Step, Terms},
 };
 
 /// A step that a client observed, and when it happened.
@@ -17,28 +19,58 @@ use crate::{
 pub struct Observation {
     /// What happened.
     pub step: Step<u32>,
+    /// The numbers that the answer said the slot had then.
+    pub claim: Claim,
     /// Not before this instant.
     pub sent_ns: u64,
     /// Not after this one, if it happened at all.
     pub returned_ns: u64,
-    /// Whether it surely happened.
-    pub sure: bool,
-    /// The operation's index in the history.
-    pub index: usize,
+    /// How long the booking is held from the step on, unless it is confirmed.
+    pub hold_ns: Option<u64>,
     /// The slot's version that the answer carried.
     pub version: Option<i64>,
+    /// Whether the answer is of now, and no receipt.
+    pub fresh: bool,
+    /// The operation's index in the history.
+    pub index: u32,
+    /// Whether it surely happened.
+    pub sure: bool,
 }
 
-/// Everything that clients observed of one slot. Bookings are numbered.
+impl Observation {
+    /// The slot's version at the step, if the answer said it.
+    pub(crate) fn fresh_version(&self) -> Option<i64> {
+        self.version.filter(|_| self.fresh)
+    }
+}
+
+/// Everything that clients observed of one slot. Bookings are numbered from 1.
 #[derive(Debug, Clone, Default)]
 pub struct SlotHistory {
-    /// In the order of the history.
+    /// In the order of the history; then the ends of holds.
     pub observations: Vec<Observation>,
     /// Why an order cannot be searched for, if it cannot: some operation is no step of the spec.
     pub unsearchable: Option<String>,
-    /// Bookings that were confirmed, or cancelled, by more than one call, answered or not: an
-    /// acknowledgement may repeat an older one.
-    pub contested: HashSet<u32>,
+}
+
+/// What other slots say about the operations of a slot.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// Refusals that need not be true of their slot: another part of the basket may be why.
+    pub(crate) excused: HashSet<usize>,
+    /// Seats that a refused basket wanted of one slot, if it has several parts in it.
+    pub(crate) wanted: HashMap<usize, i32>,
+    /// Bookings that moved, by the index of the change.
+    pub(crate) moved: HashMap<usize, Moved>,
+}
+
+/// A booking that a change moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// The seats that it has after it.
+    pub(crate) seats: i32,
+    /// Whether it was confirmed before; `None` if that is not known.
+    pub(crate) confirmed: Option<bool>,
 }
 
 /// Numbers of bookings, by their ids, and by the keys of requests that were not answered.
@@ -46,9 +78,19 @@ pub struct SlotHistory {
 struct Names<'a> {
     by_id: HashMap<&'a str, u32>,
     by_key: HashMap<&'a str, u32>,
-    /// Keys of requests that were not answered: only those need a name.
-    unanswered: HashSet<&'a str>,
+    /// Keys of requests that were not answered, with the hold that another attempt was told of:
+    /// only those need a name.
+    unanswered: HashMap<&'a str, Hold>,
     next: u32,
+}
+
+/// What is known of the hold that an unanswered reserve made, if it made one.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    /// Nothing.
+    Unknown,
+    /// As long as this; `None`: it is no hold.
+    Told(Option<u64>),
 }
 
 impl<'a> Names<'a> {
@@ -57,17 +99,22 @@ impl<'a> Names<'a> {
         self.next
     }
 
-    /// The booking that an acknowledged reserve was told of.
-    fn made(&mut self, key: &'a str, id: &'a str) -> u32 {
-        let number = match self.by_id.get(id) {
+    /// The booking that an acknowledged reserve was told of, or that a move brought here.
+    fn known_as(&mut self, id: &'a str) -> u32 {
+        match self.by_id.get(id) {
             Some(number) => *number,
             None => {
                 let number = self.fresh();
                 self.by_id.insert(id, number);
                 number
             }
-        };
-        if self.unanswered.contains(key) {
+        }
+    }
+
+    /// The booking that a reserve made.
+    fn made(&mut self, key: &'a str, id: &'a str) -> u32 {
+        let number = self.known_as(id);
+        if self.unanswered.contains_key(key) {
             self.by_key.entry(key).or_insert(number);
         }
         number
@@ -89,9 +136,10 @@ impl<'a> Names<'a> {
 /// The history of every slot, one after the other: all of them at once would need as much memory as
 /// the whole history.
 pub fn each_slot(history: &History) -> impl Iterator<Item = (&str, SlotHistory)> {
-    slot_operations::by_slot(history)
-        .into_iter()
-        .map(|(slot, operations)| (slot, of_slot(&operations)))
+    let elsewhere = Elsewhere { moved: moved(history), ..Elsewhere::default() };
+    slot_operations::by_slot(history).into_iter().map(move |(slot, operations)| {
+        (slot, of_slot(slot, &operations, &Freshness::of(&operations), &elsewhere))
+    })
 }
 
 /// The history of every slot, by the slot's name.
@@ -99,147 +147,425 @@ pub fn by_slot(history: &History) -> BTreeMap<&str, SlotHistory> {
     each_slot(history).collect()
 }
 
+/// What is known of the bookings that changes move, or refuse to. A booking whose changes overlap,
+/// or of which one was not answered, has no seats that are known.
+pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
+    let mut moved = HashMap::default();
+    let asked = |operation: &&Operation| matches!(operation.action, Action::Change { .. });
+    if !history.operations.iter().any(|operation| asked(&operation)) {
+        return moved;
+    }
+    let changes = changed_booking::changes(history);
+    let (mut reserved, mut confirms) = (HashMap::default(), HashMap::default());
+    for operation in &history.operations {
+        match (&operation.action, operation.outcome, &operation.seen.booking) {
+            (Action::Reserve { seats, .. }, Outcome::Ok, Some(booking)) => {
+                reserved.entry(&**booking).or_insert((*seats as i32, operation.returned_ns));
+            }
+            (Action::Confirm { booking }, Outcome::Ok | Outcome::Unknown, _) => {
+                confirms.entry(&**booking).or_insert_with(Vec::new).push(operation);
+            }
+            _ => {}
+        }
+    }
+    for (index, operation) in history.indexed().filter(|(_, operation)| asked(operation)) {
+        let Action::Change { booking, to } = &operation.action else { continue };
+        let Some((mut seats, mut settled_ns)) = reserved.get(&**booking).copied() else { continue };
+        let mut sure = true;
+        let of_booking = changes.get(&**booking).map(Vec::as_slice).unwrap_or_default();
+        for (other, change) in of_booking.iter().filter(|(other, _)| *other != index) {
+            if change.sent_ns > operation.returned_ns {
+                break;
+            }
+            let Action::Change { to, .. } = &change.action else { continue };
+            seats = to.seats.map_or(seats, |seats| seats as i32);
+            settled_ns = settled_ns.max(change.returned_ns);
+            sure &= change.outcome == Outcome::Ok && *other != index;
+        }
+        sure &= settled_ns <= operation.sent_ns || of_booking.len() <= 1;
+        let seats = match to.seats {
+            Some(seats) => seats as i32,
+            None if sure => seats,
+            None => continue,
+        };
+        let confirms = confirms.get(&**booking).map(Vec::as_slice).unwrap_or_default();
+        let before =
+            |it: &&Operation| it.outcome == Outcome::Ok && it.returned_ns < operation.sent_ns;
+        let confirmed = if confirms.iter().any(before) {
+            Some(true)
+        } else if confirms.iter().all(|it| it.sent_ns > operation.returned_ns) {
+            Some(false)
+        } else {
+            None
+        };
+        moved.insert(index, Moved { seats, confirmed });
+    }
+    moved
+}
+
 /// The history of one slot.
-pub(crate) fn of_slot(operations: &SlotOperations<'_>) -> SlotHistory {
-    let mut names = Names::default();
-    for (_, operation) in operations.iter() {
+pub(crate) fn of_slot(
+    slot: &str,
+    operations: &SlotOperations<'_>,
+    freshness: &Freshness<'_>,
+    elsewhere: &Elsewhere,
+) -> SlotHistory {
+    let mut reading = Reading {
+        slot,
+        freshness,
+        elsewhere,
+        names: Names::default(),
+        confirms_matter: operations.just().any(|operation| {
+            Claim::of(&operation.seen).splits()
+                || operation.seen.status.is_some()
+                || operation.awaits_approval()
+                || operation.seen.hold_ms.is_some()
+        }),
+        observations: Vec::new(),
+    };
+    for operation in operations.just() {
         if let (Action::Reserve { key, .. }, Outcome::Unknown) =
             (&operation.action, operation.outcome)
         {
-            names.unanswered.insert(key);
+            reading.names.unanswered.insert(key, Hold::Unknown);
         }
     }
-    for (_, operation) in operations.iter() {
-        if let (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) =
-            (&operation.action, operation.outcome, &operation.seen.booking)
-        {
-            names.made(key, id);
-        }
+    for operation in operations.just() {
+        reading.name(operation);
     }
-    let mut slot_history =
-        SlotHistory { contested: contested(operations, &names), ..SlotHistory::default() };
+    let mut unsearchable = None;
     for (index, operation) in operations.iter() {
-        match step(operation, &mut names) {
-            Ok(Some(step)) => slot_history.observations.push(observation(operation, index, step)),
-            Ok(None) => {}
-            Err(reason) => {
-                slot_history.unsearchable.get_or_insert(format!("line {}: {reason}", index + 1));
+        if let Err(reason) = reading.observe(index, operation) {
+            unsearchable.get_or_insert(format!("line {}: {reason}", operations.line_of(index)));
+        }
+    }
+    let expiries = expiries(operations, &reading.names);
+    let Reading { mut observations, .. } = reading;
+    observations.extend(expiries);
+    make_sure_of_cancels(&mut observations);
+    SlotHistory { observations, unsearchable }
+}
+
+/// A booking that is told to be over, and that nothing but one unanswered cancel can have ended, was
+/// ended by it, before the answer that says so.
+fn make_sure_of_cancels(observations: &mut [Observation]) {
+    let mut over_by: HashMap<u32, u64> = HashMap::default();
+    for observed in observations.iter() {
+        if let Step::Gone { booking } | Step::Look { booking, status: Status::Cancelled } =
+            observed.step
+        {
+            let over_ns = over_by.entry(booking).or_insert(u64::MAX);
+            *over_ns = observed.returned_ns.min(*over_ns);
+        }
+    }
+    if over_by.is_empty() {
+        return;
+    }
+    let mut ends: HashMap<u32, u32> = HashMap::default();
+    for observed in observations.iter() {
+        if let Step::Cancel { booking } | Step::Expire { booking } | Step::Leave { booking } =
+            observed.step
+        {
+            *ends.entry(booking).or_default() += 1;
+        }
+    }
+    for observed in observations.iter_mut().filter(|observed| !observed.sure) {
+        let Step::Cancel { booking } = observed.step else { continue };
+        if let (Some(1), Some(over_ns)) = (ends.get(&booking), over_by.get(&booking)) {
+            (observed.sure, observed.returned_ns) = (true, *over_ns);
+        }
+    }
+}
+
+/// A slot's history in the making.
+struct Reading<'a, 'e> {
+    slot: &'e str,
+    freshness: &'e Freshness<'a>,
+    elsewhere: &'e Elsewhere,
+    names: Names<'a>,
+    /// Whether any answer tells pending seats from confirmed ones, or a booking's status, or any
+    /// booking may take its seats by its confirm: only then does it matter whether a confirm
+    /// happened that was not answered.
+    confirms_matter: bool,
+    observations: Vec<Observation>,
+}
+
+impl<'a> Reading<'a, '_> {
+    /// Notes the names of bookings, which later lines may use before earlier ones.
+    fn name(&mut self, operation: &'a Operation) {
+        match (&operation.action, operation.outcome, &operation.seen.booking) {
+            (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) => {
+                self.names.made(key, id);
+                if let Some(hold) = self.names.unanswered.get_mut(&**key) {
+                    *hold = Hold::Told(operation.seen.hold_ms);
+                }
             }
+            (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown, _)
+                if self.comes_here(operation) =>
+            {
+                self.names.known_as(booking);
+            }
+            _ => {}
         }
     }
-    slot_history.observations.extend(expiries(operations, &names));
-    slot_history
-}
 
-fn contested(operations: &SlotOperations<'_>, names: &Names<'_>) -> HashSet<u32> {
-    let mut sent = HashSet::default();
-    let changes = operations.iter().filter_map(|(_, operation)| match &operation.action {
-        Action::Confirm { booking } | Action::Cancel { booking } => {
-            Some((operation.action.name(), &**booking))
-        }
-        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => None,
-    });
-    let again = changes.filter(|change| !sent.insert(*change));
-    again.filter_map(|(_, booking)| names.by_id.get(booking).copied()).collect()
-}
-
-fn observation(operation: &Operation, index: usize, step: Step<u32>) -> Observation {
-    let sure = operation.outcome != Outcome::Unknown;
-    Observation {
-        step,
-        sent_ns: operation.sent_ns,
-        returned_ns: if sure { operation.returned_ns } else { u64::MAX },
-        sure,
-        index,
-        version: operation.seen.version.filter(|_| sure),
+    fn comes_here(&self, operation: &Operation) -> bool {
+        operation.moves_to().is_some_and(|to| **to == *self.slot)
     }
-}
 
-/// `None` for an operation that says nothing about the slot's seats.
-fn step<'a>(
-    operation: &'a Operation,
-    names: &mut Names<'a>,
-) -> Result<Option<Step<u32>>, &'static str> {
-    let known = |names: &Names<'a>, booking: &str| {
-        names.by_id.get(booking).copied().ok_or("no reserve was acknowledged with this booking")
-    };
-    Ok(match (&operation.action, operation.outcome) {
-        (_, Outcome::Rejected | Outcome::Throttled) => None,
-        (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
-            Some(Step::SoldOut { seats: (*seats).into() })
+    fn known(&self, booking: &str) -> Result<u32, &'static str> {
+        self.names
+            .by_id
+            .get(booking)
+            .copied()
+            .ok_or("no reserve was acknowledged with this booking")
+    }
+
+    /// Adds what an operation says about the slot, if it says anything.
+    fn observe(&mut self, index: usize, operation: &'a Operation) -> Result<(), &'static str> {
+        // The numbers in the answer to a move are those of the slot that it moves to.
+        let leaves = operation.moves_to().is_some() && !self.comes_here(operation);
+        let fresh = self.freshness.is_fresh(operation) && !leaves;
+        let claim = if fresh { Claim::of(&operation.seen) } else { Claim::NONE };
+        let version =
+            operation.seen.version.filter(|_| !leaves && operation.outcome != Outcome::Unknown);
+        let sure = operation.outcome != Outcome::Unknown;
+        let step = match self.step(index, operation)? {
+            Some(step) => step,
+            None if claim != Claim::NONE || version.is_some() => Step::Read,
+            None => return Ok(()),
+        };
+        let hold_ms = match step {
+            Step::Reserve { .. } if sure => operation.seen.hold_ms,
+            Step::Reserve { .. } => match &operation.action {
+                Action::Reserve { key, .. } => match self.names.unanswered.get(&**key) {
+                    Some(Hold::Told(hold_ms)) => *hold_ms,
+                    Some(Hold::Unknown) | None => Some(0),
+                },
+                _ => None,
+            },
+            Step::Change { .. } | Step::Enter { .. } => operation.seen.hold_ms,
+            _ => None,
+        };
+        self.observations.push(Observation {
+            step,
+            claim,
+            sent_ns: operation.sent_ns,
+            returned_ns: if sure { operation.returned_ns } else { u64::MAX },
+            hold_ns: hold_ms.map(|hold_ms| hold_ms.saturating_mul(1_000_000)),
+            version,
+            fresh,
+            index: u32::try_from(index).expect("the places of operations fit"),
+            sure,
+        });
+        Ok(())
+    }
+
+    /// `None` for an operation that says nothing about the slot's bookings.
+    fn step(
+        &mut self,
+        index: usize,
+        operation: &'a Operation,
+    ) -> Result<Option<Step<u32>>, &'static str> {
+        let outcome = operation.outcome;
+        if outcome == Outcome::Throttled {
+            return Ok(None);
         }
-        (Action::Reserve { seats, key }, outcome) => {
-            let booking = match (&operation.seen.booking, outcome) {
-                (Some(id), Outcome::Ok) => names.made(key, id),
-                _ => names.perhaps(key),
+        if outcome == Outcome::Rejected {
+            return Ok(self.gone(operation));
+        }
+        Ok(match &operation.action {
+            Action::Reserve { seats, .. } if outcome == Outcome::SoldOut => {
+                let seats = self.elsewhere.wanted.get(&index).copied().unwrap_or(*seats as i32);
+                let judged = !self.elsewhere.excused.contains(&index);
+                judged.then_some(Step::SoldOut { seats })
+            }
+            Action::Reserve { seats, key } => {
+                let booking = match &operation.seen.booking {
+                    Some(id) if outcome == Outcome::Ok => self.names.made(key, id),
+                    _ => self.names.perhaps(key),
+                };
+                Some(Step::Reserve { booking, seats: *seats as i32, terms: terms(operation) })
+            }
+            Action::Confirm { booking } if outcome == Outcome::SoldOut => {
+                let seats =
+                    self.seats_of(booking).ok_or("it names no booking whose seats are known")?;
+                Some(Step::SoldOutTo { booking: self.known(booking)?, seats })
+            }
+            Action::Confirm { booking } if outcome == Outcome::Unknown => {
+                let booking = self.names.by_id.get(&**booking).copied();
+                booking.filter(|_| self.confirms_matter).map(|booking| Step::Confirm { booking })
+            }
+            Action::Confirm { booking } => Some(Step::Confirm { booking: self.known(booking)? }),
+            Action::Cancel { booking } if outcome == Outcome::Unknown => {
+                let booking = self.names.by_id.get(&**booking).copied();
+                booking.map(|booking| Step::Cancel { booking })
+            }
+            Action::Cancel { booking } => Some(Step::Cancel { booking: self.known(booking)? }),
+            Action::Change { booking, to } => self.change(index, operation, booking, to)?,
+            Action::Booking { booking } => match operation.seen.status {
+                Some(seen) if outcome == Outcome::Ok => {
+                    let booking = self.names.by_id.get(&**booking).copied();
+                    let status = match seen {
+                        BookingStatus::Pending => Some(Status::Pending),
+                        BookingStatus::Confirmed => Some(Status::Confirmed),
+                        BookingStatus::Cancelled => Some(Status::Cancelled),
+                        BookingStatus::Expired => Some(Status::Expired),
+                        BookingStatus::Failed => None,
+                    };
+                    booking.zip(status).map(|(booking, status)| Step::Look { booking, status })
+                }
+                _ => None,
+            },
+            Action::Read => None,
+            Action::Resize { capacity } => Some(Step::Resize { capacity: (*capacity).into() }),
+        })
+    }
+
+    /// A refusal that says that a booking does not exist or has ended.
+    fn gone(&self, operation: &Operation) -> Option<Step<u32>> {
+        let booking = *self.names.by_id.get(operation.names_booking()?)?;
+        operation.reason_code()?.means_gone().then_some(Step::Gone { booking })
+    }
+
+    fn change(
+        &self,
+        index: usize,
+        operation: &Operation,
+        booking: &str,
+        to: &ChangeTo,
+    ) -> Result<Option<Step<u32>>, &'static str> {
+        let moves = operation.moves_to().is_some();
+        let comes_here = self.comes_here(operation);
+        let unanswered = operation.outcome == Outcome::Unknown;
+        let known = match self.known(booking) {
+            Ok(known) => known,
+            Err(_) if unanswered => return Ok(None),
+            Err(reason) => return Err(reason),
+        };
+        if !moves && operation.outcome != Outcome::SoldOut {
+            let seats = to.seats.map(|seats| seats as i32);
+            return Ok(Some(Step::Change { booking: known, seats }));
+        }
+        if moves && !comes_here {
+            let left = operation.outcome != Outcome::SoldOut;
+            return Ok(left.then_some(Step::Leave { booking: known }));
+        }
+        let Some(Moved { seats, confirmed }) = self.elsewhere.moved.get(&index).copied() else {
+            return Err("the seats of the booking are not known");
+        };
+        if operation.outcome == Outcome::SoldOut {
+            let refused = if moves {
+                Step::SoldOut { seats }
+            } else {
+                Step::SoldOutTo { booking: known, seats }
             };
-            Some(Step::Reserve { booking, seats: (*seats).into() })
+            return Ok(Some(refused));
         }
-        // An unknown confirm changes nothing that a client must have seen.
-        (Action::Confirm { .. }, Outcome::Unknown) => None,
-        (Action::Confirm { booking }, _) => Some(Step::Confirm { booking: known(names, booking)? }),
-        (Action::Cancel { booking }, Outcome::Unknown) => {
-            names.by_id.get(&**booking).map(|booking| Step::Cancel { booking: *booking })
+        match confirmed {
+            Some(confirmed) => Ok(Some(Step::Enter { booking: known, seats, confirmed })),
+            None if !self.confirms_matter => {
+                Ok(Some(Step::Enter { booking: known, seats, confirmed: false }))
+            }
+            None => Err("whether the booking was confirmed before it moved is not known"),
         }
-        (Action::Cancel { booking }, _) => Some(Step::Cancel { booking: known(names, booking)? }),
-        (Action::Read, Outcome::Ok) => {
-            operation.seen.available.map(|available| Step::Read { available })
-        }
-        (Action::Read, _) => None,
-        (Action::Resize { capacity }, _) => Some(Step::Resize { capacity: (*capacity).into() }),
-    })
+    }
+
+    /// The seats of a booking that was made in this slot and never changed.
+    fn seats_of(&self, booking: &str) -> Option<i32> {
+        let number = *self.names.by_id.get(booking)?;
+        self.observations.iter().find_map(|observed| match observed.step {
+            Step::Reserve { booking, seats, .. } if booking == number => Some(seats),
+            _ => None,
+        })
+    }
 }
 
-/// Bookings that may have given their seats back by themselves: holds that were not confirmed, from
-/// when they can have run out at the earliest, and bookings made by unanswered calls, whose hold
-/// time is unknown. (A hold that a cancel ended may have run out before: a service may answer `ok`
-/// to a cancel of an expired booking.)
+fn terms(operation: &Operation) -> Terms {
+    if operation.awaits_approval() {
+        Terms::Request
+    } else if operation.may_overbook() {
+        Terms::Overbook
+    } else {
+        Terms::Regular
+    }
+}
+
+/// Bookings that may have given their seats back by themselves: holds, from when they can have run
+/// out at the earliest, and bookings made by unanswered calls, whose hold time is unknown. A hold
+/// whose confirm had returned before that cannot have. (A hold that a cancel ended may have run out
+/// before: a service may answer `ok` to a cancel of an expired booking.)
 fn expiries(operations: &SlotOperations<'_>, names: &Names<'_>) -> Vec<Observation> {
     let runs_out = |operation: &Operation| {
         operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown
     };
-    if !operations.iter().any(|(_, operation)| runs_out(operation)) {
+    if !operations.just().any(runs_out) {
         return Vec::new();
     }
-    // An unanswered call may have made the booking that a later one by the same key was told of.
-    let mut first_sent: HashMap<&str, u64> = HashMap::default();
+    let first_sent = first_sent(operations);
     let mut answered: HashSet<&str> = HashSet::default();
-    for (_, operation) in operations.iter() {
-        if let Action::Reserve { key, .. } = &operation.action {
-            let sent_ns = first_sent.entry(key).or_insert(operation.sent_ns);
-            *sent_ns = operation.sent_ns.min(*sent_ns);
-            if operation.outcome == Outcome::Ok {
-                answered.insert(key);
-            }
+    for operation in operations.just() {
+        if let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) {
+            answered.insert(key);
         }
     }
     let mut holds: BTreeMap<u32, Observation> = BTreeMap::new();
     for (index, operation) in operations.iter() {
-        let Action::Reserve { key, .. } = &operation.action else { continue };
-        let (booking, hold_ms) =
-            match (operation.outcome, &operation.seen.booking, operation.seen.hold_ms) {
-                (Outcome::Ok, Some(id), Some(hold_ms)) => (names.by_id[&**id], hold_ms),
-                (Outcome::Unknown, _, _) if !answered.contains(&**key) => (names.by_key[&**key], 0),
-                _ => continue,
-            };
-        let over_ns = first_sent[&**key].saturating_add(hold_ms.saturating_mul(1_000_000));
+        let (booking, over_ns) = match (&operation.action, operation.outcome) {
+            (Action::Reserve { key, .. }, Outcome::Ok) => {
+                let (Some(id), Some(hold_ms)) = (&operation.seen.booking, operation.seen.hold_ms)
+                else {
+                    continue;
+                };
+                let hold_ns = hold_ms.saturating_mul(1_000_000);
+                (names.by_id[&**id], first_sent[&**key].saturating_add(hold_ns))
+            }
+            (Action::Reserve { key, .. }, Outcome::Unknown) if !answered.contains(&**key) => {
+                (names.by_key[&**key], first_sent[&**key])
+            }
+            (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) => {
+                let (Some(booking), Some(hold_ms)) =
+                    (names.by_id.get(&**booking), operation.seen.hold_ms)
+                else {
+                    continue;
+                };
+                let hold_ns = hold_ms.saturating_mul(1_000_000);
+                (*booking, operation.sent_ns.saturating_add(hold_ns))
+            }
+            _ => continue,
+        };
         let expiry = Observation {
-            step: Step::Cancel { booking },
+            step: Step::Expire { booking },
+            claim: Claim::NONE,
             sent_ns: over_ns,
             returned_ns: u64::MAX,
-            sure: false,
-            index,
+            hold_ns: None,
             version: None,
+            fresh: false,
+            index: index as u32,
+            sure: false,
         };
         let hold = holds.entry(booking).or_insert(expiry);
         hold.sent_ns = hold.sent_ns.min(over_ns);
     }
-    for (_, operation) in operations.iter() {
+    for operation in operations.just() {
         if let (Action::Confirm { booking }, Outcome::Ok) = (&operation.action, operation.outcome)
             && let Some(booking) = names.by_id.get(&**booking)
+            && holds.get(booking).is_some_and(|hold| operation.returned_ns < hold.sent_ns)
         {
             holds.remove(booking);
         }
     }
-    holds.into_values().collect()
+    // A change revives a hold that had run out, and the hold may run out again.
+    let mut expiries: Vec<Observation> = Vec::new();
+    for operation in operations.just() {
+        if let (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) =
+            (&operation.action, operation.outcome)
+        {
+            let hold = names.by_id.get(&**booking).and_then(|booking| holds.get(booking));
+            expiries.extend(hold.cloned());
+        }
+    }
+    expiries.extend(holds.into_values());
+    expiries
 }

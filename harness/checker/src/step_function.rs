@@ -63,6 +63,30 @@ impl StepFunction {
         }
     }
 
+    /// The first instant of [from, to] from which on the number is at least `seats`, for as long as
+    /// `lasting_ns` or to the end. Only the first steps are looked at: a longer wait is left
+    /// undecided, and is none.
+    pub(crate) fn first_at_least(
+        &self,
+        seats: i64,
+        lasting_ns: u64,
+        from_ns: u64,
+        to_ns: u64,
+    ) -> Option<u64> {
+        const STEPS: usize = 10_000;
+        let mut first_ns: Option<u64> = None;
+        for place in self.within(from_ns, to_ns).take(STEPS) {
+            let at_ns = self.at_ns[place].max(from_ns);
+            match first_ns {
+                Some(first_ns) if at_ns >= first_ns.saturating_add(lasting_ns) => break,
+                _ if self.seats[place] < seats => first_ns = None,
+                Some(_) => {}
+                None => first_ns = Some(at_ns),
+            }
+        }
+        first_ns
+    }
+
     /// The indexes of the steps that are in force at some instant of [from, to]. Before the first
     /// step the number is zero.
     pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> std::ops::Range<usize> {

@@ -1,7 +1,11 @@
 //! The example histories: each is judged as it says, and together they notice every way in which
 //! the checker could be wrong that is listed here.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 use slotproof_checker::{Case, History, evidence_file, judge};
@@ -18,6 +22,8 @@ struct Examples {
 struct Example {
     file: String,
     capacity: i64,
+    #[serde(default)]
+    capacities: BTreeMap<String, i64>,
     verdict: Verdict,
     convicted_by: BTreeSet<Invariant>,
     why: String,
@@ -38,8 +44,9 @@ fn examples() -> Vec<(Example, Case)> {
             let history = History::read(std::io::BufReader::new(file)).expect(&example.file);
             assert_eq!(history.cut_off, None, "{}", example.file);
             let expectations = vec![Expectation::SoldOut, Expectation::Full];
-            let case =
-                Case { history, capacity: example.capacity, expectations, ..Case::default() };
+            let (capacity, capacities) = (example.capacity, example.capacities.clone());
+            let case = Case { history, capacity, capacities, expectations, ..Case::default() };
+            case.validate().expect(&example.file);
             (example, case)
         })
         .collect()
@@ -79,8 +86,10 @@ fn what_convicts_an_example_convicts_alone() {
         for finding in judge(&case).findings {
             let Some(evidence) = evidence_file::operations(&case, &finding) else { continue };
             assert!(evidence.len() <= case.history.operations.len());
-            let alone =
-                Case { history: History { operations: evidence, cut_off: None }, ..case.clone() };
+            let alone = Case {
+                history: History { operations: evidence, ..case.history.clone() },
+                ..case.clone()
+            };
             assert!(
                 convicted_by(&judge(&alone)).contains(&finding.invariant),
                 "{}: {} alone: {alone:#?}",

@@ -13,7 +13,7 @@ use slotproof_vocabulary::{
 const PROBER: u64 = 9;
 
 fn case(capacity: i64, operations: Vec<Operation>) -> Case {
-    Case { history: History { operations, cut_off: None }, capacity, ..Case::default() }
+    Case { history: History { operations, ..History::default() }, capacity, ..Case::default() }
 }
 
 fn reserving(booking: &str, sent_ns: u64, returned_ns: u64) -> OperationBuilder {

@@ -41,6 +41,7 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         } else {
             plan.expectations()
         },
+        hold_ms: (!run.file("replay.json").exists()).then(|| plan.hold.ms()),
         origin: Origin::Recorder,
         load: load.map(|end| end.load),
     };
@@ -62,7 +63,7 @@ pub fn case_of_history(
     if let Some(index) = unknown {
         return Err(UsageError(format!(
             "line {} of {} is about slot {}, whose capacity is not given; give --capacity",
-            index + 1,
+            history.line_of(index),
             path.display(),
             one_line(&history.operations[index].slot)
         ))
@@ -105,14 +106,16 @@ fn one_at_a_time(history: &History) -> Result<(), UsageError> {
     });
     let overlap = order.windows(2).find(|pair| {
         let (before, after) = (&operations[pair[0]], &operations[pair[1]]);
-        before.process == after.process && after.sent_ns < before.returned_ns
+        // The parts of a basket are one request.
+        let one_request = before.basket().is_some() && before.basket() == after.basket();
+        before.process == after.process && after.sent_ns < before.returned_ns && !one_request
     });
     match overlap {
         Some(pair) => Err(UsageError(format!(
             "lines {} and {}: process {} had two operations in flight at once; give each client that acts on its own, and each that goes on after \
              unknown, a `process` of its own",
-            pair[0].min(pair[1]) + 1,
-            pair[0].max(pair[1]) + 1,
+            history.line_of(pair[0].min(pair[1])),
+            history.line_of(pair[0].max(pair[1])),
             operations[pair[0]].process
         ))),
         None => Ok(()),

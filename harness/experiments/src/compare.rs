@@ -293,7 +293,7 @@ mod tests {
                 Operation::new(*client, "s", action, 1, 2)
             };
             let operations = clients.iter().map(reserve).collect();
-            Case { history: History { operations, cut_off: None }, ..Case::default() }
+            Case { history: History { operations, ..History::default() }, ..Case::default() }
         };
         assert_eq!(jain(&case(&[1, 2, 3, 4]), 4), Some(1.0));
         assert_eq!(jain(&case(&[1, 1, 1, 1]), 4), Some(0.25));

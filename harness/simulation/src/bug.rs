@@ -66,10 +66,10 @@ bugs! {
     ConfirmAfterExpiry = "confirm_after_expiry", [10, 10],
         "a booking that has expired is confirmed, without seats";
     /// Hidden while the slot has other seats and nobody reads it.
-    SeatLeak = "seat_leak", [4, 4],
+    SeatLeak = "seat_leak", [8, 4],
         "one cancel in forty does not give the seats back";
     /// Hidden while the slot has other seats and nobody reads it.
-    RetryCountedTwice = "retry_counted_twice", [4, 4],
+    RetryCountedTwice = "retry_counted_twice", [10, 3],
         "a repeated key gets its receipt, and takes the seats again";
     /// Receipts are found by client. Hidden where the client had not been told the receipt before.
     ReceiptOfAnotherSlot = "receipt_of_another_slot", [10, 10],
@@ -86,7 +86,7 @@ bugs! {
     HoldExpiresEarly = "hold_expires_early", [10, 10],
         "a hold expires after half of its time";
     /// Hidden as the one before, and rare: the first sending of the key must have been refused.
-    HoldSinceRefusal = "hold_since_refusal", [0, 0],
+    HoldSinceRefusal = "hold_since_refusal", [9, 9],
         "the hold of a repeated key is counted from the attempt that was refused";
 }
 

@@ -115,7 +115,7 @@ impl Client {
                 self.forget(booking);
                 0.0
             }
-            (Action::Reserve { .. } | Action::Read | Action::Resize { .. }, _) => 0.0,
+            _ => 0.0,
         };
         if self.dice.random_bool(again) {
             self.again = Some(request.clone());

@@ -167,6 +167,9 @@ impl Service {
             Action::Cancel { booking } => self.cancel(slot, booking, now_ns),
             Action::Read => self.read(slot, now_ns),
             Action::Resize { capacity } => self.resize(slot, (*capacity).into()),
+            Action::Change { .. } | Action::Booking { .. } => {
+                unreachable!("no client of the simulation does this")
+            }
         }
     }
 
@@ -454,6 +457,7 @@ impl Service {
             slots: self.store.slots.iter().map(slot_row).collect(),
             bookings: self.store.bookings.iter().map(|it| self.row(it, now_ns)).collect(),
             announced: Some(self.announced()),
+            read_ns: Some(now_ns),
         }
     }
 

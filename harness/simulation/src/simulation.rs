@@ -392,6 +392,7 @@ fn told(answer: Answer, action: &Action, telling: Telling) -> Answer {
         capacity: seen.capacity.filter(|_| telling.parts()),
         booking: seen.booking,
         hold_ms: seen.hold_ms,
+        status: seen.status,
     };
     Answer { outcome, reason, seen }
 }

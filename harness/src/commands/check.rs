@@ -12,7 +12,7 @@ use slotproof_checker::{Case, evidence_file};
 use slotproof_evidence::RunDirectory;
 use slotproof_experiments::check_run;
 use slotproof_models::{Unexplained, explain};
-use slotproof_vocabulary::{Invariant, Plan, UsageError, VerdictReport};
+use slotproof_vocabulary::{Declarations, Invariant, Plan, UsageError, VerdictReport};
 
 use super::init_tracing;
 use crate::{
@@ -194,6 +194,11 @@ fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Res
     for finding in &verdict.findings {
         let Some(operations) = evidence_file::operations(case, finding) else { continue };
         let mut text = Vec::new();
+        let declared = case.history.declarations;
+        if declared != Declarations::default() {
+            serde_json::to_writer(&mut text, &serde_json::json!({ "declare": declared }))?;
+            text.push(b'\n');
+        }
         for operation in &operations {
             serde_json::to_writer(&mut text, operation)?;
             text.push(b'\n');

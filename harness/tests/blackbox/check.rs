@@ -27,7 +27,15 @@ fn every_example_is_judged_as_it_says_and_its_evidence_convicts_alone() {
         let found = tempfile::tempdir().expect("a directory");
         let evidence = found.path().to_str().expect("plain");
         let path = path.to_str().expect("plain");
-        let (code, said, verdict) = check(&[path, "--capacity", &capacity, "--evidence", evidence]);
+        let of_slots = example.get("capacities").and_then(toml::Value::as_table);
+        let of_slots: Vec<String> = of_slots
+            .into_iter()
+            .flatten()
+            .map(|(slot, seats)| format!("--capacity={slot}={seats}"))
+            .collect();
+        let mut words = vec![path, "--capacity", &capacity, "--evidence", evidence];
+        words.extend(of_slots.iter().map(String::as_str));
+        let (code, said, verdict) = check(&words);
         let code_of =
             |verdict: &str| ["upheld", "violated", "unknown"].iter().position(|it| *it == verdict);
         assert_eq!(code.map(|code| code as usize), code_of(&text("verdict")), "{path}: {said}");

@@ -13,6 +13,7 @@ pub mod scenario;
 pub mod span;
 pub mod workload;
 
+pub mod declarations;
 pub mod end_state;
 pub mod environment;
 pub mod operation;
@@ -22,12 +23,13 @@ pub mod verdict;
 
 pub mod usage_error;
 
+pub use declarations::{BookingIds, Declarations, Scope};
 pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
 pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};
-pub use operation::{Action, Operation, Outcome, Seen};
+pub use operation::{Action, ChangeTo, Operation, Outcome, Seen, Terms};
 pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan};
 pub use plan_args::PlanArgs;

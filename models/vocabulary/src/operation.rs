@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::reason::ReasonCode;
+use crate::{reason::ReasonCode, reference_api::BookingStatus};
 
 /// One logical call of a client with its interval and its outcome.
 ///
@@ -26,6 +26,8 @@ pub struct Operation {
     pub slot: Arc<str>,
     /// What was asked for.
     pub action: Action,
+    /// What a reserve asked for beyond seats; rare.
+    pub terms: Option<Box<Terms>>,
     /// When the schedule wanted it sent. Latency that a user feels counts from here.
     pub scheduled_ns: u64,
     /// Just before the request was handed to the socket. Safety counts from here.
@@ -58,6 +60,7 @@ impl Operation {
             process: client,
             slot: slot.into(),
             action,
+            terms: None,
             scheduled_ns: sent_ns,
             sent_ns,
             returned_ns,
@@ -72,6 +75,65 @@ impl Operation {
     pub fn reason_code(&self) -> Option<ReasonCode> {
         self.reason.as_deref().map(ReasonCode::from)
     }
+
+    /// The slot that a change moves its booking to; `None` if the booking stays.
+    pub fn moves_to(&self) -> Option<&Arc<str>> {
+        match &self.action {
+            Action::Change { to, .. } => to.slot.as_ref().filter(|slot| **slot != self.slot),
+            _ => None,
+        }
+    }
+
+    /// The booking that this operation is about, other than one that a reserve makes.
+    pub fn names_booking(&self) -> Option<&str> {
+        match &self.action {
+            Action::Confirm { booking }
+            | Action::Cancel { booking }
+            | Action::Change { booking, .. }
+            | Action::Booking { booking } => Some(booking),
+            Action::Reserve { .. } | Action::Read | Action::Resize { .. } => None,
+        }
+    }
+
+    /// Whether this reserve may sell more seats than the slot has.
+    pub fn may_overbook(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.overbook)
+    }
+
+    /// Whether this reserve is a request that takes its seats when it is confirmed.
+    pub fn awaits_approval(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.awaits_approval)
+    }
+
+    /// The basket that this reserve is a part of.
+    pub fn basket(&self) -> Option<&str> {
+        self.terms.as_ref()?.basket.as_deref()
+    }
+}
+
+/// What a reserve asks for beyond seats.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The request that this reserve is a part of: reserves with one basket are made all or none,
+    /// in one instant. A refusal of a basket says that at least one of its parts did not fit.
+    pub basket: Option<Box<str>>,
+    /// The seller may sell more seats than there are, for this reserve, on purpose.
+    pub overbook: bool,
+    /// The answer promises no seat: the booking takes its seats when it is confirmed.
+    pub awaits_approval: bool,
+    /// Whose booking it is, for a declared limit.
+    pub owner: Option<Box<str>>,
+    /// The period that it counts in, for a declared limit: a day, a season.
+    pub period: Option<Box<str>>,
+}
+
+/// What a change asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeTo {
+    /// The slot that the booking is to be in; `None`: where it is.
+    pub slot: Option<Arc<str>>,
+    /// The seats that it is to have; `None`: as many as it has.
+    pub seats: Option<u32>,
 }
 
 /// What an operation asks for.
@@ -94,10 +156,23 @@ pub enum Action {
         /// Which.
         booking: Box<str>,
     },
+    /// Move a booking to another slot, give it another number of seats, or extend its hold, in one
+    /// instant. It keeps its id.
+    Change {
+        /// Which.
+        booking: Box<str>,
+        /// What it is to be.
+        to: Box<ChangeTo>,
+    },
+    /// Read a booking.
+    Booking {
+        /// Which.
+        booking: Box<str>,
+    },
     /// Read the slot.
     Read,
-    /// Give the slot another number of seats. Fewer than are taken cannot be: then it must be
-    /// refused.
+    /// Give the slot another number of seats. A service may allow fewer than are taken: then no
+    /// booking loses its seats, and no new one is made until enough are free.
     Resize {
         /// How many it is to have.
         capacity: u32,
@@ -111,6 +186,8 @@ impl Action {
             Self::Reserve { .. } => "reserve",
             Self::Confirm { .. } => "confirm",
             Self::Cancel { .. } => "cancel",
+            Self::Change { .. } => "change",
+            Self::Booking { .. } => "booking",
             Self::Read => "read",
             Self::Resize { .. } => "resize",
         }
@@ -169,6 +246,8 @@ pub struct Seen {
     pub capacity: Option<i64>,
     /// How long a hold lasts, counted from the decision.
     pub hold_ms: Option<u64>,
+    /// The status of the booking that was read.
+    pub status: Option<BookingStatus>,
 }
 
 /// An [`Operation`] as a line of a history. It owns its text when it is read, and borrows it when
@@ -208,6 +287,20 @@ struct OperationLine<Text> {
     capacity: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<BookingStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to_slot: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    basket: Option<Text>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    overbook: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    awaits_approval: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    period: Option<Text>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,8 +309,24 @@ enum OpName {
     Reserve,
     Confirm,
     Cancel,
+    Change,
+    Booking,
     Read,
     Resize,
+}
+
+impl OpName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reserve => "reserve",
+            Self::Confirm => "confirm",
+            Self::Cancel => "cancel",
+            Self::Change => "change",
+            Self::Booking => "booking",
+            Self::Read => "read",
+            Self::Resize => "resize",
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -226,6 +335,10 @@ fn one() -> u32 {
 
 fn is_one(attempts: &u32) -> bool {
     *attempts == 1
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A line that is JSON of the right fields and still not an operation.
@@ -239,58 +352,92 @@ enum LineError {
     NoCapacity(i64),
     #[error("`returned_ns` ({returned_ns}) is before `sent_ns` ({sent_ns})")]
     ReturnsBeforeSent { sent_ns: u64, returned_ns: u64 },
-    #[error("the outcome sold_out applies to reserve only")]
-    SoldOutWithoutReserve,
+    #[error("the outcome sold_out does not apply to {op}")]
+    NotForSale { op: &'static str },
     #[error("`{field}` does not apply to {op}")]
     Surplus { op: &'static str, field: &'static str },
+}
+
+impl OperationLine<Box<str>> {
+    /// A field that its operation has no use for is a mistake in the recorder.
+    fn surplus(&self) -> Option<&'static str> {
+        let is = |ops: &[OpName]| ops.contains(&self.op);
+        let fields = [
+            ("booking", self.booking.is_some() && is(&[OpName::Read, OpName::Resize])),
+            ("to_slot", self.to_slot.is_some() && !is(&[OpName::Change])),
+            ("status", self.status.is_some() && !is(&[OpName::Booking])),
+            ("basket", self.basket.is_some() && !is(&[OpName::Reserve])),
+            ("overbook", self.overbook && !is(&[OpName::Reserve])),
+            ("awaits_approval", self.awaits_approval && !is(&[OpName::Reserve])),
+            ("owner", self.owner.is_some() && !is(&[OpName::Reserve])),
+            ("period", self.period.is_some() && !is(&[OpName::Reserve])),
+        ];
+        fields.into_iter().find(|(_, surplus)| *surplus).map(|(field, _)| field)
+    }
+
+    fn terms(&mut self) -> Option<Box<Terms>> {
+        let terms = Terms {
+            basket: self.basket.take(),
+            overbook: self.overbook,
+            awaits_approval: self.awaits_approval,
+            owner: self.owner.take(),
+            period: self.period.take(),
+        };
+        (terms != Terms::default()).then(|| Box::new(terms))
+    }
+
+    fn action(&mut self) -> Result<Action, LineError> {
+        let op = self.op.name();
+        let missing = |field| LineError::Missing { op, field };
+        let mut booking = || self.booking.take().ok_or(missing("booking"));
+        Ok(match self.op {
+            OpName::Reserve => {
+                let seats = self.seats.ok_or(missing("seats"))?;
+                if seats == 0 {
+                    return Err(LineError::NoSeats);
+                }
+                if self.outcome == Outcome::Ok && self.booking.is_none() {
+                    let op = "a reserve with the outcome ok";
+                    return Err(LineError::Missing { op, field: "booking" });
+                }
+                Action::Reserve { seats, key: self.key.take().ok_or(missing("key"))? }
+            }
+            OpName::Confirm => Action::Confirm { booking: booking()? },
+            OpName::Cancel => Action::Cancel { booking: booking()? },
+            OpName::Booking => Action::Booking { booking: booking()? },
+            OpName::Change => {
+                if self.seats == Some(0) {
+                    return Err(LineError::NoSeats);
+                }
+                let slot = self.to_slot.take().map(Arc::from);
+                Action::Change {
+                    booking: booking()?,
+                    to: Box::new(ChangeTo { slot, seats: self.seats }),
+                }
+            }
+            OpName::Read => Action::Read,
+            OpName::Resize => {
+                let capacity = self.capacity.ok_or(missing("capacity"))?;
+                Action::Resize {
+                    capacity: capacity.try_into().map_err(|_| LineError::NoCapacity(capacity))?,
+                }
+            }
+        })
+    }
 }
 
 impl TryFrom<OperationLine<Box<str>>> for Operation {
     type Error = LineError;
 
-    fn try_from(line: OperationLine<Box<str>>) -> Result<Self, LineError> {
-        let mut booking_seen = None;
-        let action = match line.op {
-            OpName::Reserve => {
-                let missing = |field| LineError::Missing { op: "reserve", field };
-                let seats = line.seats.ok_or(missing("seats"))?;
-                if seats == 0 {
-                    return Err(LineError::NoSeats);
-                }
-                if line.outcome == Outcome::Ok && line.booking.is_none() {
-                    return Err(LineError::Missing {
-                        op: "a reserve with the outcome ok",
-                        field: "booking",
-                    });
-                }
-                booking_seen = line.booking;
-                Action::Reserve { seats, key: line.key.ok_or(missing("key"))? }
-            }
-            OpName::Confirm => Action::Confirm {
-                booking: line
-                    .booking
-                    .ok_or(LineError::Missing { op: "confirm", field: "booking" })?,
-            },
-            OpName::Cancel => Action::Cancel {
-                booking: line
-                    .booking
-                    .ok_or(LineError::Missing { op: "cancel", field: "booking" })?,
-            },
-            OpName::Read | OpName::Resize if line.booking.is_some() => {
-                let op = if line.op == OpName::Read { "read" } else { "resize" };
-                return Err(LineError::Surplus { op, field: "booking" });
-            }
-            OpName::Read => Action::Read,
-            OpName::Resize => {
-                let capacity =
-                    line.capacity.ok_or(LineError::Missing { op: "resize", field: "capacity" })?;
-                Action::Resize {
-                    capacity: capacity.try_into().map_err(|_| LineError::NoCapacity(capacity))?,
-                }
-            }
-        };
-        if line.outcome == Outcome::SoldOut && !matches!(action, Action::Reserve { .. }) {
-            return Err(LineError::SoldOutWithoutReserve);
+    fn try_from(mut line: OperationLine<Box<str>>) -> Result<Self, LineError> {
+        if let Some(field) = line.surplus() {
+            return Err(LineError::Surplus { op: line.op.name(), field });
+        }
+        let terms = line.terms();
+        let action = line.action()?;
+        let for_sale = matches!(line.op, OpName::Reserve | OpName::Confirm | OpName::Change);
+        if line.outcome == Outcome::SoldOut && !for_sale {
+            return Err(LineError::NotForSale { op: line.op.name() });
         }
         if line.returned_ns < line.sent_ns {
             return Err(LineError::ReturnsBeforeSent {
@@ -303,6 +450,7 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
             process: line.process.unwrap_or(line.client),
             slot: line.slot.into(),
             action,
+            terms,
             scheduled_ns: line.scheduled_ns.unwrap_or(line.sent_ns),
             sent_ns: line.sent_ns,
             returned_ns: line.returned_ns,
@@ -310,7 +458,8 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
             outcome: line.outcome,
             reason: line.reason,
             seen: Seen {
-                booking: booking_seen,
+                // What is left of it: every other operation has taken the booking that it names.
+                booking: line.booking,
                 version: line.version,
                 available: line.available,
                 pending: line.pending,
@@ -318,6 +467,7 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
                 // A resize names the capacity that it wants, and its answer none.
                 capacity: line.capacity.filter(|_| line.op != OpName::Resize),
                 hold_ms: line.hold_ms,
+                status: line.status,
             },
         })
     }
@@ -325,12 +475,14 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
 
 impl Serialize for Operation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (op, seats, key, booking) = match &self.action {
-            Action::Reserve { seats, key } => {
-                (OpName::Reserve, Some(*seats), Some(&**key), self.seen.booking.as_deref())
-            }
-            Action::Confirm { booking } => (OpName::Confirm, None, None, Some(&**booking)),
-            Action::Cancel { booking } => (OpName::Cancel, None, None, Some(&**booking)),
+        let none = Terms::default();
+        let terms = self.terms.as_deref().unwrap_or(&none);
+        let (op, seats, key, to_slot) = match &self.action {
+            Action::Reserve { seats, key } => (OpName::Reserve, Some(*seats), Some(&**key), None),
+            Action::Confirm { .. } => (OpName::Confirm, None, None, None),
+            Action::Cancel { .. } => (OpName::Cancel, None, None, None),
+            Action::Change { to, .. } => (OpName::Change, to.seats, None, to.slot.as_deref()),
+            Action::Booking { .. } => (OpName::Booking, None, None, None),
             Action::Read => (OpName::Read, None, None, None),
             Action::Resize { .. } => (OpName::Resize, None, None, None),
         };
@@ -341,7 +493,7 @@ impl Serialize for Operation {
             op,
             seats,
             key,
-            booking,
+            booking: self.names_booking().or(self.seen.booking.as_deref()),
             scheduled_ns: Some(self.scheduled_ns),
             sent_ns: self.sent_ns,
             returned_ns: self.returned_ns,
@@ -357,6 +509,13 @@ impl Serialize for Operation {
                 _ => self.seen.capacity,
             },
             hold_ms: self.seen.hold_ms,
+            status: self.seen.status,
+            to_slot,
+            basket: terms.basket.as_deref(),
+            overbook: terms.overbook,
+            awaits_approval: terms.awaits_approval,
+            owner: terms.owner.as_deref(),
+            period: terms.period.as_deref(),
         };
         line.serialize(serializer)
     }
@@ -402,6 +561,20 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_a_change_a_basket_and_a_booking_that_was_read_reads_back() {
+        let lines = [
+            r#"{"client":1,"process":1,"slot":"a","op":"change","seats":2,"booking":"b","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"ok","hold_ms":9,"to_slot":"c"}"#,
+            r#"{"client":1,"process":1,"slot":"a","op":"booking","booking":"b","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"ok","status":"confirmed"}"#,
+            r#"{"client":1,"process":1,"slot":"a","op":"reserve","seats":1,"key":"k","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"unknown","basket":"o","overbook":true,"awaits_approval":true,"owner":"kim","period":"monday"}"#,
+        ];
+        for json in lines {
+            let operation = line(json).expect(json);
+            assert_eq!(serde_json::to_string(&operation).expect("serializes"), json);
+        }
+        assert_eq!(line(lines[0]).expect("complete").moves_to().map(|slot| &**slot), Some("c"));
+    }
+
+    #[test]
     fn a_resize_names_its_capacity_and_reads_back() {
         let json = r#"{"client":1,"slot":"s","op":"resize","capacity":7,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
         let resize = line(json).expect("complete");
@@ -434,7 +607,15 @@ mod tests {
             ),
             (
                 r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"sold_out"}"#,
-                "reserve only",
+                "sold_out does not apply to read",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"cancel","booking":"b","basket":"o","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "`basket` does not apply to cancel",
+            ),
+            (
+                r#"{"client":1,"slot":"s","op":"change","booking":"b","seats":0,"sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,
+                "at least 1",
             ),
             (
                 r#"{"client":1,"slot":"s","op":"resize","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#,

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::{Action, Operation, Outcome, Seen};
+use crate::{Action, ChangeTo, Operation, Outcome, Seen, Terms};
 
 /// A reserve of one seat. Its key is empty until [`OperationBuilder::key`] names it.
 pub fn reserve(slot: impl Into<Arc<str>>) -> OperationBuilder {
@@ -26,6 +26,16 @@ pub fn confirm(slot: impl Into<Arc<str>>, booking: impl Into<Box<str>>) -> Opera
 /// A cancel of a booking.
 pub fn cancel(slot: impl Into<Arc<str>>, booking: impl Into<Box<str>>) -> OperationBuilder {
     operation(slot, Action::Cancel { booking: booking.into() })
+}
+
+/// A change of a booking: as it is, until it is said otherwise.
+pub fn change(slot: impl Into<Arc<str>>, booking: impl Into<Box<str>>) -> OperationBuilder {
+    operation(slot, Action::Change { booking: booking.into(), to: Box::default() })
+}
+
+/// A read of a booking.
+pub fn booking(slot: impl Into<Arc<str>>, booking: impl Into<Box<str>>) -> OperationBuilder {
+    operation(slot, Action::Booking { booking: booking.into() })
 }
 
 /// A read of a slot.
@@ -80,13 +90,27 @@ impl OperationBuilder {
         self.with(|operation| operation.attempts = attempts)
     }
 
-    /// The seats that a reserve asks for; nothing else asks for seats.
+    /// The seats that a reserve asks for, or that a change leaves.
     pub fn seats(self, wanted: u32) -> Self {
+        self.with(|operation| match &mut operation.action {
+            Action::Reserve { seats, .. } => *seats = wanted,
+            Action::Change { to, .. } => to.seats = Some(wanted),
+            _ => {}
+        })
+    }
+
+    /// The slot that a change moves its booking to.
+    pub fn to_slot(self, slot: impl Into<Arc<str>>) -> Self {
         self.with(|operation| {
-            if let Action::Reserve { seats, .. } = &mut operation.action {
-                *seats = wanted;
+            if let Action::Change { to, .. } = &mut operation.action {
+                **to = ChangeTo { slot: Some(slot.into()), ..**to };
             }
         })
+    }
+
+    /// What a reserve asks for beyond seats.
+    pub fn terms(self, terms: Terms) -> Self {
+        self.with(|operation| operation.terms = Some(Box::new(terms)))
     }
 
     /// The idempotency key of a reserve; nothing else has one.

@@ -64,6 +64,16 @@ impl ReasonCode {
         }
     }
 
+    /// Whether a refusal for this reason says that the booking does not exist, or has ended.
+    pub fn means_gone(&self) -> bool {
+        match self {
+            Self::Problem(code) => matches!(code, ProblemCode::NotFound | ProblemCode::HoldExpired),
+            Self::Http(status) => matches!(status, 404 | 410),
+            Self::Other(text) => matches!(&**text, "gone" | "expired" | "cancelled"),
+            _ => false,
+        }
+    }
+
     /// A text that does not begin with [`UNANSWERED_THEN`].
     fn of_one_attempt(text: &str) -> Self {
         if let Some((_, code)) = PLAIN.into_iter().find(|(plain, _)| *plain == text) {

@@ -96,6 +96,8 @@ invariants! {
         "each committed change is announced once, and nothing else is";
     RunCoverage = "I15", "run coverage",
         "the run sold slots out, resold seats, and kept its own schedule";
+    LimitPerOwner = "I16", "limit per owner",
+        "no owner has more live bookings in a period than the declared limit";
 }
 
 impl fmt::Display for Invariant {

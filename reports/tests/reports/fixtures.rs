@@ -178,6 +178,7 @@ fn reserve(nth: u64) -> WitnessOperation {
             process: 100 + 7 * nth,
             slot: "019a-monday-9".into(),
             action: Action::Reserve { seats: 1, key: format!("k-{nth}").into() },
+            terms: None,
             scheduled_ns: sent_ns - 200_000,
             sent_ns,
             returned_ns: sent_ns + 9_000_000 + (nth % 7) * 2_300_000,

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use foldhash::HashMap;
-use slotproof_vocabulary::AuditRecord;
+use slotproof_vocabulary::{AuditRecord, BookingStatus};
 
 use super::capacity_claims::{CapacityClaim, capacity_claims};
 use crate::slot_evidence::SlotEvidence;
@@ -34,6 +34,7 @@ struct LoggedChange<'a> {
     record: &'a AuditRecord,
     before: Option<&'a AuditRecord>,
     taken: i64,
+    confirmed: i64,
 }
 
 #[derive(Debug)]
@@ -115,18 +116,23 @@ impl<'a> Ledger<'a> {
         let mut last: HashMap<&str, &AuditRecord> = HashMap::default();
         let slots = by_slot.into_iter().map(|(name, mut records)| {
             records.sort_by_key(|record| record.version);
-            let mut live: HashMap<&str, i64> = HashMap::default();
-            let mut taken = 0;
+            let mut live: HashMap<&str, &AuditRecord> = HashMap::default();
+            let is_confirmed = |record: &AuditRecord| record.to == BookingStatus::Confirmed;
+            let (mut taken, mut confirmed) = (0, 0);
             let changes: Vec<_> = records
                 .into_iter()
                 .map(|record| {
-                    taken -= live.remove(record.booking.as_str()).unwrap_or_default();
+                    if let Some(was) = live.remove(record.booking.as_str()) {
+                        taken -= was.seats;
+                        confirmed -= if is_confirmed(was) { was.seats } else { 0 };
+                    }
                     if record.to.takes_seats() {
-                        live.insert(&record.booking, record.seats);
+                        live.insert(&record.booking, record);
                         taken += record.seats;
+                        confirmed += if is_confirmed(record) { record.seats } else { 0 };
                     }
                     let before = last.insert(&record.booking, record);
-                    LoggedChange { record, before, taken }
+                    LoggedChange { record, before, taken, confirmed }
                 })
                 .collect();
             SlotLedger { name, capacity: capacity(name, &changes), changes }
@@ -178,6 +184,18 @@ impl<'a> SlotLedger<'a> {
         after.checked_sub(1).map_or(0, |place| self.changes[place].taken)
     }
 
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The slot after this many records: the record that left it so, and the seats taken and
+    /// confirmed.
+    pub(crate) fn after(&self, records: usize) -> (Option<&'a AuditRecord>, i64, i64) {
+        let last = records.checked_sub(1).map(|place| self.changes[place]);
+        last.map_or((None, 0, 0), |it| (Some(it.record), it.taken, it.confirmed))
+    }
+
     /// The last version that a record wrote; 0 if there is none.
     pub fn last_version(&self) -> i64 {
         self.changes.last().map_or(0, |change| change.record.version)
@@ -202,7 +220,7 @@ impl<'a> SlotLedger<'a> {
     }
 
     fn entry(&self, place: usize) -> Entry<'a> {
-        let LoggedChange { record, before, taken } = self.changes[place];
+        let LoggedChange { record, before, taken, .. } = self.changes[place];
         let (capacity, adds_up) = match &self.capacity {
             Capacity::Fixed(seats) => (*seats..=*seats, record.available + taken == *seats),
             Capacity::Resized(claims) => match claims[place] {

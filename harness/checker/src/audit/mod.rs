@@ -4,9 +4,11 @@
 //! models ask it different questions.
 
 mod capacity_claims;
+mod instants;
 mod ledger;
 mod numbering;
 
+pub(crate) use instants::Instants;
 pub(crate) use ledger::BookingsAtTheEnd;
 pub use ledger::{Entry, Ledger, SlotLedger};
 pub(crate) use numbering::{Gap, Numbering};

@@ -1,13 +1,20 @@
 //! I1: never more seats promised than the slot has, from what clients were told alone.
 //!
-//! Exact: violated if and only if the least occupancy exceeds the capacity at some instant. The
-//! witness is the fewest bookings that were surely held at the first such instant. To verify it,
-//! check that each reserve had returned by then and that no cancel had been sent.
+//! Where bookings are made, cancelled and confirmed this is exact: violated if and only if more
+//! seats are surely held than the slot has at some instant. It is a bound, without false alarms,
+//! where holds run out (no client sees when), where the capacity falls, and where bookings change:
+//! there the search of I13 is exact. The witness is the fewest bookings that were surely held at
+//! the first such instant. To verify it, check that each reserve had returned by then and that no
+//! cancel had been sent.
 
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
 use super::{Count, Evidence, counted, fewest_beyond, instant, witness};
-use crate::slot_evidence::SlotEvidence;
+use crate::{
+    held_interval::HeldInterval,
+    overbooking::{Overbooking, Promised},
+    slot_evidence::SlotEvidence,
+};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::NoOverbookingObserved);
@@ -17,11 +24,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         if slot.held_intervals.is_empty() {
             continue;
         }
-        let free = &slot.available.at_most;
-        count.examined += free.seats.len() as u64;
-        let Some(first_ns) = slot.available.first_overbooked_ns() else { continue };
-        worst = worst.max(Worst::of(slot));
-        count.violation(|| show(evidence, slot, first_ns));
+        count.examined += slot.available.at_most.seats.len() as u64;
+        let Some(overbooking) = &slot.overbooking else { continue };
+        worst = worst.max(Worst::of(slot, overbooking));
+        count.violation(|| show(evidence, slot, &overbooking.first));
     }
     Some(count.finding(
         |examined| {
@@ -48,33 +54,38 @@ struct Worst<'a> {
 }
 
 impl<'a> Worst<'a> {
-    fn of(slot: &SlotEvidence<'a>) -> Self {
-        let free = &slot.available.at_most;
-        let instants = free.at_ns.iter().zip(&free.seats).min_by_key(|(_, seats)| **seats);
-        let (at_ns, seats) = instants.expect("a bound begins at instant 0");
-        let (_, capacity) = slot.capacity.within(*at_ns, *at_ns);
-        Self { beyond: -seats, capacity, slot: slot.name }
+    fn of(slot: &SlotEvidence<'a>, overbooking: &Overbooking) -> Self {
+        let Promised { seats, capacity, .. } = overbooking.worst;
+        Self { beyond: seats - capacity, capacity, slot: slot.name }
     }
 }
 
-fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, instant_ns: u64) -> Witness {
-    let (_, capacity) = slot.capacity.within(instant_ns, instant_ns);
-    let held = slot.held_intervals.iter().filter(|held| {
-        held.certain()
-            .is_some_and(|interval| interval.from_ns <= instant_ns && instant_ns < interval.to_ns)
-    });
-    let fewest = fewest_beyond(held.map(|held| (held.seats, held)).collect(), capacity);
-    let seats: i64 = fewest.iter().map(|held| held.seats).sum();
-    let operations = fewest.iter().map(|held| held.reserve);
+fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, promised: &Promised) -> Witness {
+    let Promised { at_ns, capacity, .. } = *promised;
+    let mut held: Vec<(i64, &HeldInterval<'_>)> = Vec::new();
+    for booking in slot.held_intervals.iter().filter(|held| !held.overbooks) {
+        booking.each_certain(|interval, seats| {
+            if interval.from_ns <= at_ns && at_ns < interval.to_ns {
+                held.push((seats, booking));
+            }
+        });
+    }
+    let held = held.into_iter().map(|(seats, booking)| (seats, (seats, booking)));
+    let fewest = fewest_beyond(held.collect(), capacity);
+    let seats: i64 = fewest.iter().map(|(seats, _)| seats).sum();
+    // A request takes its seats by its confirm.
+    let confirm = |held: &HeldInterval<'_>| held.confirmed.filter(|_| held.awaits_approval);
+    let operations =
+        fewest.iter().flat_map(|(_, held)| [Some(held.reserve), confirm(held)]).flatten();
     Witness {
-        instant_ns: Some(instant_ns),
-        operations: evidence.case.history.show(operations),
+        instant_ns: Some(at_ns),
+        operations: evidence.show(operations),
         ..witness(
             slot.name,
             format!(
                 "at {}, {} hold {seats} seats of {capacity}: none had been cancelled, and none can \
                  have expired",
-                instant(instant_ns),
+                instant(at_ns),
                 counted(fewest.len() as u64, "acknowledged booking")
             ),
         )

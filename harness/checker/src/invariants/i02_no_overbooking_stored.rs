@@ -5,7 +5,8 @@
 //! record of the ledger, the seats of the bookings that are live then are at most the capacity.
 //! Where clients resized the slot, `audit/capacity_claims.rs` says what the capacity was.
 
-use slotproof_vocabulary::{AuditRecord, BookingRow, Finding, Invariant, SlotRow, Witness};
+use foldhash::HashSet;
+use slotproof_vocabulary::{Action, AuditRecord, BookingRow, Finding, Invariant, SlotRow, Witness};
 
 use super::{Count, Evidence, counted, fewest_beyond, seats_between, witness};
 use crate::audit::{Entry, SlotLedger};
@@ -42,18 +43,18 @@ struct Worst<'a> {
 
 fn check_log<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<'a>) {
     for slot in evidence.ledger.iter().flat_map(|ledger| ledger.slots()) {
-        let mut capacity_before = i64::MAX;
+        let mut taken_before = 0;
         for (place, entry) in slot.entries().enumerate() {
             count.examine();
-            let capacity = *entry.capacity.end();
-            // A record that gives seats back is not what overbooked the slot, unless a resize
-            // before it did.
-            let adds = entry.record.to.takes_seats() || capacity < capacity_before;
-            capacity_before = capacity;
-            if entry.is_overbooked() && adds {
+            let capacity = *entry.capacity.end() + sold_beyond(evidence, slot.name());
+            // Only a record that takes seats overbooks a slot: one that gives seats back does not,
+            // and a resize takes nobody's seat.
+            let adds = entry.taken > taken_before;
+            taken_before = entry.taken;
+            if entry.taken > capacity && adds {
                 *worst = (*worst).max(Worst { taken: entry.taken, capacity, slot: slot.name() });
                 count.violation(|| overbooked(slot, place, &entry));
-            } else if entry.may_be_overbooked() && !entry.is_overbooked() {
+            } else if entry.may_be_overbooked() && entry.taken <= capacity && adds {
                 count.undecided(|| {
                     format!(
                         "slot {}, version {}: {} seats are taken, and the capacity was {}; no \
@@ -96,10 +97,13 @@ fn check_rows<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<
         let said = said.filter(|capacity| evidence.may_end_with(slot, *capacity));
         let (least, most) =
             said.map_or_else(|| evidence.capacity_at_the_end(slot), |said| (said, said));
+        // Bookings that were made before the capacity fell keep their seats.
+        let before_it_fell = capacity_since(evidence, slot, &rows, said);
+        let most = most.max(before_it_fell) + sold_beyond(evidence, slot);
         if taken > most {
             *worst = (*worst).max(Worst { taken, capacity: most, slot });
             count.violation(|| overbooked_rows(slot, rows, most));
-        } else if taken > least {
+        } else if taken > least.max(before_it_fell) {
             count.undecided(|| {
                 format!(
                     "slot {slot}: the final rows take {taken} seats, and the capacity is \
@@ -108,6 +112,41 @@ fn check_rows<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<
             });
         }
     }
+}
+
+/// Seats that sellers may have sold beyond the capacity on purpose.
+fn sold_beyond(evidence: &Evidence<'_>, slot: &str) -> i64 {
+    let operations = evidence.slot(slot).into_iter().flat_map(|slot| slot.operations.just());
+    let sold = operations.filter(|it| it.may_overbook()).map(|operation| match operation.action {
+        Action::Reserve { seats, .. } => i64::from(seats),
+        _ => 0,
+    });
+    sold.sum()
+}
+
+/// The most seats that a slot can have had since the last of these bookings was asked for: together
+/// they had to fit when it was made.
+fn capacity_since(
+    evidence: &Evidence<'_>,
+    slot: &str,
+    rows: &[&BookingRow],
+    said: Option<i64>,
+) -> i64 {
+    let Some(slot) = evidence.slot(slot).filter(|slot| slot.capacity.may_change()) else {
+        return i64::MIN;
+    };
+    // A capacity that nobody asked for was there all the time.
+    let asked = slot.operations.just().any(|it| match it.action {
+        Action::Resize { capacity } => Some(i64::from(capacity)) == said,
+        _ => false,
+    });
+    if said.is_none() || !asked {
+        return i64::MIN;
+    }
+    let bookings: HashSet<&str> = rows.iter().map(|row| row.booking.as_str()).collect();
+    let held = slot.held_intervals.iter().filter(|held| bookings.contains(held.booking));
+    let last_ns = held.map(|held| held.reserve_sent_ns).max().unwrap_or_default();
+    slot.capacity.within(last_ns, u64::MAX).1
 }
 
 fn overbooked_rows(slot: &str, rows: Vec<&BookingRow>, capacity: i64) -> Witness {

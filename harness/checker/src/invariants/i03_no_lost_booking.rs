@@ -8,40 +8,31 @@
 //! An acknowledged cancel says that the booking is over. A service may say so of a hold that had
 //! already expired (`spec.rs`), so the row of such a booking may be `expired`, if its hold can have
 //! run out before the cancel returned and no confirm was acknowledged.
+//!
+//! What clients are told later counts too, without any rows: a booking that was surely live during
+//! a whole call, and is answered as gone, cancelled or expired, is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slotproof_vocabulary::{BookingRow, BookingStatus, Finding, Invariant, Witness};
+use foldhash::HashMap;
+use slotproof_vocabulary::{
+    Action, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation, Outcome, Witness,
+};
 
 use super::{Count, Evidence, counted, witness};
 use crate::held_interval::HeldInterval;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let end = evidence.case.end.as_ref()?;
-    let rows: BTreeMap<&str, &BookingRow> =
-        end.bookings.iter().map(|row| (row.booking.as_str(), row)).collect();
-    let log = evidence.case.audit.as_ref();
-    let logged: Option<BTreeSet<(&str, BookingStatus)>> =
-        log.map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
     let mut count = Count::new(Invariant::NoLostBooking);
-    for held in evidence.held_intervals() {
-        count.examine();
-        let row = rows.get(held.booking).copied();
-        let unlogged = || unlogged(held, logged.as_ref()?);
-        let Some(loss) = loss(held, row).or_else(unlogged) else { continue };
-        count.violation(|| {
-            let operations = [Some(held.reserve), held.confirmed, held.cancelled];
-            Witness {
-                operations: evidence.case.history.show(operations.into_iter().flatten()),
-                rows: row.cloned().into_iter().collect(),
-                ..witness(held.slot, format!("booking {}: {loss}", held.booking))
-            }
-        });
+    if let Some(end) = &evidence.case.end {
+        check_rows(evidence, end, &mut count);
+    }
+    check_answers(evidence, &mut count);
+    if count.examined == 0 && evidence.case.end.is_none() {
+        return None;
     }
     Some(count.finding(
-        |examined| {
-            format!("all {examined} acknowledged bookings are in the final rows as acknowledged")
-        },
+        |examined| format!("all {examined} acknowledged bookings are kept as acknowledged"),
         |violations, examined| {
             format!(
                 "{violations} of {examined} acknowledged bookings are lost, or differ from what \
@@ -49,6 +40,92 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             )
         },
     ))
+}
+
+fn check_rows(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
+    let rows: BTreeMap<&str, &BookingRow> =
+        end.bookings.iter().map(|row| (row.booking.as_str(), row)).collect();
+    let log = evidence.case.audit.as_ref();
+    let logged: Option<BTreeSet<(&str, BookingStatus)>> =
+        log.map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
+    for held in evidence.held_intervals() {
+        let row = rows.get(held.booking).copied();
+        // Of the slots that a booking may have been moved between, its row says where it ended.
+        let elsewhere = held.pieces.is_some() && row.is_some_and(|row| row.slot != held.slot);
+        if elsewhere && held.may_have_left() {
+            continue;
+        }
+        count.examine();
+        let unlogged = || unlogged(held, logged.as_ref()?);
+        let Some(loss) = loss(held, row).or_else(unlogged) else { continue };
+        count.violation(|| {
+            let operations = [Some(held.reserve), held.confirmed, held.cancelled];
+            Witness {
+                operations: evidence.show(operations.into_iter().flatten()),
+                rows: row.cloned().into_iter().collect(),
+                ..witness(held.slot, format!("booking {}: {loss}", held.booking))
+            }
+        });
+    }
+}
+
+/// Answers that say what became of a booking.
+fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
+    for slot in &evidence.slots {
+        let mut told = slot.operations.iter().filter_map(|(index, operation)| {
+            Some((index, operation, operation.names_booking()?, fate(operation)?))
+        });
+        let Some(first) = told.next() else { continue };
+        let held: HashMap<&str, &HeldInterval<'_>> =
+            slot.held_intervals.iter().map(|held| (held.booking, held)).collect();
+        for (index, operation, booking, fate) in std::iter::once(first).chain(told) {
+            let Some(held) = held.get(booking) else { continue };
+            count.examine();
+            let Some(loss) = lost_by(held, operation, fate) else { continue };
+            count.violation(|| Witness {
+                operations: evidence
+                    .show([Some(held.reserve), held.confirmed, Some(index)].into_iter().flatten()),
+                ..witness(slot.name, format!("booking {booking}: {loss}"))
+            });
+        }
+    }
+}
+
+/// What an answer says that became of a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Gone,
+    Is(BookingStatus),
+}
+
+fn fate(operation: &Operation) -> Option<Fate> {
+    match (&operation.action, operation.outcome) {
+        (_, Outcome::Rejected) => operation.reason_code()?.means_gone().then_some(Fate::Gone),
+        (Action::Booking { .. }, Outcome::Ok) => operation.seen.status.map(Fate::Is),
+        _ => None,
+    }
+}
+
+fn lost_by(held: &HeldInterval<'_>, operation: &Operation, fate: Fate) -> Option<String> {
+    let mut live = false;
+    held.each_certain(|interval, _| {
+        live |= interval.from_ns < operation.sent_ns && operation.returned_ns < interval.to_ns;
+    });
+    let what = match fate {
+        Fate::Gone if live => "that it is gone",
+        Fate::Is(BookingStatus::Cancelled | BookingStatus::Expired | BookingStatus::Failed)
+            if live =>
+        {
+            "that it has ended"
+        }
+        Fate::Is(BookingStatus::Pending)
+            if held.confirm_returned_ns < operation.sent_ns && live =>
+        {
+            "that it is pending, after its confirm was acknowledged"
+        }
+        _ => return None,
+    };
+    Some(format!("it was acknowledged and nothing can have ended it, and an answer says {what}"))
 }
 
 /// An acknowledged change that the log lacks.
@@ -72,7 +149,11 @@ fn loss(held: &HeldInterval<'_>, row: Option<&BookingRow>) -> Option<String> {
     let Some(row) = row else {
         return Some("it was acknowledged, and it has no final row".to_owned());
     };
-    if row.seats != held.seats {
+    let lawful = match &held.pieces {
+        None => row.seats == held.seats,
+        Some(pieces) => row.slot != held.slot || pieces.at_the_end.contains(&row.seats),
+    };
+    if !lawful {
         return Some(format!(
             "it was acknowledged with {}, and its row has {}",
             counted(held.seats, "seat"),

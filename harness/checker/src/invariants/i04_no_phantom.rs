@@ -1,52 +1,120 @@
-//! I4: every row traces to an operation that some client sent.
+//! I4: every row, and every change of it, traces to an operation that some client sent.
 //!
 //! A row's key must be the key of a reserve of as many seats in the same slot, which was
 //! acknowledged with that booking or whose outcome is unknown. A client that was refused must not
-//! have a booking.
+//! have a booking. A hold that is confirmed was confirmed by a client, and one that is cancelled
+//! was cancelled by one.
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Operation, Outcome, Witness};
+use foldhash::HashSet;
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
+};
 
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let end = evidence.case.end.as_ref()?;
+    if evidence.case.end.is_none() && evidence.case.audit.is_none() {
+        return None;
+    }
+    let mut count = Count::new(Invariant::NoPhantom);
+    check_rows(evidence, &mut count);
+    check_log(evidence, &mut count);
+    // An empty table has no phantom, if the end state was read at all.
+    if let (0, Some(end)) = (count.examined, &evidence.case.end) {
+        count.examined = end.slots.len() as u64;
+    }
+    Some(count.finding(
+        |examined| {
+            format!(
+                "each of {examined} final rows and changes traces to an operation that was sent"
+            )
+        },
+        |violations, examined| {
+            format!(
+                "{violations} of {examined} final rows and changes trace to no operation that can \
+                 have made them"
+            )
+        },
+    ))
+}
+
+fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
+    let Some(end) = &evidence.case.end else { return };
+    let operations = &evidence.case.history.operations;
     let mut reserves: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, operation) in evidence.case.history.indexed() {
         if let Action::Reserve { key, .. } = &operation.action {
             reserves.entry(key).or_default().push(index);
         }
     }
-    let mut count = Count::new(Invariant::NoPhantom);
+    let changed: HashSet<&str> = sent(evidence, |action| matches!(action, Action::Change { .. }));
+    let confirmed = sent(evidence, |action| matches!(action, Action::Confirm { .. }));
+    let holds: HashSet<&str> =
+        evidence.bookings().filter(|held| held.is_hold).map(|held| held.booking).collect();
     for row in &end.bookings {
         count.examine();
         let sent = reserves.get(row.key.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let operations = || sent.iter().map(|index| &evidence.case.history.operations[*index]);
-        let Some(reason) = phantom(row, operations) else { continue };
+        let made_by = || sent.iter().map(|index| &operations[*index]);
+        let booking = row.booking.as_str();
+        let never_confirmed = || {
+            let phantom = row.status == BookingStatus::Confirmed
+                && holds.contains(booking)
+                && !confirmed.contains(booking);
+            phantom.then(|| "its row is confirmed, and no client sent a confirm".to_owned())
+        };
+        let reason = phantom(row, changed.contains(booking), made_by).or_else(never_confirmed);
+        let Some(reason) = reason else { continue };
         count.violation(|| Witness {
-            operations: evidence.case.history.show(sent.iter().copied()),
+            operations: evidence.show(sent.iter().copied()),
             rows: vec![row.clone()],
             ..witness(&row.slot, format!("booking {}: {reason}", row.booking))
         });
     }
-    // An empty table has no phantom, if the end state was read at all.
-    if count.examined == 0 && !end.slots.is_empty() {
-        count.examined = end.slots.len() as u64;
+}
+
+/// Records of changes that clients make.
+fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
+    let Some(log) = &evidence.case.audit else { return };
+    let confirmed = sent(evidence, |action| matches!(action, Action::Confirm { .. }));
+    let cancelled = sent(evidence, |action| matches!(action, Action::Cancel { .. }));
+    let needs = |record: &AuditRecord| match (record.from, record.to) {
+        (Some(BookingStatus::Pending), BookingStatus::Confirmed) => Some((&confirmed, "confirm")),
+        (Some(_), BookingStatus::Cancelled) => Some((&cancelled, "cancel")),
+        _ => None,
+    };
+    for record in log {
+        let Some((sent, what)) = needs(record) else { continue };
+        count.examine();
+        if !sent.contains(record.booking.as_str()) {
+            count.violation(|| Witness {
+                records: vec![record.clone()],
+                ..witness(
+                    &record.slot,
+                    format!(
+                        "booking {}: the audit log has a record of its {what}, and no client sent \
+                         one",
+                        record.booking
+                    ),
+                )
+            });
+        }
     }
-    Some(count.finding(
-        |examined| format!("each of {examined} final rows traces to a reserve that was sent"),
-        |violations, examined| {
-            format!(
-                "{violations} of {examined} final rows trace to no reserve that can have made \
-                 them"
-            )
-        },
-    ))
+}
+
+/// The bookings that clients named in operations which happened or may have.
+fn sent<'a>(evidence: &Evidence<'a>, wanted: impl Fn(&Action) -> bool) -> HashSet<&'a str> {
+    let operations = evidence.case.history.operations.iter();
+    let sent = operations.filter(|operation| {
+        wanted(&operation.action) && matches!(operation.outcome, Outcome::Ok | Outcome::Unknown)
+    });
+    sent.filter_map(Operation::names_booking).collect()
 }
 
 fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     row: &BookingRow,
+    changed: bool,
     sent: impl Fn() -> I,
 ) -> Option<String> {
     if sent().next().is_none() {
@@ -54,11 +122,9 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     }
     let fits = |operation: &Operation| match operation.action {
         Action::Reserve { seats, .. } => {
-            *operation.slot == *row.slot && i64::from(seats) == row.seats
+            changed || *operation.slot == *row.slot && i64::from(seats) == row.seats
         }
-        Action::Confirm { .. } | Action::Cancel { .. } | Action::Read | Action::Resize { .. } => {
-            false
-        }
+        _ => false,
     };
     let may_have_made_it = |operation: &Operation| match operation.outcome {
         Outcome::Ok => operation.seen.booking.as_deref() == Some(row.booking.as_str()),

@@ -25,7 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             && before.action == operation.action;
         if !same {
             count.violation(|| Witness {
-                operations: evidence.case.history.show([first, index]),
+                operations: evidence.show([first, index]),
                 ..witness(
                     &operation.slot,
                     format!(

@@ -1,37 +1,192 @@
 //! I6: a booking's lifecycle is lawful: pending, then confirmed or expired; cancelled from pending
-//! or confirmed; and it ends once.
+//! or confirmed; it ends once, and it does not expire before its hold has run out.
 //!
 //! Exact on the audit log: each record must start from the status in which the booking's last
-//! record left it, in the same slot and with the same seats.
+//! record left it, in the same slot and with the same seats unless a client changed them. A hold
+//! may be logged as expired, or stand so in the final rows, only if there is an instant for it at
+//! which the hold had run out. A hold must last as long as the plan says, if it says so.
 
-use slotproof_vocabulary::{AuditRecord, BookingStatus, Finding, Invariant, Witness};
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashSet};
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
+};
 
 use super::{Count, Evidence, witness};
+use crate::{
+    audit::{Instants, SlotLedger},
+    held_interval::HeldInterval,
+    slot_evidence::SlotEvidence,
+};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let ledger = evidence.ledger.as_ref()?;
     let mut count = Count::new(Invariant::LawfulLifecycle);
+    check_log(evidence, &mut count);
+    check_rows(evidence, &mut count);
+    check_answers(evidence, &mut count);
+    check_holds(evidence, &mut count);
+    if count.examined == 0 && evidence.ledger.is_none() {
+        return None;
+    }
+    Some(count.finding(
+        |examined| format!("all {examined} state transitions and holds are legal"),
+        |violations, examined| {
+            format!("{violations} of {examined} state transitions and holds are illegal")
+        },
+    ))
+}
+
+fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
+    let Some(ledger) = &evidence.ledger else { return };
+    let operations = evidence.case.history.operations.iter();
+    let changed: HashSet<&str> = operations
+        .filter(|operation| matches!(operation.action, Action::Change { .. }))
+        .filter_map(Operation::names_booking)
+        .collect();
     for slot in ledger.slots() {
         for entry in slot.entries() {
             count.examine();
-            let Some(fault) = fault(entry.before, entry.record) else { continue };
+            let may_change = changed.contains(entry.record.booking.as_str());
+            let Some(fault) = fault(entry.before, entry.record, may_change) else { continue };
             count.violation(|| Witness {
                 records: entry.before.into_iter().chain([entry.record]).cloned().collect(),
                 ..witness(slot.name(), format!("booking {}: {fault}", entry.record.booking))
             });
         }
+        if let Some(evidence_of_slot) = evidence.slot(slot.name()) {
+            check_expiries(evidence, slot, evidence_of_slot, count);
+        }
     }
-    check_answers(evidence, &mut count);
-    Some(count.finding(
-        |examined| format!("all {examined} state transitions are legal"),
-        |violations, examined| format!("{violations} of {examined} state transitions are illegal"),
-    ))
+}
+
+/// The records that say that a hold ran out.
+fn check_expiries(
+    evidence: &Evidence<'_>,
+    log: &SlotLedger<'_>,
+    slot: &SlotEvidence<'_>,
+    count: &mut Count,
+) {
+    let expired = |record: &AuditRecord| record.to == BookingStatus::Expired;
+    if !log.entries().any(|entry| expired(entry.record)) {
+        return;
+    }
+    let operations = &evidence.case.history.operations;
+    // An acknowledged reserve wrote the version in its answer.
+    let wrote = |index: usize| {
+        let operation = &operations[index];
+        matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok
+    };
+    let instants = Instants::of(slot, wrote);
+    let holds: HashMap<&str, &HeldInterval<'_>> = slot
+        .held_intervals
+        .iter()
+        .filter(|held| held.pieces.is_none() && held.is_hold)
+        .map(|held| (held.booking, held))
+        .collect();
+    let mut made: HashMap<&str, i64> = HashMap::default();
+    for entry in log.entries() {
+        let record = entry.record;
+        if record.from.is_none() {
+            made.insert(&record.booking, record.version);
+        }
+        if !expired(record) {
+            continue;
+        }
+        let Some(held) = holds.get(record.booking.as_str()) else { continue };
+        let Some(version) = made.get(record.booking.as_str()) else { continue };
+        count.examine();
+        // The log may say that the booking was made later than its own call shows.
+        let made_ns = instants.not_before(*version).max(held.reserve_sent_ns);
+        let over_ns = held.hold_over_ns.max(made_ns.saturating_add(held.hold_ns));
+        let latest_ns = instants.not_after(record.version);
+        if latest_ns < over_ns {
+            count.violation(|| Witness {
+                operations: evidence.show([held.reserve]),
+                records: vec![record.clone()],
+                ..witness(
+                    slot.name,
+                    format!(
+                        "booking {}: it expired by {}, and its hold lasted until {}",
+                        record.booking,
+                        super::instant(latest_ns),
+                        super::instant(over_ns)
+                    ),
+                )
+            });
+        }
+    }
+}
+
+/// Rows that are expired before the hold can have run out.
+fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
+    let Some(end) = &evidence.case.end else { return };
+    let rows: BTreeMap<&str, &BookingRow> = end
+        .bookings
+        .iter()
+        .filter(|row| row.status == BookingStatus::Expired)
+        .map(|row| (row.booking.as_str(), row))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let read_ns = end.read_ns.unwrap_or(u64::MAX);
+    for held in evidence.bookings().filter(|held| held.pieces.is_none()) {
+        let Some(row) = rows.get(held.booking) else { continue };
+        count.examine();
+        let reason = if !held.is_hold {
+            "its row is expired, and it was acknowledged without a hold".to_owned()
+        } else if read_ns < held.hold_over_ns {
+            format!(
+                "its row is expired at {}, and its hold lasts until {}",
+                super::instant(read_ns),
+                super::instant(held.hold_over_ns)
+            )
+        } else {
+            continue;
+        };
+        count.violation(|| Witness {
+            operations: evidence.show([held.reserve]),
+            rows: vec![(*row).clone()],
+            ..witness(held.slot, format!("booking {}: {reason}", held.booking))
+        });
+    }
+}
+
+/// What clients are told of holds, against what the plan says.
+fn check_holds(evidence: &Evidence<'_>, count: &mut Count) {
+    let Some(plan_ms) = evidence.case.hold_ms else { return };
+    for slot in &evidence.slots {
+        for (index, operation) in slot.operations.iter() {
+            let (Action::Reserve { .. }, Some(hold_ms)) =
+                (&operation.action, operation.seen.hold_ms)
+            else {
+                continue;
+            };
+            if !slot.freshness.is_fresh(operation) || operation.outcome != Outcome::Ok {
+                continue;
+            }
+            count.examine();
+            if hold_ms < plan_ms {
+                count.violation(|| Witness {
+                    operations: evidence.show([index]),
+                    ..witness(
+                        slot.name,
+                        format!(
+                            "the answer grants a hold of {hold_ms} ms; the plan says {plan_ms} ms"
+                        ),
+                    )
+                });
+            }
+        }
+    }
 }
 
 /// What is wrong with a record that follows another one of its booking.
-fn fault(before: Option<&AuditRecord>, record: &AuditRecord) -> Option<String> {
+fn fault(before: Option<&AuditRecord>, record: &AuditRecord, may_change: bool) -> Option<String> {
     let was = before.map(|before| before.to);
-    if !allowed(was, record.to) {
+    let changed = may_change && was == Some(record.to) && record.to.takes_seats();
+    if !allowed(was, record.to) && !changed {
         return Some(format!("illegal transition {} -> {}", name(was), record.to.name()));
     }
     if record.from != was {
@@ -45,7 +200,7 @@ fn fault(before: Option<&AuditRecord>, record: &AuditRecord) -> Option<String> {
     if record.seats <= 0 {
         return Some(format!("its record says {} seats", record.seats));
     }
-    let before = before?;
+    let before = before.filter(|_| !may_change)?;
     if before.seats != record.seats {
         return Some(format!("its seats change from {} to {}", before.seats, record.seats));
     }
@@ -60,14 +215,14 @@ fn name(status: Option<BookingStatus>) -> &'static str {
 /// A confirm that was sent after a cancel had been acknowledged cannot be acknowledged.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
-    for held in evidence.held_intervals() {
+    for held in evidence.bookings() {
         let (Some(confirmed), Some(cancelled)) = (held.confirmed, held.cancelled) else {
             continue;
         };
         count.examine();
         if operations[confirmed].sent_ns > operations[cancelled].returned_ns {
             count.violation(|| Witness {
-                operations: evidence.case.history.show([cancelled, confirmed]),
+                operations: evidence.show([cancelled, confirmed]),
                 ..witness(
                     held.slot,
                     format!(

@@ -7,7 +7,10 @@
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Seen, SlotRow, Witness};
 
 use super::{Count, Evidence, seats_between, witness};
-use crate::audit::{Entry, SlotLedger};
+use crate::{
+    audit::{Entry, SlotLedger},
+    slot_evidence::SlotEvidence,
+};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::SeatsConserved);
@@ -35,13 +38,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// Every number in every answer must be one that the slot can have, and where all are there they
 /// must add up.
 fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
-    for (slot, (index, operation)) in
-        evidence.slots.iter().flat_map(|slot| slot.operations.iter().map(move |told| (slot, told)))
+    let slots = evidence.slots.iter().map(|slot| (slot, beyond_the_capacity(slot)));
+    for (slot, beyond, (index, operation)) in slots
+        .flat_map(|(slot, beyond)| slot.operations.iter().map(move |told| (slot, beyond, told)))
     {
         let seen = &operation.seen;
         let parts = [seen.available, seen.pending, seen.confirmed];
         if operation.outcome == Outcome::Unknown || (parts == [None; 3] && seen.capacity.is_none())
         {
+            continue;
+        }
+        // The numbers in the answer to a move are those of the slot that it moves to.
+        if operation.moves_to().is_some_and(|to| **to != *slot.name) {
             continue;
         }
         count.examine();
@@ -50,12 +58,21 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
         let from_ns = if receipt { 0 } else { operation.sent_ns };
         let (fewest, most) = slot.capacity.within(from_ns, operation.returned_ns);
-        let possible = parts.iter().flatten().all(|seats| (0..=most).contains(seats))
-            && seen.capacity.is_none_or(|said| (fewest..=most).contains(&said));
+        let possible =
+            parts.iter().flatten().all(|seats| (-beyond..=most + beyond).contains(seats))
+                && seen.capacity.is_none_or(|said| (fewest..=most).contains(&said));
         let adds_up = match parts {
             [Some(available), Some(pending), Some(confirmed)] => {
-                let sum = available + pending + confirmed;
-                seen.capacity.map_or((fewest..=most).contains(&sum), |said| said == sum)
+                let taken = pending + confirmed;
+                // Where more are taken than there are, the answer may say that none is free.
+                let fits = |capacity: i64| {
+                    available + taken == capacity
+                        || (available == 0 && taken > capacity && taken <= capacity + beyond)
+                };
+                match seen.capacity {
+                    Some(said) => fits(said),
+                    None => (fewest..=most).contains(&(available + taken)) || fits(fewest),
+                }
             }
             _ => true,
         };
@@ -66,13 +83,21 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
                     said(seen),
                     seats_between(&(fewest..=most))
                 );
-                Witness {
-                    operations: evidence.case.history.show([index]),
-                    ..witness(slot.name, explanation)
-                }
+                Witness { operations: evidence.show([index]), ..witness(slot.name, explanation) }
             });
         }
     }
+}
+
+/// How many seats more than the slot has can be taken lawfully: sold so on purpose, or taken before
+/// the capacity fell.
+fn beyond_the_capacity(slot: &SlotEvidence<'_>) -> i64 {
+    let sold = slot.operations.just().filter(|it| it.may_overbook()).map(|it| match it.action {
+        Action::Reserve { seats, .. } => i64::from(seats),
+        _ => 0,
+    });
+    let (fewest, most) = slot.capacity.within(0, u64::MAX);
+    sold.sum::<i64>() + most - fewest
 }
 
 /// The numbers of an answer as a text, as far as it has any.
@@ -121,7 +146,9 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
         count.examine();
         let SlotRow { slot, capacity, available, .. } = row;
         let seats: i64 = taken[slot.as_str()].iter().map(|booking| booking.seats).sum();
-        let adds_up = available + seats == *capacity && *available >= 0;
+        let beyond = evidence.slot(slot).map_or(0, beyond_the_capacity);
+        let adds_up = (available + seats == *capacity && *available >= -beyond)
+            || (*available == 0 && seats > *capacity && seats <= capacity + beyond);
         if adds_up && evidence.may_end_with(slot, *capacity) {
             continue;
         }

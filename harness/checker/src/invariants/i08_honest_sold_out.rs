@@ -13,7 +13,7 @@ use crate::{availability::WindowExtremes, slot_evidence::SlotEvidence};
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::HonestSoldOut);
     for slot in &evidence.slots {
-        for refusal in refusals(slot) {
+        for refusal in refusals(evidence, slot) {
             count.examine();
             if refusal.wrong() {
                 count.violation(|| show(evidence, &refusal));
@@ -43,7 +43,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 pub(crate) struct Refusal<'a> {
     index: usize,
     pub(crate) operation: &'a Operation,
-    /// Seats that were wanted.
+    /// Seats that were wanted, beyond those that the booking had.
     pub(crate) seats: i64,
     /// Seats that must have been free at every instant of the call.
     left: i64,
@@ -60,31 +60,48 @@ impl Refusal<'_> {
 
     /// The seats that the answer itself says are left, if they are enough.
     fn contradicts_itself(&self) -> Option<i64> {
-        self.operation.seen.available.filter(|available| *available >= self.seats)
+        // The parts of a basket share one answer.
+        let available = self.operation.seen.available.filter(|_| self.operation.basket().is_none());
+        available.filter(|available| *available >= self.seats)
     }
 
     fn explanation(&self) -> String {
-        let (wanted, left) = (counted(self.seats, "seat"), self.left);
+        let (wanted, left) = (counted(self.seats.max(0), "seat"), self.left);
+        let what = match self.operation.action {
+            Action::Reserve { .. } => "reserve",
+            _ => "change",
+        };
         match self.contradicts_itself() {
             _ if self.free_at_every_instant() => format!(
-                "a reserve of {wanted} was told sold_out; at every instant of its call at least \
+                "a {what} of {wanted} was told sold_out; at every instant of its call at least \
                  {left} were free"
             ),
             Some(available) => format!(
-                "a reserve of {wanted} was told sold_out; the same answer says {available} are \
+                "a {what} of {wanted} was told sold_out; the same answer says {available} are \
                  available"
             ),
-            None => format!("a reserve of {wanted} was told sold_out"),
+            None => format!("a {what} of {wanted} was told sold_out"),
         }
     }
 }
 
 /// The `sold_out` answers of a slot.
-pub(crate) fn refusals<'a>(slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
+pub(crate) fn refusals<'a>(evidence: &Evidence<'a>, slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
     let refused =
         |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
+            (_, Outcome::SoldOut) if evidence.elsewhere.excused.contains(&index) => None,
             (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
-                Some((index, operation, i64::from(*seats)))
+                let seats = evidence
+                    .elsewhere
+                    .wanted
+                    .get(&index)
+                    .map(|seats| i64::from(*seats))
+                    .unwrap_or(i64::from(*seats));
+                Some((index, operation, seats))
+            }
+            (Action::Change { .. } | Action::Confirm { .. }, Outcome::SoldOut) => {
+                let more = more_than_it_has(evidence, slot, index, operation)?;
+                Some((index, operation, more))
             }
             _ => None,
         };
@@ -94,16 +111,44 @@ pub(crate) fn refusals<'a>(slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
     }
     let free = WindowExtremes::smallest(&slot.available.at_least);
     let refusal = |(index, operation, seats): (usize, &'a Operation, i64)| {
-        let left = free.within(operation.sent_ns, operation.returned_ns);
+        let left = free.within(operation.sent_ns, operation.returned_ns).max(0);
         Refusal { index, operation, seats, left }
     };
     refused.map(refusal).collect()
 }
 
+/// The seats that a booking was to get beyond those that it surely had during the call; `None` if
+/// the refusal is not about this slot, or the seats are not known.
+fn more_than_it_has(
+    evidence: &Evidence<'_>,
+    slot: &SlotEvidence<'_>,
+    index: usize,
+    operation: &Operation,
+) -> Option<i64> {
+    if operation.moves_to().is_some_and(|to| **to != *slot.name) {
+        return None;
+    }
+    let booking = operation.names_booking()?;
+    let held = slot.held_intervals.iter().find(|held| held.booking == booking);
+    let wanted = match operation.action {
+        Action::Change { .. } => evidence.elsewhere.moved.get(&index)?.seats.into(),
+        _ => held?.seats,
+    };
+    let mut has = 0;
+    if let Some(held) = held {
+        held.each_certain(|interval, seats| {
+            if interval.from_ns <= operation.sent_ns && operation.returned_ns < interval.to_ns {
+                has = has.max(seats);
+            }
+        });
+    }
+    Some(wanted - has)
+}
+
 fn show(evidence: &Evidence<'_>, refusal: &Refusal<'_>) -> Witness {
     Witness {
         instant_ns: Some(refusal.operation.returned_ns),
-        operations: evidence.case.history.show([refusal.index]),
+        operations: evidence.show([refusal.index]),
         ..witness(&refusal.operation.slot, refusal.explanation())
     }
 }

@@ -1,39 +1,31 @@
 //! I9: a read is possible at some instant of its call. So is every other answer that says how many
-//! seats are left, unless it may be a receipt, which is as old as the first call with its key.
+//! seats are left, unless it may be a receipt (`freshness.rs`), which is as old as the first answer.
 //!
 //! A read of `available` seats is certainly impossible if capacity - available lies outside
 //! [least, most] at every instant of the call. Neighbouring steps overlap or touch, so the union
 //! over the call is one interval, and its ends decide. Sound.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Operation, Witness};
 
 use super::{Count, Evidence, witness};
 use crate::{
-    availability::WindowExtremes,
-    held_interval::HeldInterval,
-    slot_evidence::SlotEvidence,
-    step_function::{Interval, StepFunction},
+    availability::WindowExtremes, held_interval::taken_between, slot_evidence::SlotEvidence,
+    step_function::StepFunction,
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::PossibleReads);
     for slot in &evidence.slots {
         let availability = |(index, operation): (usize, &Operation)| {
-            let available =
-                operation.seen.available.filter(|_| operation.outcome != Outcome::Unknown)?;
-            Some((index, operation.sent_ns, operation.returned_ns, available))
+            Some((index, operation.sent_ns, operation.returned_ns, operation.seen.available?))
         };
-        let receipt = |operation: &Operation| match &operation.action {
-            Action::Reserve { key, .. } => slot.repeated_keys.contains(&**key),
-            Action::Confirm { .. }
-            | Action::Cancel { .. }
-            | Action::Read
-            | Action::Resize { .. } => false,
-        };
+        // The numbers in the answer to a move are those of the slot that it moves to.
+        let elsewhere =
+            |operation: &Operation| operation.moves_to().is_some_and(|to| **to != *slot.name);
         let answers = slot
             .operations
             .iter()
-            .filter(|(_, operation)| !receipt(operation))
+            .filter(|(_, operation)| slot.freshness.is_fresh(operation) && !elsewhere(operation))
             .filter_map(availability);
         let mut answers = answers.peekable();
         if answers.peek().is_none() {
@@ -46,9 +38,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             count.examine();
             let (fewest, most) =
                 (fewest.within(sent_ns, returned_ns), most.within(sent_ns, returned_ns));
-            if !(fewest..=most).contains(&available) {
+            // Where more are taken than there are, none is free.
+            let none_is_free = available == 0 && fewest < 0;
+            if !(fewest..=most).contains(&available) && !none_is_free {
                 count.violation(|| Witness {
-                    operations: evidence.case.history.show([index]),
+                    operations: evidence.show([index]),
                     ..witness(
                         slot.name,
                         format!(
@@ -78,12 +72,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 /// either order: a booking counts only from the instant after its return. (For I1 that would be too
 /// little: there the two are counted together.)
 fn at_most_between(slot: &SlotEvidence<'_>) -> StepFunction {
-    let later = |held: &HeldInterval<'_>| {
-        let interval = held.certain()?;
-        let from_ns = interval.from_ns.saturating_add(1);
-        (from_ns < interval.to_ns).then_some((Interval { from_ns, ..interval }, held.seats))
-    };
-    slot.capacity.most.minus(&StepFunction::of(slot.held_intervals.iter().filter_map(later)))
+    slot.capacity.most.minus(&StepFunction::of(taken_between(&slot.held_intervals).into_iter()))
 }
 
 #[cfg(test)]

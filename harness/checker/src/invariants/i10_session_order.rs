@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Operation, Witness};
 
 use super::{Count, Evidence, witness};
 use crate::slot_evidence::SlotEvidence;
@@ -25,7 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 count.examine();
                 if sees < seen && later.sent_ns > earlier.returned_ns {
                     count.violation(|| Witness {
-                        operations: evidence.case.history.show([before, after]),
+                        operations: evidence.show([before, after]),
                         ..witness(
                             slot.name,
                             format!("client {client} saw version {seen}, and later version {sees}"),
@@ -48,32 +48,21 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 
 /// The versions that each client saw of a slot.
 fn sessions<'a>(slot: &SlotEvidence<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
-    // An answer that may repeat an older acknowledgement says nothing about now.
-    let fresh = |operation: &Operation| match &operation.action {
-        Action::Confirm { booking } | Action::Cancel { booking } => {
-            !slot.repeated_changes.contains(&(operation.action.name(), &**booking))
-        }
-        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => true,
-    };
     let mut sessions: BTreeMap<u64, Vec<Versioned<'a>>> = BTreeMap::new();
-    for versioned in versions(slot).filter(|(_, operation, _)| fresh(operation)) {
+    for versioned in versions(slot) {
         sessions.entry(versioned.1.client).or_default().push(versioned);
     }
     sessions
 }
 
-/// Answers that say which version of their slot was true during the call.
-///
-/// The acknowledgement of a key that was sent more than once may be a receipt, as old as the first
-/// of them: it is left out.
+/// Answers that say which version of their slot was true during the call. One that may repeat an
+/// older acknowledgement says nothing about now, and is left out; so is one about another slot.
 pub(super) fn versions<'a>(slot: &SlotEvidence<'a>) -> impl Iterator<Item = Versioned<'a>> {
     slot.operations.iter().filter_map(move |(index, operation)| {
-        let receipt = match (&operation.action, operation.outcome) {
-            (_, Outcome::Unknown) => return None,
-            (Action::Reserve { key, .. }, Outcome::Ok) => slot.repeated_keys.contains(&**key),
-            _ => false,
-        };
-        operation.seen.version.filter(|_| !receipt).map(|version| (index, operation, version))
+        let here = operation.moves_to().is_none_or(|to| **to == *slot.name);
+        let version = operation.seen.version.filter(|_| here);
+        let version = version.filter(|_| slot.freshness.is_fresh(operation))?;
+        Some((index, operation, version))
     })
 }
 

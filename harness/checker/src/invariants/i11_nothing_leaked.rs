@@ -58,7 +58,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             let free = slot.capacity.at_the_end().0 - used - late;
             if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
                 count.violation(|| Witness {
-                    operations: evidence.case.history.show([index]),
+                    operations: evidence.show([index]),
                     ..witness(
                         slot.name,
                         format!(

@@ -20,7 +20,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         });
         if *owner != **key {
             count.violation(|| Witness {
-                operations: evidence.case.history.show([first, index]),
+                operations: evidence.show([first, index]),
                 ..witness(
                     &operation.slot,
                     format!("booking {booking} was given to two keys, {owner} and {key}"),

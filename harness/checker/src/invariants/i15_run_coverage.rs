@@ -122,9 +122,27 @@ impl SlotActivity<'_> {
         refused.map(|operation| operation.returned_ns).min()
     }
 
-    /// By the log where there is one, else by what clients were told.
+    /// By the log where there is one, or by what clients were told.
     fn full(&self, logged_full: &BTreeSet<&str>) -> bool {
         logged_full.contains(self.slot.name) || self.slot.available.none_at_some_instant()
+    }
+
+    /// Whether a refusal was at stake: one more booking like it would have been an overbooking. A
+    /// refusal of more seats than the slot has shows no danger.
+    fn refused_at_stake(&self, explained: bool) -> bool {
+        let mut refused = self.operations().filter_map(|operation| match operation.action {
+            Action::Reserve { seats, .. } if operation.outcome == Outcome::SoldOut => {
+                Some((operation, i64::from(seats)))
+            }
+            _ => None,
+        });
+        refused.any(|(operation, seats)| {
+            let (from_ns, to_ns) = (operation.sent_ns, operation.returned_ns);
+            let fits_an_empty_slot = seats <= self.slot.capacity.within(from_ns, to_ns).1;
+            // Where an order explains all answers, this one is true in it.
+            fits_an_empty_slot
+                && (explained || self.slot.available.fewer_than(seats, from_ns, to_ns))
+        })
     }
 
     /// A reserve that was sent after a client had been told `sold_out` and a cancel had returned,
@@ -142,15 +160,20 @@ impl SlotActivity<'_> {
     }
 }
 
-/// The slots that refused a client, and were full: a refusal of five seats in a slot of one shows
-/// no danger.
+/// The slots that refused a client when one more booking would have been too many.
 fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<SlotActivity<'a>> {
     let log = evidence.case.audit.iter().flatten();
     let logged_full =
         log.filter(|record| record.available == 0).map(|record| record.slot.as_str()).collect();
     let activity =
         evidence.slots.iter().map(|slot| SlotActivity { slot, prober: evidence.case.prober });
-    activity.filter(|slot| slot.first_sold_out_ns().is_some() && slot.full(&logged_full)).collect()
+    let explained = &evidence.one_order().explained;
+    let in_danger = |activity: &SlotActivity<'_>| {
+        activity.first_sold_out_ns().is_some()
+            && (activity.full(&logged_full)
+                || activity.refused_at_stake(explained.contains(activity.slot.name)))
+    };
+    activity.filter(in_danger).collect()
 }
 
 /// By the log: a booking expired, and later another one was made in the same slot. Without a log no

@@ -18,38 +18,65 @@ mod i12_unique_bookings;
 mod i13_one_order;
 mod i14_announced_once;
 mod i15_run_coverage;
+mod i16_limit_per_owner;
 
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use slotproof_vocabulary::{BookingRow, Finding, Invariant, Verdict, Witness};
+use slotproof_vocabulary::{
+    BookingRow, Finding, Invariant, Verdict, Witness, verdict::WitnessOperation,
+};
 
+use self::i13_one_order::OneOrder;
 use crate::{
-    Case, Origin,
+    Case, History, Origin,
     audit::Ledger,
     held_interval::HeldInterval,
+    interpretation::interpreted,
     resolution,
     slot_evidence::{self, SlotEvidence},
+    slot_history::{self, Elsewhere},
 };
 
 /// A case, and what several invariants derive from it.
 struct Evidence<'a> {
+    /// As it is to be read (`interpretation.rs`).
     case: &'a Case,
+    /// The history as it was written.
+    written: &'a History,
     /// In the order of names.
     slots: Vec<SlotEvidence<'a>>,
+    /// What slots say about the operations of other slots.
+    elsewhere: Elsewhere,
     /// The audit log, if the service keeps one.
     ledger: Option<Ledger<'a>>,
+    /// Whether one order explains everything: I15 asks for it too.
+    one_order: OnceLock<OneOrder>,
 }
 
 impl<'a> Evidence<'a> {
-    fn of(case: &'a Case) -> Self {
+    fn of(case: &'a Case, written: &'a History) -> Self {
         let slots = slot_evidence::of(case);
+        let moved = slot_history::moved(&case.history);
+        let elsewhere = Elsewhere { moved, ..slot_evidence::refused_baskets(&slots) };
         let log = case.audit.as_deref();
         let ledger = log.map(|log| Ledger::of_slots(log, &slots, |name| case.capacity_of(name)));
-        Self { case, slots, ledger }
+        Self { case, written, slots, elsewhere, ledger, one_order: OnceLock::new() }
+    }
+
+    fn one_order(&self) -> &OneOrder {
+        self.one_order.get_or_init(|| i13_one_order::decide(self))
+    }
+
+    /// Operations as a witness shows them.
+    fn show(&self, indexes: impl IntoIterator<Item = usize>) -> Vec<WitnessOperation> {
+        self.written.show(indexes)
     }
 
     fn slot(&self, name: &str) -> Option<&SlotEvidence<'a>> {
@@ -84,13 +111,18 @@ impl<'a> Evidence<'a> {
     fn held_intervals(&self) -> impl Iterator<Item = &HeldInterval<'a>> {
         self.slots.iter().flat_map(|slot| &slot.held_intervals)
     }
+
+    /// Every acknowledged booking, once, as of the slot that it was made in.
+    fn bookings(&self) -> impl Iterator<Item = &HeldInterval<'a>> {
+        self.held_intervals().filter(|held| !held.is_a_move())
+    }
 }
 
 /// From evidence to a finding.
 type Check = for<'a> fn(&Evidence<'a>) -> Option<Finding>;
 
 /// Every check, in the order of reports.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     i01_no_overbooking_observed::check,
     i02_no_overbooking_stored::check,
     i03_no_lost_booking::check,
@@ -106,6 +138,7 @@ const CHECKS: [Check; 15] = [
     i13_one_order::check,
     i14_announced_once::check,
     i15_run_coverage::check,
+    i16_limit_per_owner::check,
 ];
 
 /// A smaller history is judged faster than threads start.
@@ -142,7 +175,10 @@ fn findings(evidence: &Evidence<'_>) -> Vec<Option<Finding>> {
 }
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
-    let evidence = Evidence::of(case);
+    let written = &case.history;
+    let interpreted = interpreted(case);
+    let case = interpreted.as_ref().unwrap_or(case);
+    let evidence = Evidence::of(case, written);
     let findings = findings(&evidence);
     let cut_off = case.history.cut_off.as_deref();
     let findings = findings.into_iter().flatten();
@@ -151,7 +187,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     match resolution::resolved(case) {
         Some(history) => {
             let (capacity, capacities) = (case.capacity, case.capacities.clone());
-            with_the_resolved(findings, &Case { history, capacity, capacities, ..Case::default() })
+            let resolved = Case { history, capacity, capacities, ..Case::default() };
+            with_the_resolved(findings, &resolved, written)
         }
         None => findings,
     }
@@ -159,10 +196,11 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 
 /// Seats times seconds of calls that were told `sold_out` while the seats they wanted were free.
 pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
-    let slots = slot_evidence::of(case);
-    let refusals = slots
-        .iter()
-        .flat_map(i08_honest_sold_out::refusals)
+    let interpreted = interpreted(case);
+    let evidence = Evidence::of(interpreted.as_ref().unwrap_or(case), &case.history);
+    let refusals = evidence.slots.iter();
+    let refusals = refusals
+        .flat_map(|slot| i08_honest_sold_out::refusals(&evidence, slot))
         .filter(i08_honest_sold_out::Refusal::wrong);
     let seat_ns = refusals.map(|refusal| {
         let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
@@ -173,8 +211,12 @@ pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
 }
 
 /// Violations that show only after the rows have decided unknown outcomes.
-fn with_the_resolved(mut findings: Vec<Finding>, resolved: &Case) -> Vec<Finding> {
-    let evidence = Evidence::of(resolved);
+fn with_the_resolved(
+    mut findings: Vec<Finding>,
+    resolved: &Case,
+    written: &History,
+) -> Vec<Finding> {
+    let evidence = Evidence::of(resolved, written);
     let again = [
         i01_no_overbooking_observed::check(&evidence),
         i08_honest_sold_out::check(&evidence),
@@ -209,7 +251,7 @@ fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) 
         | Invariant::AnnouncedOnce => return finding,
         // No missing operation can undo these: `held_interval.rs` counts no seat after its client's
         // last operation.
-        Invariant::NoOverbookingObserved | Invariant::SessionOrder => {
+        Invariant::NoOverbookingObserved | Invariant::SessionOrder | Invariant::LimitPerOwner => {
             finding.verdict == Verdict::Violated && origin == Origin::Recorder
         }
         Invariant::UniqueBookings => finding.verdict == Verdict::Violated,

@@ -85,7 +85,7 @@ pub(crate) fn sendings(case: &Case, reserve: &Operation) -> usize {
 pub(crate) fn booking(operation: &Operation) -> Option<&str> {
     match &operation.action {
         Action::Confirm { booking } | Action::Cancel { booking } => Some(booking),
-        Action::Reserve { .. } | Action::Read | Action::Resize { .. } => None,
+        _ => None,
     }
 }
 

@@ -81,7 +81,7 @@ fn run(bug: Option<Bug>) -> Case {
     };
     let run = simulate(&settings, 3);
     Case {
-        history: History { operations: run.operations, cut_off: None },
+        history: History { operations: run.operations, ..History::default() },
         capacity: run.capacity,
         audit: Some(run.audit),
         end: Some(run.end),

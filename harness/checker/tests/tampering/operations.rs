@@ -502,6 +502,8 @@ fn times() -> Vec<Tampering> {
                 it.sent_ns += 3_600_000 * MS;
                 it.returned_ns += 3_600_000 * MS;
             }
+            let read_ns = case.end.as_mut()?.read_ns.as_mut()?;
+            *read_ns += 3_600_000 * MS;
             Some(())
         }),
         harmless("every call 1 ms longer at both ends", "wider calls permit more", |case| {

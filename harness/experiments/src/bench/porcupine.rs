@@ -80,7 +80,7 @@ fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats
                 Event::Change(seats_of.get(&**booking).copied().unwrap_or(0))
             }
             (Action::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
-            (Action::Confirm { .. } | Action::Resize { .. }, _) => continue,
+            _ => continue,
         };
         slots.entry(&operation.slot).or_default().push(porcupine_rs::Operation {
             client_id: None,

@@ -5,17 +5,21 @@
 //! one record (or a resize, `audit/numbering.rs`); the last one is the version in the slot's row;
 //! each booking's last record agrees with its row. Every answer that carries a version is placed
 //! after the record of that version: the seats that it says were left must be the record's, and no
-//! answer may have returned before one was sent that the log places before it. A log that passes is
-//! a possible order of events that explains every answer with a version.
+//! answer may have returned before one was sent that the log places before it; an acknowledged
+//! change must be the record of its own booking. Every answer without a version must have a place
+//! too (`unversioned.rs`). A log that passes is a possible order of events that explains every
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashSet;
 use slotproof_vocabulary::{
     Action, AuditRecord, BookingStatus, Finding, Invariant, Operation, Outcome, SlotRow, Witness,
 };
 
-use super::super::{Count, Evidence, i10_session_order::versions, witness};
+use super::{
+    super::{Count, Evidence, i10_session_order::versions, witness},
+    unversioned,
+};
 use crate::{
     audit::{BookingsAtTheEnd, Gap, Ledger, Numbering, SlotLedger},
     slot_evidence::SlotEvidence,
@@ -31,6 +35,7 @@ pub(super) fn check(evidence: &Evidence<'_>, ledger: &Ledger<'_>) -> Finding {
     check_booking_rows(evidence, ledger.at_the_end(), &mut count);
     for slot in &evidence.slots {
         check_answers(evidence, slot, ledger.slot(slot.name), &mut count);
+        unversioned::check(evidence, slot, ledger.slot(slot.name), &mut count);
     }
     count.finding(
         |examined| {
@@ -176,8 +181,7 @@ fn check_answers(
     let record_of = |version| Some(log?.at_version(version)?.record);
     let numbering = Numbering::of(log, Some(slot));
     let placed = |(index, operation, version): (usize, &Operation, i64)| {
-        let saw = record_of(version)
-            .is_none_or(|record| !wrote(operation, record, &slot.repeated_changes));
+        let saw = record_of(version).is_none_or(|record| !wrote(operation, record));
         Placed { index, version, saw }
     };
     let mut answers: Vec<Placed> = versions(slot).map(placed).collect();
@@ -199,24 +203,41 @@ fn check_answers(
                 let missing = format!("the audit log has no record of version {}", placed.version);
                 gap_or_resize(slot.name, &missing)
             }),
-            left @ (Left::NoSuchVersion | Left::Other(_)) => count.violation(|| Witness {
-                operations: evidence.case.history.show([placed.index]),
+            left @ (Left::NoSuchVersion | Left::Other(_) | Left::Split { .. }) => {
+                count.violation(|| Witness {
+                    operations: evidence.show([placed.index]),
+                    records: record_of(placed.version).cloned().into_iter().collect(),
+                    ..witness(slot.name, contradiction(operation, placed.version, left))
+                })
+            }
+        }
+        if placed.saw && claims_another_record(log, operation, placed.version) {
+            count.violation(|| Witness {
+                operations: evidence.show([placed.index]),
                 records: record_of(placed.version).cloned().into_iter().collect(),
-                ..witness(slot.name, contradiction(operation, placed.version, left))
-            }),
+                ..witness(
+                    slot.name,
+                    format!(
+                        "the {} was acknowledged with version {}, which the audit log has for \
+                         another change",
+                        operation.action.name(),
+                        placed.version
+                    ),
+                )
+            });
         }
         if let Some(earlier) =
             before.filter(|earlier| operations[*earlier].sent_ns > operation.returned_ns)
         {
             count.violation(|| Witness {
-                operations: evidence.case.history.show([earlier, placed.index]),
+                operations: evidence.show([earlier, placed.index]),
                 ..witness(
                     slot.name,
                     format!(
                         "line {} returned before line {} was sent, and the audit log places it \
                          after",
-                        placed.index + 1,
-                        earlier + 1
+                        evidence.written.line_of(placed.index),
+                        evidence.written.line_of(earlier)
                     ),
                 )
             });
@@ -231,6 +252,11 @@ fn check_answers(
 #[derive(Debug, Clone, Copy)]
 enum Left {
     AsSaid,
+    /// Other numbers of pending and confirmed seats.
+    Split {
+        pending: i64,
+        confirmed: i64,
+    },
     /// A resize may have written the version.
     Undecided,
     NoSuchVersion,
@@ -246,12 +272,17 @@ fn seats_left(
 ) -> Left {
     let taken = log.map_or(0, |log| log.taken_at(version));
     let entry = log.and_then(|log| log.at_version(version));
-    let left = match (entry, version) {
+    let left = match (&entry, version) {
         (Some(entry), _) => Some(entry.record.available),
         (None, 0) => Some(slot.capacity.at_first()),
         (None, version) => numbering.resized_to(version).map(|capacity| capacity - taken),
     };
     let said = operation.seen.available;
+    if entry.is_some()
+        && let Some(split) = split_at(log, operation, version)
+    {
+        return split;
+    }
     // What the answer says, if the slot has another capacity than at the record of this version.
     let after_a_resize = || {
         said.is_none_or(|said| {
@@ -274,39 +305,93 @@ fn seats_left(
     }
 }
 
+/// The pending and confirmed seats at a version, if an answer says others.
+fn split_at(log: Option<&SlotLedger<'_>>, operation: &Operation, version: i64) -> Option<Left> {
+    let seen = &operation.seen;
+    if seen.pending.is_none() && seen.confirmed.is_none() {
+        return None;
+    }
+    let log = log?;
+    let (_, taken, confirmed) = log.after(log.records_through(version));
+    let pending = taken - confirmed;
+    let as_said = seen.pending.is_none_or(|said| said == pending)
+        && seen.confirmed.is_none_or(|said| said == confirmed);
+    (!as_said).then_some(Left::Split { pending, confirmed })
+}
+
 fn contradiction(operation: &Operation, version: i64, left: Left) -> String {
     match (left, operation.seen.available) {
         (Left::Other(left), Some(said)) => format!(
             "the answer says {said} seats were available at version {version}, the audit log {left}"
         ),
+        (Left::Split { pending, confirmed }, _) => format!(
+            "the answer says {} pending and {} confirmed seats at version {version}, the audit log \
+             {pending} and {confirmed}",
+            operation.seen.pending.unwrap_or(pending),
+            operation.seen.confirmed.unwrap_or(confirmed)
+        ),
         _ => format!("the answer carries version {version}, and the audit log has no such version"),
     }
 }
 
-/// Whether an operation surely wrote a record, and did not only see its version. If a booking was
-/// confirmed or cancelled by more than one call, any of them may have written the record: then none
-/// counts as its writer.
-fn wrote(operation: &Operation, record: &AuditRecord, repeated: &HashSet<(&str, &str)>) -> bool {
-    if operation.outcome != Outcome::Ok {
+/// Whether the version of an acknowledged change is that of another change's record. A booking that
+/// had expired may be cancelled, and one that was made as confirmed may be confirmed, without a
+/// record of their own; a change without any record is I3's.
+fn claims_another_record(
+    log: Option<&SlotLedger<'_>>,
+    operation: &Operation,
+    version: i64,
+) -> bool {
+    let (Some(log), Some((booking, to))) = (log, change_of(operation)) else { return false };
+    if log.at_version(version).is_none() {
         return false;
     }
-    let name = operation.action.name();
+    let own = log.entries().filter(|entry| entry.record.booking == booking);
+    let mut has_its_own = false;
+    for entry in own {
+        let excused = match to {
+            BookingStatus::Cancelled => entry.record.to == BookingStatus::Expired,
+            BookingStatus::Confirmed => {
+                entry.record.from.is_none() && entry.record.to == BookingStatus::Confirmed
+            }
+            _ => false,
+        };
+        if excused {
+            return false;
+        }
+        has_its_own |= wrote(operation, entry.record);
+    }
+    has_its_own
+}
+
+/// Whether a fresh answer is that of the operation which wrote a record, and did not only see its
+/// version.
+pub(super) fn wrote(operation: &Operation, record: &AuditRecord) -> bool {
+    change_of(operation).is_some_and(|(booking, to)| {
+        // A booking may be confirmed as it is made.
+        let fits = if to == BookingStatus::Pending {
+            record.from.is_none() && record.to.takes_seats()
+        } else {
+            record.to == to
+        };
+        *record.booking == *booking && fits
+    })
+}
+
+/// The change of a booking's status that an acknowledged operation made.
+pub(super) fn change_of(operation: &Operation) -> Option<(&str, BookingStatus)> {
+    if operation.outcome != Outcome::Ok {
+        return None;
+    }
     match &operation.action {
         Action::Reserve { .. } => {
-            operation.seen.booking.as_deref() == Some(record.booking.as_str())
-                && record.from.is_none()
+            Some((operation.seen.booking.as_deref()?, BookingStatus::Pending))
         }
-        Action::Confirm { booking } => {
-            **booking == *record.booking
-                && record.to == BookingStatus::Confirmed
-                && !repeated.contains(&(name, booking))
+        Action::Confirm { booking } => Some((booking, BookingStatus::Confirmed)),
+        Action::Cancel { booking } => Some((booking, BookingStatus::Cancelled)),
+        Action::Change { .. } | Action::Booking { .. } | Action::Read | Action::Resize { .. } => {
+            None
         }
-        Action::Cancel { booking } => {
-            **booking == *record.booking
-                && record.to == BookingStatus::Cancelled
-                && !repeated.contains(&(name, booking))
-        }
-        Action::Read | Action::Resize { .. } => false,
     }
 }
 

@@ -11,22 +11,27 @@
 //! an order has one, and so has a history that says less. Bookings are not left out, because
 //! without them other answers could become impossible.
 
+use std::collections::BTreeSet;
+
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
-use super::super::{Evidence, counted, i10_session_order::versions, instant, witness};
+use super::{
+    super::{Evidence, counted, i10_session_order::versions, instant, witness},
+    OneOrder,
+};
 use crate::{
     certificate::{self, Certificate},
-    search::{Budget, Found, search, search_counted},
+    search::{Budget, Found, search_counted},
     slot_evidence::SlotEvidence,
     slot_history::{self, Observation, SlotHistory},
-    spec::Step,
+    spec::{Claim, Step},
 };
 
-/// Steps for all slots together; each may use as many as are left, and no more than
-/// [`Budget::DEFAULT`].
-const STEPS: u64 = 60_000_000;
-/// Steps for shrinking a witness.
-const SHRINK: Budget = Budget { steps: 2_000_000, sets: 200_000 };
+/// Steps for all slots together, as many times as one slot of the whole length may use. Each slot
+/// may use as many as are left, and no more than its own budget.
+const SLOTS: u64 = 3;
+/// Steps for shrinking a witness, all tries together: as many as for a verdict in a second.
+const SHRINK_STEPS: u64 = 20_000_000;
 /// How often a witness is tried without some of its observations.
 const SHRINK_TRIES: usize = 200;
 
@@ -39,22 +44,29 @@ struct Tally {
     contradictory: u64,
     undecided: Vec<String>,
     witness: Option<Witness>,
+    explained: BTreeSet<String>,
 }
 
-pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    if evidence.case.history.cut_off.is_some() || evidence.case.history.operations.is_empty() {
-        return None;
+pub(super) fn check(evidence: &Evidence<'_>) -> OneOrder {
+    let history = &evidence.case.history;
+    if history.cut_off.is_some() || history.operations.is_empty() {
+        return OneOrder { finding: None, explained: BTreeSet::new() };
     }
     let mut tally = Tally::default();
-    let mut left = STEPS;
+    let mut left = SLOTS * Budget::for_length(history.operations.len()).steps;
     for slot in &evidence.slots {
-        let slot_history = slot_history::of_slot(&slot.operations);
+        let slot_history = slot_history::of_slot(
+            slot.name,
+            &slot.operations,
+            &slot.freshness,
+            &evidence.elsewhere,
+        );
         if slot_history.observations.is_empty() && slot_history.unsearchable.is_none() {
             continue;
         }
         let name = slot.name;
         let capacity = evidence.case.capacity_of(name);
-        if slot.available.first_overbooked_ns().is_some() {
+        if slot.overbooking.is_some() {
             tally
                 .undecided
                 .push(format!("slot {name} is overbooked, so no order was searched for"));
@@ -62,7 +74,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             tally.undecided.push(format!("slot {name}: {reason}"));
         } else {
             match certificate::check(&slot_history, capacity) {
-                Certificate::Proved => tally.claimed += 1,
+                Certificate::Proved => {
+                    tally.claimed += 1;
+                    tally.explained.insert(name.to_owned());
+                }
                 Certificate::Refuted { index } => {
                     tally.contradictory += 1;
                     tally.witness.get_or_insert_with(|| contradiction(evidence, slot, index));
@@ -73,7 +88,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
-    finding(tally)
+    let explained = std::mem::take(&mut tally.explained);
+    OneOrder { finding: finding(tally), explained }
 }
 
 fn look_for_an_order(
@@ -84,11 +100,15 @@ fn look_for_an_order(
     tally: &mut Tally,
 ) {
     let capacity = evidence.case.capacity_of(slot);
-    let budget = Budget { steps: Budget::DEFAULT.steps.min(*left), ..Budget::DEFAULT };
+    let own = Budget::for_length(slot_history.observations.len());
+    let budget = Budget { steps: own.steps.min(*left), ..own };
     let (found, steps) = search_counted(slot_history, capacity, budget);
     *left = left.saturating_sub(steps);
     match found {
-        Found::Explained => tally.searched += 1,
+        Found::Explained => {
+            tally.searched += 1;
+            tally.explained.insert(slot.to_owned());
+        }
         Found::Impossible => {
             tally.impossible += 1;
             if tally.witness.is_none() {
@@ -105,7 +125,7 @@ fn look_for_an_order(
 }
 
 fn finding(tally: Tally) -> Option<Finding> {
-    let Tally { claimed, searched, impossible, contradictory, undecided, witness } = tally;
+    let Tally { claimed, searched, impossible, contradictory, undecided, witness, .. } = tally;
     let examined = claimed + searched + impossible + contradictory;
     if examined == 0 && undecided.is_empty() {
         return None;
@@ -153,25 +173,30 @@ fn contradiction(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, index: usize)
         Some((later, _, version)) => format!(
             "line {} returned with version {overtaken} before line {} was sent, which has version \
              {version}",
-            index + 1,
-            later + 1
+            evidence.written.line_of(index),
+            evidence.written.line_of(later)
         ),
-        None => format!("version {overtaken} of line {} contradicts real time", index + 1),
+        None => format!(
+            "version {overtaken} of line {} contradicts real time",
+            evidence.written.line_of(index)
+        ),
     };
     Witness {
-        operations: evidence
-            .case
-            .history
-            .show([index].into_iter().chain(older.map(|(later, ..)| later))),
+        operations: evidence.show([index].into_iter().chain(older.map(|(later, ..)| later))),
         ..witness(slot.name, explanation)
     }
 }
 
 /// The part of a slot's history that no order explains.
 fn shrunk(slot_history: &SlotHistory, capacity: i64) -> Vec<Observation> {
+    let left = std::cell::Cell::new(SHRINK_STEPS);
     let impossible = |observations: Vec<Observation>| {
         let part = SlotHistory { observations, ..SlotHistory::default() };
-        search(&part, capacity, SHRINK) == Found::Impossible
+        // A part that is impossible shows it soon, or is left as it is.
+        let steps = left.get().min(SHRINK_STEPS / 10);
+        let (found, used) = search_counted(&part, capacity, Budget { steps, sets: 200_000 });
+        left.set(left.get().saturating_sub(used));
+        found == Found::Impossible
     };
     // The shortest prefix: a longer one is never less impossible, so halving finds it.
     let all = &slot_history.observations;
@@ -204,10 +229,27 @@ fn shrunk(slot_history: &SlotHistory, capacity: i64) -> Vec<Observation> {
 fn answers_about_seats(
     observations: &[Observation],
 ) -> impl Iterator<Item = (usize, &Observation)> {
-    observations
-        .iter()
-        .enumerate()
-        .filter(|(_, observed)| matches!(observed.step, Step::SoldOut { .. } | Step::Read { .. }))
+    let observations = observations.iter().enumerate();
+    observations.filter(|(_, observed)| says_only(&observed.step))
+}
+
+/// Whether a step only says something of the slot or of a booking, and is nobody's change.
+fn says_only(step: &Step<u32>) -> bool {
+    match step {
+        Step::SoldOut { .. }
+        | Step::SoldOutTo { .. }
+        | Step::Read
+        | Step::Look { .. }
+        | Step::Gone { .. } => true,
+        Step::Reserve { .. }
+        | Step::Confirm { .. }
+        | Step::Cancel { .. }
+        | Step::Expire { .. }
+        | Step::Change { .. }
+        | Step::Enter { .. }
+        | Step::Leave { .. }
+        | Step::Resize { .. } => false,
+    }
 }
 
 /// What clients had observed by an instant. Changes that had not returned by then may have happened
@@ -216,13 +258,14 @@ fn prefix(observations: &[Observation], until_ns: u64) -> Vec<Observation> {
     let sent = observations.iter().filter(|observed| observed.sent_ns <= until_ns);
     let cut = sent.filter_map(|observed| match observed.step {
         _ if observed.returned_ns <= until_ns || !observed.sure => Some(observed.clone()),
-        Step::Reserve { .. } | Step::Cancel { .. } | Step::Resize { .. } => Some(Observation {
+        ref step if says_only(step) => None,
+        _ => Some(Observation {
             sure: false,
             returned_ns: u64::MAX,
             version: None,
+            claim: Claim::NONE,
             ..observed.clone()
         }),
-        Step::Confirm { .. } | Step::SoldOut { .. } | Step::Read { .. } => None,
     });
     cut.collect()
 }
@@ -232,7 +275,7 @@ fn shown(evidence: &Evidence<'_>, slot: &str, kept: &[Observation]) -> Witness {
     let until_ns = sure.map(|observed| observed.returned_ns).max();
     Witness {
         instant_ns: until_ns,
-        operations: evidence.case.history.show(kept.iter().map(|observed| observed.index)),
+        operations: evidence.show(kept.iter().map(|observed| observed.index as usize)),
         ..witness(
             slot,
             format!(

@@ -1,17 +1,84 @@
 //! I13: one order explains everything: the audit log has no gap, replays to the final rows, and
 //! every answer fits it in real time (`by_log.rs`); without a log, an order is found by the
-//! versions in the answers or by search (`by_search.rs`).
+//! versions in the answers or by search (`by_search.rs`). A basket is one step of that order: an
+//! answer that acknowledges one part of it and refuses another fits none.
 
 mod by_log;
 mod by_search;
+mod unversioned;
 
-use slotproof_vocabulary::Finding;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Evidence;
+use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Verdict, Witness};
+
+use super::{Evidence, counted, witness};
+
+/// What is known of the order of a run.
+pub(super) struct OneOrder {
+    finding: Option<Finding>,
+    /// The slots of which one order explains every answer.
+    pub(super) explained: BTreeSet<String>,
+}
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    let finding = evidence.one_order().finding.clone();
+    match half_baskets(evidence) {
+        (0, _) => finding,
+        (halves, shown) => {
+            let examined = finding.as_ref().map_or(0, |finding| finding.examined) + halves;
+            let before = finding.filter(|finding| finding.verdict == Verdict::Violated);
+            let summary = format!("{} acknowledged in part", counted(halves, "basket"));
+            Some(Finding {
+                invariant: Invariant::OneOrder,
+                verdict: Verdict::Violated,
+                summary: before
+                    .as_ref()
+                    .map_or(summary.clone(), |before| format!("{}; {summary}", before.summary)),
+                examined,
+                violations: halves + before.as_ref().map_or(0, |before| before.violations),
+                witness: before.and_then(|before| before.witness).or(shown),
+            })
+        }
+    }
+}
+
+pub(super) fn decide(evidence: &Evidence<'_>) -> OneOrder {
     match &evidence.ledger {
-        Some(ledger) => Some(by_log::check(evidence, ledger)),
+        Some(ledger) => {
+            let finding = by_log::check(evidence, ledger);
+            let upheld = finding.verdict == Verdict::Upheld;
+            let slots = evidence.slots.iter().filter(|_| upheld);
+            let explained = slots.map(|slot| slot.name.to_owned()).collect();
+            OneOrder { finding: Some(finding), explained }
+        }
         None => by_search::check(evidence),
     }
+}
+
+/// Baskets of which one part was acknowledged and another refused, and the first of them.
+fn half_baskets(evidence: &Evidence<'_>) -> (u64, Option<Witness>) {
+    let mut baskets: BTreeMap<(u64, &str), Vec<usize>> = BTreeMap::new();
+    for (index, operation) in evidence.case.history.indexed() {
+        if let (Some(basket), Action::Reserve { .. }) = (operation.basket(), &operation.action) {
+            baskets.entry((operation.client, basket)).or_default().push(index);
+        }
+    }
+    let (mut halves, mut shown) = (0, None);
+    for ((_, basket), parts) in baskets {
+        let outcomes = parts.iter().map(|index| evidence.case.history.operations[*index].outcome);
+        let outcomes: BTreeSet<Outcome> = outcomes.collect();
+        let refused = [Outcome::SoldOut, Outcome::Rejected, Outcome::Throttled];
+        if !outcomes.contains(&Outcome::Ok) || refused.iter().all(|it| !outcomes.contains(it)) {
+            continue;
+        }
+        halves += 1;
+        shown.get_or_insert_with(|| Witness {
+            operations: evidence.show(parts.iter().copied()),
+            ..witness(
+                &evidence.case.history.operations[parts[0]].slot,
+                format!("basket {basket}: some of its parts were acknowledged, others refused"),
+            )
+        });
+    }
+    (halves, shown)
 }

@@ -1,0 +1,76 @@
+//! Freshness: whether an answer is of now, or may repeat an older one.
+//!
+//! A service answers a request that it has already done with the answer of the first time: a
+//! receipt, whose numbers are as old as that. The acknowledgement of a reserve may be a receipt if
+//! another attempt by its key can have made the booking before this one was answered; so may that
+//! of a confirm or cancel of a booking for which another one was sent. An attempt that was refused
+//! for certain has made nothing, and leaves the next one fresh.
+
+use foldhash::{HashMap, HashSet};
+use slotproof_vocabulary::{Action, Operation, Outcome};
+
+use crate::slot_operations::SlotOperations;
+
+/// Requests of one slot that were sent more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Freshness<'a> {
+    /// When each was sent, in rising order.
+    repeated: HashMap<(&'static str, &'a str), Vec<u64>>,
+}
+
+impl<'a> Freshness<'a> {
+    pub(crate) fn of(operations: &SlotOperations<'a>) -> Self {
+        let mut once: HashSet<(&'static str, &'a str)> = HashSet::default();
+        let mut repeated: HashMap<(&'static str, &'a str), Vec<u64>> = HashMap::default();
+        for operation in operations.just() {
+            if let Some(request) = request(operation)
+                && !once.insert(request)
+            {
+                repeated.entry(request).or_default();
+            }
+        }
+        if !repeated.is_empty() {
+            for operation in operations.just() {
+                if let Some(sent) = request(operation).and_then(|it| repeated.get_mut(&it)) {
+                    sent.push(operation.sent_ns);
+                }
+            }
+        }
+        repeated.values_mut().for_each(|sent| sent.sort_unstable());
+        Self { repeated }
+    }
+
+    /// Whether an answer says what was true during its call.
+    pub(crate) fn is_fresh(&self, operation: &Operation) -> bool {
+        match operation.outcome {
+            Outcome::Unknown => false,
+            // An operation of several requests may have been done by one of the earlier ones.
+            Outcome::Ok if operation.attempts > 1 => request(operation).is_none(),
+            Outcome::Ok => self.no_other_before(operation),
+            Outcome::SoldOut | Outcome::Rejected | Outcome::Throttled => true,
+        }
+    }
+
+    fn no_other_before(&self, operation: &Operation) -> bool {
+        let Some(sent) = request(operation).and_then(|request| self.repeated.get(&request)) else {
+            return true;
+        };
+        let others = sent.iter().filter(|sent_ns| **sent_ns <= operation.returned_ns);
+        others.count() == 1
+    }
+}
+
+/// What names the effect of a request that may have had one.
+fn request(operation: &Operation) -> Option<(&'static str, &str)> {
+    if !matches!(operation.outcome, Outcome::Ok | Outcome::Unknown) {
+        return None;
+    }
+    let name: &str = match &operation.action {
+        Action::Reserve { key, .. } => key,
+        Action::Confirm { booking } | Action::Cancel { booking } => booking,
+        Action::Change { .. } | Action::Booking { .. } | Action::Read | Action::Resize { .. } => {
+            return None;
+        }
+    };
+    Some((operation.action.name(), name))
+}
