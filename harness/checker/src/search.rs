@@ -659,7 +659,9 @@ impl<'a> Search<'a> {
             // What somebody is told of later did happen, more likely than not.
             let told = booking_of(&observed.step)
                 .is_some_and(|booking| self.facts.booking(booking).looked_at);
-            (observed.sure, idle, told && !observed.sure, std::cmp::Reverse((first_by, *place)))
+            // What was not answered happened soon after it was sent, if it did.
+            let soonest = if observed.sure { u64::MAX - first_by } else { observed.sent_ns };
+            (observed.sure, idle, told && !observed.sure, soonest, *place)
         });
         left.extend(best.into_iter().map(|(_, _, place)| place));
     }
