@@ -144,10 +144,10 @@ impl Case {
     /// Where the service chooses the ids, nobody knows a booking before it was asked for.
     fn validate_bookings(&self) -> Result<(), CaseError> {
         let declared = self.history.declarations.booking_ids;
-        let known = |operation: &Operation| {
+        fn known(operation: &Operation) -> Option<&str> {
             let told = operation.outcome == Outcome::Ok;
-            operation.names_booking().filter(|_| told).map(str::to_owned)
-        };
+            operation.names_booking().filter(|_| told)
+        }
         let mut first_sent: HashMap<&str, (u64, usize)> = HashMap::default();
         for operation in &self.history.operations {
             if let Some(booking) = operation.names_booking() {
@@ -183,19 +183,19 @@ impl Case {
         }
         for (index, operation) in self.history.indexed() {
             let Some(booking) = known(operation) else { continue };
-            let (sent_ns, reserve) = first_sent[&*booking];
+            let (sent_ns, reserve) = first_sent[booking];
             let line = self.history.line_of(index);
             if sent_ns < u64::MAX && operation.returned_ns < sent_ns {
                 return Err(CaseError::BeforeItsReserve {
                     answer: line,
                     what: operation.action.name(),
-                    booking,
+                    booking: booking.to_owned(),
                     reserve: self.history.line_of(reserve),
                 });
             }
             let made_by_nobody = sent_ns == u64::MAX && !any_unanswered;
             if made_by_nobody && matches!(operation.action, Action::Change { .. }) {
-                return Err(CaseError::ChangeOfNothing { line, booking });
+                return Err(CaseError::ChangeOfNothing { line, booking: booking.to_owned() });
             }
         }
         Ok(())
@@ -236,7 +236,10 @@ fn in_range(
 
 #[cfg(test)]
 mod tests {
-    use crate::fixture::{case, read};
+    use slotproof_vocabulary::{Terms, operation_builder};
+
+    use super::*;
+    use crate::fixture::{cancel, case, read, reserve, unknown};
 
     #[test]
     fn a_number_that_would_overflow_is_refused_with_its_place() {
@@ -246,5 +249,40 @@ mod tests {
             .expect_err("out of range")
             .to_string();
         assert!(error.starts_with("line 2 of the history"), "{error}");
+    }
+
+    fn refused(operations: Vec<Operation>) -> String {
+        case(9, operations).validate().expect_err("no service did this").to_string()
+    }
+
+    #[test]
+    fn an_answer_about_a_booking_before_it_was_asked_for_is_refused_with_both_lines() {
+        let went_back = || vec![reserve("a", 1, 50, 60), cancel("a", 30, 40)];
+        let error = refused(went_back());
+        assert!(error.contains("line 2") && error.contains("line 1"), "{error}");
+        let mut chosen = case(9, went_back());
+        chosen.history.declarations.booking_ids = BookingIds::ChosenByClients;
+        assert!(chosen.validate().is_ok(), "clients choose the ids");
+        // The first attempt was not answered, and can have made the booking.
+        let mut unanswered = unknown(reserve("a", 1, 0, 10));
+        unanswered.client = 2;
+        assert!(case(9, [vec![unanswered], went_back()].concat()).validate().is_ok());
+    }
+
+    #[test]
+    fn a_change_of_a_booking_that_nobody_made_is_refused_unless_a_call_was_not_answered() {
+        let changed = || operation_builder::change("s", "a").seats(2).at(20, 30).ok();
+        assert!(refused(vec![reserve("b", 1, 0, 10), changed()]).contains("line 2"));
+        let perhaps = vec![unknown(reserve("a", 1, 0, 10)), changed()];
+        assert!(case(9, perhaps).validate().is_ok());
+    }
+
+    #[test]
+    fn one_booking_twice_in_a_basket_and_a_slot_is_refused() {
+        let part = |key: &str| {
+            let terms = Terms { basket: Some("o".into()), ..Terms::default() };
+            operation_builder::reserve("s").key(key).terms(terms).at(0, 10).booked("a")
+        };
+        assert!(refused(vec![part("k1"), part("k2")]).contains("line 2"));
     }
 }

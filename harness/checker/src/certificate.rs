@@ -64,11 +64,10 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
         let order =
             writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
         for (place, observed) in order.map(|index| &same[index]).enumerate() {
-            if !slot.allows_with(&observed.step, &observed.claim) {
+            let Some((change, moves_seats)) = slot.step_with(&observed.step, &observed.claim)
+            else {
                 return Certificate::Incomplete;
-            }
-            let moves_seats = slot.moves_seats(&observed.step);
-            let change = slot.step(&observed.step).expect("it is possible");
+            };
             // Some services do not count a confirm as a change.
             let confirmed = matches!(observed.step, Step::Confirm { .. }) && !moves_seats;
             let seen_only = change == Change::None || confirmed;

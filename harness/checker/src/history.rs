@@ -181,4 +181,35 @@ mod tests {
         assert_eq!(read.operations.len(), 1);
         assert!(read.cut_off.is_some_and(|reason| reason.contains("incomplete frame")));
     }
+
+    #[test]
+    fn declarations_stand_on_the_first_line_and_nowhere_else() {
+        let declare = r#"{"declare":{"keys":"client"}}"#;
+        let read = History::read(format!("{declare}\n{LINE}\n").as_bytes()).expect("a history");
+        assert_eq!((read.operations.len(), read.line_of(0)), (1, 2));
+        let late = History::read(format!("{LINE}\n{declare}\n").as_bytes());
+        assert_eq!(late.expect_err("it is no operation").line, 2);
+        let misspelt = History::read(b"{\"declare\":{\"kees\":\"client\"}}\n".as_slice());
+        assert!(misspelt.expect_err("no such field").reason.contains("kees"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_named_and_line_ends_of_both_kinds_are_read() {
+        let marked = History::read(format!("\u{feff}{LINE}\n").as_bytes());
+        assert!(marked.expect_err("a mark").reason.contains("byte order mark"));
+        let mixed = History::read(format!("{LINE}\r\n{LINE}\n").as_bytes()).expect("a history");
+        assert_eq!(mixed.operations.len(), 2);
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_and_a_long_key_is_read() {
+        let nan = LINE.replace("\"ok\"}", "\"ok\",\"available\":NaN}");
+        assert_eq!(History::read(format!("{nan}\n").as_bytes()).expect_err("NaN").line, 1);
+        let key = "k".repeat(1 << 20);
+        let reserve = format!(
+            "{{\"client\":1,\"slot\":\"s\",\"op\":\"reserve\",\"seats\":1,\"key\":\"{key}\",\
+             \"sent_ns\":1,\"returned_ns\":2,\"outcome\":\"sold_out\"}}\n"
+        );
+        assert_eq!(History::read(reserve.as_bytes()).expect("a history").operations.len(), 1);
+    }
 }

@@ -679,13 +679,13 @@ impl<'a> Search<'a> {
 
     fn put(&mut self, place: u32) {
         let observed = &self.observations[place as usize];
-        let moves = self.slot.moves_seats(&observed.step);
         let now_ns = self.now_ns.max(self.earliest_ns(observed));
         let booking = booking_of(&observed.step).unwrap_or_default();
         let state_before = self.state_of(booking);
         let unswept = self.is_unswept(observed);
         let step = if unswept { Step::Read } else { observed.step };
-        let change = self.slot.step(&step).expect("a candidate is possible");
+        let (change, moves) =
+            self.slot.step_with(&step, &observed.claim).expect("a candidate is possible");
         let deadline_ns = self.deadlines_ns.get(booking as usize).copied().unwrap_or_default();
         self.order.push(Placed {
             place,

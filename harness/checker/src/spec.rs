@@ -284,15 +284,19 @@ impl<B: Copy + Eq + Hash> SlotState<B> {
 
     /// Whether a step is possible now and leaves the slot with the numbers in its answer.
     pub fn allows_with(&self, step: &Step<B>, claim: &Claim) -> bool {
-        let Some(effect) = self.effect(step) else { return false };
+        self.effect(step).is_some_and(|effect| self.leaves(&effect, claim))
+    }
+
+    /// Whether an effect leaves the slot with the numbers in an answer.
+    fn leaves(&self, effect: &Effect<B>, claim: &Claim) -> bool {
         if *claim == Claim::NONE {
             return true;
         }
         let (mut capacity, mut taken, mut confirmed) = (self.capacity, self.taken, self.confirmed);
-        match effect {
+        match *effect {
             Effect::None => {}
-            Effect::Booking(booking, after) => {
-                if let Some(before) = self.bookings.get(&booking) {
+            Effect::Booking(ref booking, after) => {
+                if let Some(before) = self.bookings.get(booking) {
                     taken -= before.taken();
                     confirmed -= before.confirmed();
                 }
@@ -397,7 +401,20 @@ impl<B: Copy + Eq + Hash> SlotState<B> {
 
     /// Takes a step; `None`, and nothing changed, if it is not possible now.
     pub fn step(&mut self, step: &Step<B>) -> Option<Change<B>> {
-        Some(match self.effect(step)? {
+        self.step_with(step, &Claim::NONE).map(|(change, _)| change)
+    }
+
+    /// The same, if it leaves the slot with the numbers in its answer; and whether it changed the
+    /// number of seats that are taken.
+    pub fn step_with(&mut self, step: &Step<B>, claim: &Claim) -> Option<(Change<B>, bool)> {
+        let effect = self.effect(step).filter(|effect| self.leaves(effect, claim))?;
+        let taken = self.taken;
+        let change = self.apply(effect);
+        Some((change, self.taken != taken))
+    }
+
+    fn apply(&mut self, effect: Effect<B>) -> Change<B> {
+        match effect {
             Effect::None => Change::None,
             Effect::Capacity(seats) => {
                 Change::Resized(std::mem::replace(&mut self.capacity, seats))
@@ -412,7 +429,7 @@ impl<B: Copy + Eq + Hash> SlotState<B> {
                     }
                 }
             }
-        })
+        }
     }
 
     /// Undoes the last step.
