@@ -246,8 +246,8 @@ pub(crate) fn of_slot(
     SlotHistory { observations, unsearchable }
 }
 
-/// A booking that is told to be over, and that nothing but one unanswered cancel can have ended, was
-/// ended by it, before the answer that says so.
+/// A booking that is told to be over, and that nothing but one unanswered cancel can have ended,
+/// was ended by it, before the answer that says so.
 fn make_sure_of_cancels(observations: &mut [Observation]) {
     let mut over_by: HashMap<u32, u64> = HashMap::default();
     for observed in observations.iter() {

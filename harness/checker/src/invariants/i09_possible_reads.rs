@@ -1,5 +1,6 @@
 //! I9: a read is possible at some instant of its call. So is every other answer that says how many
-//! seats are left, unless it may be a receipt (`freshness.rs`), which is as old as the first answer.
+//! seats are left, unless it may be a receipt (`freshness.rs`), which is as old as the first
+//! answer.
 //!
 //! A read of `available` seats is certainly impossible if capacity - available lies outside
 //! [least, most] at every instant of the call. Neighbouring steps overlap or touch, so the union

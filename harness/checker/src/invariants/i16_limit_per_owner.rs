@@ -1,8 +1,8 @@
 //! I16: no owner has more live bookings in a period than the declared limit.
 //!
 //! Judged only where a limit is declared, and for reserves that name their owner. A booking counts
-//! while it surely takes seats (`held_interval.rs`), in whatever slot. An owner that surely has more
-//! than the limit at one instant is over it in every order of events.
+//! while it surely takes seats (`held_interval.rs`), in whatever slot. An owner that surely has
+//! more than the limit at one instant is over it in every order of events.
 
 use std::collections::BTreeMap;
 

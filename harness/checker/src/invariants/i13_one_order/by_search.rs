@@ -2,7 +2,7 @@
 //!
 //! Slot by slot, because slots are independent (Herlihy and Wing, 1990). Where every answer carries
 //! the slot's version the service claims an order: if it passes, that is a proof (tier A,
-//! `certificate.rs`). Else an order is searched for (tier C, `search.rs`); if there is none, the
+//! `certificate.rs`). Else an order is searched for (tier C, `search/`); if there is none, the
 //! slot is convicted, and if the budget ends first the slot is undecided. A slot that I1 convicts
 //! needs no search.
 //!

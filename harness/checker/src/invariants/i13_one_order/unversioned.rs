@@ -2,10 +2,10 @@
 //! the log.
 //!
 //! A place is the slot after so many records. The answers with versions, and those to changes that
-//! have a record, have their places. Each other one needs a place at which what it says is true: not
-//! before any answer that had returned when it was sent, and not after any that was sent when it had
-//! returned. In the order of sending each takes the first place that is left to it. Later places for
-//! some would only leave fewer for others, so if one finds none there is none.
+//! have a record, have their places. Each other one needs a place at which what it says is true:
+//! not before any answer that had returned when it was sent, and not after any that was sent when
+//! it had returned. In the order of sending each takes the first place that is left to it. Later
+//! places for some would only leave fewer for others, so if one finds none there is none.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 

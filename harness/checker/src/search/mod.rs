@@ -5,13 +5,9 @@
 //! that changes nothing and is possible now is placed at once, without a choice: moving it forward
 //! makes no other step impossible. Among steps of one label (a booking of k seats is made; a
 //! booking of k seats ends) only the one that returns first is tried: if another one came first in
-//! some order, the two could change places. And a set of steps that was reached before is not
-//! searched again: a 128-bit hash of the set and of what else the slot's state depends on is
-//! remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
-//!
-//! The exchange holds for a booking whose other steps are all sent after its reserve had returned,
-//! which is so where a client needs the answer to know its booking; other bookings have a label of
-//! their own.
+//! some order, the two could change places (`labels.rs`). And a set of steps that was reached
+//! before is not searched again: a 128-bit hash of the set and of what else the slot's state
+//! depends on is remembered (Lowe, Testing for Linearizability, 2017, remembers the states).
 //!
 //! **Versions.** A version names one change of the slot's seats, and rises with each. So answers
 //! are placed in the order of their versions; one that moves seats writes a version that the slot
@@ -24,21 +20,28 @@
 //! search keeps account of them, and takes the shortcuts all the same: an order that it finds is
 //! one. Only if it finds none does a third search decide, without the shortcuts that ignore time.
 //!
-//! A client may be told that a hold is over as soon as it can have run out, before a sweeper has given
-//! its seats back.
+//! A client may be told that a hold is over as soon as it can have run out, before a sweeper has
+//! given its seats back.
 //!
-//! A hold that is confirmed late may have run out and taken its seats again. That is rare, and makes
-//! bookings unlike: an order without it is searched for first.
+//! A hold that is confirmed late may have run out and taken its seats again. That is rare, and
+//! makes bookings unlike: an order without it is searched for first.
 //!
 //! The search takes exponential time where many unlike steps overlap. A budget of steps and of
 //! remembered sets, in proportion to the length of the history, ends it; then the slot is
 //! undecided. There is no limit of time, because a verdict must be the same when it is repeated.
 
+mod chain;
+mod labels;
+
 use foldhash::{HashMap, HashSet};
 
+use self::{
+    chain::Chain,
+    labels::{Facts, Label, booking_of, label},
+};
 use crate::{
     slot_history::{Observation, SlotHistory},
-    spec::{Change, SlotState, Status, Step, Terms},
+    spec::{Change, SlotState, Status, Step},
 };
 
 /// How much may be spent on one slot.
@@ -153,245 +156,6 @@ enum Mode {
     Hasty,
     /// The same, without those shortcuts.
     Exact,
-}
-
-/// What interchangeable steps have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Label {
-    Reserve {
-        seats: i32,
-        sure: bool,
-        left: i32,
-    },
-    Confirm {
-        seats: i32,
-    },
-    Cancel {
-        seats: i32,
-        sure: bool,
-        left: i32,
-    },
-    Release {
-        seats: i32,
-    },
-    /// Changes nothing, and cannot be moved forward for its instant.
-    Idle,
-    /// Changes nothing, and cannot be moved forward for its version.
-    Jump,
-    Own(u32),
-}
-
-/// Steps in some order, of which any can be taken out, and be put back in the opposite order.
-struct Chain {
-    next: Vec<u32>,
-    before: Vec<u32>,
-}
-
-impl Chain {
-    fn of(order: &[u32], length: usize) -> Self {
-        let end = length as u32;
-        let mut chain = Self { next: vec![end; length + 1], before: vec![end; length + 1] };
-        let mut last = end;
-        for place in order {
-            chain.next[last as usize] = *place;
-            chain.before[*place as usize] = last;
-            last = *place;
-        }
-        chain.next[last as usize] = end;
-        chain.before[end as usize] = last;
-        chain
-    }
-
-    fn first(&self) -> Option<u32> {
-        self.after(self.next.len() as u32 - 1)
-    }
-
-    fn after(&self, place: u32) -> Option<u32> {
-        let next = self.next[place as usize];
-        (next as usize != self.next.len() - 1).then_some(next)
-    }
-
-    fn take_out(&mut self, place: u32) {
-        let (before, next) = (self.before[place as usize], self.next[place as usize]);
-        self.next[before as usize] = next;
-        self.before[next as usize] = before;
-    }
-
-    fn put_back(&mut self, place: u32) {
-        let (before, next) = (self.before[place as usize], self.next[place as usize]);
-        self.next[before as usize] = place;
-        self.before[next as usize] = place;
-    }
-}
-
-/// What is known of one booking's steps, by its number.
-#[derive(Debug, Clone, Default)]
-struct BookingFacts {
-    seats: i32,
-    reserves: u32,
-    reserved_ns: u64,
-    first_other_sent_ns: Option<u64>,
-    confirms: u32,
-    last_confirm_returned_ns: u64,
-    cancels: u32,
-    sure_cancels: u32,
-    first_cancel_sent_ns: Option<u64>,
-    /// Its hold may run out.
-    expires: bool,
-    /// When its hold can run out at the earliest, whatever precedes it.
-    over_ns: u64,
-    /// Somebody was told its status.
-    looked_at: bool,
-    /// It was changed or moved, so that its state depends on the order of its steps.
-    changed: bool,
-}
-
-impl BookingFacts {
-    /// Whether an early confirm does nothing but keep the hold from running out.
-    fn confirm_is_idle(&self) -> bool {
-        !self.expires && !self.looked_at && !self.changed
-    }
-
-    /// Whether it makes no difference if it was cancelled after its hold had run out.
-    fn ends_alike(&self) -> bool {
-        self.confirms == 0 && !self.looked_at && !self.changed
-    }
-}
-
-/// What the searches of one history have in common.
-struct Facts {
-    bookings: Vec<BookingFacts>,
-    /// Whether any answer tells pending seats from confirmed ones.
-    splits: bool,
-    by_sending: Vec<u32>,
-    by_return: Vec<u32>,
-    by_version: Vec<u32>,
-}
-
-impl Facts {
-    fn of(observations: &[Observation]) -> Self {
-        let places = 0..observations.len() as u32;
-        let sorted = |mut places: Vec<u32>, key: &dyn Fn(&Observation) -> u64| {
-            places.sort_by_key(|place| key(&observations[*place as usize]));
-            places
-        };
-        let sure = |place: &u32| observations[*place as usize].sure;
-        let versioned = |place: &u32| observations[*place as usize].fresh_version().is_some();
-        let mut by_version: Vec<u32> = places.clone().filter(versioned).collect();
-        by_version.sort_by_key(|place| observations[*place as usize].fresh_version());
-        Self {
-            bookings: booking_facts(observations),
-            splits: observations.iter().any(|observed| observed.claim.splits()),
-            by_sending: sorted(places.clone().collect(), &|observed| observed.sent_ns),
-            by_return: sorted(places.filter(sure).collect(), &|observed| observed.returned_ns),
-            by_version,
-        }
-    }
-
-    fn booking(&self, booking: u32) -> &BookingFacts {
-        &self.bookings[booking as usize]
-    }
-}
-
-fn booking_facts(observations: &[Observation]) -> Vec<BookingFacts> {
-    let mut bookings: Vec<BookingFacts> = Vec::new();
-    let earlier = |so_far: &mut Option<u64>, at_ns: u64| {
-        *so_far = Some(so_far.map_or(at_ns, |so_far| so_far.min(at_ns)));
-    };
-    for observed in observations {
-        let Some(booking) = booking_of(&observed.step) else { continue };
-        if bookings.len() <= booking as usize {
-            bookings.resize(booking as usize + 1, BookingFacts::default());
-        }
-        let facts = &mut bookings[booking as usize];
-        if let Step::Reserve { seats, .. } = observed.step {
-            facts.reserves += 1;
-            facts.seats = seats;
-            facts.reserved_ns = facts.reserved_ns.max(observed.returned_ns);
-            continue;
-        }
-        earlier(&mut facts.first_other_sent_ns, observed.sent_ns);
-        match observed.step {
-            Step::Confirm { .. } => {
-                facts.confirms += 1;
-                facts.last_confirm_returned_ns =
-                    facts.last_confirm_returned_ns.max(observed.returned_ns);
-            }
-            Step::Cancel { .. } => {
-                facts.cancels += 1;
-                facts.sure_cancels += u32::from(observed.sure);
-                earlier(&mut facts.first_cancel_sent_ns, observed.sent_ns);
-            }
-            Step::Expire { .. } => {
-                (facts.expires, facts.over_ns) = (true, observed.sent_ns);
-            }
-            Step::Look { .. } | Step::Gone { .. } | Step::SoldOutTo { .. } => {
-                facts.looked_at = true;
-            }
-            Step::Change { .. } | Step::Enter { .. } | Step::Leave { .. } => facts.changed = true,
-            _ => {}
-        }
-    }
-    bookings
-}
-
-fn booking_of(step: &Step<u32>) -> Option<u32> {
-    match *step {
-        Step::Reserve { booking, .. }
-        | Step::Confirm { booking }
-        | Step::Cancel { booking }
-        | Step::Expire { booking }
-        | Step::Change { booking, .. }
-        | Step::Enter { booking, .. }
-        | Step::Leave { booking }
-        | Step::SoldOutTo { booking, .. }
-        | Step::Look { booking, .. }
-        | Step::Gone { booking } => Some(booking),
-        Step::SoldOut { .. } | Step::Read | Step::Resize { .. } => None,
-    }
-}
-
-fn label(observed: &Observation, place: u32, facts: &Facts, mode: Mode) -> Label {
-    let own = Label::Own(place);
-    let (Some(booking), None) = (booking_of(&observed.step), observed.fresh_version()) else {
-        return own;
-    };
-    let Some(left) = observed.claim.only_available() else { return own };
-    let (booking, sure) = (facts.booking(booking), observed.sure);
-    if mode == Mode::Exact {
-        return own;
-    }
-    let seats = booking.seats;
-    // A hold that a late confirm may take up again is like no other.
-    let confirmed_late = booking.expires && booking.confirms > 0;
-    let plain = !booking.looked_at && !booking.changed && !confirmed_late;
-    let confirmed_before = booking
-        .first_cancel_sent_ns
-        .is_none_or(|sent_ns| sent_ns > booking.last_confirm_returned_ns);
-    match observed.step {
-        Step::Reserve { terms: Terms::Regular, .. } => {
-            let needs_its_answer =
-                booking.first_other_sent_ns.is_none_or(|sent_ns| sent_ns > booking.reserved_ns);
-            let interchangeable = booking.reserves == 1 && needs_its_answer;
-            if interchangeable { Label::Reserve { seats, sure, left } } else { own }
-        }
-        _ if !plain || booking.reserves == 0 => own,
-        Step::Confirm { .. } if sure && booking.confirms == 1 && confirmed_before => {
-            Label::Confirm { seats }
-        }
-        // Whichever of them gives the seats back, nothing that is told comes after it.
-        Step::Cancel { .. } | Step::Expire { .. }
-            if !sure && booking.sure_cancels == 0 && booking.confirms == 0 =>
-        {
-            Label::Release { seats }
-        }
-        Step::Cancel { .. } if confirmed_before && !facts.splits => {
-            let last_cancel =
-                if sure { booking.sure_cancels == 1 } else { booking.sure_cancels == 0 };
-            if last_cancel { Label::Cancel { seats, sure, left } } else { own }
-        }
-        _ => own,
-    }
 }
 
 /// A step in its place, and what it replaced.
@@ -537,9 +301,9 @@ impl<'a> Search<'a> {
     /// Whether a step changes nothing that another one depends on, now or later.
     fn is_idle(&self, observed: &Observation) -> bool {
         match observed.step {
-            // A resize to the capacity that is in force, or a change to the seats that a booking has,
-            // changes nothing now, but may restore it later: only a step that stays idle once it is
-            // idle may be moved forward.
+            // A resize to the capacity that is in force, or a change to the seats that a booking
+            // has, changes nothing now, but may restore it later: only a step that stays idle once
+            // it is idle may be moved forward.
             Step::Resize { .. } | Step::Change { .. } | Step::Expire { .. } => false,
             // It only keeps a hold from running out, and a hold whose confirm was acknowledged had
             // not run out.
