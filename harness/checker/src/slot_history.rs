@@ -71,6 +71,17 @@ pub(crate) struct Moved {
     pub(crate) seats: i32,
     /// Whether it was confirmed before; `None` if that is not known.
     pub(crate) confirmed: Option<bool>,
+    /// Whether it was made as a hold, which goes on running out in the other slot.
+    pub(crate) is_hold: bool,
+}
+
+impl Moved {
+    /// How long the booking is held at least after the move, if its hold can run out: as long as
+    /// the answer says, or no time that is known.
+    fn hold_ms(&self, told_ms: Option<u64>) -> Option<u64> {
+        let may_run_out = self.is_hold && self.confirmed != Some(true);
+        told_ms.or(may_run_out.then_some(0))
+    }
 }
 
 /// Numbers of bookings, by their ids, and by the keys of requests that were not answered.
@@ -160,7 +171,9 @@ pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
     for operation in &history.operations {
         match (&operation.action, operation.outcome, &operation.seen.booking) {
             (Action::Reserve { seats, .. }, Outcome::Ok, Some(booking)) => {
-                reserved.entry(&**booking).or_insert((*seats as i32, operation.returned_ns));
+                let is_hold = operation.seen.hold_ms.is_some();
+                let made = (*seats as i32, operation.returned_ns, is_hold);
+                reserved.entry(&**booking).or_insert(made);
             }
             (Action::Confirm { booking }, Outcome::Ok | Outcome::Unknown, _) => {
                 confirms.entry(&**booking).or_insert_with(Vec::new).push(operation);
@@ -170,7 +183,9 @@ pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
     }
     for (index, operation) in history.indexed().filter(|(_, operation)| asked(operation)) {
         let Action::Change { booking, to } = &operation.action else { continue };
-        let Some((mut seats, mut settled_ns)) = reserved.get(&**booking).copied() else { continue };
+        let Some((mut seats, mut settled_ns, is_hold)) = reserved.get(&**booking).copied() else {
+            continue;
+        };
         let mut sure = true;
         let of_booking = changes.get(&**booking).map(Vec::as_slice).unwrap_or_default();
         for (other, change) in of_booking.iter().filter(|(other, _)| *other != index) {
@@ -198,7 +213,7 @@ pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
         } else {
             None
         };
-        moved.insert(index, Moved { seats, confirmed });
+        moved.insert(index, Moved { seats, confirmed, is_hold });
     }
     moved
 }
@@ -239,7 +254,7 @@ pub(crate) fn of_slot(
             unsearchable.get_or_insert(format!("line {}: {reason}", operations.line_of(index)));
         }
     }
-    let expiries = expiries(operations, &reading.names);
+    let expiries = expiries(slot, operations, elsewhere, &reading.names);
     let Reading { mut observations, .. } = reading;
     observations.extend(expiries);
     make_sure_of_cancels(&mut observations);
@@ -344,7 +359,11 @@ impl<'a> Reading<'a, '_> {
                 },
                 _ => None,
             },
-            Step::Change { .. } | Step::Enter { .. } => operation.seen.hold_ms,
+            Step::Change { .. } => operation.seen.hold_ms,
+            Step::Enter { .. } => {
+                let moved = self.elsewhere.moved.get(&index);
+                moved.and_then(|moved| moved.hold_ms(operation.seen.hold_ms))
+            }
             _ => None,
         };
         self.observations.push(Observation {
@@ -435,40 +454,40 @@ impl<'a> Reading<'a, '_> {
         booking: &str,
         to: &ChangeTo,
     ) -> Result<Option<Step<u32>>, &'static str> {
-        let moves = operation.moves_to().is_some();
         let comes_here = self.comes_here(operation);
-        let unanswered = operation.outcome == Outcome::Unknown;
-        let known = match self.known(booking) {
-            Ok(known) => known,
-            Err(_) if unanswered => return Ok(None),
+        let leaves = operation.moves_to().is_some() && !comes_here;
+        let moved = self.elsewhere.moved.get(&index).copied();
+        let moved = moved.ok_or("the seats of the booking are not known");
+        if operation.outcome == Outcome::SoldOut {
+            // The slot that a booking was to leave has refused nothing.
+            return Ok(match (leaves, comes_here) {
+                (true, _) => None,
+                (false, true) => Some(Step::SoldOut { seats: moved?.seats }),
+                (false, false) => {
+                    Some(Step::SoldOutTo { booking: self.known(booking)?, seats: moved?.seats })
+                }
+            });
+        }
+        let booking = match self.known(booking) {
+            Ok(booking) => booking,
+            // A booking that was never acknowledged may have been changed, or not have been made.
+            Err(_) if operation.outcome == Outcome::Unknown => return Ok(None),
             Err(reason) => return Err(reason),
         };
-        if !moves && operation.outcome != Outcome::SoldOut {
+        if leaves {
+            return Ok(Some(Step::Leave { booking }));
+        }
+        if !comes_here {
             let seats = to.seats.map(|seats| seats as i32);
-            return Ok(Some(Step::Change { booking: known, seats }));
+            return Ok(Some(Step::Change { booking, seats }));
         }
-        if moves && !comes_here {
-            let left = operation.outcome != Outcome::SoldOut;
-            return Ok(left.then_some(Step::Leave { booking: known }));
-        }
-        let Some(Moved { seats, confirmed }) = self.elsewhere.moved.get(&index).copied() else {
-            return Err("the seats of the booking are not known");
+        let Moved { seats, confirmed, .. } = moved?;
+        let confirmed = match confirmed {
+            Some(confirmed) => confirmed,
+            None if !self.confirms_matter => false,
+            None => return Err("whether the booking was confirmed before it moved is not known"),
         };
-        if operation.outcome == Outcome::SoldOut {
-            let refused = if moves {
-                Step::SoldOut { seats }
-            } else {
-                Step::SoldOutTo { booking: known, seats }
-            };
-            return Ok(Some(refused));
-        }
-        match confirmed {
-            Some(confirmed) => Ok(Some(Step::Enter { booking: known, seats, confirmed })),
-            None if !self.confirms_matter => {
-                Ok(Some(Step::Enter { booking: known, seats, confirmed: false }))
-            }
-            None => Err("whether the booking was confirmed before it moved is not known"),
-        }
+        Ok(Some(Step::Enter { booking, seats, confirmed }))
     }
 
     /// The seats of a booking that was made in this slot and never changed.
@@ -495,9 +514,17 @@ fn terms(operation: &Operation) -> Terms {
 /// out at the earliest, and bookings made by unanswered calls, whose hold time is unknown. A hold
 /// whose confirm had returned before that cannot have. (A hold that a cancel ended may have run out
 /// before: a service may answer `ok` to a cancel of an expired booking.)
-fn expiries(operations: &SlotOperations<'_>, names: &Names<'_>) -> Vec<Observation> {
+fn expiries(
+    slot: &str,
+    operations: &SlotOperations<'_>,
+    elsewhere: &Elsewhere,
+    names: &Names<'_>,
+) -> Vec<Observation> {
+    let comes_here = |operation: &Operation| operation.moves_to().is_some_and(|to| **to == *slot);
     let runs_out = |operation: &Operation| {
-        operation.seen.hold_ms.is_some() || operation.outcome == Outcome::Unknown
+        operation.seen.hold_ms.is_some()
+            || operation.outcome == Outcome::Unknown
+            || comes_here(operation)
     };
     if !operations.just().any(runs_out) {
         return Vec::new();
@@ -524,9 +551,12 @@ fn expiries(operations: &SlotOperations<'_>, names: &Names<'_>) -> Vec<Observati
                 (names.by_key[&**key], first_sent[&**key])
             }
             (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) => {
-                let (Some(booking), Some(hold_ms)) =
-                    (names.by_id.get(&**booking), operation.seen.hold_ms)
-                else {
+                let told_ms = operation.seen.hold_ms;
+                let hold_ms = match elsewhere.moved.get(&index) {
+                    Some(moved) if comes_here(operation) => moved.hold_ms(told_ms),
+                    _ => told_ms,
+                };
+                let (Some(booking), Some(hold_ms)) = (names.by_id.get(&**booking), hold_ms) else {
                     continue;
                 };
                 let hold_ns = hold_ms.saturating_mul(1_000_000);

@@ -1,7 +1,7 @@
 //! The search of tier C, porcupine-rs and an exhaustive search from the definition agree, and the
 //! tiers that are not exact do not contradict them: on random small histories with weights, holds
 //! that run out, keys sent again, versions and seats left in every kind of answer, changes, reads of
-//! bookings, resizes and unknown outcomes.
+//! bookings, moves to another slot and back, resizes and unknown outcomes.
 //!
 //! The exhaustive search shares no line with the checker. It tries every order, keeps account of the
 //! earliest instant of each step, lets holds run out when they may, and asks of every answer whether
@@ -47,15 +47,19 @@ struct Service {
 
 #[derive(Debug, Clone)]
 struct Made {
+    /// Whether it is in the slot that is judged; else it is in one where seats are never short.
+    here: bool,
     seats: i64,
     status: BookingStatus,
     over_ns: Option<u64>,
+    moved: bool,
     returned_ns: u64,
 }
 
 impl Service {
     fn taken(&self, status: BookingStatus) -> i64 {
-        self.bookings.values().filter(|it| it.status == status).map(|it| it.seats).sum()
+        let here = self.bookings.values().filter(|it| it.here && it.status == status);
+        here.map(|it| it.seats).sum()
     }
 
     fn free(&self) -> i64 {
@@ -67,10 +71,48 @@ impl Service {
             let over = made.over_ns.is_some_and(|over_ns| over_ns <= now_ns);
             if made.status == BookingStatus::Pending && over && rng.random_bool(0.5) {
                 made.status = BookingStatus::Expired;
-                self.version += 1;
+                self.version += i64::from(made.here);
             }
         }
     }
+}
+
+/// A move of a booking out of the slot or into it.
+fn moves(
+    service: &mut Service,
+    rng: &mut ChaCha8Rng,
+    number: u64,
+    at_ns: u64,
+) -> Option<Operation> {
+    let live = |made: &Made| {
+        !made.moved
+            && made.returned_ns < at_ns
+            && matches!(made.status, BookingStatus::Pending | BookingStatus::Confirmed)
+    };
+    let movable: Vec<String> = service
+        .bookings
+        .iter()
+        .filter(|(_, made)| live(made))
+        .map(|(booking, _)| booking.clone())
+        .collect();
+    let booking = movable.get(rng.random_range(0..movable.len().max(1)))?.clone();
+    let free = service.free();
+    let made = service.bookings.get_mut(&booking).expect("it is known");
+    let (from, to) = if made.here { ("s", "t") } else { ("t", "s") };
+    let enters = !made.here;
+    let earliest_ns = made.returned_ns + 1;
+    let fits = !enters || made.seats <= free;
+    if fits {
+        (made.here, made.moved) = (enters, true);
+        service.version += 1;
+    }
+    let mut seen = Seen::default();
+    if enters {
+        (seen.version, seen.available) = (Some(service.version), Some(service.free()));
+    }
+    let change = operation_builder::change(from, booking).to_slot(to).by(number);
+    let change = change.at(earliest_ns, at_ns).seen(seen);
+    Some(if fits { change.ok() } else { change.ends(Outcome::SoldOut) })
 }
 
 /// What clients see of a lawful service, then spoilt in a few places.
@@ -84,7 +126,20 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
         service.sweep(at_ns, rng);
         let (mut seen, mut outcome, mut reason) = (Seen::default(), Outcome::Ok, None);
         let mut earliest_ns = 0;
-        let known: Vec<String> = service.bookings.keys().cloned().collect();
+        let mut slot = "s";
+        if rng.random_bool(0.15)
+            && let Some(mut moved) = moves(&mut service, rng, number, at_ns)
+        {
+            moved.sent_ns = moved.sent_ns.max(at_ns - rng.random_range(0..45) * MS);
+            moved.returned_ns = at_ns + rng.random_range(0..45) * MS;
+            moved.seen.version = moved.seen.version.filter(|_| telling.versions);
+            moved.seen.available = moved.seen.available.filter(|_| telling.numbers);
+            operations.push(moved);
+            continue;
+        }
+        // What was moved is left alone.
+        let here = service.bookings.iter().filter(|(_, made)| made.here && !made.moved);
+        let known: Vec<String> = here.map(|(booking, _)| booking.clone()).collect();
         let known = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
         if let Some(booking) = &known {
             earliest_ns = service.bookings[booking].returned_ns + 1;
@@ -164,6 +219,7 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
                 // Sometimes again by the key of a call before, if that was refused.
                 let again = operations.iter().rev().find(|operation| {
                     operation.outcome != Outcome::Ok
+                        && *operation.slot == *"s"
                         && matches!(operation.action, Action::Reserve { .. })
                 });
                 let again = again
@@ -174,20 +230,26 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
                 });
                 earliest_ns = earliest_ns.max(returned_ns + 1);
                 let Action::Reserve { seats, .. } = &action else { unreachable!("a reserve") };
+                let elsewhere = returned_ns == 0 && rng.random_bool(0.2);
+                if elsewhere {
+                    slot = "t";
+                }
                 if rng.random_bool(0.15) {
                     outcome = Outcome::Throttled;
-                } else if i64::from(*seats) <= service.free() {
+                } else if elsewhere || i64::from(*seats) <= service.free() {
                     let booking = format!("b{number}");
                     let hold = telling.holds && rng.random_bool(0.6);
                     hold_ms = hold.then(|| rng.random_range(0..60));
                     let made = Made {
+                        here: !elsewhere,
+                        moved: false,
                         seats: (*seats).into(),
                         status: BookingStatus::Pending,
                         over_ns: hold_ms.map(|hold_ms| at_ns + hold_ms * MS),
                         returned_ns: 0,
                     };
                     service.bookings.insert(booking.clone(), made);
-                    service.version += 1;
+                    service.version += i64::from(!elsewhere);
                     seen.booking = Some(booking.into());
                 } else {
                     outcome = Outcome::SoldOut;
@@ -214,7 +276,10 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
         if let Some(booking) = &seen.booking {
             service.bookings.get_mut(&**booking).expect("it was made").returned_ns = returned_ns;
         }
-        let mut operation = operation_builder::operation("s", action)
+        if slot == "t" {
+            (seen.version, seen.available) = (None, None);
+        }
+        let mut operation = operation_builder::operation(slot, action)
             .by(number)
             .at(sent_ns, returned_ns)
             .seen(seen)
@@ -234,7 +299,8 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
             .as_ref()
             .is_some_and(|booking| named(&operations, booking));
         let operation = &mut operations[place];
-        if rng.random_bool(0.1) && operation.outcome == Outcome::Ok && !needed {
+        let moves = operation.moves_to().is_some();
+        if rng.random_bool(0.1) && operation.outcome == Outcome::Ok && !needed && !moves {
             (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
         }
     }
@@ -248,6 +314,10 @@ fn named(operations: &[Operation], booking: &str) -> bool {
 
 fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
     let place = rng.random_range(0..operations.len());
+    // The other slot is not judged.
+    if *operations[place].slot == *"t" && operations[place].moves_to().is_none() {
+        return;
+    }
     let told = operations[place].seen.booking.clone();
     let needed = told.as_ref().is_some_and(|booking| named(operations, booking));
     let key_again = match &operations[place].action {
@@ -308,6 +378,9 @@ enum Event {
     Change(String, i64),
     /// A change was told that there are too few seats.
     NoChange(String, i64),
+    Leave(String),
+    /// It comes with so many seats, confirmed or not.
+    Enter(String, i64, bool),
     SoldOut(i64),
     Is(String, Life),
     Gone(String),
@@ -317,6 +390,7 @@ enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Life {
+    Elsewhere,
     Pending,
     Confirmed,
     Cancelled,
@@ -370,7 +444,10 @@ fn events(history: &History) -> Vec<Timed> {
             _ => None,
         })
     };
-    for operation in &history.operations {
+    let concerns = |operation: &&Operation| {
+        *operation.slot == *"s" || operation.moves_to().is_some_and(|to| **to == *"s")
+    };
+    for operation in history.operations.iter().filter(concerns) {
         let outcome = operation.outcome;
         let sure = outcome != Outcome::Unknown;
         let fresh = is_fresh(history, operation);
@@ -416,6 +493,19 @@ fn events(history: &History) -> Vec<Timed> {
                 }
                 Event::Cancel(booking.to_string())
             }
+            (Action::Change { booking, to }, _) if to.slot.is_some() => {
+                let enters = *operation.slot != *"s";
+                let (seats, told_ms) = reserved(history, booking);
+                match (enters, outcome) {
+                    (false, _) => Event::Leave(booking.to_string()),
+                    (true, Outcome::SoldOut) => Event::SoldOut(seats),
+                    (true, _) => {
+                        // Nobody says how long it is still held.
+                        hold_ms = told_ms.map(|_| 0);
+                        Event::Enter(booking.to_string(), seats, false)
+                    }
+                }
+            }
             (Action::Change { booking, to }, _) => {
                 let seats = to.seats.expect("each change here says its seats").into();
                 match outcome {
@@ -448,6 +538,17 @@ fn events(history: &History) -> Vec<Timed> {
         });
     }
     events
+}
+
+/// The seats of a booking and its hold, as it was reserved.
+fn reserved(history: &History, booking: &str) -> (i64, Option<u64>) {
+    let mut made = history.operations.iter().filter_map(|operation| match operation.action {
+        Action::Reserve { seats, .. } if operation.seen.booking.as_deref() == Some(booking) => {
+            Some((i64::from(seats), operation.seen.hold_ms))
+        }
+        _ => None,
+    });
+    made.next().expect("only what was made is moved")
 }
 
 /// A booking: its seats, where it is in its life, and when its hold can run out.
@@ -496,8 +597,18 @@ fn after(state: &State, event: &Event, hold_ns: Option<u64>, now_ns: u64) -> Opt
             match before {
                 Life::Pending | Life::Confirmed => true,
                 Life::Expired => fits(kept.seats),
-                Life::Cancelled => false,
+                Life::Cancelled | Life::Elsewhere => false,
             }
+        }
+        Event::Leave(booking) => {
+            let kept = next.bookings.get_mut(booking)?;
+            let was = std::mem::replace(&mut kept.life, Life::Elsewhere);
+            was != Life::Cancelled && was != Life::Elsewhere
+        }
+        Event::Enter(booking, seats, confirmed) => {
+            let life = if *confirmed { Life::Confirmed } else { Life::Pending };
+            let made = Kept { seats: *seats, life, over_ns };
+            next.bookings.insert(booking.clone(), made).is_none() && fits(*seats)
         }
         Event::Cancel(booking) => {
             next.bookings.get_mut(booking)?.life = Life::Cancelled;
@@ -508,7 +619,7 @@ fn after(state: &State, event: &Event, hold_ns: Option<u64>, now_ns: u64) -> Opt
             let had = match kept.life {
                 Life::Pending | Life::Confirmed => kept.seats,
                 Life::Expired => 0,
-                Life::Cancelled => return None,
+                Life::Cancelled | Life::Elsewhere => return None,
             };
             if kept.life == Life::Expired {
                 kept.life = Life::Pending;
@@ -527,7 +638,7 @@ fn after(state: &State, event: &Event, hold_ns: Option<u64>, now_ns: u64) -> Opt
         Event::Gone(booking) => state
             .bookings
             .get(booking)
-            .is_none_or(|kept| matches!(kept.life, Life::Cancelled | Life::Expired)),
+            .is_none_or(|kept| !matches!(kept.life, Life::Pending | Life::Confirmed)),
         Event::Look => true,
         Event::Resize(wanted) => {
             next.capacity = *wanted;
@@ -689,6 +800,7 @@ const JUDGED: [Invariant; 6] = [
 #[test]
 fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
     let (mut possible, mut impossible, mut proved, mut by_bounds) = (0, 0, 0, 0);
+    let (mut moved, mut ran_out) = (0, 0);
     for seed in 0..HISTORIES {
         let telling =
             Telling { versions: seed % 2 == 1, numbers: seed % 4 >= 2, holds: seed % 8 >= 4 };
@@ -706,7 +818,7 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
         };
 
         let slots = by_slot(&history);
-        let slot_history = &slots["s"];
+        let Some(slot_history) = slots.get("s") else { continue };
         assert_eq!(slot_history.unsearchable, None, "{}", context());
         let found = search(slot_history, capacity, Budget::for_length(9));
         assert_eq!(
@@ -715,6 +827,9 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
             "tier C: {}",
             context()
         );
+        let moves = |it: &&Timed| matches!(it.event, Event::Leave(_) | Event::Enter(..));
+        moved += u64::from(events.iter().any(|it| moves(&it)));
+        ran_out += u64::from(events.iter().any(|it| it.hold_ns.is_some()));
         let knows_time = events.iter().any(|it| it.version.is_some() || it.hold_ns.is_some());
         if !knows_time {
             assert_eq!(by_porcupine(&events, capacity), exhaustive, "porcupine: {}", context());
@@ -723,7 +838,12 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
             assert!(exhaustive, "tier A proves what is impossible: {}", context());
             proved += 1;
         }
-        let verdict = judge(&Case { history: history.clone(), capacity, ..Case::default() });
+        let verdict = judge(&Case {
+            history: history.clone(),
+            capacity,
+            capacities: BTreeMap::from([("t".to_owned(), 99)]),
+            ..Case::default()
+        });
         let convicted: Vec<Invariant> = verdict
             .findings
             .iter()
@@ -737,11 +857,16 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
     }
     let tame = format!(
         "{possible} possible, {impossible} impossible, {proved} proved by tier A, {by_bounds} \
-         convicted by tier B"
+         convicted by tier B, {moved} with moves, {ran_out} with holds"
     );
     println!("{tame}");
     assert!(
-        possible > 100_000 && impossible > 30_000 && proved > 20_000 && by_bounds > 20_000,
+        possible > 100_000
+            && impossible > 30_000
+            && proved > 20_000
+            && by_bounds > 20_000
+            && moved > 20_000
+            && ran_out > 40_000,
         "{tame}"
     );
 }
