@@ -33,7 +33,7 @@ pub enum Certificate {
 /// Checks the claim of one slot.
 pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
     let mut claimed = claims(slot_history);
-    claimed.sort_by_key(|observed| (observed.version, observed.returned_ns));
+    claimed.sort_by_key(|claim| (claim.version, claim.observed.returned_ns));
     if let Some(index) = out_of_time(&claimed) {
         return Certificate::Refuted { index };
     }
@@ -46,24 +46,24 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
     let mut latest_sent_ns = 0;
     let mut before: Option<i64> = None;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
-        let version = same[0].version.unwrap_or_default();
+        let version = same[0].version;
         // The writer is the one whose step changes the slot; it is first, and the others saw what
         // it left. A version without a writer, or a missing one, was written by an operation that
         // is not in the history: then the claim is incomplete.
-        let moves = |observed: &Observation| {
+        let moves = |Claimed { observed, .. }: &Claimed<'_>| {
             slot.moves_seats(&observed.step)
                 || matches!(observed.step, Step::Resize { .. }) && slot.changes(&observed.step)
         };
-        let seats = same.iter().position(moves);
-        let writer =
-            seats.or_else(|| same.iter().position(|observed| slot.changes(&observed.step)));
+        let changes = |claim: &Claimed<'_>| slot.changes(&claim.observed.step);
+        let writer = same.iter().position(moves).or_else(|| same.iter().position(changes));
         if before.is_some_and(|before| version != before + 1 || writer.is_none()) {
             return Certificate::Incomplete;
         }
         before = Some(version);
         let order =
             writer.into_iter().chain((0..same.len()).filter(|place| Some(*place) != writer));
-        for (place, observed) in order.map(|index| &same[index]).enumerate() {
+        for (place, claim) in order.map(|index| &same[index]).enumerate() {
+            let observed = claim.observed;
             let Some((change, moves_seats)) = slot.step_with(&observed.step, &observed.claim)
             else {
                 return Certificate::Incomplete;
@@ -74,39 +74,43 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
             if (place > 0 && !seen_only) || observed.returned_ns < latest_sent_ns {
                 return Certificate::Incomplete;
             }
-            latest_sent_ns = latest_sent_ns.max(observed.sent_ns);
+            latest_sent_ns = latest_sent_ns.max(claim.sent_ns);
         }
     }
     Certificate::Proved
 }
 
+/// An answer with a version. Small, because a history may have millions.
+#[derive(Clone, Copy)]
+struct Claimed<'a> {
+    observed: &'a Observation,
+    version: i64,
+    /// Not before this instant, as far as all attempts are known.
+    sent_ns: u64,
+}
+
 /// Answers with a version. If several reserves were told of one booking, the decision lies between
 /// the first sending, answered or not, and the first return; the others may be receipts, as old as
 /// that.
-fn claims(slot_history: &SlotHistory) -> Vec<Observation> {
-    let mut claims: Vec<Observation> = Vec::new();
+fn claims(slot_history: &SlotHistory) -> Vec<Claimed<'_>> {
+    let mut claims: Vec<Claimed<'_>> = Vec::new();
     let mut made: HashMap<u32, usize> = HashMap::default();
-    for observed in slot_history
-        .observations
-        .iter()
-        .filter(|observed| observed.sure && observed.version.is_some())
-    {
+    for observed in slot_history.observations.iter().filter(|observed| observed.sure) {
+        let Some(version) = observed.version else { continue };
+        let claim = Claimed { observed, version, sent_ns: observed.sent_ns };
         let Step::Reserve { booking, .. } = observed.step else {
-            claims.push(observed.clone());
+            claims.push(claim);
             continue;
         };
         match made.get(&booking) {
             None => {
                 made.insert(booking, claims.len());
-                claims.push(observed.clone());
+                claims.push(claim);
             }
-            Some(place) => {
-                let first = &mut claims[*place];
-                if observed.returned_ns < first.returned_ns {
-                    (first.returned_ns, first.version, first.index) =
-                        (observed.returned_ns, observed.version, observed.index);
-                }
+            Some(place) if observed.returned_ns < claims[*place].observed.returned_ns => {
+                claims[*place] = claim;
             }
+            Some(_) => {}
         }
     }
     for observed in &slot_history.observations {
@@ -121,16 +125,14 @@ fn claims(slot_history: &SlotHistory) -> Vec<Observation> {
 
 /// An answer that had returned before one of an earlier version was sent: versions only rise, so
 /// that one was stale. Answers that may repeat an older acknowledgement are left out.
-fn out_of_time(claimed: &[Observation]) -> Option<usize> {
-    let claimed: Vec<&Observation> = claimed.iter().filter(|observed| observed.fresh).collect();
+fn out_of_time(claimed: &[Claimed<'_>]) -> Option<usize> {
     let mut latest_sent_ns = 0;
     for same in claimed.chunk_by(|left, right| left.version == right.version) {
-        if let Some(overtaken) = same.iter().find(|observed| observed.returned_ns < latest_sent_ns)
-        {
-            return Some(overtaken.index as usize);
+        let fresh = || same.iter().filter(|claim| claim.observed.fresh);
+        if let Some(stale) = fresh().find(|claim| claim.observed.returned_ns < latest_sent_ns) {
+            return Some(stale.observed.index as usize);
         }
-        latest_sent_ns =
-            same.iter().map(|observed| observed.sent_ns).fold(latest_sent_ns, u64::max);
+        latest_sent_ns = fresh().map(|claim| claim.sent_ns).fold(latest_sent_ns, u64::max);
     }
     None
 }
