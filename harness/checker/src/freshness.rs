@@ -74,3 +74,45 @@ fn request(operation: &Operation) -> Option<(&'static str, &str)> {
     };
     Some((operation.action.name(), name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::{cancel, history, reserve, sold_out, unknown},
+        slot_operations::by_slot,
+    };
+
+    /// Whether each answer is of now.
+    fn fresh(operations: Vec<Operation>) -> Vec<bool> {
+        let history = history(operations);
+        let slots = by_slot(&history);
+        let freshness = Freshness::of(&slots[0].1);
+        slots[0].1.just().map(|operation| freshness.is_fresh(operation)).collect()
+    }
+
+    #[test]
+    fn the_first_acknowledgement_is_fresh_and_later_ones_may_be_receipts() {
+        let again = || vec![reserve("a", 1, 0, 10), reserve("a", 1, 20, 30)];
+        assert_eq!(fresh(again()), [true, false]);
+        assert_eq!(fresh(vec![cancel("a", 0, 10), cancel("a", 5, 30)]), [false, false], "at once");
+    }
+
+    #[test]
+    fn an_attempt_that_was_not_answered_may_have_been_the_first_and_a_refused_one_was_not() {
+        assert_eq!(
+            fresh(vec![unknown(reserve("a", 1, 0, 5)), reserve("a", 1, 20, 30)]),
+            [false; 2]
+        );
+        let mut refused = sold_out(1, 0, 5);
+        refused.action = reserve("a", 1, 0, 0).action;
+        assert_eq!(fresh(vec![refused, reserve("a", 1, 20, 30)]), [true, true]);
+    }
+
+    #[test]
+    fn an_operation_of_several_requests_may_have_been_done_by_an_earlier_one() {
+        let mut resent = cancel("a", 0, 10);
+        resent.attempts = 2;
+        assert_eq!(fresh(vec![resent]), [false]);
+    }
+}

@@ -86,3 +86,48 @@ pub(crate) fn overbooking(
     });
     Overbooking::of(promised)
 }
+
+#[cfg(test)]
+mod tests {
+    use slotproof_vocabulary::{Operation, Terms};
+
+    use crate::{
+        fixture::{case, ms, reserve, resize},
+        slot_evidence,
+    };
+
+    /// When more seats than there are were first promised, and the seats of how many.
+    fn first(capacity: i64, operations: Vec<Operation>) -> Option<(u64, i64, i64)> {
+        let case = case(capacity, operations);
+        let first = slot_evidence::of(&case)[0].overbooking?.first;
+        Some((first.at_ns, first.seats, first.capacity))
+    }
+
+    #[test]
+    fn one_seat_too_many_is_found_where_it_was_promised() {
+        assert_eq!(
+            first(1, vec![reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)]),
+            Some((20, 2, 1))
+        );
+        assert_eq!(first(2, vec![reserve("a", 1, 0, 10), reserve("b", 1, 5, 20)]), None);
+    }
+
+    #[test]
+    fn a_capacity_that_fell_convicts_only_what_was_sold_after_it() {
+        let lowered = || vec![reserve("a", 2, 0, 10), resize(1, 20, 30)];
+        assert_eq!(first(2, lowered()), None, "nobody loses a seat");
+        let meanwhile = [lowered(), vec![reserve("b", 1, 15, ms(1))]].concat();
+        assert_eq!(first(3, meanwhile), None, "it may have come before the resize");
+        let after = [lowered(), vec![reserve("b", 1, 40, 50)]].concat();
+        assert_eq!(first(3, after), Some((50, 3, 1)));
+    }
+
+    #[test]
+    fn a_booking_that_was_sold_beyond_the_capacity_on_purpose_convicts_nobody() {
+        let mut voucher = reserve("b", 1, 40, 50);
+        voucher.terms = Some(Box::new(Terms { overbook: true, ..Terms::default() }));
+        assert_eq!(first(1, vec![reserve("a", 1, 0, 10), voucher.clone()]), None);
+        let another = vec![reserve("a", 1, 0, 10), voucher, reserve("c", 1, 60, 70)];
+        assert_eq!(first(1, another), Some((70, 2, 1)), "of those that were not");
+    }
+}

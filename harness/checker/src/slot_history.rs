@@ -264,10 +264,19 @@ pub(crate) fn of_slot(
 /// A booking that is told to be over, and that nothing but one unanswered cancel can have ended,
 /// was ended by it, before the answer that says so.
 fn make_sure_of_cancels(observations: &mut [Observation]) {
+    // Before a booking is made it does not exist either.
+    let mut made_by: HashMap<u32, u64> = HashMap::default();
+    for observed in observations.iter().filter(|observed| observed.sure) {
+        if let Step::Reserve { booking, .. } | Step::Enter { booking, .. } = observed.step {
+            let made_ns = made_by.entry(booking).or_insert(u64::MAX);
+            *made_ns = observed.returned_ns.min(*made_ns);
+        }
+    }
     let mut over_by: HashMap<u32, u64> = HashMap::default();
     for observed in observations.iter() {
         if let Step::Gone { booking } | Step::Look { booking, status: Status::Cancelled } =
             observed.step
+            && made_by.get(&booking).is_some_and(|made_ns| *made_ns < observed.sent_ns)
         {
             let over_ns = over_by.entry(booking).or_insert(u64::MAX);
             *over_ns = observed.returned_ns.min(*over_ns);
