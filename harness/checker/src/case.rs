@@ -26,6 +26,8 @@ pub struct Case {
     pub end: Option<EndState>,
     /// The client that tried to buy the free seats after the run had settled.
     pub prober: Option<u64>,
+    /// Whether the service was to announce what it committed.
+    pub announces: bool,
     /// What the run must have reached (I15).
     pub expectations: Vec<Expectation>,
     /// Who wrote the history.

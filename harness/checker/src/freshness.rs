@@ -6,6 +6,8 @@
 //! of a confirm or cancel of a booking for which another one was sent. An attempt that was refused
 //! for certain has made nothing, and leaves the next one fresh.
 
+use std::hash::BuildHasher;
+
 use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
@@ -20,11 +22,13 @@ pub(crate) struct Freshness<'a> {
 
 impl<'a> Freshness<'a> {
     pub(crate) fn of(operations: &SlotOperations<'a>) -> Self {
-        let mut once: HashSet<(&'static str, &'a str)> = HashSet::default();
         let mut repeated: HashMap<(&'static str, &'a str), Vec<u64>> = HashMap::default();
+        // Hashes take little memory. Of two requests with one hash the second is looked for in
+        // vain below.
+        let mut once: HashSet<u64> = HashSet::default();
         for operation in operations.just() {
             if let Some(request) = request(operation)
-                && !once.insert(request)
+                && !once.insert(repeated.hasher().hash_one(request))
             {
                 repeated.entry(request).or_default();
             }

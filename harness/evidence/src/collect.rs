@@ -95,7 +95,8 @@ pub async fn collect(
     };
     run.write_audit(&audit).map_err(EvidenceError::Run)?;
     run.write_json("end_state.json", &end).map_err(EvidenceError::Run)?;
-    run.write_json("load.json", &LoadEnd { load, prober }).map_err(EvidenceError::Run)
+    let load_end = LoadEnd { load, prober, announces: place.announces };
+    run.write_json("load.json", &load_end).map_err(EvidenceError::Run)
 }
 
 /// Waits until every replica says that it can take requests again, which one whose broker went away

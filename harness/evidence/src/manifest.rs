@@ -206,7 +206,8 @@ mod tests {
         run.write_json("end_state.json", &json!({"slots": [slot], "bookings": []}))
             .expect("it is written");
         let load = LoadTotals { operations: 2, measured_from_ns: 0, arrivals: None };
-        run.write_json("load.json", &LoadEnd { load, prober: 7 }).expect("it is written");
+        run.write_json("load.json", &LoadEnd { load, prober: 7, announces: false })
+            .expect("it is written");
         write(&run).expect("it is written");
         (directory, run)
     }

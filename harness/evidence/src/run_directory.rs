@@ -27,6 +27,9 @@ pub struct LoadEnd {
     pub load: LoadTotals,
     /// The client number that the probes used.
     pub prober: u64,
+    /// Whether the service was to announce what it committed.
+    #[serde(default)]
+    pub announces: bool,
 }
 
 impl RunDirectory {

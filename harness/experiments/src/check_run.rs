@@ -34,6 +34,7 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         audit: run.read_audit()?,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
+        announces: load.as_ref().is_some_and(|end| end.announces),
         // A replay is worth judging whatever it reaches: what it is to reach is written in its
         // schedule.
         expectations: if run.file("replay.json").exists() {
@@ -72,7 +73,7 @@ pub fn case_of_history(
     let unused = capacities
         .keys()
         .find(|slot| !history.operations.iter().any(|operation| *operation.slot == **slot));
-    if let Some(slot) = unused {
+    if let Some(slot) = unused.filter(|_| !history.declarations.excerpt) {
         return Err(UsageError(format!(
             "--capacity {slot}=...: no line of {} is about a slot of that name",
             path.display()

@@ -194,18 +194,19 @@ fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Res
     for finding in &verdict.findings {
         let Some(operations) = evidence_file::operations(case, finding) else { continue };
         let mut text = Vec::new();
-        let declared = case.history.declarations;
-        if declared != Declarations::default() {
-            serde_json::to_writer(&mut text, &serde_json::json!({ "declare": declared }))?;
-            text.push(b'\n');
-        }
+        let declared = Declarations { excerpt: true, ..case.history.declarations };
+        serde_json::to_writer(&mut text, &serde_json::json!({ "declare": declared }))?;
+        text.push(b'\n');
         for operation in &operations {
             serde_json::to_writer(&mut text, operation)?;
             text.push(b'\n');
         }
         let path = evidence_path(directory, finding.invariant);
-        fs::write(&path, text)
-            .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))?;
+        fs::write(&path, text).map_err(|error| {
+            // A full disk leaves no half of a file behind, which would not convict.
+            let _ = fs::remove_file(&path);
+            UsageError(format!("failed to write {}: {error}", path.display()))
+        })?;
         note!(
             "  {}: {} operations that convict by {} alone",
             path.display(),

@@ -42,7 +42,9 @@ fn every_example_is_judged_as_it_says_and_its_evidence_convicts_alone() {
         assert_eq!(verdict["verdict"], text("verdict"));
         for file in fs::read_dir(found.path()).expect("a folder") {
             let file = file.expect("an entry").path();
-            let (code, said, _) = check(&[file.to_str().expect("plain"), "--capacity", &capacity]);
+            let mut words = vec![file.to_str().expect("plain"), "--capacity", &capacity];
+            words.extend(of_slots.iter().map(String::as_str));
+            let (code, said, _) = check(&words);
             assert_eq!(code, Some(1), "{} of {path}: {said}", file.display());
         }
     }

@@ -20,6 +20,8 @@ pub struct Declarations {
     pub booking_ids: BookingIds,
     /// Live bookings that one owner may have in one period (I16); `None`: any number.
     pub limit: Option<u32>,
+    /// The operations are an excerpt of a history, which may have slots that these do not name.
+    pub excerpt: bool,
 }
 
 /// Where a name names one thing.
@@ -51,6 +53,6 @@ pub enum BookingIds {
 impl Declarations {
     /// Whether every name in the history is what it says.
     pub fn names_are_plain(&self) -> bool {
-        Self { limit: None, ..*self } == Self::default()
+        Self { limit: None, excerpt: false, ..*self } == Self::default()
     }
 }

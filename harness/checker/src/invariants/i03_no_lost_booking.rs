@@ -14,9 +14,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{
-    Action, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation, Outcome, Witness,
+    Action, BookingIds, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation,
+    Outcome, Witness,
 };
 
 use super::{Count, Evidence, counted, witness};
@@ -26,6 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::NoLostBooking);
     if let Some(end) = &evidence.case.end {
         check_rows(evidence, end, &mut count);
+        check_the_unknown(evidence, end, &mut count);
     }
     check_answers(evidence, &mut count);
     if count.examined == 0 && evidence.case.end.is_none() {
@@ -66,6 +68,47 @@ fn check_rows(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
                 ..witness(held.slot, format!("booking {}: {loss}", held.booking))
             }
         });
+    }
+}
+
+/// Confirms and cancels that were acknowledged, of bookings that no client was told of and no row
+/// or record knows.
+fn check_the_unknown(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
+    let case = evidence.case;
+    let held = evidence.held_intervals().map(|held| held.booking);
+    let rows = end.bookings.iter().map(|row| row.booking.as_str());
+    let records = case.audit.iter().flatten().map(|record| record.booking.as_str());
+    let known: HashSet<&str> = held.chain(rows).chain(records).collect();
+    let chosen = case.history.declarations.booking_ids == BookingIds::ChosenByClients;
+    for (index, operation) in case.history.indexed() {
+        let booking = match &operation.action {
+            Action::Confirm { booking } | Action::Cancel { booking } => booking,
+            _ => continue,
+        };
+        if operation.outcome != Outcome::Ok || known.contains(&**booking) {
+            continue;
+        }
+        let line = case.history.line_of(index);
+        match &operation.action {
+            Action::Confirm { .. } => {
+                count.examine();
+                count.violation(|| Witness {
+                    operations: evidence.show([index]),
+                    ..witness(
+                        &operation.slot,
+                        format!("booking {booking}: its confirm was acknowledged; it has no row"),
+                    )
+                });
+            }
+            // Where clients choose ids, nothing is there to cancel before its reserve.
+            _ if chosen => {}
+            _ => count.undecided(|| {
+                format!(
+                    "line {line}: a cancel of booking {booking} was acknowledged, and neither an \
+                     answer nor a row knows that booking"
+                )
+            }),
+        }
     }
 }
 

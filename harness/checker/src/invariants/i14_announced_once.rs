@@ -12,9 +12,15 @@ use slotproof_vocabulary::{
 use super::{Count, Evidence, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let announced = evidence.case.end.as_ref()?.announced.as_ref()?;
     let audit = evidence.case.audit.as_ref()?;
     let mut count = Count::new(Invariant::AnnouncedOnce);
+    let Some(announced) = evidence.case.end.as_ref()?.announced.as_ref() else {
+        count.undecided(|| "the announcements of the run were not collected".to_owned());
+        return evidence
+            .case
+            .announces
+            .then(|| count.finding(|_| String::new(), |_, _| String::new()));
+    };
 
     let mut committed: BTreeMap<(&str, i64), (&AuditRecord, u64)> =
         audit.iter().map(|record| ((record.slot.as_str(), record.version), (record, 0))).collect();

@@ -16,7 +16,6 @@ use crate::{Tampering, convicted, evidence::*, harmless, undecided};
 const LESS: &str = "what was never seen is no evidence, and nothing else needs it";
 const AGAIN: &str = "the same answer twice is a repeated request and its receipt";
 const MAYBE: &str = "an unanswered operation need not have happened";
-const NOBODY: &str = "a record of a confirm without a confirm that can have made it";
 const MS: u64 = 1_000_000;
 
 pub(crate) fn all() -> Vec<Tampering> {
@@ -66,12 +65,10 @@ fn dropped() -> Vec<Tampering> {
         convicted("a confirm taken out", &[NoPhantom, LawfulLifecycle], |case| {
             let at = kept(case)?.confirms[0];
             remove(case, at)
-        })
-        .awaits(NOBODY),
+        }),
         convicted("every confirm taken out", &[NoPhantom, LawfulLifecycle], |case| {
             retain(case, |it| it.action.name() != "confirm")
-        })
-        .awaits(NOBODY),
+        }),
         convicted("an unanswered reserve that made a booking taken out", &[NoPhantom], |case| {
             let at = unanswered(case, true)?;
             remove(case, at)
@@ -203,13 +200,11 @@ fn added() -> Vec<Tampering> {
         convicted("a confirm of a booking that never was added", &[NoLostBooking], |case| {
             let after_ns = last_ns(case) + MS;
             push(case, stranger(operation_builder::confirm("slot-1", "forged"), after_ns).ok())
-        })
-        .awaits("an acknowledged change of a booking that has no row"),
+        }),
         convicted("a cancel of a booking that never was added", &[NoLostBooking], |case| {
             let after_ns = last_ns(case) + MS;
             push(case, stranger(operation_builder::cancel("slot-1", "forged"), after_ns).ok())
-        })
-        .awaits("an acknowledged change of a booking that has no row"),
+        }),
         convicted("a reserve without a row added", &[NoLostBooking], |case| {
             let after_ns = last_ns(case) + MS;
             push(case, stranger(reserve("slot-1").key("forged"), after_ns).booked("forged"))
@@ -268,8 +263,7 @@ fn added() -> Vec<Tampering> {
                 }
                 Some(())
             },
-        )
-        .awaits("answers without versions are searched for an order, with a log too"),
+        ),
     ]
 }
 
@@ -379,8 +373,7 @@ fn retyped() -> Vec<Tampering> {
                 let at = kept(case)?.confirms[0];
                 ends(case, at, Outcome::Rejected)
             },
-        )
-        .awaits(NOBODY),
+        ),
         harmless("an acknowledged confirm becomes unknown", MAYBE, |case| {
             let at = kept(case)?.confirms[0];
             ends(case, at, Outcome::Unknown)
