@@ -9,6 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use slotproof_experiments::progress;
+use slotproof_reports::{RunReport, quantity};
 use slotproof_scenarios::{Event, Progress, engine::Phase};
 use slotproof_vocabulary::{Outcome, Plan, Verdict, VerdictReport};
 
@@ -180,6 +181,10 @@ fn describe(before: &Progress, now: &Progress) -> String {
             _ => {}
         }
     }
+    if now.errors > 0 {
+        let share = now.errors as f64 / operations(now).max(1) as f64;
+        text.push_str(&format!(", {} without a decision", quantity::share(share)));
+    }
     if let Some(seats_left) = now.seats_left {
         text.push_str(&format!(", {seats_left} seats left"));
     }
@@ -187,6 +192,21 @@ fn describe(before: &Progress, now: &Progress) -> String {
         text.push_str(&format!(", OVERBOOKED: {} slot(s)", now.overbooked_slots));
     }
     text
+}
+
+/// Objectives that were missed, and the processes that served nobody.
+pub(crate) fn print_missed(report: &RunReport) {
+    for objective in report.missed() {
+        note!(
+            "  objective missed: {}: {}, limit {}",
+            objective.name,
+            objective.measured,
+            objective.limit
+        );
+    }
+    for replica in report.totals.errors.by_replica.iter().filter(|replica| replica.is_down()) {
+        note!("  {} served no operation", replica.address);
+    }
 }
 
 /// The verdict as a table.

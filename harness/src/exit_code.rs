@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use slotproof_evidence::EvidenceError;
-use slotproof_reports::gate;
+use slotproof_reports::{RunReport, gate};
 use slotproof_stack::{EnvironmentError, ReplicaError, faults::FaultError};
 use slotproof_vocabulary::{UsageError, Verdict};
 
@@ -45,6 +45,14 @@ pub(crate) fn of_verdict(verdict: Verdict) -> Code {
         Verdict::Violated => VIOLATED,
         Verdict::Unknown => UNKNOWN,
     }
+}
+
+/// A missed objective does not turn a verdict: it keeps an upheld run from being green.
+pub(crate) fn of_run(report: &RunReport) -> Code {
+    if report.is_upheld_with_a_miss() {
+        return MISSED;
+    }
+    of_verdict(report.verdict.verdict)
 }
 
 pub(crate) fn of_gate(outcome: gate::GateOutcome) -> Code {

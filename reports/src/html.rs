@@ -33,7 +33,8 @@ struct Page<'a> {
     strategy: &'static str,
     mechanism: String,
     facts: Vec<(&'static str, String)>,
-    verdict: &'static str,
+    outcome: &'static str,
+    tone: &'static str,
     invariants: Vec<Line>,
     seats: Figure,
     witnesses: Vec<Section<'a>>,
@@ -84,7 +85,8 @@ impl<'a> Page<'a> {
             strategy: verdict_text::strategy(report),
             mechanism: verdict_text::mechanism(report),
             facts: facts(report),
-            verdict: report.verdict.verdict.name(),
+            outcome: verdict_text::outcome(report),
+            tone: verdict_text::tone(report).class(),
             invariants: verdict_text::invariants(report).into_iter().map(Line::new).collect(),
             seats: plots::seats_left::figure(report),
             witnesses: verdict_text::witnessed(report).filter_map(Section::new).collect(),
@@ -180,6 +182,7 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         facts.push(("offered visits / s", quantity::rate(arrivals.asked_per_s)));
         facts.push(("achieved visits / s", quantity::rate(arrivals.made_per_s)));
     }
+    facts.push(("without a decision", quantity::share(totals.errors.share())));
     if let Some(reserve) = reserve {
         facts.push(("reserve response p99", quantity::duration_us(reserve.response.us_p99)));
         facts.push(("reserve service p99", quantity::duration_us(reserve.service.us_p99)));

@@ -49,8 +49,8 @@ impl Entry {
             kind: "run",
             started_at: report.started_at.clone(),
             about: format!("{} on {}", verdict_text::strategy(report), report.plan.scenario),
-            outcome: report.verdict.verdict.name().to_owned(),
-            tone: report.verdict.verdict.into(),
+            outcome: verdict_text::outcome(report).to_owned(),
+            tone: verdict_text::tone(report),
             headline: verdict_text::headline(report),
         }
     }

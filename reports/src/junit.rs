@@ -1,4 +1,4 @@
-//! JUnit XML: one test case for each invariant. A violation fails, and what is not known is an
+//! JUnit XML: one test case for each invariant and objective. A violation fails, and what is not known is an
 //! error, never a failure.
 
 use std::time::Duration;
@@ -7,8 +7,8 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use crate::{
-    evidence, printable::one_line, quantity, render_error::RenderError, run_context,
-    run_report::RunReport, verdict_text,
+    evidence, objective::Objective, printable::one_line, quantity, render_error::RenderError,
+    run_context, run_report::RunReport, verdict_text,
 };
 
 /// Rows of each of a witness's tables; CI shows the text in a box, and all of it is in
@@ -24,7 +24,11 @@ pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
     for (invariant, finding) in verdict_text::invariants(report) {
         suite.add_test_case(test_case(&suite_name, invariant, finding));
     }
-    let took = Duration::from_millis(report.totals.elapsed_ms);
+    for objective in &report.objectives {
+        suite.add_test_case(objective_case(&suite_name, objective));
+    }
+    let took =
+        Duration::from_millis(report.totals.window_ms.saturating_add(report.totals.drain_ms));
     set_time(&mut suite, took);
     let mut junit = Report::new("slotproof");
     junit.set_time(took);
@@ -94,4 +98,20 @@ fn witness_text(witness: &Witness) -> String {
         text.push_str(&format!("\n{title}\n{}", table.text(WITNESS_ROWS_MAX)));
     }
     text
+}
+
+/// An objective as a test case. Missing it fails the case.
+pub(crate) fn objective_case(classname: &str, objective: &Objective) -> TestCase {
+    let status = if objective.met {
+        TestCaseStatus::success()
+    } else {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status
+            .set_type("objective")
+            .set_message(format!("measured {}, limit {}", objective.measured, objective.limit));
+        status
+    };
+    let mut case = TestCase::new(format!("{} {}", objective.name, objective.limit), status);
+    case.set_classname(classname);
+    case
 }

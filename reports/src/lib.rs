@@ -36,15 +36,20 @@
 //!         servers: Vec::new(),
 //!     },
 //!     verdict: VerdictReport::new(2, vec![overbooked]),
+//!     objectives: Vec::new(),
 //!     totals: Totals {
-//!         elapsed_ms: 5_000,
+//!         window_ms: 5_000,
+//!         drain_ms: 0,
 //!         operations: 2,
 //!         outcomes: [("ok".to_owned(), 2)].into(),
+//!         drained: [].into(),
 //!         reserved: 2,
 //!         confirmed: 0,
 //!         cancelled: 0,
 //!         reserved_per_s: 0.4,
+//!         confirmed_per_s: 0.0,
 //!         operations_per_s: 0.4,
+//!         errors: Errors::default(),
 //!         resends: 0,
 //!         arrivals: None,
 //!     },
@@ -62,6 +67,7 @@
 
 pub mod estimate;
 pub mod header;
+pub mod objective;
 pub mod run_report;
 mod schema;
 
@@ -99,6 +105,7 @@ mod table;
 pub use document::Document;
 pub use format::{Format, render};
 pub use header::ReportHeader;
+pub use objective::Objective;
 pub use render_error::RenderError;
 pub use run_report::RunReport;
 pub use schema::ReadError;

@@ -31,7 +31,7 @@ pub(crate) fn latency_lines(report: &RunReport) -> Vec<LatencyLine<'_>> {
 fn latency_line(latency: &Latency) -> LatencyLine<'_> {
     LatencyLine {
         operation: &latency.operation,
-        outcome: latency.outcome.as_deref().unwrap_or("all"),
+        outcome: latency.outcome.as_deref().unwrap_or("decided"),
         count: quantity::count(latency.count),
         groups: [percentiles(&latency.response), percentiles(&latency.service), lag(&latency.lag)],
     }
@@ -69,7 +69,7 @@ pub(crate) fn latency_table(report: &RunReport) -> Table {
             service.us_p99,
             service.us_max,
         ];
-        let outcome = latency.outcome.as_deref().unwrap_or("all");
+        let outcome = latency.outcome.as_deref().unwrap_or("decided");
         let mut row =
             vec![latency.operation.clone(), outcome.to_owned(), quantity::count(latency.count)];
         row.extend(durations.map(quantity::duration_us));
@@ -84,11 +84,13 @@ pub(crate) fn totals(report: &RunReport) -> Table {
     let totals = &report.totals;
     let mut table = Table::new(&[words("total"), numbers("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
-    line("operations", quantity::count(totals.operations));
+    line("measured window", quantity::duration_ms(totals.window_ms));
+    line("operations in the window", quantity::count(totals.operations));
     line("operations per second", quantity::rate(totals.operations_per_s));
     line("reserves acknowledged", quantity::count(totals.reserved));
     line("reserves acknowledged per second", quantity::rate(totals.reserved_per_s));
     line("confirms acknowledged", quantity::count(totals.confirmed));
+    line("confirms acknowledged per second", quantity::rate(totals.confirmed_per_s));
     line("cancels acknowledged", quantity::count(totals.cancelled));
     if totals.resends > 0 {
         line("requests resent", quantity::count(totals.resends));
@@ -111,9 +113,19 @@ pub(crate) fn totals(report: &RunReport) -> Table {
             line("connections waiting for a lock, mean", quantity::rate(waiters));
         }
     }
-    line("first send to last return", quantity::duration_ms(totals.elapsed_ms));
     for outcome in outcomes(totals.outcomes.keys().map(String::as_str)) {
         line(&format!("outcome {outcome}"), quantity::count(totals.outcomes[outcome]));
+    }
+    line("operations without a decision", quantity::share(totals.errors.share()));
+    for replica in totals.errors.by_replica.iter().filter(|replica| replica.errors > 0) {
+        line(
+            &format!("without a decision by {}", replica.address),
+            quantity::share(replica.errors as f64 / replica.of.max(1) as f64),
+        );
+    }
+    line("drain after the window", quantity::duration_ms(totals.drain_ms));
+    for outcome in outcomes(totals.drained.keys().map(String::as_str)) {
+        line(&format!("drained {outcome}"), quantity::count(totals.drained[outcome]));
     }
     table
 }
@@ -128,7 +140,7 @@ pub(crate) fn resources(report: &RunReport) -> Table {
     ]);
     for resource in &report.resources {
         let per_operation =
-            resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.operations);
+            resource.cpu_ms.saturating_mul(1_000).checked_div(report.totals.errors.of);
         table.push(vec![
             resource.group.clone(),
             quantity::duration_ms(resource.cpu_ms),

@@ -52,6 +52,11 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// A small share, as `0.52 %`.
+pub fn share(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
 /// A number that may be below zero: `-31`.
 pub fn signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };

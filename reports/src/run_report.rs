@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{ArrivalTotals, Plan, VerdictReport};
+use slotproof_vocabulary::{ArrivalTotals, Plan, Verdict, VerdictReport};
+
+use crate::objective::Objective;
 
 pub use slotproof_vocabulary::environment::{EnvironmentBlock, FsyncCalibration, ServerBlock};
 
@@ -30,10 +32,12 @@ pub struct RunReport {
     pub environment: EnvironmentBlock,
     /// What was found.
     pub verdict: VerdictReport,
+    /// Limits of this run, and whether it kept them.
+    pub objectives: Vec<Objective>,
     /// The measured time in numbers; what the warm-up did is judged and not counted.
     pub totals: Totals,
     /// One entry for each operation and outcome that occurred, and one for each operation over all
-    /// its outcomes.
+    /// that were decided. Of operations that were scheduled in the window, whenever they returned.
     pub latency: Vec<Latency>,
     /// One entry for each second of the load.
     pub timeline: Vec<Second>,
@@ -49,30 +53,50 @@ pub struct RunReport {
 
 impl RunReport {
     /// Version of the shape that this code writes and reads.
-    pub const SCHEMA_VERSION: u32 = 2;
+    pub const SCHEMA_VERSION: u32 = 3;
     /// Slots whose seats are drawn: more lines than this cannot be told apart.
     pub const SEATS_SERIES_MAX: usize = 4;
+
+    /// The objectives that were missed.
+    pub fn missed(&self) -> impl Iterator<Item = &Objective> {
+        self.objectives.iter().filter(|objective| !objective.met)
+    }
+
+    /// Whether every invariant was upheld and an objective was missed: neither green nor red.
+    pub fn is_upheld_with_a_miss(&self) -> bool {
+        self.verdict.verdict == Verdict::Upheld && self.missed().next().is_some()
+    }
 }
 
 /// A run in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// From the first operation sent to the last returned.
-    pub elapsed_ms: u64,
-    /// Operations.
+    /// Length of the measured window.
+    pub window_ms: u64,
+    /// From the end of the window to the last return. It is part of no rate.
+    pub drain_ms: u64,
+    /// Operations that returned inside the window. All counts and rates below are of these, unless
+    /// they say otherwise.
     pub operations: u64,
-    /// Operations by outcome.
+    /// Operations by outcome; those that found no connection are `not_connected`, and not
+    /// `rejected`.
     pub outcomes: BTreeMap<String, u64>,
+    /// Operations that returned after the window, likewise.
+    pub drained: BTreeMap<String, u64>,
     /// Reserves that were acknowledged.
     pub reserved: u64,
     /// Confirms that were acknowledged.
     pub confirmed: u64,
     /// Cancels that were acknowledged.
     pub cancelled: u64,
-    /// Acknowledged reserves per second of `elapsed_ms`.
+    /// Acknowledged reserves per second of the window.
     pub reserved_per_s: f64,
-    /// Operations per second of `elapsed_ms`.
+    /// Acknowledged confirms per second of the window.
+    pub confirmed_per_s: f64,
+    /// Operations per second of the window.
     pub operations_per_s: f64,
+    /// Operations without a decision, those that returned after the window included.
+    pub errors: Errors,
     /// Requests beyond the first of an operation: resent because no answer had come.
     pub resends: u64,
     /// Visitors of an open workload.
@@ -80,12 +104,54 @@ pub struct Totals {
     pub arrivals: Option<ArrivalTotals>,
 }
 
+/// Operations that got no decision ([`ErrorClass`](slotproof_vocabulary::ErrorClass)).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Errors {
+    /// Operations that returned from the beginning of the window on.
+    pub of: u64,
+    /// Those of them without a decision, by class: `not_connected`, `throttled`, `unknown`.
+    pub by_class: BTreeMap<String, u64>,
+    /// The same by process of the service, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_replica: Vec<ReplicaErrors>,
+}
+
+/// What the clients of one process of the service were told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaErrors {
+    /// Where it listened.
+    pub address: String,
+    /// Operations that were sent to it.
+    pub of: u64,
+    /// Those of them without a decision.
+    pub errors: u64,
+}
+
+impl Errors {
+    /// Operations without a decision.
+    pub fn count(&self) -> u64 {
+        self.by_class.values().sum()
+    }
+
+    /// Their share of all operations, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.count() as f64 / self.of.max(1) as f64
+    }
+}
+
+impl ReplicaErrors {
+    /// Whether it served nobody.
+    pub fn is_down(&self) -> bool {
+        self.errors == self.of && self.of > 0
+    }
+}
+
 /// How long one kind of operation took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// `reserve`, `confirm`, `cancel`, `read`.
     pub operation: String,
-    /// The outcome; absent for all outcomes together.
+    /// The outcome, or `not_connected`; absent for all operations that were decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Operations.
@@ -120,9 +186,10 @@ pub struct Percentiles {
 pub struct Second {
     /// Which: 0 is the first. Operations count in the second in which they returned.
     pub second: u32,
-    /// Operations by outcome.
+    /// Operations by outcome; those that found no connection are `not_connected`.
     pub outcomes: BTreeMap<String, u64>,
-    /// Response latency of the operations that returned in this second; 0 where none did.
+    /// Response latency of the operations that returned in this second and were decided; 0 where
+    /// none were.
     pub response_us_p50: u64,
     /// The same, 99th percentile.
     pub response_us_p99: u64,

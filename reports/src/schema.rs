@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_refused_with_where_one_is_found() {
-        for bytes in [&b""[..], b"[]", b"{}", br#"{"schema_version": 2}"#, b"\xff"] {
+        for bytes in [&b""[..], b"[]", b"{}", br#"{"schema_version": 3}"#, b"\xff"] {
             let error = RunReport::from_json(bytes).expect_err("not a report").to_string();
             assert!(error.contains("not a run.json"), "{error}");
         }

@@ -6,6 +6,7 @@ use crate::{
     quantity,
     run_report::RunReport,
     table::{Table, numbers, words},
+    tone::Tone,
 };
 
 /// What a report says first: one sentence, and what stands behind it.
@@ -13,6 +14,7 @@ pub(crate) fn headline(report: &RunReport) -> String {
     match report.verdict.verdict {
         Verdict::Violated => worst(report, "violated"),
         Verdict::Unknown => worst(report, "undecided"),
+        Verdict::Upheld if report.is_upheld_with_a_miss() => missed(report),
         Verdict::Upheld => format!(
             "All {} judged invariants held over {} operations{}.",
             report.verdict.findings.len(),
@@ -24,6 +26,36 @@ pub(crate) fn headline(report: &RunReport) -> String {
             }
         ),
     }
+}
+
+/// The word that stands for the whole run.
+pub(crate) fn outcome(report: &RunReport) -> &'static str {
+    if report.is_upheld_with_a_miss() {
+        return "upheld, objective missed";
+    }
+    report.verdict.verdict.name()
+}
+
+/// How to take it.
+pub(crate) fn tone(report: &RunReport) -> Tone {
+    if report.is_upheld_with_a_miss() {
+        return Tone::Uncertain;
+    }
+    report.verdict.verdict.into()
+}
+
+/// What a run that missed an objective says first.
+fn missed(report: &RunReport) -> String {
+    let missed = report.missed().map(|objective| {
+        format!("{}: {} (limit {})", objective.name, objective.measured, objective.limit)
+    });
+    let missed = missed.collect::<Vec<_>>().join("; ");
+    let mut text = sentence(&missed);
+    for replica in report.totals.errors.by_replica.iter().filter(|replica| replica.is_down()) {
+        text.push_str(&format!(" {} served no operation.", replica.address));
+    }
+    let judged = report.verdict.findings.len();
+    format!("{text} All {judged} judged invariants held for the operations that were decided.")
 }
 
 /// The first finding that made the verdict what it is, and how many more there are.

@@ -78,6 +78,9 @@ pub struct Progress {
     pub elapsed_ms: u64,
     /// Operations that returned, by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// Those of them without a decision: refused connections, throttled, unknown.
+    #[serde(default)]
+    pub errors: u64,
     /// Open workloads: arrivals due so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_due: Option<u64>,
@@ -292,6 +295,7 @@ fn progress(context: &LoadContext) -> Progress {
         phase: phase(&context.plan, start_ns.is_some(), elapsed_ns),
         elapsed_ms: elapsed_ns / 1_000_000,
         outcomes: context.recorder.counts().into_iter().collect(),
+        errors: context.recorder.errors(),
         arrivals_due: due,
         arrivals_made: due.map(|_| context.arrivals.begun.load(Ordering::Relaxed)),
         response_us_p50: figures.response_us_p50,
@@ -330,7 +334,12 @@ fn totals(context: &LoadContext, start_ns: u64, operations: u64) -> LoadTotals {
                 made_per_s: per_s(context.arrivals.measured_begun.load(Ordering::SeqCst)),
             }
         });
-    LoadTotals { operations, measured_from_ns: context.measured_from_ns(start_ns), arrivals }
+    LoadTotals {
+        operations,
+        measured_from_ns: context.measured_from_ns(start_ns),
+        measured_until_ns: context.end_ns(start_ns),
+        arrivals,
+    }
 }
 
 /// Raises the soft limit of open files as far as the clients need.

@@ -3,7 +3,8 @@
 //!
 //! The file is an interval log of HdrHistogram, version 1.3, as its own tools read it and merge it
 //! (`HistogramLogProcessor`, hdrhistogram's plotter); a line's tag is
-//! `<operation>.<outcome>.<which>`. Values are microseconds. A second is the one in which the
+//! `<operation>.<outcome>.<which>`; the outcome of an operation that found no connection is
+//! `not_connected`. Values are microseconds. A second is the one in which the
 //! operation returned.
 
 use std::{
@@ -20,7 +21,7 @@ use hdrhistogram::{
         interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, IntervalLogWriterError, Tag},
     },
 };
-use slotproof_vocabulary::{Operation, Outcome};
+use slotproof_vocabulary::{ErrorClass, Operation};
 
 /// Longer durations count as this one: an hour.
 pub const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -65,8 +66,8 @@ impl Durations {
     }
 }
 
-/// Which operations share their histograms.
-type Kind = (&'static str, Outcome);
+/// Which operations share their histograms: the operation, and what it counts as.
+type Kind = (&'static str, &'static str);
 
 /// A latency log that is being written.
 pub(crate) struct LatencyLog<'a> {
@@ -106,12 +107,13 @@ impl<'a> LatencyLog<'a> {
         let kinds = self.open.entry(second.max(self.unwritten)).or_default();
         let spare = &mut self.spare;
         kinds
-            .entry((operation.action.name(), operation.outcome))
+            .entry((operation.action.name(), operation.counts_as()))
             .or_insert_with(|| spare.pop().unwrap_or_default())
             .record(operation);
     }
 
-    /// Writes the seconds that are over, and returns the response latency of the last of them.
+    /// Writes the seconds that are over, and returns the response latency of the last of them, of
+    /// the operations that were decided.
     pub(crate) fn pulse(&mut self, now_ns: u64) -> io::Result<Option<Histogram<u64>>> {
         let now = now_ns.saturating_sub(self.start_ns) / 1_000_000_000;
         let mut last = None;
@@ -140,14 +142,16 @@ impl<'a> LatencyLog<'a> {
         self.unwritten = second + 1;
         let mut all = Durations::default().response;
         for ((operation, outcome), mut durations) in kinds {
-            all.add(&durations.response).map_err(io::Error::other)?;
+            if ErrorClass::ALL.iter().all(|class| class.name() != outcome) {
+                all.add(&durations.response).map_err(io::Error::other)?;
+            }
             let three = [
                 ("response", &durations.response),
                 ("service", &durations.service),
                 ("lag", &durations.lag),
             ];
             for (which, histogram) in three {
-                let tag = format!("{operation}.{}.{which}", outcome.name());
+                let tag = format!("{operation}.{outcome}.{which}");
                 let tag = Tag::new(&tag).expect("it has neither a comma nor a space");
                 self.log
                     .write_histogram(histogram, Duration::from_secs(second), SECOND, Some(tag))
@@ -176,7 +180,7 @@ mod tests {
         Deserializer,
         interval_log::{IntervalLogIterator, LogEntry, Tag},
     };
-    use slotproof_vocabulary::Action;
+    use slotproof_vocabulary::{Action, Outcome};
 
     use super::*;
 

@@ -57,6 +57,8 @@ struct Shared {
     start: OnceLock<(u64, Clock)>,
     stopping: AtomicBool,
     by_outcome: [AtomicU64; Outcome::ALL.len()],
+    /// Operations without a decision.
+    errors: AtomicU64,
     figures: Mutex<Figures>,
 }
 
@@ -83,6 +85,9 @@ impl Recorder {
     /// Keeps an operation; waits when the writer is behind.
     pub async fn record(&self, operation: Operation) {
         self.shared.by_outcome[operation.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if operation.error_class().is_some() {
+            self.shared.errors.fetch_add(1, Ordering::Relaxed);
+        }
         if self.shared.outputs.history.is_none() && self.shared.outputs.latency.is_none() {
             return;
         }
@@ -107,6 +112,11 @@ impl Recorder {
     pub fn counts(&self) -> Vec<(Outcome, u64)> {
         let loads = self.shared.by_outcome.iter().map(|count| count.load(Ordering::Relaxed));
         Outcome::ALL.into_iter().zip(loads).collect()
+    }
+
+    /// Operations without a decision so far.
+    pub fn errors(&self) -> u64 {
+        self.shared.errors.load(Ordering::Relaxed)
     }
 
     /// What is known so far.
@@ -171,6 +181,7 @@ impl Writer {
             start: OnceLock::new(),
             stopping: AtomicBool::new(false),
             by_outcome: Default::default(),
+            errors: AtomicU64::new(0),
             figures: Mutex::default(),
         });
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn({
@@ -348,6 +359,7 @@ mod tests {
             start: OnceLock::new(),
             stopping: AtomicBool::new(false),
             by_outcome: Default::default(),
+            errors: AtomicU64::new(0),
             figures: Mutex::default(),
         };
         (shared, queue)

@@ -7,7 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Verdict, Witness};
+use serde_json::json;
+use slotproof_vocabulary::{
+    Action, Declarations, Finding, Invariant, Operation, Outcome, Verdict, Witness,
+};
 
 use crate::{Case, slot_evidence};
 
@@ -36,6 +39,17 @@ pub fn operations(case: &Case, finding: &Finding) -> Option<Vec<Operation>> {
         | Invariant::AnnouncedOnce
         | Invariant::RunCoverage => None,
     }
+}
+
+/// The file of these operations: a declaration that they are an excerpt, and a line for each.
+pub fn text(case: &Case, operations: &[Operation]) -> String {
+    let declared = Declarations { excerpt: true, ..case.history.declarations };
+    let mut text = json!({ "declare": declared }).to_string() + "\n";
+    for operation in operations {
+        text += &serde_json::to_string(operation).expect("an operation is JSON");
+        text.push('\n');
+    }
+    text
 }
 
 fn shown(witness: &Witness) -> Vec<Operation> {

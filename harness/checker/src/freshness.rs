@@ -6,23 +6,29 @@
 //! of a confirm or cancel of a booking for which another one was sent. An attempt that was refused
 //! for certain has made nothing, and leaves the next one fresh.
 
-use std::hash::BuildHasher;
+use std::{
+    hash::BuildHasher,
+    mem::{Discriminant, discriminant},
+};
 
 use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
 use crate::slot_operations::SlotOperations;
 
+/// What was asked for, and the key or booking that it was asked for with.
+type Request<'a> = (Discriminant<Action>, &'a str);
+
 /// Requests of one slot that were sent more than once.
 #[derive(Debug, Default)]
 pub(crate) struct Freshness<'a> {
     /// When each was sent, in rising order.
-    repeated: HashMap<(&'static str, &'a str), Vec<u64>>,
+    repeated: HashMap<Request<'a>, Vec<u64>>,
 }
 
 impl<'a> Freshness<'a> {
     pub(crate) fn of(operations: &SlotOperations<'a>) -> Self {
-        let mut repeated: HashMap<(&'static str, &'a str), Vec<u64>> = HashMap::default();
+        let mut repeated: HashMap<Request<'a>, Vec<u64>> = HashMap::default();
         // Hashes take little memory. Of two requests with one hash the second is looked for in
         // vain below.
         let mut once: HashSet<u64> = HashSet::default();
@@ -56,6 +62,9 @@ impl<'a> Freshness<'a> {
     }
 
     fn no_other_before(&self, operation: &Operation) -> bool {
+        if self.repeated.is_empty() {
+            return true;
+        }
         let Some(sent) = request(operation).and_then(|request| self.repeated.get(&request)) else {
             return true;
         };
@@ -65,7 +74,7 @@ impl<'a> Freshness<'a> {
 }
 
 /// What names the effect of a request that may have had one.
-fn request(operation: &Operation) -> Option<(&'static str, &str)> {
+fn request(operation: &Operation) -> Option<Request<'_>> {
     if !matches!(operation.outcome, Outcome::Ok | Outcome::Unknown) {
         return None;
     }
@@ -76,7 +85,7 @@ fn request(operation: &Operation) -> Option<(&'static str, &str)> {
             return None;
         }
     };
-    Some((operation.action.name(), name))
+    Some((discriminant(&operation.action), name))
 }
 
 #[cfg(test)]

@@ -359,7 +359,12 @@ fn run_coverage(messages: &mut Messages) {
         let arrivals =
             ArrivalTotals { asked: 200, made, waiting_max: 3, asked_per_s: 20.0, made_per_s: 20.0 };
         let late = reading(lag_ns, lag_ns + 10).scheduled(0).ok();
-        let load = LoadTotals { operations: 1, measured_from_ns: 0, arrivals: Some(arrivals) };
+        let load = LoadTotals {
+            operations: 1,
+            measured_from_ns: 0,
+            measured_until_ns: 0,
+            arrivals: Some(arrivals),
+        };
         let expectations = vec![Expectation::OnSchedule(10)];
         Case { load: Some(load), expectations, ..case(1, vec![late]) }
     };

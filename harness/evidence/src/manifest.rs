@@ -205,7 +205,8 @@ mod tests {
         let slot = json!({"slot": "s", "capacity": 1, "available": 0, "version": 1});
         run.write_json("end_state.json", &json!({"slots": [slot], "bookings": []}))
             .expect("it is written");
-        let load = LoadTotals { operations: 2, measured_from_ns: 0, arrivals: None };
+        let load =
+            LoadTotals { operations: 2, measured_from_ns: 0, measured_until_ns: 9, arrivals: None };
         run.write_json("load.json", &LoadEnd { load, prober: 7, announces: false })
             .expect("it is written");
         write(&run).expect("it is written");

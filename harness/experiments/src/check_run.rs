@@ -10,10 +10,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use slotproof_checker::{Case, History, Origin};
-use slotproof_reports::printable::one_line;
+use slotproof_reports::{Objective, printable::one_line};
 use slotproof_vocabulary::{EndState, Expectation, Plan, UsageError, VerdictReport};
 
 use slotproof_evidence::{LoadEnd, RunDirectory};
+
+use crate::summary;
 
 /// Bytes of history that are decompressed at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -48,6 +50,15 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     };
     case.validate().map_err(|error| damaged("the run", &error))?;
     Ok((plan, case))
+}
+
+/// The objective of a run on operations without a decision.
+///
+/// # Errors
+/// The run is damaged.
+pub fn errors_objective(run: &RunDirectory, plan: &Plan, case: &Case) -> Result<Objective> {
+    let errors = summary::errors(run, plan, case)?;
+    Ok(summary::errors_objective(plan.errors_max.get(), &errors))
 }
 
 /// A history that some other system wrote. Nothing else is known of it but the seats of its slots.

@@ -210,8 +210,7 @@ impl Visited {
 fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
     let totals = &report.totals;
     let mut metrics = BTreeMap::new();
-    let elapsed_s = totals.elapsed_ms.max(1) as f64 / 1e3;
-    metrics.insert(Metric::Goodput, totals.confirmed as f64 / elapsed_s);
+    metrics.insert(Metric::Goodput, totals.confirmed_per_s);
     let reserve =
         report.latency.iter().find(|it| it.operation == "reserve" && it.outcome.is_none());
     if let Some(reserve) = reserve {
@@ -251,7 +250,7 @@ fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
     ];
     for (group, metric) in groups {
         if let Some(resource) = report.resources.iter().find(|resource| resource.group == group) {
-            metrics.insert(metric, resource.cpu_ms as f64 * 1e3 / totals.operations.max(1) as f64);
+            metrics.insert(metric, resource.cpu_ms as f64 * 1e3 / totals.errors.of.max(1) as f64);
         }
     }
     metrics

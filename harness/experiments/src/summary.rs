@@ -1,15 +1,17 @@
 //! From a run directory to [`RunReport`]: the numbers that reports are drawn from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use slotproof_checker::{Case, occupancy};
 use slotproof_reports::{
-    RunReport,
-    run_report::{Latency, Percentiles, Resource, SeatsSeries, Second, Totals},
+    Objective, RunReport, quantity,
+    run_report::{
+        Errors, Latency, Percentiles, ReplicaErrors, Resource, SeatsSeries, Second, Totals,
+    },
 };
-use slotproof_scenarios::Durations;
+use slotproof_scenarios::{Durations, LoadOrder};
 use slotproof_vocabulary::{Action, Operation, Outcome, Plan, RunContext, VerdictReport};
 
 use slotproof_evidence::RunDirectory;
@@ -30,71 +32,123 @@ pub(crate) fn summarise(
     verdict: VerdictReport,
 ) -> Result<RunReport> {
     let circumstances: RunContext = run.read_json("environment.json")?;
-    let begun_ns = measured_from_ns(case, &plan);
-    let operations = measured(case, begun_ns);
+    let window = Window::of(case, &plan);
+    let begun_ns = window.from_ns;
+    let totals = Totals {
+        arrivals: case.load.as_ref().and_then(|load| load.arrivals),
+        errors: errors(run, &plan, case)?,
+        ..totals(case, window)
+    };
     Ok(RunReport {
         schema_version: RunReport::SCHEMA_VERSION,
         run: run.name(),
         started_at: circumstances.started_at,
         slotproof_version: circumstances.slotproof_version,
         repeat_command: circumstances.repeat_command,
+        objectives: vec![errors_objective(plan.errors_max.get(), &totals.errors)],
         plan,
         environment: circumstances.environment,
         verdict,
-        totals: Totals {
-            arrivals: case.load.as_ref().and_then(|load| load.arrivals),
-            ..totals(&operations, begun_ns)
-        },
-        latency: latency(&operations),
-        timeline: timeline(&operations, begun_ns),
+        totals,
+        latency: latency(case, window),
+        timeline: timeline(case, window),
         seats: seats(case, begun_ns),
         resources: resources(&run.read_samples()?, begun_ns),
         costs: run.read_json_if_there("costs.json")?,
     })
 }
 
-/// When the measured time began. A load that was killed did not say so; then it is the plan's
-/// warm-up after the first operation.
-fn measured_from_ns(case: &Case, plan: &Plan) -> u64 {
-    let first_ns = || case.history.operations.iter().map(|operation| operation.scheduled_ns).min();
-    match &case.load {
-        Some(load) => load.measured_from_ns,
-        None => first_ns().unwrap_or_default() + plan.warm_up.ns(),
+/// Limits the share of operations without a decision. Every run has this objective: a service that
+/// does not answer books nothing twice, and that is no reason to call it good.
+pub(crate) fn errors_objective(limit: f64, errors: &Errors) -> Objective {
+    let by_class = |(class, count): (&String, &u64)| {
+        format!("{class} {}", quantity::share(*count as f64 / errors.of.max(1) as f64))
+    };
+    let classes: Vec<String> = errors.by_class.iter().map(by_class).collect();
+    let share = quantity::share(errors.share());
+    Objective {
+        name: "operations without a decision".to_owned(),
+        limit: quantity::share(limit),
+        measured: match &classes[..] {
+            [] => share,
+            classes => format!("{share} ({})", classes.join(", ")),
+        },
+        met: errors.share() <= limit,
     }
 }
 
-/// The operations of the measured time: neither those of the warm-up nor the probes of the settled
-/// service.
-fn measured(case: &Case, from_ns: u64) -> Vec<&Operation> {
-    let measured = |operation: &&Operation| {
-        operation.scheduled_ns >= from_ns && Some(operation.client) != case.prober
-    };
-    case.history.operations.iter().filter(measured).collect()
+/// The measured window, on the history's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    from_ns: u64,
+    until_ns: u64,
 }
 
-fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
-    let ended_ns =
-        operations.iter().map(|operation| operation.returned_ns).max().unwrap_or(begun_ns);
-    let elapsed_ms = ended_ns.saturating_sub(begun_ns) / 1_000_000;
+impl Window {
+    /// As the load engine said it. A load that was killed did not say so; then its window begins
+    /// the plan's warm-up after the first operation, and ends when the plan does or with the last
+    /// return.
+    pub(crate) fn of(case: &Case, plan: &Plan) -> Self {
+        let operations = &case.history.operations;
+        let Some(load) = &case.load else {
+            let first_ns = operations.iter().map(|operation| operation.scheduled_ns).min();
+            let last_ns = operations.iter().map(|operation| operation.returned_ns).max();
+            let from_ns = first_ns.unwrap_or_default() + plan.warm_up.ns();
+            let planned_ns = from_ns + plan.duration().ns();
+            let until_ns = planned_ns.min(last_ns.unwrap_or_default()).max(from_ns);
+            return Self { from_ns, until_ns };
+        };
+        Self { from_ns: load.measured_from_ns, until_ns: load.measured_until_ns }
+    }
+
+    /// Whether an operation returned inside it.
+    fn holds(&self, operation: &Operation) -> bool {
+        (self.from_ns..self.until_ns).contains(&operation.returned_ns)
+    }
+
+    /// The operations that returned inside it or later, without the probes of the settled service.
+    fn returned<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
+        let from_ns = self.from_ns;
+        let operations = case.history.operations.iter();
+        operations.filter(move |it| it.returned_ns >= from_ns && Some(it.client) != case.prober)
+    }
+
+    /// The operations that were scheduled inside it, whenever they returned: those whose latency
+    /// counts. What a stalled service makes wait must not be left out.
+    pub(crate) fn scheduled<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
+        let from_ns = self.from_ns;
+        self.returned(case).filter(move |operation| operation.scheduled_ns >= from_ns)
+    }
+}
+
+fn totals(case: &Case, window: Window) -> Totals {
+    let (inside, drained): (Vec<&Operation>, Vec<&Operation>) =
+        window.returned(case).partition(|operation| window.holds(operation));
+    let last_ns = drained.iter().map(|operation| operation.returned_ns).max();
+    let ms = |from_ns: u64, until_ns: u64| until_ns.saturating_sub(from_ns) / 1_000_000;
+    let window_s = (window.until_ns - window.from_ns) as f64 / 1e9;
+    let per_s = |count: u64| if window_s > 0.0 { count as f64 / window_s } else { 0.0 };
     let done = |name: &str| {
-        let done = operations.iter().filter(|operation| {
+        let done = inside.iter().filter(|operation| {
             operation.outcome == Outcome::Ok && operation.action.name() == name
         });
         done.count() as u64
     };
-    let per_s =
-        |count: u64| if elapsed_ms == 0 { 0.0 } else { count as f64 * 1_000.0 / elapsed_ms as f64 };
-    let reserved = done("reserve");
+    let (reserved, confirmed) = (done("reserve"), done("confirm"));
     Totals {
-        elapsed_ms,
-        operations: operations.len() as u64,
-        outcomes: by_outcome(operations.iter().copied()),
+        window_ms: ms(window.from_ns, window.until_ns),
+        drain_ms: ms(window.until_ns, last_ns.unwrap_or(window.until_ns)),
+        operations: inside.len() as u64,
+        outcomes: by_outcome(inside.iter().copied()),
+        drained: by_outcome(drained.iter().copied()),
         reserved,
-        confirmed: done("confirm"),
+        confirmed,
         cancelled: done("cancel"),
         reserved_per_s: per_s(reserved),
-        operations_per_s: per_s(operations.len() as u64),
-        resends: operations
+        confirmed_per_s: per_s(confirmed),
+        operations_per_s: per_s(inside.len() as u64),
+        errors: Errors::default(),
+        resends: inside
             .iter()
             .map(|operation| u64::from(operation.attempts.saturating_sub(1)))
             .sum(),
@@ -105,27 +159,61 @@ fn totals(operations: &[&Operation], begun_ns: u64) -> Totals {
 fn by_outcome<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<String, u64> {
     let mut outcomes = BTreeMap::new();
     for operation in operations {
-        *outcomes.entry(operation.outcome.name().to_owned()).or_insert(0) += 1;
+        *outcomes.entry(operation.counts_as().to_owned()).or_insert(0) += 1;
     }
     outcomes
 }
 
-fn latency(operations: &[&Operation]) -> Vec<Latency> {
-    let mut durations: BTreeMap<(&str, Option<Outcome>), Durations> = BTreeMap::new();
+/// Operations without a decision.
+///
+/// # Errors
+/// The run is damaged.
+pub(crate) fn errors(run: &RunDirectory, plan: &Plan, case: &Case) -> Result<Errors> {
+    let order: Option<LoadOrder> = run.read_json_if_there("order.json")?;
+    let targets = order.map(|order| order.targets).unwrap_or_default();
+    Ok(errors_among(Window::of(case, plan).returned(case), &targets))
+}
+
+/// By process of the service too, where there are several. Client n of the load calls process n
+/// modulo their number (`scenarios/src/client.rs`).
+fn errors_among<'a>(operations: impl Iterator<Item = &'a Operation>, targets: &[String]) -> Errors {
+    let mut errors = Errors::default();
+    let replica = |address: &String| ReplicaErrors { address: address.clone(), of: 0, errors: 0 };
+    let mut by_replica: Vec<ReplicaErrors> = targets.iter().map(replica).collect();
     for operation in operations {
-        for outcome in [None, Some(operation.outcome)] {
+        errors.of += 1;
+        let class = operation.error_class();
+        if let Some(class) = class {
+            *errors.by_class.entry(class.name().to_owned()).or_default() += 1;
+        }
+        if let Some(replicas) = NonZeroU64::new(by_replica.len() as u64) {
+            let replica = &mut by_replica[(operation.client % replicas) as usize];
+            replica.of += 1;
+            replica.errors += u64::from(class.is_some());
+        }
+    }
+    if by_replica.len() > 1 {
+        errors.by_replica = by_replica;
+    }
+    errors
+}
+
+fn latency(case: &Case, window: Window) -> Vec<Latency> {
+    let mut durations: BTreeMap<(&str, Option<&str>), Durations> = BTreeMap::new();
+    for operation in window.scheduled(case) {
+        let decided = operation.error_class().is_none().then_some(None);
+        for outcome in decided.into_iter().chain([Some(operation.counts_as())]) {
             durations.entry((operation.action.name(), outcome)).or_default().record(operation);
         }
     }
-    let entry =
-        |((operation, outcome), durations): (&(&str, Option<Outcome>), &Durations)| Latency {
-            operation: (*operation).to_owned(),
-            outcome: outcome.map(|outcome| outcome.name().to_owned()),
-            count: durations.response.len(),
-            response: percentiles(&durations.response),
-            service: percentiles(&durations.service),
-            lag: percentiles(&durations.lag),
-        };
+    let entry = |((operation, outcome), durations): (&(&str, Option<&str>), &Durations)| Latency {
+        operation: (*operation).to_owned(),
+        outcome: outcome.map(str::to_owned),
+        count: durations.response.len(),
+        response: percentiles(&durations.response),
+        service: percentiles(&durations.service),
+        lag: percentiles(&durations.lag),
+    };
     durations.iter().map(entry).collect()
 }
 
@@ -144,12 +232,12 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     }
 }
 
-fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
+fn timeline(case: &Case, window: Window) -> Vec<Second> {
     let second_of = |operation: &Operation| {
-        (operation.returned_ns.saturating_sub(begun_ns) / 1_000_000_000).min(SECONDS_MAX)
+        (operation.returned_ns.saturating_sub(window.from_ns) / 1_000_000_000).min(SECONDS_MAX)
     };
     let mut seconds: BTreeMap<u64, Vec<&Operation>> = BTreeMap::new();
-    for operation in operations {
+    for operation in window.returned(case) {
         seconds.entry(second_of(operation)).or_default().push(operation);
     }
     let last = seconds.keys().last().copied();
@@ -159,7 +247,7 @@ fn timeline(operations: &[&Operation], begun_ns: u64) -> Vec<Second> {
             let operations = seconds.get(&second).unwrap_or(&nothing);
             let mut durations = Durations::default();
             let mut buckets: BTreeMap<u8, u64> = BTreeMap::new();
-            for operation in operations {
+            for operation in operations.iter().filter(|it| it.error_class().is_none()) {
                 durations.record(operation);
                 let response_us =
                     operation.returned_ns.saturating_sub(operation.scheduled_ns) / 1_000;
@@ -245,13 +333,13 @@ fn resources(samples: &[Sample], begun_ns: u64) -> Vec<Resource> {
     groups.into_iter().map(resource).collect()
 }
 
-/// `latency.hgrm`: the response latency of reserves, as HdrHistogram's own tools read it. Values
+/// `latency.hgrm`: the response latency of the reserves that were decided, as HdrHistogram's own tools read it. Values
 /// are milliseconds.
 pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
     let mut durations = Durations::default();
-    let operations = measured(case, measured_from_ns(case, plan));
-    for operation in operations.into_iter().filter(|it| matches!(it.action, Action::Reserve { .. }))
-    {
+    let decided_reserve =
+        |it: &&Operation| matches!(it.action, Action::Reserve { .. }) && it.error_class().is_none();
+    for operation in Window::of(case, plan).scheduled(case).filter(decided_reserve) {
         durations.record(operation);
     }
     let histogram = durations.response;
@@ -291,6 +379,9 @@ pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use slotproof_checker::History;
+    use slotproof_vocabulary::{LoadTotals, PlanArgs};
+
     use super::*;
 
     #[test]
@@ -301,6 +392,87 @@ mod tests {
         assert!(thinned.len() <= POINTS_MAX);
         assert!(thinned.contains(&(50_001.0, -1)));
         assert_eq!(thinned.last(), points.last());
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A read by a client, answered `took_ms` after it was scheduled.
+    fn read(client: u64, scheduled_ns: u64, took_ms: u64) -> Operation {
+        let returned_ns = scheduled_ns + took_ms * 1_000_000;
+        Operation::new(client, "s", Action::Read, scheduled_ns, returned_ns)
+    }
+
+    /// A load with a window of four seconds after a warm-up of one.
+    fn case(operations: Vec<Operation>) -> Case {
+        Case {
+            load: Some(LoadTotals {
+                operations: operations.len() as u64,
+                measured_from_ns: SECOND,
+                measured_until_ns: 5 * SECOND,
+                arrivals: None,
+            }),
+            history: History { operations, ..History::default() },
+            prober: Some(9_999),
+            ..Case::default()
+        }
+    }
+
+    fn window(case: &Case) -> Window {
+        Window::of(case, &Plan::try_from(PlanArgs::default()).expect("a plan"))
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_window_though_the_service_stalls_at_its_end() {
+        // 100 a second, each of 5 ms, from 0 to 5 s; the last half second waits for 3 s.
+        let steady = (0..450).map(|n| read(n, n * SECOND / 100, 5));
+        let stalled = (450..500).map(|n| read(n, n * SECOND / 100, 3_000));
+        let probes = (0..50).map(|n| read(9_999, 9 * SECOND + n, 1));
+        let case = case(steady.chain(stalled).chain(probes).collect());
+        let totals = totals(&case, window(&case));
+        // The read that was sent just before the window returned inside it.
+        assert_eq!(totals.operations, 350 + 1 - 1, "those of 1.0 to 4.495 s");
+        assert!((totals.operations_per_s - 350.0 / 4.0).abs() < 1.0, "{}", totals.operations_per_s);
+        assert_eq!((totals.window_ms, totals.drain_ms), (4_000, 2_990));
+        assert_eq!(totals.drained["ok"], 50);
+        let latency = latency(&case, window(&case));
+        assert_eq!(latency[0].count, 400, "what waited is not left out");
+        assert!(latency[0].response.us_p90 >= 2_990_000, "{:?}", latency[0].response);
+    }
+
+    #[test]
+    fn operations_without_a_decision_are_errors_and_no_latency() {
+        let refused = |n: u64| Operation {
+            outcome: Outcome::Rejected,
+            reason: Some("not_connected".into()),
+            ..read(2 * n + 1, 2 * SECOND + n, 0)
+        };
+        let gone = Operation {
+            outcome: Outcome::Rejected,
+            reason: Some("not_found".into()),
+            ..read(0, 2 * SECOND, 10)
+        };
+        let served = (0..99).map(|n| read(2 * n, 2 * SECOND + n, 10));
+        let case = case((0..300).map(refused).chain(served).chain([gone]).collect());
+        let window = window(&case);
+        let addresses = ["http://one", "http://two"].map(str::to_owned);
+        let errors = errors_among(window.returned(&case), &addresses);
+        assert_eq!((errors.of, errors.count(), errors.by_class["not_connected"]), (400, 300, 300));
+        let down: Vec<&str> = errors
+            .by_replica
+            .iter()
+            .filter(|it| it.is_down())
+            .map(|it| it.address.as_str())
+            .collect();
+        assert_eq!(down, ["http://two"]);
+        let objective = errors_objective(0.01, &errors);
+        assert!(!objective.met && objective.measured.starts_with("75.00 %"), "{objective:?}");
+        assert!(errors_objective(0.75, &errors).met);
+        let latency = latency(&case, window);
+        let decided = latency.iter().find(|it| it.outcome.is_none()).expect("some were decided");
+        assert_eq!(decided.count, 100);
+        assert!(decided.response.us_p50 >= 9_900, "{:?}", decided.response);
+        let classes: Vec<_> = latency.iter().filter_map(|it| it.outcome.as_deref()).collect();
+        assert_eq!(classes, ["not_connected", "ok", "rejected"]);
     }
 
     #[test]

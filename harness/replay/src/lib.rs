@@ -253,15 +253,18 @@ fn plan(spec: &ReplaySpec) -> Result<Plan> {
 
 /// Writes the history as a load would have.
 async fn record(run: &RunDirectory, history: Vec<Operation>) -> Result<LoadTotals> {
-    let measured_from_ns =
-        history.iter().map(|operation| operation.sent_ns).min().unwrap_or_default();
+    let sent = history.iter().map(|operation| operation.sent_ns);
+    let returned = history.iter().map(|operation| operation.returned_ns);
+    let measured_from_ns = sent.min().unwrap_or_default();
+    let measured_until_ns = returned.max().unwrap_or_default();
     let (writer, recorder) =
         Writer::create(Outputs { history: Some(run.history()), latency: None })?;
     for operation in history {
         recorder.record(operation).await;
     }
     drop(recorder);
-    Ok(LoadTotals { operations: writer.finish().await?, measured_from_ns, arrivals: None })
+    let operations = writer.finish().await?;
+    Ok(LoadTotals { operations, measured_from_ns, measured_until_ns, arrivals: None })
 }
 
 /// The worst of what was found: a violation, or a model that says something else than the service

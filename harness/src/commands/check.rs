@@ -12,7 +12,8 @@ use slotproof_checker::{Case, evidence_file};
 use slotproof_evidence::RunDirectory;
 use slotproof_experiments::check_run;
 use slotproof_models::{Unexplained, explain};
-use slotproof_vocabulary::{Declarations, Invariant, Plan, UsageError, VerdictReport};
+use slotproof_reports::Objective;
+use slotproof_vocabulary::{Invariant, Plan, UsageError, Verdict, VerdictReport};
 
 use super::init_tracing;
 use crate::{
@@ -88,11 +89,21 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     }
     let history = args.run.exists() && !args.run.is_dir() && !args.against_model;
     let run = if history { None } else { Some(RunDirectory::open(&args.run)?) };
-    let (case, verdict) = match &run {
-        None => check_file(&args)?,
-        Some(run) => check_directory(run, &args)?,
+    let (case, verdict, objective) = match &run {
+        None => {
+            let (case, verdict) = check_file(&args)?;
+            (case, verdict, None)
+        }
+        Some(run) => {
+            let (case, verdict, objective) = check_directory(run, &args)?;
+            (case, verdict, Some(objective))
+        }
     };
     print_verdict(&verdict);
+    let missed = objective.filter(|objective| !objective.met);
+    if let Some(Objective { name, limit, measured, .. }) = &missed {
+        note!("  objective missed: {name}: {measured}, limit {limit}");
+    }
     if let Some(directory) = &args.evidence {
         write_evidence(directory, &case, &verdict)?;
     }
@@ -101,6 +112,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     }
     match &run {
         Some(run) if args.against_model && !explained_by_its_model(run)? => Ok(exit_code::VIOLATED),
+        _ if missed.is_some() && verdict.verdict == Verdict::Upheld => Ok(exit_code::MISSED),
         _ => Ok(exit_code::of_verdict(verdict.verdict)),
     }
 }
@@ -138,15 +150,16 @@ fn explained_by_its_model(run: &RunDirectory) -> Result<bool> {
     Ok(false)
 }
 
-fn check_directory(run: &RunDirectory, args: &Args) -> Result<(Case, VerdictReport)> {
+fn check_directory(run: &RunDirectory, args: &Args) -> Result<(Case, VerdictReport, Objective)> {
     if !args.capacity.is_empty() {
         let reason =
             "--capacity applies to a history; the plan of a run states the seats of its slots";
         return Err(UsageError(reason.to_owned()).into());
     }
-    let (_, case) = check_run::case(run)?;
+    let (plan, case) = check_run::case(run)?;
     let verdict = check_run::judge(run, &case)?;
-    Ok((case, verdict))
+    let objective = check_run::errors_objective(run, &plan, &case)?;
+    Ok((case, verdict, objective))
 }
 
 fn check_file(args: &Args) -> Result<(Case, VerdictReport)> {
@@ -193,14 +206,7 @@ fn evidence_path(directory: &Path, invariant: Invariant) -> PathBuf {
 fn write_evidence(directory: &Path, case: &Case, verdict: &VerdictReport) -> Result<()> {
     for finding in &verdict.findings {
         let Some(operations) = evidence_file::operations(case, finding) else { continue };
-        let mut text = Vec::new();
-        let declared = Declarations { excerpt: true, ..case.history.declarations };
-        serde_json::to_writer(&mut text, &serde_json::json!({ "declare": declared }))?;
-        text.push(b'\n');
-        for operation in &operations {
-            serde_json::to_writer(&mut text, operation)?;
-            text.push(b'\n');
-        }
+        let text = evidence_file::text(case, &operations);
         let path = evidence_path(directory, finding.invariant);
         fs::write(&path, text).map_err(|error| {
             // A full disk leaves no half of a file behind, which would not convict.

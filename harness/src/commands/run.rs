@@ -23,7 +23,7 @@ use super::{
     stack_args::{Kind, StackArgs, repeat},
 };
 use crate::{
-    console::{Console, OutputMode, print_verdict},
+    console::{Console, OutputMode, print_missed, print_verdict},
     exit_code::{self, Code},
 };
 
@@ -112,13 +112,14 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let (run, report) = conduct(async |guard| trial::conduct(&spec, guard, &console).await)?;
     note!();
     print_verdict(&report.verdict);
+    print_missed(&report);
     note!("  report:  {}", run.file(Format::Html.file_name()).display());
     if args.json {
         print_last_event(run.path(), &report.verdict)?;
     } else {
         out!("{}", run.path().display());
     }
-    Ok(exit_code::of_verdict(report.verdict.verdict))
+    Ok(exit_code::of_run(&report))
 }
 
 fn list() {

@@ -10,6 +10,7 @@ pub mod plan;
 pub mod plan_args;
 pub mod plan_validation;
 pub mod scenario;
+pub mod share;
 pub mod span;
 pub mod workload;
 
@@ -29,7 +30,7 @@ pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBloc
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};
-pub use operation::{Action, ChangeTo, Operation, Outcome, Seen, Terms};
+pub use operation::{Action, ChangeTo, ErrorClass, Operation, Outcome, Seen, Terms};
 pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan};
 pub use plan_args::PlanArgs;
@@ -37,6 +38,7 @@ pub use plan_validation::PlanError;
 pub use reason::ReasonCode;
 pub use reference_api::{BookingStatus, ProblemCode};
 pub use scenario::ScenarioKind;
+pub use share::Share;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};
 pub use usage_error::UsageError;

@@ -10,6 +10,8 @@ pub struct LoadTotals {
     pub operations: u64,
     /// When the measured time began, on the history's clock: what was scheduled before is warm-up.
     pub measured_from_ns: u64,
+    /// When the measured window ended, on the same clock: what returned later is drain.
+    pub measured_until_ns: u64,
     /// Visitors of an open workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<ArrivalTotals>,

@@ -76,7 +76,26 @@ impl Operation {
         self.reason.as_deref().map(ReasonCode::from)
     }
 
+    /// Why it got no decision: an error; `None` if the service decided it.
+    pub fn error_class(&self) -> Option<ErrorClass> {
+        match self.outcome {
+            Outcome::Ok | Outcome::SoldOut => None,
+            Outcome::Rejected => {
+                let not_connected = self.reason_code() == Some(ReasonCode::NotConnected);
+                not_connected.then_some(ErrorClass::NotConnected)
+            }
+            Outcome::Throttled => Some(ErrorClass::Throttled),
+            Outcome::Unknown => Some(ErrorClass::Unknown),
+        }
+    }
+
+    /// What it counts as in reports: its outcome, or that nobody listened.
+    pub fn counts_as(&self) -> &'static str {
+        self.error_class().map_or(self.outcome.name(), ErrorClass::name)
+    }
+
     /// The slot that a change moves its booking to; `None` if the booking stays.
+    #[inline]
     pub fn moves_to(&self) -> Option<&Arc<str>> {
         match &self.action {
             Action::Change { to, .. } => to.slot.as_ref().filter(|slot| **slot != self.slot),
@@ -85,6 +104,7 @@ impl Operation {
     }
 
     /// The booking that this operation is about, other than one that a reserve makes.
+    #[inline]
     pub fn names_booking(&self) -> Option<&str> {
         match &self.action {
             Action::Confirm { booking }
@@ -106,6 +126,7 @@ impl Operation {
     }
 
     /// The basket that this reserve is a part of.
+    #[inline]
     pub fn basket(&self) -> Option<&str> {
         self.terms.as_ref()?.basket.as_deref()
     }
@@ -223,6 +244,33 @@ impl Outcome {
             Self::Ok => "ok",
             Self::SoldOut => "sold_out",
             Self::Rejected => "rejected",
+            Self::Throttled => "throttled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why an operation got no decision. Such an operation is an error, whatever its outcome: it is
+/// part of the error rate, and its duration is no latency of the service. A refused connection
+/// takes microseconds, and would make a service that is down look fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// No connection was made.
+    NotConnected,
+    /// The client was asked to slow down, or to try again later.
+    Throttled,
+    /// No definite answer: timeout, reset, any other 5xx, an answer that could not be read.
+    Unknown,
+}
+
+impl ErrorClass {
+    /// Every class, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::NotConnected, Self::Throttled, Self::Unknown];
+
+    /// The name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
             Self::Throttled => "throttled",
             Self::Unknown => "unknown",
         }

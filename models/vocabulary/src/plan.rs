@@ -9,6 +9,7 @@ use crate::{
     mix::Mix,
     plan_args::PlanArgs,
     scenario::ScenarioKind,
+    share::Share,
     span::Span,
     strategy::StrategyKind,
     workload::{Sockets, Workload},
@@ -62,6 +63,8 @@ pub struct Plan {
     pub resend: Span,
     /// How long a hold lasts before it expires.
     pub hold: Span,
+    /// Largest share of operations that may get no decision: an objective, and no invariant.
+    pub errors_max: Share,
     /// The seed of everything random.
     pub seed: u64,
 }

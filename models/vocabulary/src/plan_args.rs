@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     mix::Mix,
     scenario::ScenarioKind,
+    share::Share,
     span::{Ramp, Span, Spike, Stage},
     strategy::StrategyKind,
     workload::{Arrivals, Sockets},
@@ -121,6 +122,12 @@ pub struct PlanArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Span>,
 
+    /// Largest share of operations that may get no decision (refused connection, throttled,
+    /// unknown); above it the run ends with exit code 3 [default: 1%]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_max: Option<Share>,
+
     /// Seed of everything random [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +173,7 @@ impl PlanArgs {
             attempts: self.attempts.or(other.attempts),
             resend: self.resend.or(other.resend),
             hold: self.hold.or(other.hold),
+            errors_max: self.errors_max.or(other.errors_max),
             seed: self.seed.or(other.seed),
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     plan::Plan,
     plan_args::PlanArgs,
     scenario::ScenarioKind,
+    share::Share,
     span::{Ramp, Rate, Span, Spike, Stage},
     workload::{Arrivals, Sockets, Workload, length},
 };
@@ -17,6 +18,8 @@ const TIMEOUT: Span = Span::of_ms(30_000);
 const RESEND: Span = Span::of_ms(200);
 /// People notice a tenth of a second; a generator with a larger send lag measures itself.
 const LAG_LIMIT: Span = Span::of_ms(100);
+/// One operation in a hundred without a decision: more is a service that does not serve.
+const ERRORS_MAX: Share = Share::of(0.01).expect("it is a share");
 /// A pool of clients outlasts a stall of this long before arrivals wait in the generator.
 const POOL_S: f64 = 10.0;
 /// The smallest pool of clients, however low the rate.
@@ -198,6 +201,7 @@ impl TryFrom<PlanArgs> for Plan {
                 ms(10),
                 Self::SPAN_MAX,
             )?,
+            errors_max: args.errors_max.unwrap_or(ERRORS_MAX),
             seed: args.seed.unwrap_or(1),
         })
     }
@@ -356,6 +360,7 @@ impl From<Plan> for PlanArgs {
             attempts: Some(plan.attempts),
             resend: (plan.attempts > 1).then_some(plan.resend),
             hold: Some(plan.hold),
+            errors_max: (plan.errors_max != ERRORS_MAX).then_some(plan.errors_max),
             seed: Some(plan.seed),
             ..Self::default()
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{EnvironmentBlock, Invariant, Plan, StrategyKind, VerdictReport};
 
-use crate::{estimate::Estimate, header::ReportHeader, quantity};
+use crate::{estimate::Estimate, header::ReportHeader, objective::Objective, quantity};
 
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,19 +53,6 @@ pub struct CheckRun {
     pub objectives: Vec<Objective>,
     /// Files of operations that convict alone, beside the gate's own file.
     pub evidence: Vec<String>,
-}
-
-/// A limit and what was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Objective {
-    /// What is limited.
-    pub name: String,
-    /// The limit, as people read it.
-    pub limit: String,
-    /// What was measured, as people read it.
-    pub measured: String,
-    /// Whether it was kept.
-    pub met: bool,
 }
 
 /// How fast the head is, and how fast the base was.

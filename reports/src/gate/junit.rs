@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::Invariant;
 
-use super::data::{Gate, Objective};
-use crate::{junit, printable::one_line, quantity, render_error::RenderError};
+use super::data::Gate;
+use crate::{
+    junit, objective::Objective, printable::one_line, quantity, render_error::RenderError,
+};
 
 impl Gate {
     /// One suite for each check, one case for each of its invariants and objectives. A violation
@@ -43,7 +45,7 @@ impl Gate {
                 suite.add_test_case(case);
             }
             for objective in check.ran.iter().flat_map(|ran| &ran.objectives) {
-                suite.add_test_case(objective_case(&name, objective));
+                suite.add_test_case(junit::objective_case(&name, objective));
             }
             let took_ms = check.ran.as_ref().and_then(|ran| ran.took_ms);
             junit::set_time(&mut suite, Duration::from_millis(took_ms.unwrap_or_default()));
@@ -64,7 +66,7 @@ impl Gate {
                     measured: ratio,
                     met,
                 };
-                suite.add_test_case(objective_case("performance", &objective));
+                suite.add_test_case(junit::objective_case("performance", &objective));
             }
             let took_ms = performance.took_ms.unwrap_or_default();
             junit::set_time(&mut suite, Duration::from_millis(took_ms));
@@ -74,19 +76,4 @@ impl Gate {
         report.serialize(&mut bytes)?;
         Ok(bytes)
     }
-}
-
-fn objective_case(classname: &str, objective: &Objective) -> TestCase {
-    let status = if objective.met {
-        TestCaseStatus::success()
-    } else {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status
-            .set_type("objective")
-            .set_message(format!("measured {}, limit {}", objective.measured, objective.limit));
-        status
-    };
-    let mut case = TestCase::new(format!("{} {}", objective.name, objective.limit), status);
-    case.set_classname(classname);
-    case
 }

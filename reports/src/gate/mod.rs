@@ -8,5 +8,5 @@ mod annotations;
 mod document;
 mod junit;
 
-pub use data::{Check, CheckRun, Gate, Measure, MeasureKind, Objective, Performance};
+pub use data::{Check, CheckRun, Gate, Measure, MeasureKind, Performance};
 pub use outcome::GateOutcome;

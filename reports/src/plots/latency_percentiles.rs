@@ -1,4 +1,4 @@
-//! How slow the slow ones were: latency by percentile, for each operation over all its outcomes.
+//! How slow the slow ones were: latency by percentile, for each operation, of those that were decided.
 
 use super::{
     axis::Axis,
@@ -79,7 +79,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
     }
     Figure {
         id: "latency-percentiles".to_owned(),
-        title: "Latency by percentile".to_owned(),
+        title: "Latency by percentile, decided operations".to_owned(),
         caption: "Each step to the right is ten times rarer. Response latency counts from the \
                 scheduled send time and includes queueing in front of the service; service \
                 latency counts from the actual send. Where the two part, clients waited to \

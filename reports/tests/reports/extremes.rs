@@ -74,7 +74,7 @@ fn zero_everywhere_is_drawn() {
 fn numbers_beyond_all_sense_are_drawn() {
     let mut report = fixtures::violated();
     report.totals.operations = u64::MAX;
-    report.totals.elapsed_ms = u64::MAX;
+    report.totals.window_ms = u64::MAX;
     report.totals.reserved_per_s = f64::INFINITY;
     report.totals.operations_per_s = f64::MAX;
     report.environment.memory_bytes = u64::MAX;

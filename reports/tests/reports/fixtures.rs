@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use slotproof_reports::{
-    RunReport,
+    Objective, RunReport,
     run_report::{
-        EnvironmentBlock, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries, Second,
-        ServerBlock, Totals,
+        EnvironmentBlock, Errors, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries,
+        Second, ServerBlock, Totals,
     },
 };
 use slotproof_vocabulary::{
@@ -104,14 +104,18 @@ pub fn unknown() -> RunReport {
         )],
     );
     report.totals = Totals {
-        elapsed_ms: 0,
+        window_ms: 0,
+        drain_ms: 0,
         operations: 0,
         outcomes: BTreeMap::new(),
+        drained: BTreeMap::new(),
         reserved: 0,
         confirmed: 0,
         cancelled: 0,
         reserved_per_s: 0.0,
+        confirmed_per_s: 0.0,
         operations_per_s: 0.0,
+        errors: Errors::default(),
         resends: 0,
         arrivals: None,
     };
@@ -227,15 +231,29 @@ fn measured(strategy: StrategyKind) -> RunReport {
         .expect("it can be run"),
         environment: environment(),
         verdict: VerdictReport::new(0, Vec::new()),
+        objectives: vec![Objective {
+            name: "operations without a decision".to_owned(),
+            limit: "1.00 %".to_owned(),
+            measured: "0.18 % (throttled 0.18 %, unknown 0.00 %)".to_owned(),
+            met: true,
+        }],
         totals: Totals {
-            elapsed_ms: 15_210,
+            window_ms: 15_000,
+            drain_ms: 210,
             operations: 61_204,
-            outcomes: outcomes([1_180, 58_911, 0, 1_110, 3]),
+            outcomes: outcomes([1_180, 59_911, 0, 110, 3]),
+            drained: outcomes([40, 12, 0, 0, 0]),
             reserved: 611,
             confirmed: 398,
             cancelled: 171,
-            reserved_per_s: 40.17,
-            operations_per_s: 4_023.9,
+            reserved_per_s: 40.73,
+            confirmed_per_s: 26.53,
+            operations_per_s: 4_080.3,
+            errors: Errors {
+                of: 61_256,
+                by_class: [("throttled".to_owned(), 110), ("unknown".to_owned(), 3)].into(),
+                by_replica: Vec::new(),
+            },
             resends: 0,
             arrivals: None,
         },

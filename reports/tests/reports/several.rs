@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use slotproof_reports::{
-    ReportHeader,
+    Objective, ReportHeader,
     capacity::{
         self, Bracket, Capacity, ClaimVerdict, JudgedClaim, Probe, ProbeOutcome, Rates, Scaling,
         Usl,
     },
     comparison::{Cell, Comparison, Metric},
     estimate::Estimate,
-    gate::{Check, CheckRun, Gate, GateOutcome, Measure, MeasureKind, Objective, Performance},
+    gate::{Check, CheckRun, Gate, GateOutcome, Measure, MeasureKind, Performance},
     selftest::{Selftest, SelftestRow, SelftestTrial, Tier},
 };
 use slotproof_vocabulary::{

@@ -244,8 +244,12 @@ mod tests {
         };
         let arrivals =
             ArrivalTotals { asked: 200, made, waiting_max: 3, asked_per_s: 20.0, made_per_s: 20.0 };
-        let load =
-            LoadTotals { operations: 200, measured_from_ns: ms(500), arrivals: Some(arrivals) };
+        let load = LoadTotals {
+            operations: 200,
+            measured_from_ns: ms(500),
+            measured_until_ns: ms(900),
+            arrivals: Some(arrivals),
+        };
         let case = case(9, lags_ms.iter().map(late).collect());
         let case =
             Case { load: Some(load), expectations: vec![Expectation::OnSchedule(100)], ..case };

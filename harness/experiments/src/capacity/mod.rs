@@ -17,9 +17,7 @@ use slotproof_reports::{
     quantity,
 };
 use slotproof_scenarios::Durations;
-use slotproof_vocabulary::{
-    Outcome, Plan, PlanArgs, Rate, Span, StrategyKind, UsageError, Verdict,
-};
+use slotproof_vocabulary::{Plan, PlanArgs, Rate, Span, StrategyKind, UsageError, Verdict};
 
 use self::claims::Claims;
 use slotproof_evidence::RunDirectory;
@@ -29,6 +27,7 @@ use crate::{
     progress::Progress,
     series::{Series, Tried},
     spec::ExperimentSpec,
+    summary::Window,
     trial::TrialSpec,
 };
 
@@ -340,16 +339,14 @@ impl Bench<'_> {
 /// What a trial of an open load says of its rate.
 fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) -> Probe {
     let mut durations = Durations::default();
-    let measured_from_ns = case.load.as_ref().map_or(0, |load| load.measured_from_ns);
-    for operation in &case.history.operations {
-        if operation.scheduled_ns >= measured_from_ns && Some(operation.client) != case.prober {
-            durations.record(operation);
-        }
+    let window = Window::of(case, &report.plan);
+    for operation in window.scheduled(case).filter(|it| it.error_class().is_none()) {
+        durations.record(operation);
     }
     let totals = &report.totals;
-    let elapsed_ms = totals.elapsed_ms.max(1) as f64;
-    let loaded_us = (elapsed_ms + report.plan.warm_up.ms() as f64) * 1e3;
-    let unknown = totals.outcomes.get(Outcome::Unknown.name()).copied().unwrap_or(0);
+    // CPU and flushes were counted until the last return.
+    let loaded_ms = (totals.window_ms + totals.drain_ms).max(1) as f64;
+    let loaded_us = (loaded_ms + report.plan.warm_up.ms() as f64) * 1e3;
     let (asked_per_s, made_per_s) =
         totals.arrivals.map_or((0.0, 0.0), |it| (it.asked_per_s, it.made_per_s));
     let mut probe = Probe {
@@ -362,12 +359,12 @@ fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) 
         response_us_p99: durations.response.value_at_quantile(0.99),
         service_us_p99: durations.service.value_at_quantile(0.99),
         lag_us_p99: durations.lag.value_at_quantile(0.99),
-        errors: unknown as f64 / totals.operations.max(1) as f64,
+        errors: totals.errors.share(),
         verdict: report.verdict.verdict,
         cpus_busy: report
             .resources
             .iter()
-            .map(|resource| (resource.group.clone(), resource.cpu_ms as f64 / elapsed_ms))
+            .map(|resource| (resource.group.clone(), resource.cpu_ms as f64 / loaded_ms))
             .collect(),
         lock_waiters: report.costs.and_then(|costs| costs.lock_waiters),
         flushing: report
@@ -396,8 +393,8 @@ fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport)
     }
     if probe.errors > objective.errors_max {
         return ProbeOutcome::Fails(format!(
-            "{:.2} % of operations had an unknown outcome",
-            probe.errors * 100.0
+            "{} of operations got no decision",
+            quantity::share(probe.errors)
         ));
     }
     if probe.service_us_p99 > limit_us {
