@@ -22,7 +22,7 @@ pub struct Selftest {
     pub clients: u32,
     /// Seats of the slot.
     pub capacity: u32,
-    /// How long each load lasted.
+    /// How long each load lasted at least; one that does not decide is repeated for longer.
     pub duration_ms: u64,
     /// A load of each strategy for each seed.
     pub seeds: Vec<u64>,

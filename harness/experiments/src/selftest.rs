@@ -10,13 +10,21 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Result;
 use async_recursion::async_recursion as boxed_future;
 use slotproof_checker::Case;
-use slotproof_vocabulary::{Finding, Plan, PlanArgs, Span, StrategyKind, Verdict, VerdictReport};
+use slotproof_reports::RunReport;
+use slotproof_vocabulary::{
+    Finding, Plan, PlanArgs, ShownBy, Span, StrategyKind, Verdict, VerdictReport,
+};
 
 use slotproof_evidence::RunDirectory;
 use slotproof_reports::selftest::{Selftest, SelftestRow, SelftestTrial, Tier};
 use slotproof_stack::{EnvironmentSpec, StackSpec, guard::Guard};
 
-use crate::{progress::Progress, series::Series, spec::ExperimentSpec, trial::TrialSpec};
+use crate::{
+    progress::Progress,
+    series::{Extended, Series, lacks_coverage},
+    spec::ExperimentSpec,
+    trial::TrialSpec,
+};
 
 /// Clients of each load: enough to meet at the one slot, few enough for two seconds to be worth
 /// something.
@@ -116,7 +124,14 @@ async fn one(
             ..experiment.clone()
         },
     };
-    let tried = series.trial(&spec).await?;
+    // A control that load alone shows is loaded until it is convicted, the others until the load
+    // has reached what it is about.
+    let shown_by_load = strategy.shown_by() == Some(ShownBy::Load);
+    let open = |report: &RunReport| match shown_by_load {
+        true => report.verdict.verdict != Verdict::Violated,
+        false => lacks_coverage(report),
+    };
+    let Extended { tried, .. } = series.trial_until_decided(&spec, None, open).await?;
     Ok(trial_of(seed, &tried.case, &tried.report.verdict))
 }
 

@@ -1,13 +1,15 @@
 //! A series: many trials on one set of servers, one after the other, each in a directory of its
 //! own.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use slotproof_checker::Case;
 use slotproof_reports::RunReport;
 
 use slotproof_evidence::{ReferenceDatabase, RunDirectory};
 use slotproof_stack::{Environment, guard::Guard};
-use slotproof_vocabulary::RunContext;
+use slotproof_vocabulary::{Finding, Invariant, RunContext, Span, Verdict};
 
 use crate::{
     check_run,
@@ -29,6 +31,28 @@ pub(crate) struct Series<'a> {
 pub(crate) struct Tried {
     pub(crate) case: Case,
     pub(crate) report: RunReport,
+}
+
+/// A trial that was repeated for longer until it decided.
+pub(crate) struct Extended {
+    pub(crate) tried: Tried,
+    /// Shorter loads before it, which did not decide.
+    pub(crate) shorter: u32,
+}
+
+/// How many times as long as the plan a load may last.
+pub(crate) const LONGEST: u32 = 16;
+
+/// Whether the run has not reached what its scenario is about (I15).
+pub(crate) fn lacks_coverage(report: &RunReport) -> bool {
+    let coverage = |finding: &&Finding| finding.invariant == Invariant::RunCoverage;
+    report.verdict.verdict != Verdict::Violated
+        && report
+            .verdict
+            .findings
+            .iter()
+            .find(coverage)
+            .is_some_and(|coverage| coverage.verdict == Verdict::Unknown)
 }
 
 impl<'a> Series<'a> {
@@ -69,6 +93,38 @@ impl<'a> Series<'a> {
         let report = summary::summarise(&run, plan, &case, verdict)?;
         trial::write_reports(&run, &report)?;
         Ok(Tried { case, report })
+    }
+
+    /// Loads the service for as long as it takes: a load after which the verdict is `open` is
+    /// repeated for twice as long, up to [`LONGEST`] times as long, while it can end before the
+    /// deadline. How much a machine does in a second decides nothing then. The last load counts; a
+    /// violation ends it at once.
+    ///
+    /// # Errors
+    /// As [`Series::trial`].
+    pub(crate) async fn trial_until_decided(
+        &mut self,
+        spec: &TrialSpec,
+        deadline: Option<Instant>,
+        open: impl Fn(&RunReport) -> bool,
+    ) -> Result<Extended> {
+        let begun = Instant::now();
+        let mut tried = self.trial(spec).await?;
+        let mut shorter = 0;
+        let mut longer = 2;
+        while open(&tried.report) && longer <= LONGEST {
+            // A load of twice the length takes no longer than all so far and as much again.
+            let ends = Instant::now() + begun.elapsed() * 2;
+            let duration = Span(spec.plan.duration().0 * longer);
+            let plan = spec.plan.lasting(duration);
+            let Some(plan) = plan.filter(|_| deadline.is_none_or(|deadline| ends < deadline))
+            else {
+                break;
+            };
+            tried = self.trial(&spec.experiment.trial(plan, spec.strategy, Vec::new())).await?;
+            (shorter, longer) = (shorter + 1, longer * 2);
+        }
+        Ok(Extended { tried, shorter })
     }
 
     /// What a figure of the series rests on.

@@ -92,6 +92,13 @@ impl Plan {
         self.workload.duration()
     }
 
+    /// The same load for longer or shorter; `None` if the workload is open, whose schedule says
+    /// how long it lasts.
+    pub fn lasting(&self, duration: Span) -> Option<Self> {
+        let Workload::Closed { clients, think, .. } = self.workload else { return None };
+        Some(Self { workload: Workload::Closed { clients, think, duration }, ..self.clone() })
+    }
+
     /// What a run of it must have reached to be worth judging (I15).
     pub fn expectations(&self) -> Vec<Expectation> {
         let mut expected = Vec::new();

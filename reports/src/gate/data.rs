@@ -45,6 +45,12 @@ pub struct CheckRun {
     /// How long the check took: load, settling and judging. Absent in older files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// How long the load lasted. Absent in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasted_ms: Option<u64>,
+    /// Shorter loads before it, which did not reach what I15 asks for.
+    #[serde(default)]
+    pub shorter: u32,
     /// The one command that repeats the run.
     pub repeat_command: String,
     /// What was found.

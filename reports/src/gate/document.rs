@@ -75,16 +75,28 @@ impl Gate {
     }
 
     fn checks_table(&self) -> Table {
-        let columns =
-            [words("check"), words("strategy"), words("outcome"), words("reason"), words("report")];
+        let columns = [
+            words("check"),
+            words("strategy"),
+            words("outcome"),
+            words("reason"),
+            numbers("operations"),
+            numbers("load"),
+            words("report"),
+        ];
         let mut table = Table::new(&columns);
         for check in &self.checks {
-            let page = check.ran.as_ref().map(|ran| TableCell::page_of(&ran.run));
+            let ran = check.ran.as_ref();
+            let page = ran.map(|ran| TableCell::page_of(&ran.run));
+            let operations = ran.map(|ran| quantity::count(ran.verdict.operations));
+            let load = ran.and_then(|ran| ran.lasted_ms).map(quantity::duration_ms);
             table.push(vec![
                 check.name.clone().into(),
                 check.strategy.name().into(),
                 TableCell::outcome(check.outcome().tone(), check.outcome().word()),
                 check.reason().into(),
+                operations.unwrap_or_default().into(),
+                load.unwrap_or_default().into(),
                 page.unwrap_or_else(|| "".into()),
             ]);
         }

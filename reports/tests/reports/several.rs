@@ -62,6 +62,8 @@ pub fn check(name: &str, outcome: GateOutcome) -> Check {
             run: format!("run-{name}"),
             seed: 42,
             took_ms: Some(6_000),
+            lasted_ms: Some(2_000),
+            shorter: 0,
             repeat_command: "slotproof run --seed 42".to_owned(),
             verdict: report.verdict,
             objectives: vec![objective],

@@ -255,10 +255,7 @@ mod tests {
         let cases = [
             (String::new(), "no [[check]]"),
             (format!("{CHECK}objectives = {{ p99 = \"0s\" }}\n"), "500ms"),
-            (
-                format!("\n\n{CHECK}objectives = {{ errors = 2.0 }}\n"),
-                "\"2\" is not a share",
-            ),
+            (format!("\n\n{CHECK}objectives = {{ errors = 2.0 }}\n"), "\"2\" is not a share"),
             (format!("{CHECK}objectives = {{ p99 = \"5 parsecs\" }}\n"), "line 4"),
             (format!("{CHECK}speed = 3\n"), "unknown field `speed`"),
             (format!("{CHECK}require = []\n"), "leave it out"),

@@ -26,7 +26,7 @@ use slotproof_stack::guard::Guard;
 
 use crate::{
     progress::Progress,
-    series::{Series, Tried},
+    series::{Extended, LONGEST, Series, Tried, lacks_coverage},
     spec::ExperimentSpec,
 };
 
@@ -56,11 +56,19 @@ pub async fn gate(
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.experiment.runs, "gate", now)?;
     progress.line(&format!("gate {}", run.path().display()));
+    let least: u64 = spec.config.checks.iter().map(|check| check.plan.duration().ms()).sum();
+    progress.line(&format!(
+        "  {}: {} of load at least; a load that does not reach what I15 asks for is repeated for \
+         longer, up to {LONGEST} times, while the budget of {} lasts",
+        quantity::counted(spec.config.checks.len() as u64, "check"),
+        quantity::duration_ms(least),
+        quantity::duration_ms(spec.config.budget.ms()),
+    ));
     let mut series = Series::begin(run.clone(), &spec.experiment, guard).await?;
     let mut checks = Vec::new();
     for config in &spec.config.checks {
         let ran = if begun.elapsed() < spec.config.budget.0 {
-            Some(check(spec, config, &mut series).await?)
+            Some(check(spec, config, &mut series, begun + spec.config.budget.0).await?)
         } else {
             None
         };
@@ -111,15 +119,23 @@ fn required(named: Option<&[Invariant]>, ran: Option<&CheckRun>) -> Vec<Invarian
     }
 }
 
-async fn check(spec: &GateSpec, config: &CheckConfig, series: &mut Series<'_>) -> Result<CheckRun> {
+async fn check(
+    spec: &GateSpec,
+    config: &CheckConfig,
+    series: &mut Series<'_>,
+    deadline: Instant,
+) -> Result<CheckRun> {
     let begun = Instant::now();
     let trial = spec.experiment.trial(config.plan.clone(), config.strategy, Vec::new());
-    let Tried { case, report } = series.trial(&trial).await?;
+    let Extended { tried: Tried { case, report }, shorter } =
+        series.trial_until_decided(&trial, Some(deadline), lacks_coverage).await?;
     let evidence = write_evidence(&case, &report, &series.parent)?;
     Ok(CheckRun {
         run: report.run.clone(),
         seed: report.plan.seed,
         took_ms: Some(elapsed_ms(begun)),
+        lasted_ms: Some(report.totals.window_ms),
+        shorter,
         repeat_command: report.repeat_command.clone(),
         objectives: objectives(config.objectives, &report),
         verdict: report.verdict,
