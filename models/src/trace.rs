@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use slotproof_checker::audit::{Entry, Ledger, SlotLedger};
 use slotproof_vocabulary::{AuditRecord, BookingStatus, StrategyKind};
 
 use crate::{
@@ -54,8 +55,8 @@ pub struct Unexplained {
     pub instead: Vec<String>,
 }
 
-/// Walks an audit log, sorted by slot and version, through the model of the strategy that is said
-/// to have written it.
+/// Walks an audit log through the model of the strategy that is said to have written it, slot by
+/// slot and in the order of versions.
 pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explained {
     let page = page_of(kind);
     let mut explained = Explained {
@@ -64,10 +65,12 @@ pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explai
         reached: BTreeSet::new(),
         possible: kinds_of(page),
     };
-    for records in log.chunk_by(|left, right| left.slot == right.slot) {
-        let mut slot = SlotTrace::new(page, capacity, records);
-        for record in records {
-            match slot.take(record) {
+    // The same fold of the log that the verdict rests on.
+    let ledger = Ledger::of_log(log, |_| i64::from(capacity));
+    for logged in ledger.slots() {
+        let mut slot = SlotTrace::new(page, capacity, logged);
+        for entry in logged.entries() {
+            match slot.take(&entry) {
                 Ok(kind) => {
                     explained.records += 1;
                     explained.reached.insert(kind);
@@ -82,43 +85,25 @@ pub fn explain(kind: StrategyKind, capacity: i32, log: &[AuditRecord]) -> Explai
     explained
 }
 
-/// A slot as its log has left it.
-struct LoggedSlot {
-    capacity: i32,
+/// A slot as an entry of its ledger has left it, in the numbers of a model.
+struct SlotState {
     available: i32,
     version: u32,
     /// Seats of live bookings.
     taken: i32,
-    bookings: BTreeMap<String, BookingStatus>,
     /// Whether some booking has ended.
-    ended: bool,
+    some_have_ended: bool,
 }
 
-impl LoggedSlot {
-    fn new(capacity: i32) -> Self {
+impl SlotState {
+    /// After an entry that writes the next version.
+    fn after(&self, entry: &Entry<'_>) -> Self {
         Self {
-            capacity,
-            available: capacity,
-            version: 0,
-            taken: 0,
-            bookings: BTreeMap::new(),
-            ended: false,
+            available: i32::try_from(entry.record.available).unwrap_or(i32::MIN),
+            version: self.version + 1,
+            taken: i32::try_from(entry.taken).unwrap_or(i32::MAX),
+            some_have_ended: self.some_have_ended || !entry.record.to.takes_seats(),
         }
-    }
-
-    /// Folds a record that the model explains. Everything that is known of a slot by its log is
-    /// counted here.
-    fn fold(&mut self, record: &AuditRecord) {
-        let seats = seats_of(record);
-        match (record.from.is_some_and(BookingStatus::takes_seats), record.to.takes_seats()) {
-            (false, true) => self.taken += seats,
-            (true, false) => self.taken -= seats,
-            _ => {}
-        }
-        self.ended |= !record.to.takes_seats();
-        self.bookings.insert(record.booking.clone(), record.to);
-        self.available = available_after(record);
-        self.version += 1;
     }
 }
 
@@ -126,25 +111,23 @@ fn seats_of(record: &AuditRecord) -> i32 {
     i32::try_from(record.seats).unwrap_or(i32::MAX)
 }
 
-fn available_after(record: &AuditRecord) -> i32 {
-    i32::try_from(record.available).unwrap_or(i32::MIN)
-}
-
 /// A slot as its log has left it, and the steps that calls may have come to.
 struct SlotTrace {
     page: &'static Page,
-    logged: LoggedSlot,
+    capacity: i32,
+    state: SlotState,
     fence: u32,
     /// For each number of seats in the log, the steps that calls for that many may have come to.
     standing: BTreeMap<i32, HashSet<PageStep>>,
 }
 
 impl SlotTrace {
-    fn new(page: &'static Page, capacity: i32, records: &[AuditRecord]) -> Self {
-        let seats = records.iter().filter_map(|record| i32::try_from(record.seats).ok());
+    fn new(page: &'static Page, capacity: i32, logged: &SlotLedger<'_>) -> Self {
+        let seats = logged.entries().filter_map(|entry| i32::try_from(entry.record.seats).ok());
         Self {
             page,
-            logged: LoggedSlot::new(capacity),
+            capacity,
+            state: SlotState { available: capacity, version: 0, taken: 0, some_have_ended: false },
             fence: 0,
             standing: seats.map(|seats| (seats, HashSet::new())).collect(),
         }
@@ -152,9 +135,9 @@ impl SlotTrace {
 
     /// The database as a call for this many seats finds it.
     fn database(&self, seats: i32) -> Database {
-        let LoggedSlot { capacity, available, version, taken, .. } = self.logged;
+        let SlotState { available, version, taken, .. } = self.state;
         Database::as_left(
-            capacity - (seats - 1),
+            self.capacity - (seats - 1),
             available - (seats - 1),
             version,
             self.fence,
@@ -162,24 +145,25 @@ impl SlotTrace {
         )
     }
 
-    /// Takes the change of a record, and returns its kind.
-    fn take(&mut self, record: &AuditRecord) -> Result<String, Box<Unexplained>> {
-        let seats = seats_of(record);
-        let known = self.logged.bookings.get(&record.booking).copied();
-        let lawful = known == record.from && record.version == i64::from(self.logged.version) + 1;
+    /// Takes the change of an entry, and returns its kind.
+    fn take(&mut self, entry: &Entry<'_>) -> Result<String, Box<Unexplained>> {
+        let record = entry.record;
+        let known = entry.before.map(|before| before.to);
+        let lawful = known == record.from && record.version == i64::from(self.state.version) + 1;
         let possible = match (lawful, record.from) {
             (false, _) => BTreeMap::new(),
-            (true, None) => self.reserves(seats),
-            (true, Some(from)) => self.changes(seats, from, record.to),
+            (true, None) => self.reserves(seats_of(record)),
+            (true, Some(from)) => self.changes(seats_of(record), from, record.to),
         };
-        let available = available_after(record);
-        let Some(fence) = possible.get(&available).copied() else {
+        let after = self.state.after(entry);
+        let Some(fence) = possible.get(&after.available).copied() else {
             return Err(Box::new(self.unexplained(record, known, &possible)));
         };
-        let LoggedSlot { available: before, ended, .. } = self.logged;
-        self.logged.fold(record);
+        let SlotState { available: before, some_have_ended, .. } = self.state;
+        let kind = kind(record.from, record.to, before, after.available, some_have_ended);
+        self.state = after;
         self.fence = fence;
-        Ok(kind(record.from, record.to, before, available, ended))
+        Ok(kind)
     }
 
     /// The counters that some call could leave behind by booking now, each with the fence; and
@@ -221,7 +205,8 @@ impl SlotTrace {
         known: Option<BookingStatus>,
         possible: &BTreeMap<i32, u32>,
     ) -> Unexplained {
-        let LoggedSlot { capacity, available, version, taken, .. } = self.logged;
+        let SlotState { available, version, taken, .. } = self.state;
+        let capacity = self.capacity;
         let status = known.map_or("absent", BookingStatus::name);
         let mut instead: Vec<String> = possible
             .keys()

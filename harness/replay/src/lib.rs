@@ -32,7 +32,7 @@ use slotproof_vocabulary::{
 
 use slotproof_evidence::{Past, Place, RunDirectory, collect};
 use slotproof_experiments::{ExperimentSpec, Progress, trial};
-use slotproof_stack::{Environment, EnvironmentSpec, StackSpec, guard::Guard};
+use slotproof_stack::{Environment, EnvironmentSpec, StackSpec, Topology, guard::Guard};
 
 use self::director::{Came, Director, Stepped};
 
@@ -61,6 +61,13 @@ pub struct Played {
     pub report: ReplayReport,
     /// The checker's verdict.
     pub verdict: VerdictReport,
+}
+
+/// The stack of every replay. No strategy that can be replayed has a queue, and a directed service
+/// announces nothing.
+pub fn stack() -> StackSpec {
+    let single = StackSpec::single(EnvironmentSpec::Native);
+    StackSpec { topology: Topology::without_queue(), replicas: 1, ..single }
 }
 
 /// Starts servers and service, plays the schedule as often as was asked for, each time on a fresh
@@ -133,9 +140,7 @@ pub async fn cover_all(
     let run =
         RunDirectory::create_named(runs, "replay-every-edge", time::OffsetDateTime::now_utc())?;
     progress.line(&format!("run {}", run.path().display()));
-    let environment =
-        slotproof_stack::provision(&StackSpec::single(EnvironmentSpec::Native), run.path(), guard)
-            .await?;
+    let environment = slotproof_stack::provision(&stack(), run.path(), guard).await?;
     let mut all = Vec::new();
     for strategy in strategies {
         let coverage =

@@ -12,10 +12,10 @@ use serde::Serialize;
 use slotproof_models::Schedule;
 use slotproof_vocabulary::{StrategyKind, Verdict};
 
-use super::{Fate, Played, ReplayRig, ReplaySpec, can_be_replayed, play};
+use super::{Fate, Played, ReplayRig, ReplaySpec, can_be_replayed, play, stack};
 use slotproof_evidence::RunDirectory;
 use slotproof_experiments::{ExperimentSpec, Progress};
-use slotproof_stack::{EnvironmentSpec, StackSpec, guard::Guard};
+use slotproof_stack::guard::Guard;
 
 /// A schedule on a strategy.
 #[derive(Debug, Clone, Serialize)]
@@ -90,7 +90,7 @@ pub async fn play_all(
     let now = time::OffsetDateTime::now_utc();
     let parent = RunDirectory::create_named(runs, "replay-regressions", now)?;
     progress.line(&format!("run {}", parent.path().display()));
-    let stack = StackSpec::single(EnvironmentSpec::Native);
+    let stack = stack();
     let environment = slotproof_stack::provision(&stack, parent.path(), guard).await?;
     let safe = StrategyKind::SAFE.iter().copied().filter(|kind| can_be_replayed(*kind).is_ok());
     let own = schedules.values().map(|schedule| schedule.strategy);

@@ -120,12 +120,11 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
 /// Walks the audit log through the model of the strategy that wrote it, and says what came of it.
 fn explained_by_its_model(run: &RunDirectory) -> Result<bool> {
     let plan: Plan = run.read_json("plan.json")?;
-    let (Some(strategy), Some(mut log)) = (plan.strategy, run.read_audit()?) else {
+    let (Some(strategy), Some(log)) = (plan.strategy, run.read_audit()?) else {
         let reason =
             "--against-model needs the audit log of a reference strategy; this run has none";
         return Err(UsageError(reason.to_owned()).into());
     };
-    log.sort_by(|left, right| (&left.slot, left.version).cmp(&(&right.slot, right.version)));
     let explained = explain(strategy, i32::try_from(plan.capacity)?, &log);
     note!();
     note!("the model of {strategy} explains {} of {} records", explained.records, log.len());

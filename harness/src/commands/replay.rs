@@ -15,7 +15,6 @@ use slotproof_replay::{
     regressions::play_all,
     worst,
 };
-use slotproof_stack::{EnvironmentSpec, StackSpec};
 use slotproof_vocabulary::{StrategyKind, UsageError, Verdict};
 
 use super::{conduct, init_tracing};
@@ -126,7 +125,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     let strategy = args.strategy.unwrap_or(schedule.strategy);
     let spec = ReplaySpec {
         experiment: ExperimentSpec {
-            stack: StackSpec { replicas: 1, ..StackSpec::single(EnvironmentSpec::Native) },
+            stack: slotproof_replay::stack(),
             runs: args.runs,
             repeat_command: format!(
                 "slotproof replay --schedule schedule.json --strategy {strategy}"

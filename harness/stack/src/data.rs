@@ -9,9 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::Signal;
 use tokio::process::Command;
 
-use crate::EnvironmentError;
+use crate::{
+    EnvironmentError,
+    process::{Launch, Stdout},
+};
 
 /// Users that the servers may run as when we are root, best first.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
@@ -22,6 +26,15 @@ pub(crate) struct DataDirectory {
     path: PathBuf,
     logs: PathBuf,
     owner: Option<Owner>,
+}
+
+/// The signals by which a server ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    /// In order.
+    pub(crate) stop: Signal,
+    /// At once.
+    pub(crate) abandon: Signal,
 }
 
 /// Whom the servers run as when we are root.
@@ -90,6 +103,18 @@ impl DataDirectory {
             command.uid(owner.uid).gid(owner.gid);
         }
         command
+    }
+
+    /// How to start a server, or a program that prepares one: it writes to a log of its own.
+    pub(crate) fn launch<'a>(&self, name: &'a str, command: Command, ends: Ends) -> Launch<'a> {
+        Launch {
+            name,
+            command,
+            log: self.log(name),
+            stdout: Stdout::ToLog,
+            stop: ends.stop,
+            abandon: ends.abandon,
+        }
     }
 
     fn make_owned(&self, path: &Path) -> Result<(), EnvironmentError> {

@@ -123,18 +123,34 @@ pub async fn inject(
     if faults.is_empty() || begun.wait_for(|begun| *begun).await.is_err() {
         return Ok(Vec::new());
     }
+    let mut workers = replicas.worker_pids();
+    each_at_its_time(faults, announce, |fault| {
+        // Each kill takes a worker that no earlier one has taken.
+        let worker = if fault.kind == FaultKind::KillWorker { workers.next() } else { None };
+        commit(fault, environment, replicas, worker)
+    })
+    .await
+}
+
+/// Acts on each fault at its time from now, whatever the others are doing.
+async fn each_at_its_time<F>(
+    faults: &[Fault],
+    announce: &(dyn Fn(&Fault) + Sync),
+    mut act: impl FnMut(Fault) -> F,
+) -> Result<Vec<Injected>, FaultError>
+where
+    F: Future<Output = Result<(), FaultError>>,
+{
     let begin = Instant::now();
     let mut ordered = faults.to_vec();
     ordered.sort_by_key(|fault| fault.at);
-    let mut workers = replicas.worker_pids();
     let injections = ordered.into_iter().map(|fault| {
-        // Each kill takes a worker that no earlier one has taken.
-        let worker = if fault.kind == FaultKind::KillWorker { workers.next() } else { None };
+        let acting = act(fault);
         async move {
             sleep_until(begin + fault.at).await;
             let began_ms = elapsed_ms(begin);
             announce(&fault);
-            commit(fault, environment, replicas, worker).await?;
+            acting.await?;
             Ok(Injected { fault: fault.to_string(), began_ms, ended_ms: elapsed_ms(begin) })
         }
     });
@@ -177,7 +193,33 @@ async fn commit(
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Semaphore;
+
     use super::*;
+
+    /// The first fault ends only when the second has happened: one after the other they would wait
+    /// for ever.
+    #[tokio::test]
+    async fn a_fault_that_takes_long_does_not_delay_the_next() {
+        let fault = |text: &str| text.parse::<Fault>().expect("a fault");
+        let faults = [fault("kill-worker@2ms"), fault("pause-service:6s@1ms")];
+        let (killed, announced) = (Semaphore::new(0), std::sync::Mutex::new(Vec::new()));
+        let announce =
+            |fault: &Fault| announced.lock().expect("nobody panics with it").push(*fault);
+        let injecting = each_at_its_time(&faults, &announce, async |fault| {
+            match fault.kind {
+                FaultKind::KillWorker => killed.add_permits(1),
+                _ => drop(killed.acquire().await.expect("it is never closed")),
+            }
+            Ok(())
+        });
+        let limit = Duration::from_secs(20);
+        let injected = tokio::time::timeout(limit, injecting).await.expect("both happen at once");
+        let injected = injected.expect("nothing fails");
+        let names: Vec<&str> = injected.iter().map(|injected| &*injected.fault).collect();
+        assert_eq!(names, ["pause-service:6s@1ms", "kill-worker@2ms"], "in the order of time");
+        assert_eq!(*announced.lock().expect("nobody panics with it"), [faults[1], faults[0]]);
+    }
 
     #[test]
     fn a_fault_reads_as_it_is_written_and_nonsense_is_refused() {

@@ -93,6 +93,11 @@ impl Topology {
         Self::parse(include_str!("../topologies/single.toml")).expect("a test parses it")
     }
 
+    /// The built-in topology `without_queue`: what `replay` needs.
+    pub fn without_queue() -> Self {
+        Self::parse(include_str!("../topologies/without_queue.toml")).expect("a test parses it")
+    }
+
     /// Reads a topology file.
     ///
     /// # Errors
@@ -134,6 +139,14 @@ mod tests {
         let kinds: Vec<_> =
             Topology::single().components.iter().map(|component| component.kind).collect();
         assert_eq!(kinds, ComponentKind::ALL);
+    }
+
+    #[test]
+    fn the_topology_without_a_queue_is_the_other_one_without_rabbitmq() {
+        let (mut single, without) = (Topology::single(), Topology::without_queue());
+        single.components.retain(|component| component.kind != ComponentKind::Rabbitmq);
+        assert_eq!(without.components, single.components);
+        assert_eq!(without.service, Wiring { queue: None, ..single.service });
     }
 
     #[test]

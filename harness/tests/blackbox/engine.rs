@@ -141,16 +141,17 @@ impl Drop for TrivialServer {
     }
 }
 
-/// Stops the server for a second in the midst of the load.
+/// Stops the server in the midst of the load, for a second of the load's own time.
 fn through_a_stall(clients: u32) -> Ended {
     let server = TrivialServer::start();
     let plan = json!({
         "scenario": "steady", "mix": "browse=1", "rate": "200/s", "duration": "3s", "clients": clients,
     });
     let mut load = Load::start(plan, &server.target);
-    load.until(|progress| progress["elapsed_ms"].as_u64() > Some(500));
+    let elapsed_ms = |progress: &Value| progress["elapsed_ms"].as_u64().expect("a time");
+    let before = load.until(|progress| elapsed_ms(progress) > 500);
     server.signal(Signal::STOP);
-    std::thread::sleep(Duration::from_secs(1));
+    load.until(|progress| elapsed_ms(progress) >= elapsed_ms(&before) + 1_000);
     server.signal(Signal::CONT);
     load.end()
 }

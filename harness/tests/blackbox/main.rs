@@ -1,5 +1,9 @@
 //! Slotproof from outside: the binary, real servers, real sockets.
 
+#[macro_use]
+mod rows;
+
+mod broker;
 mod check;
 mod command_line;
 mod containers;

@@ -72,22 +72,29 @@ fn wait_until_it_says(child: &mut Child, words: &str) -> BufReader<std::process:
 
 #[tokio::test]
 async fn after_an_interrupt_in_the_middle_of_the_load_nothing_is_left_but_the_logs() {
-    for by in [Signal::INT, Signal::TERM] {
-        let runs = tempfile::tempdir().expect("a directory");
-        let mut child = begin(runs.path(), "60s");
-        let _stderr = wait_until_it_says(&mut child, "  load ");
-        assert!(left_of(runs.path()).len() > 5, "the servers run: {:?}", left_of(runs.path()));
-        signal(&child, by);
-        assert_eq!(child.wait().expect("it ends").code(), Some(130));
-        eventually("every process has ended", async || left_of(runs.path()).is_empty()).await;
-        let run = fs::read_dir(runs.path())
-            .expect("it is there")
-            .next()
-            .expect("one run")
-            .expect("readable")
-            .path();
-        assert!(run.join("logs/postgresql.log").is_file() && !run.join("servers").exists());
-    }
+    assert_only_logs_are_left_after(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn after_a_termination_in_the_middle_of_the_load_nothing_is_left_but_the_logs() {
+    assert_only_logs_are_left_after(Signal::TERM).await;
+}
+
+async fn assert_only_logs_are_left_after(by: Signal) {
+    let runs = tempfile::tempdir().expect("a directory");
+    let mut child = begin(runs.path(), "60s");
+    let _stderr = wait_until_it_says(&mut child, "  load ");
+    assert!(left_of(runs.path()).len() > 5, "the servers run: {:?}", left_of(runs.path()));
+    signal(&child, by);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    eventually("every process has ended", async || left_of(runs.path()).is_empty()).await;
+    let run = fs::read_dir(runs.path())
+        .expect("it is there")
+        .next()
+        .expect("one run")
+        .expect("readable")
+        .path();
+    assert!(run.join("logs/postgresql.log").is_file() && !run.join("servers").exists());
 }
 
 #[tokio::test]

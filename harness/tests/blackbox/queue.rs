@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf, process::Output};
 use lapin::{BasicProperties, Connection, ConnectionProperties, options::BasicPublishOptions};
 use serde_json::{Value, json};
 
-use crate::stack::{Service, endpoints, eventually, fresh_database, output, problem, slotproof};
+use crate::{
+    broker::fresh_virtual_host,
+    stack::{Service, eventually, fresh_database, output, problem, slotproof},
+};
 
 /// A run on servers of its own.
 fn run(strategy: &str, more: &[&str]) -> (Output, PathBuf, tempfile::TempDir) {
@@ -47,33 +50,19 @@ fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
 }
 
 #[test]
-fn a_hybrid_is_safe_on_all_its_paths() {
-    let (output, run, _runs) = run("hybrid", &["--duration", "4s"]);
-    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
-}
-
-#[test]
 fn a_lock_that_is_too_short_and_a_redis_that_restarts_do_not_overbook() {
     let faults = ["--duration", "6s", "--lock-ttl", "2ms", "--fault", "restart-redis@3s"];
     let (output, run, _runs) = run("redis_lock", &faults);
     assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
 }
 
-#[test]
-fn an_announcement_of_what_was_not_committed_is_convicted() {
-    let (output, run, _runs) = run("announce_apart", &["--duration", "4s"]);
-    assert_eq!(output.status.code(), Some(1));
-    let verdicts = verdicts(&run);
-    let findings = verdicts["findings"].as_array().expect("findings");
-    let announced =
-        findings.iter().find(|finding| finding["invariant"] == "I14").expect("it was judged");
-    assert_eq!(announced["verdict"], "violated", "{announced:#}");
-}
-
 #[tokio::test]
 async fn a_message_that_is_not_ours_goes_to_the_dead_letters_and_can_be_sent_again() {
-    let service = Service::start("queue", "1m").await;
-    let amqp_url = &endpoints().await.amqp_url;
+    let (database_url, amqp_url) = (fresh_database().await, &fresh_virtual_host().await);
+    let urls =
+        [("SLOTPROOF_DATABASE_URL", database_url.as_str()), ("SLOTPROOF_AMQP_URL", amqp_url)];
+    let service = Service::start_with("queue", &urls).await;
+    eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
     let connection =
         Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("the broker");
     let channel = connection.create_channel().await.expect("a channel");
@@ -107,23 +96,23 @@ async fn a_message_that_is_not_ours_goes_to_the_dead_letters_and_can_be_sent_aga
 }
 
 #[tokio::test]
-async fn without_a_broker_or_a_redis_nobody_can_reserve_and_everybody_is_told_why() {
-    for (strategy, variable, nowhere) in [
-        ("queue", "SLOTPROOF_AMQP_URL", "amqp://nobody:nothing@127.0.0.1:1/%2f"),
-        ("redis_lock", "SLOTPROOF_REDIS_URL", "redis://127.0.0.1:1/"),
-    ] {
-        let url = fresh_database().await;
-        let service =
-            Service::start_with(strategy, &[("SLOTPROOF_DATABASE_URL", &url), (variable, nowhere)])
-                .await;
-        assert_eq!(
-            problem(service.get("/readyz").await).await,
-            (503, "unavailable".to_owned()),
-            "{strategy}"
-        );
-        let slot = service.slot(1).await;
-        let refused = problem(service.reserve(&slot, 1, "k").await).await;
-        assert_eq!(refused, (503, "unavailable".to_owned()), "{strategy}");
-        assert_eq!(service.read(&slot).await.version, 0, "{strategy}");
-    }
+async fn without_a_broker_nobody_can_reserve_and_everybody_is_told_why() {
+    let nowhere = ("SLOTPROOF_AMQP_URL", "amqp://nobody:nothing@127.0.0.1:1/%2f");
+    assert_unavailable("queue", nowhere).await;
+}
+
+#[tokio::test]
+async fn without_a_redis_nobody_can_reserve_and_everybody_is_told_why() {
+    assert_unavailable("redis_lock", ("SLOTPROOF_REDIS_URL", "redis://127.0.0.1:1/")).await;
+}
+
+async fn assert_unavailable(strategy: &str, nowhere: (&str, &str)) {
+    let unavailable = (503, "unavailable".to_owned());
+    let url = fresh_database().await;
+    let urls = [("SLOTPROOF_DATABASE_URL", url.as_str()), nowhere];
+    let service = Service::start_with(strategy, &urls).await;
+    assert_eq!(problem(service.get("/readyz").await).await, unavailable);
+    let slot = service.slot(1).await;
+    assert_eq!(problem(service.reserve(&slot, 1, "k").await).await, unavailable);
+    assert_eq!(service.read(&slot).await.version, 0);
 }

@@ -7,15 +7,18 @@ use std::{
 };
 
 use serde_json::Value;
-use slotproof_vocabulary::{ShownBy, StrategyKind};
+use slotproof_vocabulary::StrategyKind;
 
-use crate::stack::{endpoints, fresh_database, slotproof};
+use crate::{
+    broker::fresh_virtual_host,
+    stack::{endpoints, fresh_database, slotproof},
+};
 
 /// Seeds within which a negative control has to show.
 const SEEDS_MAX: usize = 3;
 
 /// A short run of many clients for few seats; answers with its exit code and its directory.
-async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir) {
+pub(crate) async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir) {
     let runs = tempfile::tempdir().expect("a directory");
     let database_url = fresh_database().await;
     let mut command = slotproof();
@@ -29,6 +32,11 @@ async fn run(strategy: &str, more: &[&str]) -> (i32, PathBuf, tempfile::TempDir)
     command
         .env("SLOTPROOF_POSTGRES_URL", database_url)
         .env("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url);
+    let kind: StrategyKind = strategy.parse().expect("a strategy");
+    // Without a broker nothing is announced.
+    if kind.needs_rabbitmq() || kind == StrategyKind::AnnounceApart {
+        command.env("SLOTPROOF_AMQP_URL", fresh_virtual_host().await);
+    }
     let output = command.output().expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let last =
@@ -58,31 +66,54 @@ fn check(run: &Path) -> Output {
     slotproof().arg("check").arg(run).output().expect("the binary runs")
 }
 
-#[tokio::test]
-async fn safe_strategies_are_upheld() {
-    // The queue and its kin need a broker of their own: `native.rs` runs them.
-    let safe = StrategyKind::SAFE.iter().filter(|kind| !kind.needs_rabbitmq());
-    for strategy in safe.map(|kind| kind.name()) {
-        let (code, run, _runs) = run(strategy, &[]).await;
-        let verdict = json(&run.join("verdict.json"));
-        assert_eq!(code, 0, "{strategy}: {verdict:#}");
-        assert_eq!(verdict["verdict"], "upheld");
+with_safe_strategies!(one_test_each a_safe_strategy_is_upheld);
+
+async fn a_safe_strategy_is_upheld(strategy: &str) {
+    assert_upheld(strategy, &[]).await;
+}
+
+async fn assert_upheld(strategy: &str, more: &[&str]) {
+    let (code, run, _runs) = run(strategy, more).await;
+    let verdict = json(&run.join("verdict.json"));
+    assert_eq!(code, 0, "{strategy} {more:?}: {verdict:#}");
+    assert_eq!(verdict["verdict"], "upheld");
+}
+
+/// Every scenario is upheld by a safe strategy, and worth judging.
+mod a_scenario_is_upheld {
+    use super::assert_upheld;
+
+    #[tokio::test]
+    async fn steady() {
+        let more = ["--scenario", "steady", "--think", "100ms", "--slots", "2"];
+        assert_upheld("conditional", &more).await;
+    }
+
+    #[tokio::test]
+    async fn hot_and_cold() {
+        let more = ["--scenario", "hot_and_cold", "--think", "100ms", "--slots", "50"];
+        assert_upheld("conditional", &more).await;
+    }
+
+    #[tokio::test]
+    async fn abandoned_holds() {
+        let more = ["--scenario", "abandoned_holds", "--think", "100ms", "--hold", "500ms"];
+        assert_upheld("conditional", &more).await;
+    }
+
+    /// A patience of a few milliseconds, so that some of the answers come too late for it; and so
+    /// few seats that a busy machine, which answers few of the calls, sells them out too.
+    #[tokio::test]
+    async fn retry_storm() {
+        let scenario =
+            ["--scenario", "retry_storm", "--slots", "1", "--capacity", "5", "--clients", "60"];
+        let more = ["--think", "20ms", "--resend", "3ms", "--warm-up", "1s"];
+        assert_upheld("conditional", &[&scenario[..], &more].concat()).await;
     }
 }
 
 #[tokio::test]
-async fn every_scenario_is_upheld_by_a_safe_strategy_and_worth_judging() {
-    let closed: [&[&str]; 4] = [
-        &["--scenario", "steady", "--think", "100ms", "--slots", "2"],
-        &["--scenario", "hot_and_cold", "--think", "100ms", "--slots", "50"],
-        &["--scenario", "abandoned_holds", "--think", "100ms", "--hold", "500ms"],
-        // A patience of a few milliseconds, so that some of the answers come too late for it.
-        &["--scenario", "retry_storm", "--think", "20ms", "--resend", "3ms", "--warm-up", "1s"],
-    ];
-    for more in closed {
-        let (code, run, _runs) = run("conditional", more).await;
-        assert_eq!(code, 0, "{more:?}: {:#}", json(&run.join("verdict.json")));
-    }
+async fn an_open_load_is_upheld_and_every_arrival_is_made() {
     let more = [
         "--scenario",
         "steady",
@@ -133,47 +164,45 @@ async fn a_program_is_told_what_happens_as_lines_of_json_and_the_verdict_last() 
     assert!(run.join("report.html").is_file());
 }
 
-#[tokio::test]
-async fn every_negative_control_that_needs_no_fault_is_convicted() {
-    let shown_by_load = StrategyKind::NEGATIVE_CONTROLS
-        .iter()
-        .filter(|kind| kind.shown_by() == Some(ShownBy::Load));
-    // Nothing is announced without a broker.
-    for kind in shown_by_load.filter(|kind| **kind != StrategyKind::AnnounceApart) {
-        // A race need not be run by every seed.
-        let mut codes = Vec::new();
-        while codes.len() < SEEDS_MAX && codes.last() != Some(&1) {
-            let seed = (codes.len() + 1).to_string();
-            // Enough seats for both calls of a double click to find one, too few for everybody.
-            codes.push(run(kind.name(), &["--capacity", "60", "--seed", &seed]).await.0);
-        }
-        assert_eq!(codes.last(), Some(&1), "{kind}: {codes:?}");
+with_controls_shown_by_load!(one_test_each a_negative_control_is_convicted);
+
+async fn a_negative_control_is_convicted(strategy: &str) {
+    // A race need not be run by every seed.
+    let mut codes = Vec::new();
+    while codes.len() < SEEDS_MAX && codes.last() != Some(&1) {
+        let seed = (codes.len() + 1).to_string();
+        // Enough seats for both calls of a double click to find one, too few for everybody.
+        codes.push(run(strategy, &["--capacity", "60", "--seed", &seed]).await.0);
     }
+    assert_eq!(codes.last(), Some(&1), "{codes:?}");
 }
 
 #[tokio::test]
-async fn negative_controls_are_convicted_with_a_witness_that_can_be_counted() {
-    for strategy in ["unprotected", "lost_update"] {
-        let (code, run, _runs) = run(strategy, &[]).await;
-        assert_eq!(code, 1, "{strategy}");
-        let promised = verdict_of(&run, "I1");
-        assert_eq!(promised["verdict"], "violated", "{strategy}");
-        let operations = promised["witness"]["operations"].as_array().expect("operations");
-        let instant = promised["witness"]["instant_ns"].as_u64().expect("an instant");
-        let seats: u64 = operations
-            .iter()
-            .map(|shown| shown["operation"]["seats"].as_u64().expect("seats"))
-            .sum();
-        assert!(seats > 20, "{seats} seats are no more than the slot has");
-        for shown in operations {
-            assert!(shown["operation"]["returned_ns"].as_u64().expect("an instant") <= instant);
-        }
-        let html = fs::read_to_string(run.join("report.html")).expect("there is a report");
-        assert!(html.contains("violated") && html.contains("I1"));
-        assert!(
-            fs::read_to_string(run.join("junit.xml")).expect("there is one").contains("<failure")
-        );
+async fn an_announcement_of_what_was_not_committed_is_convicted() {
+    let (code, run, _runs) = run("announce_apart", &[]).await;
+    assert_eq!(code, 1);
+    let announced = verdict_of(&run, "I14");
+    assert_eq!(announced["verdict"], "violated", "{announced:#}");
+}
+
+one_test_each! { (the_witness_of_an_overbooking_can_be_counted) unprotected lost_update }
+
+async fn the_witness_of_an_overbooking_can_be_counted(strategy: &str) {
+    let (code, run, _runs) = run(strategy, &[]).await;
+    assert_eq!(code, 1);
+    let promised = verdict_of(&run, "I1");
+    assert_eq!(promised["verdict"], "violated");
+    let operations = promised["witness"]["operations"].as_array().expect("operations");
+    let instant = promised["witness"]["instant_ns"].as_u64().expect("an instant");
+    let seats: u64 =
+        operations.iter().map(|shown| shown["operation"]["seats"].as_u64().expect("seats")).sum();
+    assert!(seats > 20, "{seats} seats are no more than the slot has");
+    for shown in operations {
+        assert!(shown["operation"]["returned_ns"].as_u64().expect("an instant") <= instant);
     }
+    let html = fs::read_to_string(run.join("report.html")).expect("there is a report");
+    assert!(html.contains("violated") && html.contains("I1"));
+    assert!(fs::read_to_string(run.join("junit.xml")).expect("there is one").contains("<failure"));
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use crate::broker::fresh_virtual_host;
 use slotproof_vocabulary::{
     StrategyKind,
     reference_api::{BookingBody, DoctorBody, SlotBody},
@@ -16,6 +18,9 @@ use slotproof_vocabulary::{
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where `ci/shared-stack` has written what `up` says of a stack that all test processes share.
+const STACK: &str = "SLOTPROOF_TEST_STACK";
 
 /// The program under test.
 pub(crate) fn slotproof() -> Command {
@@ -78,18 +83,14 @@ pub(crate) async fn endpoints() -> &'static Endpoints {
 }
 
 fn shared_stack() -> &'static Endpoints {
-    static UP: OnceLock<(Child, Endpoints)> = OnceLock::new();
+    static UP: OnceLock<(Option<Child>, Endpoints)> = OnceLock::new();
     let (_, endpoints) = UP.get_or_init(|| {
-        let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
-        let mut command = slotproof();
-        let mut up = start(
-            command.args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()),
-        );
-        let mut text = String::new();
-        let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
-        while !text.ends_with("}\n") {
-            assert!(lines.read_line(&mut text).expect("it speaks") > 0, "`up` ended early: {text}");
-        }
+        let (up, text) = match std::env::var_os(STACK) {
+            Some(path) => {
+                (None, std::fs::read_to_string(path).expect("`ci/shared-stack` wrote it"))
+            }
+            None => own_stack(),
+        };
         let endpoints: Value = serde_json::from_str(&text).expect("it speaks JSON");
         let url = |name: &str| endpoints[name].as_str().expect("it says where").to_owned();
         let (postgres_url, redis_url, amqp_url) =
@@ -99,21 +100,24 @@ fn shared_stack() -> &'static Endpoints {
     endpoints
 }
 
-/// The queues of the broker belong to whoever holds this: services on databases of their own would
-/// decide each other's requests.
-pub(crate) async fn broker() -> tokio::sync::MutexGuard<'static, ()> {
-    static BROKER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    BROKER.lock().await
+/// A stack that ends with this test process, and what `up` says of it.
+fn own_stack() -> (Option<Child>, String) {
+    let runs = std::env::temp_dir().join(format!("slotproof-tests-{}", std::process::id()));
+    let mut command = slotproof();
+    let mut up =
+        start(command.args(["up", "--replicas", "1", "--runs"]).arg(&runs).stderr(Stdio::null()));
+    let mut text = String::new();
+    let mut lines = BufReader::new(up.stdout.take().expect("it is piped"));
+    while !text.ends_with("}\n") {
+        assert!(lines.read_line(&mut text).expect("it speaks") > 0, "`up` ended early: {text}");
+    }
+    (Some(up), text)
 }
 
-/// A service process of one strategy, on a database of its own on the shared server. Dropping it
-/// ends it.
+/// A service process of one strategy, on a database and a virtual host of its own on the shared
+/// servers. Dropping it ends it.
 pub(crate) struct Service {
     _process: Process,
-    _broker: Option<tokio::sync::MutexGuard<'static, ()>>,
-    /// Put before every key. What a service that has ended left in the broker's queues is decided
-    /// by the next one, whose database must not take it for a request of its own test.
-    nonce: String,
     pub(crate) target: String,
     pub(crate) http: reqwest::Client,
 }
@@ -128,14 +132,12 @@ impl Service {
             ("SLOTPROOF_DATABASE_URL", database_url.as_str()),
             ("SLOTPROOF_REDIS_URL", endpoints.redis_url.as_str()),
         ];
-        let mut held = None;
+        let amqp_url;
         if kind.needs_rabbitmq() {
-            held = Some(broker().await);
-            variables.push(("SLOTPROOF_AMQP_URL", endpoints.amqp_url.as_str()));
+            amqp_url = fresh_virtual_host().await;
+            variables.push(("SLOTPROOF_AMQP_URL", amqp_url.as_str()));
         }
-        let nonce =
-            if held.is_some() { uuid::Uuid::new_v4().simple().to_string() } else { String::new() };
-        let service = Self { _broker: held, nonce, ..Self::start_with(strategy, &variables).await };
+        let service = Self::start_with(strategy, &variables).await;
         eventually("the service is ready", async || service.get("/readyz").await.status() == 200)
             .await;
         service
@@ -159,13 +161,7 @@ impl Service {
         BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self {
-            _process: process,
-            _broker: None,
-            nonce: String::new(),
-            target,
-            http: reqwest::Client::new(),
-        }
+        Self { _process: process, target, http: reqwest::Client::new() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -198,7 +194,6 @@ impl Service {
         seats: i64,
         key: &str,
     ) -> reqwest::Response {
-        let key = &format!("{}{key}", self.nonce);
         let request = self.http.post(self.url(&format!("/v1/slots/{}/bookings", slot.id)));
         let request = request.header("idempotency-key", key).json(&json!({"seats": seats}));
         let mut answer = request.send().await.expect("an answer");

@@ -4,7 +4,10 @@ use futures::future::join_all;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::stack::{Service, broker, endpoints, eventually, fresh_database, problem, slotproof};
+use crate::{
+    broker::fresh_virtual_host,
+    stack::{Service, endpoints, eventually, fresh_database, problem, slotproof},
+};
 
 /// A `grouped` service on a database that does `what` to a booking with the key `poison`.
 async fn grouped_with_poison(when: &str, what: &str) -> (Service, PgConnection) {
@@ -94,11 +97,10 @@ async fn a_connection_lost_at_commit_acknowledges_nobody_whose_booking_is_not_th
 
 #[tokio::test]
 async fn an_urgent_request_is_decided_before_those_that_wait_longer() {
-    let _broker = broker().await;
-    let database_url = fresh_database().await;
+    let (database_url, amqp_url) = (fresh_database().await, fresh_virtual_host().await);
     let urls = [
         ("SLOTPROOF_DATABASE_URL", database_url.as_str()),
-        ("SLOTPROOF_AMQP_URL", &endpoints().await.amqp_url),
+        ("SLOTPROOF_AMQP_URL", amqp_url.as_str()),
     ];
     let edge = Service::start_with("queue", &[urls[0], urls[1], ("SLOTPROOF_WORKERS", "0")]).await;
     eventually("the edge is ready", async || edge.get("/readyz").await.status() == 200).await;
@@ -134,18 +136,16 @@ async fn a_policy_says_which_path_a_hybrid_takes() {
     let text = "optimistic_tries = 3\nhigh_value_seats = 4\nurgent_is_high_value = true\nmulti_region = true\n";
     std::fs::write(&policy, text).expect("it is written");
     let policy = policy.to_str().expect("plain");
-    let _broker = broker().await;
-    let database_url = fresh_database().await;
-    let servers = endpoints().await;
+    let (database_url, amqp_url) = (fresh_database().await, fresh_virtual_host().await);
     let urls = [
         ("SLOTPROOF_DATABASE_URL", database_url.as_str()),
-        ("SLOTPROOF_AMQP_URL", &servers.amqp_url),
+        ("SLOTPROOF_AMQP_URL", amqp_url.as_str()),
         ("SLOTPROOF_POLICY", policy),
     ];
 
     let everywhere = Service::start_with(
         "hybrid",
-        &[urls[0], urls[1], urls[2], ("SLOTPROOF_REDIS_URL", &servers.redis_url)],
+        &[urls[0], urls[1], urls[2], ("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url)],
     )
     .await;
     let here = Service::start_with("hybrid", &urls[..2]).await;

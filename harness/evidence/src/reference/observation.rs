@@ -52,15 +52,30 @@ pub async fn observe(
     scene: &str,
     slot: SlotId,
 ) -> Result<Observation, EvidenceError> {
+    let what = format!("connections named {scene}/... are");
+    look_until(what, REST_WITHIN, || glance(database, scene, slot)).await
+}
+
+/// Looks again and again until there is something to see.
+///
+/// # Errors
+/// There is nothing within the limit, or a look fails.
+async fn look_until<T, F>(
+    what: String,
+    limit: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<T, EvidenceError>
+where
+    F: Future<Output = Result<Option<T>, sqlx::Error>>,
+{
     let begun = Instant::now();
-    while begun.elapsed() < REST_WITHIN {
-        if let Some(observation) = glance(database, scene, slot).await? {
-            return Ok(observation);
+    while begun.elapsed() < limit {
+        if let Some(seen) = look().await? {
+            return Ok(seen);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let what = format!("connections named {scene}/... are");
-    Err(EvidenceError::Restless { what, waited: REST_WITHIN })
+    Err(EvidenceError::Restless { what, waited: limit })
 }
 
 /// The same, or nothing if a connection of the scene is at work.
@@ -149,20 +164,15 @@ pub async fn blocked(
 /// A connection is still there after 20 s, or the database does not answer.
 #[boxed_future]
 pub async fn cut(database: &PgPool, name: &str) -> Result<(), EvidenceError> {
-    let begun = Instant::now();
-    while begun.elapsed() < REST_WITHIN {
-        let left: i64 = sqlx::query_scalar(
+    let left = || {
+        sqlx::query_scalar::<_, i64>(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1",
         )
         .bind(name)
         .fetch_one(database)
-        .await?;
-        if left == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Err(EvidenceError::Restless { what: format!("connection {name} is"), waited: REST_WITHIN })
+    };
+    let what = format!("connection {name} is");
+    look_until(what, REST_WITHIN, async || Ok((left().await? == 0).then_some(()))).await
 }
 
 /// Moves the ends of all holds of a slot ahead by the same time, until this hold has just run out,
@@ -208,4 +218,31 @@ pub async fn advance(
     .execute(database)
     .await?;
     Ok(Duration::from_millis(by_ms.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_does_not_come_to_rest_is_given_up() {
+        let mut looks = 0;
+        let limit = Duration::from_millis(20);
+        let looking = look_until("connections named w/... are".to_owned(), limit, || {
+            looks += 1;
+            std::future::ready(Ok(None::<()>))
+        });
+        let given_up = tokio::time::timeout(Duration::from_secs(20), looking);
+        let error = given_up.await.expect("it gives up").expect_err("it never rests");
+        assert_eq!(error.to_string(), "connections named w/... are still at work after 0 s");
+        assert!((1..=20).contains(&looks), "{looks} looks, one a millisecond at most");
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_at_a_later_look_is_returned() {
+        let mut looks = 0..;
+        let look = || std::future::ready(Ok(looks.next().filter(|look| *look == 2)));
+        let seen = look_until("it is".to_owned(), REST_WITHIN, look).await;
+        assert_eq!(seen.expect("the third look"), 2);
+    }
 }

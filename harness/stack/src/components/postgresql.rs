@@ -10,10 +10,10 @@ use super::{Container, Started};
 use crate::{
     EnvironmentError,
     address::within,
-    data::DataDirectory,
+    data::{DataDirectory, Ends},
     guard::Guard,
     native::{free_port, password},
-    process::{Launch, Process, ProcessError, Stdout, tail},
+    process::{Process, ProcessError, tail},
     programs::Wanted,
 };
 
@@ -70,18 +70,9 @@ pub(crate) async fn start(
     for setting in DURABLE {
         command.arg("-c").arg(setting);
     }
-    let mut process = Process::start(
-        Launch {
-            name,
-            command,
-            log: data.log(name),
-            stdout: Stdout::ToLog,
-            // SIGINT is the fast shutdown, SIGQUIT the immediate one.
-            stop: Signal::INT,
-            abandon: Signal::QUIT,
-        },
-        guard,
-    )?;
+    // SIGINT is the fast shutdown, SIGQUIT the immediate one.
+    let ends = Ends { stop: Signal::INT, abandon: Signal::QUIT };
+    let mut process = Process::start(data.launch(name, command, ends), guard)?;
     let url = format!("postgres://slotproof:{password}@127.0.0.1:{port}/postgres");
     let block = process.wait_ready(READY_WITHIN, || probe(&url)).await?;
     Ok(Started { processes: vec![process], block, url })
@@ -95,7 +86,6 @@ async fn initdb(
 ) -> Result<(), EnvironmentError> {
     let password_file = directory.join("password");
     data.write(&password_file, password)?;
-    let log = data.log("initdb");
     let mut command = data.command(&INITDB.find()?.path);
     command.arg("--pgdata").arg(directory.join("data")).arg("--pwfile").arg(&password_file);
     command.args([
@@ -106,15 +96,8 @@ async fn initdb(
     ]);
     // Only the making of the empty cluster is not synced; the server itself is durable.
     command.arg("--no-sync");
-    let launch = Launch {
-        name: "initdb",
-        command,
-        log: log.clone(),
-        stdout: Stdout::ToLog,
-        stop: Signal::TERM,
-        abandon: Signal::KILL,
-    };
-    let mut process = Process::start(launch, guard)?;
+    let ends = Ends { stop: Signal::TERM, abandon: Signal::KILL };
+    let mut process = Process::start(data.launch("initdb", command, ends), guard)?;
     let status = process
         .wait()
         .await
@@ -122,6 +105,7 @@ async fn initdb(
     if status.success() {
         Ok(())
     } else {
+        let log = data.log("initdb");
         Err(ProcessError::Died {
             name: "initdb".to_owned(),
             status: status.to_string(),

@@ -14,10 +14,10 @@ use super::{Container, Started};
 use crate::{
     EnvironmentError,
     address::{Address, within},
-    data::DataDirectory,
+    data::{DataDirectory, Ends},
     guard::Guard,
     native::{free_port, password},
-    process::{Launch, Process, Stdout},
+    process::Process,
     programs::Wanted,
 };
 
@@ -46,17 +46,8 @@ pub(crate) async fn start(
 
     let mut command = data.command(&EPMD.find()?.path);
     command.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
-    let epmd = Process::start(
-        Launch {
-            name: "epmd",
-            command,
-            log: data.log("epmd"),
-            stdout: Stdout::ToLog,
-            stop: Signal::TERM,
-            abandon: Signal::KILL,
-        },
-        guard,
-    )?;
+    let ends = Ends { stop: Signal::TERM, abandon: Signal::KILL };
+    let epmd = Process::start(data.launch("epmd", command, ends), guard)?;
 
     let settings = directory.join("rabbitmq.conf");
     let text = format!(
@@ -82,18 +73,9 @@ pub(crate) async fn start(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
         );
-    let mut process = Process::start(
-        Launch {
-            name,
-            command,
-            log: data.log(name),
-            stdout: Stdout::ToLog,
-            // Its orderly stop takes seconds and saves data that is about to be deleted.
-            stop: Signal::KILL,
-            abandon: Signal::KILL,
-        },
-        guard,
-    )?;
+    // Its orderly stop takes seconds and saves data that is about to be deleted.
+    let ends = Ends { stop: Signal::KILL, abandon: Signal::KILL };
+    let mut process = Process::start(data.launch(name, command, ends), guard)?;
     let address = Address { host: "127.0.0.1".to_owned(), port, user: None, password: None };
     let block = process.wait_ready(READY_WITHIN, || probe(&address)).await?;
     Ok(Started {

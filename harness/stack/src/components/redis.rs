@@ -13,10 +13,10 @@ use super::{Container, Started};
 use crate::{
     EnvironmentError,
     address::{Address, within},
-    data::DataDirectory,
+    data::{DataDirectory, Ends},
     guard::Guard,
     native::{free_port, password},
-    process::{Launch, Process, Stdout},
+    process::Process,
     programs::Wanted,
 };
 
@@ -47,17 +47,8 @@ pub(crate) async fn start(
     data.write(&settings, &text)?;
     let mut command = data.command(&REDIS.find()?.path);
     command.arg(&settings);
-    let mut process = Process::start(
-        Launch {
-            name,
-            command,
-            log: data.log(name),
-            stdout: Stdout::ToLog,
-            stop: Signal::TERM,
-            abandon: Signal::KILL,
-        },
-        guard,
-    )?;
+    let ends = Ends { stop: Signal::TERM, abandon: Signal::KILL };
+    let mut process = Process::start(data.launch(name, command, ends), guard)?;
     let address = Address {
         host: "127.0.0.1".to_owned(),
         port,
