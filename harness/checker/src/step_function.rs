@@ -90,8 +90,17 @@ impl StepFunction {
     /// The indexes of the steps that are in force at some instant of [from, to]. Before the first
     /// step the number is zero.
     pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> std::ops::Range<usize> {
-        let first = self.at_ns.partition_point(|at_ns| *at_ns <= from_ns).saturating_sub(1);
-        first..self.at_ns.partition_point(|at_ns| *at_ns <= to_ns)
+        let at_ns = &self.at_ns[..];
+        let first = at_ns.partition_point(|at_ns| *at_ns <= from_ns).saturating_sub(1);
+        // Most windows are short: the end is near the beginning.
+        let mut near = first;
+        let mut stride = 1;
+        while near + stride < at_ns.len() && at_ns[near + stride] <= to_ns {
+            near += stride;
+            stride *= 2;
+        }
+        let far = (near + stride).min(at_ns.len());
+        first..near + at_ns[near..far].partition_point(|at_ns| *at_ns <= to_ns)
     }
 }
 
