@@ -108,19 +108,20 @@ impl<'a> Series<'a> {
         deadline: Option<Instant>,
         open: impl Fn(&RunReport) -> bool,
     ) -> Result<Extended> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut tried = self.trial(spec).await?;
         let mut shorter = 0;
         let mut longer = 2;
         while open(&tried.report) && longer <= LONGEST {
-            // A load of twice the length takes no longer than all so far and as much again.
-            let ends = Instant::now() + begun.elapsed() * 2;
+            // What it takes beside the load itself it takes again.
             let duration = Span(spec.plan.duration().0 * longer);
+            let ends = Instant::now() + begun.elapsed() + duration.0 / 2;
             let plan = spec.plan.lasting(duration);
             let Some(plan) = plan.filter(|_| deadline.is_none_or(|deadline| ends < deadline))
             else {
                 break;
             };
+            begun = Instant::now();
             tried = self.trial(&spec.experiment.trial(plan, spec.strategy, Vec::new())).await?;
             (shorter, longer) = (shorter + 1, longer * 2);
         }

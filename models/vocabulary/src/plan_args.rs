@@ -123,7 +123,8 @@ pub struct PlanArgs {
     pub hold: Option<Span>,
 
     /// Largest share of operations that may get no decision (refused connection, throttled,
-    /// unknown); above it the run ends with exit code 3 [default: 1%]
+    /// unknown); above it the run ends with exit code 3 [default: 1%;
+    /// retry_storm 100%, whose clients give up by themselves]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors_max: Option<Share>,

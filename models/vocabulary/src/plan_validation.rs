@@ -20,6 +20,8 @@ const RESEND: Span = Span::of_ms(200);
 const LAG_LIMIT: Span = Span::of_ms(100);
 /// One operation in a hundred without a decision: more is a service that does not serve.
 const ERRORS_MAX: Share = Share::of(0.01).expect("it is a share");
+/// Impatient clients resend before they are answered, and end without an answer by their own doing.
+const ERRORS_MAX_OF_THE_IMPATIENT: Share = Share::of(1.0).expect("it is a share");
 /// A pool of clients outlasts a stall of this long before arrivals wait in the generator.
 const POOL_S: f64 = 10.0;
 /// The smallest pool of clients, however low the rate.
@@ -139,6 +141,14 @@ impl PlanError {
     }
 }
 
+/// The largest share of operations without a decision, unless the plan says otherwise.
+fn errors_max(scenario: ScenarioKind) -> Share {
+    match scenario {
+        ScenarioKind::RetryStorm => ERRORS_MAX_OF_THE_IMPATIENT,
+        _ => ERRORS_MAX,
+    }
+}
+
 /// The flag of a field.
 fn flag(field: &str) -> String {
     format!("--{}", field.replace('_', "-"))
@@ -201,7 +211,7 @@ impl TryFrom<PlanArgs> for Plan {
                 ms(10),
                 Self::SPAN_MAX,
             )?,
-            errors_max: args.errors_max.unwrap_or(ERRORS_MAX),
+            errors_max: args.errors_max.unwrap_or(errors_max(scenario)),
             seed: args.seed.unwrap_or(1),
         })
     }
@@ -360,7 +370,7 @@ impl From<Plan> for PlanArgs {
             attempts: Some(plan.attempts),
             resend: (plan.attempts > 1).then_some(plan.resend),
             hold: Some(plan.hold),
-            errors_max: (plan.errors_max != ERRORS_MAX).then_some(plan.errors_max),
+            errors_max: (plan.errors_max != errors_max(plan.scenario)).then_some(plan.errors_max),
             seed: Some(plan.seed),
             ..Self::default()
         };
