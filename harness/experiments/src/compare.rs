@@ -4,7 +4,10 @@
 //! Each visit of a cell is a whole trial: a fresh service on empty tables, a load, a settling, a
 //! verdict. What a round has of good or bad luck of the machine, all cells have of it.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use anyhow::Result;
 use async_recursion::async_recursion as boxed_future;
@@ -13,10 +16,11 @@ use rand_chacha::ChaCha8Rng;
 use slotproof_checker::Case;
 use slotproof_reports::{
     ReportHeader, RunReport,
-    comparison::{Cell, Comparison, Metric},
+    comparison::{Cell, Comparison, Contrast, Load, Metric},
 };
 use slotproof_vocabulary::{
-    Action, Invariant, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
+    Action, Invariant, Mix, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
+    VerdictReport,
 };
 
 use slotproof_evidence::RunDirectory;
@@ -26,7 +30,7 @@ use crate::{
     progress::Progress,
     series::{Series, Tried},
     spec::ExperimentSpec,
-    statistics::estimate,
+    statistics::{estimate, geometric_mean},
     trial::TrialSpec,
 };
 
@@ -37,8 +41,8 @@ pub struct CompareSpec {
     pub experiment: ExperimentSpec,
     /// What is compared.
     pub strategies: Vec<StrategyKind>,
-    /// The load shapes.
-    pub scenarios: Vec<ScenarioKind>,
+    /// The loads.
+    pub loads: Vec<Load>,
     /// Numbers of clients of each load.
     pub clients: Vec<u32>,
     /// How often each cell is visited.
@@ -54,6 +58,8 @@ pub struct CompareSpec {
 /// Holds run out soon: a trial has settled only when all of them have.
 const HOLD: Span = Span::of_ms(600);
 
+/// Slots of a load that is spread and has seats to spare.
+const MANY_SLOTS: u32 = 200;
 /// Slots of a load that is spread, and the seats of each: the hot ones sell out within a second.
 const SLOTS: u32 = 30;
 const SEATS: u32 = 25;
@@ -61,7 +67,7 @@ const SEATS: u32 = 25;
 /// A strategy in a setting, and what its rounds gave.
 struct Visited {
     strategy: StrategyKind,
-    scenario: ScenarioKind,
+    load: Load,
     clients: u32,
     rounds: Vec<Round>,
 }
@@ -88,25 +94,33 @@ pub async fn compare(
     let mut cells = all_cells(spec);
     let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
     let mut durable_commit_by_round = Vec::new();
+    let has_spare = spec.loads.iter().any(|load| load.has_seats_to_spare());
     let begun = Instant::now();
     for round in 1..=spec.rounds {
         let commit =
             slotproof_stack::durable_commit(series.environment.endpoints.postgres_url()).await;
         durable_commit_by_round.push(commit);
-        let mut order: Vec<usize> = (0..cells.len()).collect();
+        // What is violated is violated in the first round; more rounds are for the figures.
+        let visited =
+            |cell: &Visited| round == 1 || cell.load.has_seats_to_spare() || !has_spare;
+        let mut order: Vec<usize> =
+            (0..cells.len()).filter(|index| visited(&cells[*index])).collect();
         order.shuffle(&mut rng);
         for index in order {
             let trial = trial(spec, &cells[index], round)?;
-            let Tried { case, report } = series.trial(&trial).await?;
+            let Tried { case, mut report } = series.trial(&trial).await?;
+            if cells[index].load.has_seats_to_spare() {
+                // Nobody is refused, on purpose: whether the load was dangerous is not asked here.
+                report.verdict = without_coverage(report.verdict);
+            }
             if report.verdict.verdict != Verdict::Upheld {
                 progress.line(&format!("  {}: {}", report.run, report.verdict.verdict));
             }
             cells[index].rounds.push(Round { metrics: measure(&case, &report), report });
         }
         progress.line(&format!(
-            "  round {round} of {} is done: {} cells ({} s)",
+            "  round {round} of {} is done ({} s)",
             spec.rounds,
-            cells.len(),
             begun.elapsed().as_secs()
         ));
     }
@@ -122,6 +136,7 @@ pub async fn compare(
         seed: spec.seed,
         duration_ms: spec.duration.ms(),
         durable_commit_by_round,
+        contrasts: contrasts(&cells),
         cells: cells.iter().map(Visited::summed_up).collect(),
     };
     run.write_json("comparison.json", &comparison)?;
@@ -131,12 +146,12 @@ pub async fn compare(
 
 fn all_cells(spec: &CompareSpec) -> Vec<Visited> {
     let mut cells = Vec::new();
-    for scenario in &spec.scenarios {
+    for load in &spec.loads {
         for clients in &spec.clients {
             for strategy in &spec.strategies {
                 cells.push(Visited {
                     strategy: *strategy,
-                    scenario: *scenario,
+                    load: *load,
                     clients: *clients,
                     rounds: Vec::new(),
                 });
@@ -147,24 +162,45 @@ fn all_cells(spec: &CompareSpec) -> Vec<Visited> {
 }
 
 fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
-    let (slots, capacity, think) = match cell.scenario {
+    // Nobody thinks: else the clients' pace would be measured, and not the service's.
+    let think = Some(Span::of_ms(0));
+    let spare = PlanArgs {
+        scenario: Some(ScenarioKind::Steady),
+        mix: Some(Mix { buy: 1, ..Mix::default() }),
+        think,
+        ..PlanArgs::default()
+    };
+    let words = match cell.load {
+        Load::HotSlot => {
+            PlanArgs { slots: Some(1), capacity: Some(Plan::CAPACITY_MAX), ..spare }
+        }
+        Load::ManySlots => PlanArgs {
+            slots: Some(MANY_SLOTS),
+            capacity: Some(Plan::CAPACITY_MAX / MANY_SLOTS),
+            ..spare
+        },
         // Fewer seats than clients, or no reserve is ever refused.
-        ScenarioKind::FlashSale => (None, Some((cell.clients / 2).max(1)), None),
-        // Nobody thinks: else the clients' pace would be measured, and not the service's.
-        _ => (Some(SLOTS), Some(SEATS), Some(Span::of_ms(0))),
+        Load::Scenario(scenario @ ScenarioKind::FlashSale) => PlanArgs {
+            scenario: Some(scenario),
+            capacity: Some((cell.clients / 2).max(1)),
+            ..PlanArgs::default()
+        },
+        Load::Scenario(scenario) => PlanArgs {
+            scenario: Some(scenario),
+            slots: Some(SLOTS),
+            capacity: Some(SEATS),
+            think,
+            ..PlanArgs::default()
+        },
     };
     let plan = Plan::try_from(PlanArgs {
-        scenario: Some(cell.scenario),
         strategy: Some(cell.strategy),
         clients: Some(cell.clients),
-        slots,
-        capacity,
-        think,
         warm_up: Some(spec.warm_up),
         duration: Some(spec.duration),
         hold: Some(HOLD),
         seed: Some(spec.seed + u64::from(round)),
-        ..PlanArgs::default()
+        ..words
     })?;
     Ok(spec.experiment.trial(plan, cell.strategy, Vec::new()))
 }
@@ -183,7 +219,7 @@ impl Visited {
             Metric::ALL.into_iter().filter_map(|metric| Some((metric, estimate(&values(metric))?)));
         Cell {
             strategy: self.strategy,
-            scenario: self.scenario,
+            load: self.load,
             clients: self.clients,
             verdict,
             convicted_by: verdicts()
@@ -204,6 +240,55 @@ impl Visited {
             runs: self.rounds.iter().map(|round| round.report.run.clone()).collect(),
         }
     }
+}
+
+/// Without the finding on coverage.
+fn without_coverage(verdict: VerdictReport) -> VerdictReport {
+    let findings =
+        verdict.findings.into_iter().filter(|it| it.invariant != Invariant::RunCoverage);
+    VerdictReport::new(verdict.operations, findings.collect())
+}
+
+/// Every strategy that was upheld so far beside the best of its setting.
+fn contrasts(cells: &[Visited]) -> Vec<Contrast> {
+    let violated = |strategy: StrategyKind| {
+        let of_it = cells.iter().filter(|cell| cell.strategy == strategy);
+        of_it.flat_map(|cell| &cell.rounds).any(|it| it.report.verdict.verdict == Verdict::Violated)
+    };
+    let ranked: Vec<&Visited> = cells.iter().filter(|cell| !violated(cell.strategy)).collect();
+    let goodput = |cell: &Visited| -> Vec<f64> {
+        cell.rounds.iter().filter_map(|it| it.metrics.get(&Metric::Goodput).copied()).collect()
+    };
+    let settings: BTreeSet<(Load, u32)> =
+        ranked.iter().map(|cell| (cell.load, cell.clients)).collect();
+    let pairs = settings.into_iter().flat_map(|setting| {
+        let here: Vec<&&Visited> =
+            ranked.iter().filter(|cell| (cell.load, cell.clients) == setting).collect();
+        let median = |cell: &&&&Visited| estimate(&goodput(cell)).map_or(0.0, |it| it.median);
+        let best = here.iter().max_by(|left, right| median(left).total_cmp(&median(right)));
+        let best = best.map(|best| **best);
+        let others = here.clone().into_iter().map(|cell| *cell);
+        let others = others.filter(move |cell| Some(cell.strategy) != best.map(|it| it.strategy));
+        others.filter_map(move |cell| Some((cell, best?))).collect::<Vec<_>>()
+    });
+    let pairs: Vec<(&Visited, &Visited)> = pairs.collect();
+    pairs
+        .iter()
+        .map(|(cell, best)| {
+            let ratios: Vec<f64> = goodput(cell)
+                .iter()
+                .zip(goodput(best))
+                .map(|(own, best)| own.max(1e-9) / best.max(1e-9))
+                .collect();
+            Contrast {
+                load: cell.load,
+                clients: cell.clients,
+                strategy: cell.strategy,
+                best: best.strategy,
+                ratio: geometric_mean(&ratios, 0.05 / pairs.len() as f64),
+            }
+        })
+        .collect()
 }
 
 /// The numbers of one trial.

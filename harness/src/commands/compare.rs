@@ -7,6 +7,7 @@ use slotproof_experiments::{
     ExperimentSpec,
     compare::{CompareSpec, compare},
 };
+use slotproof_reports::comparison::Load;
 use slotproof_vocabulary::{Plan, ScenarioKind, Span, StrategyKind, UsageError};
 
 use super::{
@@ -21,9 +22,9 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof compare --quick
-      every safe strategy on hot and cold slots, with 50 and with 250 clients, in under five minutes
+      every safe strategy on one slot and on many, with 128 clients, in under five minutes
 
-  slotproof compare --strategies pessimistic,conditional,grouped --scenarios flash_sale,hot_and_cold --clients 100,400 --rounds 5
+  slotproof compare --strategies pessimistic,conditional,grouped --loads hot_slot,flash_sale --clients 100,400 --rounds 7
       three of them in four settings
 
   slotproof compare --quick --strategies conditional,unprotected
@@ -43,11 +44,13 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     strategies: Vec<StrategyKind>,
 
-    /// Which load shapes [default: flash_sale,hot_and_cold; with --quick hot_and_cold]
+    /// Which loads: hot_slot and many_slots have seats to spare, and measure throughput; in a
+    /// scenario seats run out, and verdicts are decided [default:
+    /// hot_slot,many_slots,flash_sale,hot_and_cold; with --quick hot_slot,many_slots,hot_and_cold]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    scenarios: Vec<ScenarioKind>,
+    loads: Vec<Load>,
 
-    /// How many concurrent clients, a setting each [default: 50,200,600; with --quick 50,250]
+    /// How many concurrent clients, a setting each [default: 50,200,600; with --quick 128]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = Plan::parse_clients)]
     clients: Vec<u32>,
 
@@ -97,14 +100,18 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 
 fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
     let quick = |quick_ms, full_ms| Span::of_ms(if args.quick { quick_ms } else { full_ms });
-    let clients: &[u32] = if args.quick { &[50, 250] } else { &[50, 200, 600] };
+    let clients: &[u32] = if args.quick { &[128] } else { &[50, 200, 600] };
     let or = |given: &[u32], default: &[u32]| {
         if given.is_empty() { default.to_vec() } else { given.to_vec() }
     };
-    let scenarios = match (args.scenarios.as_slice(), args.quick) {
-        ([], true) => vec![ScenarioKind::HotAndCold],
-        ([], false) => vec![ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
-        (given, _) => given.to_vec(),
+    let spare = [Load::HotSlot, Load::ManySlots];
+    let scenarios: &[ScenarioKind] = match args.quick {
+        true => &[ScenarioKind::HotAndCold],
+        false => &[ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
+    };
+    let loads = match args.loads.as_slice() {
+        [] => spare.into_iter().chain(scenarios.iter().copied().map(Load::Scenario)).collect(),
+        given => given.to_vec(),
     };
     let strategies = match args.strategies.as_slice() {
         [] => StrategyKind::SAFE.to_vec(),
@@ -118,7 +125,7 @@ fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
     let mut spec = CompareSpec {
         experiment,
         strategies,
-        scenarios,
+        loads,
         clients: or(&args.clients, clients),
         rounds: args.rounds,
         warm_up: args.warm_up.unwrap_or(quick(250, 1_000)),
@@ -134,9 +141,9 @@ fn repeat_command(spec: &CompareSpec) -> String {
         values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
     format!(
-        "slotproof compare --strategies {} --scenarios {} --clients {} --rounds {} --warm-up {} --duration {} --seed {} {}",
+        "slotproof compare --strategies {} --loads {} --clients {} --rounds {} --warm-up {} --duration {} --seed {} {}",
         list(&spec.strategies),
-        list(&spec.scenarios),
+        list(&spec.loads),
         list(&spec.clients),
         spec.rounds,
         spec.warm_up,

@@ -168,7 +168,7 @@ async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
         "compare",
         "--strategies",
         "conditional,pessimistic,unprotected",
-        "--scenarios",
+        "--loads",
         "flash_sale",
     ];
     let more = ["--clients", "100", "--rounds", "2", "--duration", "2s", "--warm-up", "200ms"];

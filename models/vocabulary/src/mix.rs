@@ -19,6 +19,8 @@ pub enum Flow {
     GiveUp,
     /// Reserves, and lets the hold expire.
     Abandon,
+    /// Reserves, and confirms at once.
+    Buy,
 }
 
 /// Weights of flows: `browse=60,book=25,cancel=10,give_up=3,abandon=2`. A flow that is omitted has
@@ -35,6 +37,8 @@ pub struct Mix {
     pub give_up: u32,
     /// Reserves, and lets the hold expire.
     pub abandon: u32,
+    /// Reserves, and confirms at once: for throughput, where a pause would be measured.
+    pub buy: u32,
 }
 
 impl Mix {
@@ -42,13 +46,14 @@ impl Mix {
     pub const WEIGHT_MAX: u32 = 1_000_000;
 
     /// Every flow with its name and its weight.
-    pub fn weights(&self) -> [(Flow, &'static str, u32); 5] {
+    pub fn weights(&self) -> [(Flow, &'static str, u32); 6] {
         [
             (Flow::Browse, "browse", self.browse),
             (Flow::Book, "book", self.book),
             (Flow::Cancel, "cancel", self.cancel),
             (Flow::GiveUp, "give_up", self.give_up),
             (Flow::Abandon, "abandon", self.abandon),
+            (Flow::Buy, "buy", self.buy),
         ]
     }
 
@@ -103,6 +108,7 @@ impl FromStr for Mix {
                 "cancel" => &mut mix.cancel,
                 "give_up" => &mut mix.give_up,
                 "abandon" => &mut mix.abandon,
+                "buy" => &mut mix.buy,
                 _ => return Err(wrong()),
             };
             *place = weight;

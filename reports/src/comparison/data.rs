@@ -1,13 +1,14 @@
 //! `comparison.json`: strategies side by side.
 //!
-//! Every strategy is measured in every setting (a scenario and a number of clients), in rounds that
+//! Every strategy is measured in every setting (a load and a number of clients), in rounds that
 //! visit all of them in random order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{FsyncCalibration, Invariant, ScenarioKind, StrategyKind, Verdict};
+use slotproof_vocabulary::{FsyncCalibration, Invariant, StrategyKind, Verdict};
 
+use super::load::Load;
 use crate::{estimate::Estimate, header::ReportHeader, quantity};
 
 /// A comparison.
@@ -26,6 +27,52 @@ pub struct Comparison {
     pub durable_commit_by_round: Vec<Option<FsyncCalibration>>,
     /// Every strategy in every setting.
     pub cells: Vec<Cell>,
+    /// Every ranked strategy beside the best of its setting.
+    pub contrasts: Vec<Contrast>,
+}
+
+/// The goodput of a strategy beside that of the best in its setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// The setting's load.
+    pub load: Load,
+    /// The setting's clients.
+    pub clients: u32,
+    /// Which strategy.
+    pub strategy: StrategyKind,
+    /// The strategy with the highest goodput.
+    pub best: StrategyKind,
+    /// Its goodput divided by that of the best, round by round: the geometric mean and its
+    /// confidence interval, 95 % for all contrasts of the comparison together. Absent of one round.
+    pub ratio: Option<Estimate>,
+}
+
+/// What a contrast says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The whole interval lies within the margin: no difference that matters.
+    Equal,
+    /// The whole interval lies below the margin.
+    Worse,
+    /// The interval lies on both sides of a margin: these rounds do not tell.
+    Undecided,
+}
+
+impl Contrast {
+    /// Ratios from 1 / (1 + margin) to 1 + margin are no difference that matters.
+    pub const MARGIN: f64 = 0.1;
+
+    /// What it says.
+    pub fn decision(&self) -> Decision {
+        let least = 1.0 / (1.0 + Self::MARGIN);
+        match self.ratio {
+            Some(ratio) if ratio.high < least => Decision::Worse,
+            Some(ratio) if ratio.low >= least && ratio.high <= 1.0 + Self::MARGIN => {
+                Decision::Equal
+            }
+            _ => Decision::Undecided,
+        }
+    }
 }
 
 /// One strategy in one setting.
@@ -33,8 +80,8 @@ pub struct Comparison {
 pub struct Cell {
     /// Which strategy.
     pub strategy: StrategyKind,
-    /// The setting's scenario.
-    pub scenario: ScenarioKind,
+    /// The setting's load.
+    pub load: Load,
     /// The setting's clients.
     pub clients: u32,
     /// The worst verdict of its rounds.
@@ -161,5 +208,5 @@ impl Metric {
 
 impl Comparison {
     /// Version of the shape that this code writes.
-    pub const SCHEMA_VERSION: u32 = 1;
+    pub const SCHEMA_VERSION: u32 = 2;
 }

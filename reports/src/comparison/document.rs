@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use slotproof_vocabulary::{Invariant, StrategyKind, Verdict};
 
 use super::{
-    data::{Cell, Comparison, Metric},
+    data::{Cell, Comparison, Contrast, Decision, Metric},
     ranking::Setting,
 };
 use crate::{
@@ -74,13 +74,13 @@ impl Comparison {
 
     fn setting_section(&self, setting: Setting) -> Section {
         let mut cells: Vec<&Cell> =
-            self.cells.iter().filter(|cell| (cell.scenario, cell.clients) == setting).collect();
+            self.cells.iter().filter(|cell| (cell.load, cell.clients) == setting).collect();
         let order = self.order(setting);
         cells.sort_by_key(|cell| {
             order.iter().position(|(strategy, _)| *strategy == cell.strategy).unwrap_or(usize::MAX)
         });
-        let (scenario, clients) = setting;
-        let id = format!("{scenario}-{clients}");
+        let (load, clients) = setting;
+        let id = format!("{load}-{clients}");
         Section::new(id.clone(), setting_title(setting))
             .figure(plots::intervals::figure(&id, Metric::Goodput, &cells))
             .figure(plots::intervals::figure(&id, Metric::ResponseUsP99, &cells))
@@ -116,15 +116,12 @@ impl Comparison {
             (Verdict::Violated, _) => TableCell::outcome(Tone::Bad, "disqualified"),
             (Verdict::Unknown, _) => "not ranked: undecided".into(),
             (Verdict::Upheld, Some((first, _))) if first == cell.strategy => "first".into(),
-            (Verdict::Upheld, Some((_, best))) => match cell.estimates.get(&Metric::Goodput) {
-                Some(own) if own.overlaps(&best) => {
-                    TableCell::outcome(Tone::Uncertain, "intervals overlap")
+            (Verdict::Upheld, Some(_)) => {
+                match self.contrast(cell.strategy, (cell.load, cell.clients)) {
+                    Some(contrast) => relation(contrast),
+                    None => "".into(),
                 }
-                Some(own) => {
-                    quantity::percent(own.median / best.median.max(f64::MIN_POSITIVE)).into()
-                }
-                None => "".into(),
-            },
+            }
             (Verdict::Upheld, None) => "".into(),
         }
     }
@@ -183,12 +180,27 @@ impl Comparison {
     }
 }
 
+/// A ratio with its interval, and what it says.
+fn relation(contrast: &Contrast) -> TableCell {
+    let Some(ratio) = contrast.ratio else { return "one round".into() };
+    let ratio = ratio.text(|value| format!("{value:.2}"));
+    match contrast.decision() {
+        Decision::Equal => format!("equal: {ratio}").into(),
+        Decision::Worse => ratio.into(),
+        Decision::Undecided => TableCell::outcome(Tone::Uncertain, format!("undecided: {ratio}")),
+    }
+}
+
 fn recommendation_section(recommendation: String, exceptions: Vec<String>) -> Section {
     let section =
         Section::new("recommendation", "Recommendation").paragraph(recommendation).paragraph(
             "This holds for this machine, these settings and this load; the environment is below. \
-         Intervals are bootstrap 95 % intervals of the median over the rounds. Where two intervals \
-         overlap, these rounds do not separate the strategies; no test of equality was made.",
+         In hot_slot and many_slots there are seats for everybody: goodput is what a strategy can \
+         do, and these settings decide. In the other loads seats run out: they show whether a \
+         strategy is right. Strategies are compared by the ratio of their goodput inside each \
+         round: its geometric mean, with a t interval that holds at 95 % for all ratios of this \
+         page together. Equal: the interval lies within 10 % of 1. Undecided: it crosses that \
+         margin. Intervals of medians are bootstrap 95 % intervals over the rounds.",
         );
     match exceptions.as_slice() {
         [] => section,
@@ -196,6 +208,6 @@ fn recommendation_section(recommendation: String, exceptions: Vec<String>) -> Se
     }
 }
 
-fn setting_title((scenario, clients): Setting) -> String {
-    format!("{scenario}, {}", quantity::counted(clients.into(), "client"))
+fn setting_title((load, clients): Setting) -> String {
+    format!("{load}, {}", quantity::counted(clients.into(), "client"))
 }

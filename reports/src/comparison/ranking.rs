@@ -1,14 +1,23 @@
 //! Who is ranked, in which order, and which strategy is recommended.
 //!
 //! A strategy that violated anything anywhere is disqualified: it is shown, and never ranked.
+//!
+//! Strategies are compared by ratios inside a round, because what a round has of good or bad luck
+//! of the machine all strategies have of it. A difference below the margin does not matter; where
+//! the interval crosses a margin nothing is claimed.
 
-use slotproof_vocabulary::{Invariant, ScenarioKind, StrategyKind, Verdict};
+use std::collections::BTreeSet;
 
-use super::data::{Cell, Comparison, Metric};
+use slotproof_vocabulary::{Invariant, StrategyKind, Verdict};
+
+use super::{
+    data::{Cell, Comparison, Contrast, Decision, Metric},
+    load::Load,
+};
 use crate::{estimate::Estimate, quantity};
 
-/// A scenario and a number of clients.
-pub(super) type Setting = (ScenarioKind, u32);
+/// A load and a number of clients.
+pub(super) type Setting = (Load, u32);
 
 impl Comparison {
     /// The worst verdict among strategies that claim to be safe.
@@ -19,7 +28,7 @@ impl Comparison {
 
     pub(super) fn settings(&self) -> Vec<Setting> {
         let mut settings: Vec<_> =
-            self.cells.iter().map(|cell| (cell.scenario, cell.clients)).collect();
+            self.cells.iter().map(|cell| (cell.load, cell.clients)).collect();
         settings.sort_unstable();
         settings.dedup();
         settings
@@ -67,7 +76,7 @@ impl Comparison {
         setting: Setting,
         metric: Metric,
     ) -> Option<Estimate> {
-        let in_setting = |cell: &&Cell| (cell.scenario, cell.clients) == setting;
+        let in_setting = |cell: &&Cell| (cell.load, cell.clients) == setting;
         let cell = self.cells.iter().filter(in_setting).find(|cell| cell.strategy == strategy)?;
         cell.estimates.get(&metric).copied()
     }
@@ -83,80 +92,116 @@ impl Comparison {
         order
     }
 
-    /// In how many settings a ranked strategy was first, or its interval overlaps that of the
-    /// first.
-    fn settings_led(&self, strategy: StrategyKind) -> usize {
-        let first_or_tied = |setting: &Setting| {
-            let order = self.order(*setting);
-            let own = order.iter().find(|(candidate, _)| *candidate == strategy);
-            own.is_some_and(|(_, own)| own.median >= order[0].1.median || own.overlaps(&order[0].1))
-        };
-        self.settings().iter().filter(|setting| first_or_tied(setting)).count()
+    /// The contrast of a strategy with the best of a setting; `None` for the best itself.
+    pub(super) fn contrast(&self, strategy: StrategyKind, setting: Setting) -> Option<&Contrast> {
+        self.contrasts
+            .iter()
+            .find(|it| it.strategy == strategy && (it.load, it.clients) == setting)
     }
 
-    /// The strategy to use, and why; then the settings in which another one may be better.
-    pub(super) fn recommendation(&self) -> (String, Vec<String>) {
+    /// The settings that decide which strategy is recommended: those with seats to spare, if there
+    /// are any. Where seats run out, goodput is how fast seats come back, and every strategy that
+    /// hands them out at all has about the same.
+    fn deciding_settings(&self) -> Vec<Setting> {
         let settings = self.settings();
-        let mean = |strategy: StrategyKind| {
-            let shares = settings.iter().filter_map(|setting| {
-                let best = self.order(*setting).first()?.1.median;
-                Some(self.goodput(strategy, *setting)?.median / best.max(f64::MIN_POSITIVE))
-            });
-            shares.sum::<f64>()
+        let spare: Vec<_> =
+            settings.iter().filter(|(load, _)| load.has_seats_to_spare()).copied().collect();
+        if spare.is_empty() { settings } else { spare }
+    }
+
+    /// Whether a strategy is the best of a setting, or its equal.
+    fn leads(&self, strategy: StrategyKind, setting: Setting) -> bool {
+        match self.contrast(strategy, setting) {
+            Some(contrast) => contrast.decision() == Decision::Equal,
+            None => self.goodput(strategy, setting).is_some(),
+        }
+    }
+
+    /// The strategy to use, and why; then the settings in which another one is better, and what was
+    /// not decided.
+    pub(super) fn recommendation(&self) -> (String, Vec<String>) {
+        let settings = self.deciding_settings();
+        let led = |strategy: StrategyKind| {
+            settings.iter().filter(|setting| self.leads(strategy, **setting)).count()
         };
-        let best = self.ranked().into_iter().max_by(|left, right| {
-            self.settings_led(*left)
-                .cmp(&self.settings_led(*right))
-                .then(mean(*left).total_cmp(&mean(*right)))
+        // Of equals, the one whose slow answers are fastest.
+        let slowness = |strategy: StrategyKind| -> f64 {
+            let p99 = settings.iter().filter_map(|setting| {
+                Some(self.estimate(strategy, *setting, Metric::ResponseUsP99)?.median.ln())
+            });
+            p99.sum()
+        };
+        let mut ranked = self.ranked();
+        ranked.sort_by(|left, right| {
+            led(*right).cmp(&led(*left)).then(slowness(*left).total_cmp(&slowness(*right)))
         });
-        let Some(best) = best else {
+        let Some(best) = ranked.first().copied() else {
             return ("No strategy is recommended: none was upheld.".to_owned(), Vec::new());
         };
-        let text = match self.ranked().len() {
-            1 => format!("Use {best}: it is the only strategy that was upheld."),
-            ranked => format!(
-                "Use {best}: among {} that were upheld it has the highest goodput, or an interval \
-                 that overlaps the highest, in {} of {}.",
-                quantity::counted(ranked as u64, "strategy"),
-                self.settings_led(best),
+        let text = match ranked.get(1) {
+            None => format!("Use {best}: it is the only strategy that was upheld."),
+            Some(runner_up) => format!(
+                "Use {best}: among {} that were upheld it makes the most bookings per second, or \
+                 within {} of it, in {} of {}. The runner-up is {runner_up}, with {}.",
+                quantity::counted(ranked.len() as u64, "strategy"),
+                quantity::percent(Contrast::MARGIN),
+                led(best),
                 quantity::counted(settings.len() as u64, "setting"),
+                led(*runner_up),
             ),
         };
         (text, self.exceptions(best))
     }
 
-    /// The settings in which another strategy is faster, or may be.
+    /// The settings in which another strategy is better, or may be.
     fn exceptions(&self, best: StrategyKind) -> Vec<String> {
-        let of_setting =
-            |setting: Setting| [self.faster_than(best, setting), self.quicker_than(best, setting)];
-        self.settings().into_iter().flat_map(of_setting).flatten().collect()
-    }
-
-    /// Another strategy that confirms more bookings per second, or whose interval overlaps.
-    fn faster_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
-        let (scenario, clients) = setting;
-        let own = self.goodput(best, setting)?;
-        let order = self.order(setting);
-        let (first, theirs) = order.first()?;
-        if *first != best && !theirs.overlaps(&own) {
-            let more = theirs.median / own.median.max(f64::MIN_POSITIVE) - 1.0;
-            return Some(format!(
-                "{scenario}, {clients} clients: {first} confirms {} more bookings per second.",
-                quantity::percent(more)
+        let of_setting = |setting: Setting| {
+            [self.faster_than(best, setting), self.quicker_than(best, setting)]
+        };
+        let mut exceptions: Vec<String> =
+            self.deciding_settings().into_iter().flat_map(of_setting).flatten().collect();
+        let undecided: BTreeSet<&str> = self
+            .contrasts
+            .iter()
+            .filter(|it| it.load.has_seats_to_spare() && it.decision() == Decision::Undecided)
+            .map(|it| it.strategy.name())
+            .collect();
+        if !undecided.is_empty() {
+            let names: Vec<&str> = undecided.into_iter().collect();
+            exceptions.push(format!(
+                "Not decided in some setting, in these rounds: {}. More --rounds would decide.",
+                names.join(", ")
             ));
         }
-        let tied = order.iter().find(|(strategy, them)| *strategy != best && them.overlaps(&own));
-        tied.map(|(tied, _)| {
-            format!(
-                "{scenario}, {clients} clients: the 95 % intervals of {best} and {tied} overlap; \
-                 these rounds do not separate them."
-            )
-        })
+        exceptions
+    }
+
+    /// Another strategy that confirms more bookings per second.
+    fn faster_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
+        let (load, clients) = setting;
+        let contrast = self.contrast(best, setting)?;
+        let ratio = contrast.ratio?;
+        let text = match contrast.decision() {
+            Decision::Equal => return None,
+            Decision::Worse => format!(
+                "{} makes {:.2} times the bookings of {best} (interval {:.2} to {:.2}).",
+                contrast.best,
+                1.0 / ratio.median,
+                1.0 / ratio.high,
+                1.0 / ratio.low
+            ),
+            Decision::Undecided => format!(
+                "{} and {best} are not separated: {best} makes {:.2} times its bookings (interval \
+                 {:.2} to {:.2}).",
+                contrast.best, ratio.median, ratio.low, ratio.high
+            ),
+        };
+        Some(format!("{load}, {clients} clients: {text}"))
     }
 
     /// Another strategy whose slow answers are faster.
     fn quicker_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
-        let (scenario, clients) = setting;
+        let (load, clients) = setting;
         let p99 = |strategy| self.estimate(strategy, setting, Metric::ResponseUsP99);
         let (quickest, theirs) = self
             .ranked()
@@ -167,7 +212,7 @@ impl Comparison {
         let text = |estimate: Estimate| Metric::ResponseUsP99.text(estimate.median);
         (quickest != best && !theirs.overlaps(&own)).then(|| {
             format!(
-                "{scenario}, {clients} clients: {quickest} has a response p99 of {}, {best} of {}.",
+                "{load}, {clients} clients: {quickest} has a response p99 of {}, {best} of {}.",
                 text(theirs),
                 text(own)
             )

@@ -34,17 +34,17 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// The lines of every scenario in which clients were varied; at most as many as there are looks.
+/// The lines of the load in which clients were varied; at most as many as there are looks.
 fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
     let mut lines: Vec<(String, Line)> = Vec::new();
-    let scenarios: std::collections::BTreeSet<_> =
-        comparison.cells.iter().map(|cell| cell.scenario).collect();
-    // One scenario is enough for one plot: the first, in which all clients meet at one slot.
-    let scenario = scenarios.first().copied();
+    let loads: std::collections::BTreeSet<_> =
+        comparison.cells.iter().map(|cell| cell.load).collect();
+    // One load is enough for one plot: the first, in which all clients meet at one slot.
+    let load = loads.first().copied();
     for cell in comparison
         .cells
         .iter()
-        .filter(|cell| Some(cell.scenario) == scenario && cell.convicted_by.is_empty())
+        .filter(|cell| Some(cell.load) == load && cell.convicted_by.is_empty())
     {
         let Some(estimate) = cell.estimates.get(&metric) else { continue };
         let name = cell.strategy.to_string();

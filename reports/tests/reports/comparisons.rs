@@ -5,16 +5,22 @@ use slotproof_vocabulary::{StrategyKind, Verdict};
 use crate::several::{comparison, estimate};
 
 #[test]
-fn intervals_that_overlap_are_called_that_and_no_test_is_claimed() {
-    let text = comparison(&[
-        (StrategyKind::Conditional, Verdict::Upheld, estimate(900.0, 700.0, 1_000.0)),
-        (StrategyKind::Pessimistic, Verdict::Upheld, estimate(850.0, 800.0, 950.0)),
-    ])
-    .document()
-    .markdown();
-    assert!(text.contains("| pessimistic | upheld | intervals overlap |"), "{text}");
-    assert!(text.contains("intervals of conditional and pessimistic overlap"), "{text}");
-    assert!(!text.contains("significan"), "{text}");
+fn what_is_within_the_margin_is_equal_and_what_crosses_it_is_undecided() {
+    let beside = |own| {
+        comparison(&[
+            (StrategyKind::Conditional, Verdict::Upheld, estimate(900.0, 890.0, 910.0)),
+            (StrategyKind::Pessimistic, Verdict::Upheld, own),
+        ])
+        .document()
+        .markdown()
+    };
+    let equal = beside(estimate(870.0, 860.0, 880.0));
+    assert!(equal.contains("| pessimistic | upheld | equal: 0.97 (0.95 to 0.99) |"), "{equal}");
+    // The noisiest strategy wins nothing by its noise.
+    let noisy = beside(estimate(850.0, 300.0, 1_500.0));
+    assert!(noisy.contains("| pessimistic | upheld | undecided: 0.94 (0.33 to 1.69) |"), "{noisy}");
+    assert!(noisy.contains("Use conditional"), "{noisy}");
+    assert!(!noisy.contains("significan"), "{noisy}");
 }
 
 #[test]
@@ -25,7 +31,7 @@ fn a_strategy_whose_interval_lies_apart_is_given_its_share_of_the_first() {
     ])
     .document()
     .markdown();
-    assert!(text.contains("| pessimistic | upheld | 50 % |"), "{text}");
+    assert!(text.contains("| pessimistic | upheld | 0.50 (0.36 to 0.67) |"), "{text}");
     assert!(
         text.contains("pessimistic has a response p99 of 5.00 ms, conditional of 10.0 ms"),
         "{text}"

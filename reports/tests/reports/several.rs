@@ -8,7 +8,7 @@ use slotproof_reports::{
         self, Bracket, Capacity, ClaimVerdict, JudgedClaim, Probe, ProbeOutcome, Rates, Scaling,
         Usl,
     },
-    comparison::{Cell, Comparison, Metric},
+    comparison::{Cell, Comparison, Contrast, Load, Metric},
     estimate::Estimate,
     gate::{Check, CheckRun, Gate, GateOutcome, Measure, MeasureKind, Performance},
     selftest::{Selftest, SelftestRow, SelftestTrial, Tier},
@@ -121,14 +121,40 @@ pub fn comparison_of(clients: &[u32], cells: &[(StrategyKind, Verdict, Estimate)
             ..cell(*strategy, *verdict, *goodput)
         })
     });
+    let cells: Vec<Cell> = cells.collect();
     Comparison {
         header: header("compare"),
         rounds: 3,
         seed: 1,
         duration_ms: 2_000,
         durable_commit_by_round: vec![None],
-        cells: cells.collect(),
+        contrasts: contrasts(&cells),
+        cells,
     }
+}
+
+/// Every cell that was not violated beside the best of as many clients.
+fn contrasts(cells: &[Cell]) -> Vec<Contrast> {
+    let goodput = |cell: &Cell| cell.estimates[&Metric::Goodput];
+    let ranked = || cells.iter().filter(|cell| cell.verdict != Verdict::Violated);
+    let contrast = |cell: &Cell| {
+        let here = ranked().filter(|other| other.clients == cell.clients);
+        let best =
+            here.max_by(|left, right| goodput(left).median.total_cmp(&goodput(right).median))?;
+        let (own, theirs) = (goodput(cell), goodput(best));
+        (best.strategy != cell.strategy).then(|| Contrast {
+            load: cell.load,
+            clients: cell.clients,
+            strategy: cell.strategy,
+            best: best.strategy,
+            ratio: Some(estimate(
+                own.median / theirs.median,
+                own.low / theirs.high,
+                own.high / theirs.low,
+            )),
+        })
+    };
+    ranked().filter_map(contrast).collect()
 }
 
 fn cell(strategy: StrategyKind, verdict: Verdict, goodput: Estimate) -> Cell {
@@ -143,7 +169,7 @@ fn cell(strategy: StrategyKind, verdict: Verdict, goodput: Estimate) -> Cell {
     };
     Cell {
         strategy,
-        scenario: ScenarioKind::FlashSale,
+        load: Load::Scenario(ScenarioKind::FlashSale),
         clients: 100,
         verdict,
         convicted_by: by(Verdict::Violated, Invariant::NoOverbookingObserved),

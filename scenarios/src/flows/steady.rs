@@ -56,13 +56,14 @@ pub(crate) async fn decide(
     if flow == Flow::Abandon {
         return held.since_ns;
     }
-    let decided_ns = held.since_ns + random::pause_ns(rng, DECIDE_MS);
+    let pause_ns = if flow == Flow::Buy { 0 } else { random::pause_ns(rng, DECIDE_MS) };
+    let decided_ns = held.since_ns + pause_ns;
     client.sleep_until(decided_ns).await;
     if flow == Flow::GiveUp {
         return client.cancel(&mut held, decided_ns).await.returned_ns;
     }
     let confirmed = client.confirm(&mut held, decided_ns).await;
-    if flow == Flow::Book || confirmed.outcome != Outcome::Ok {
+    if matches!(flow, Flow::Book | Flow::Buy) || confirmed.outcome != Outcome::Ok {
         return confirmed.returned_ns;
     }
     let cancel_ns = confirmed.returned_ns + random::pause_ns(rng, KEEP_MS);
