@@ -17,6 +17,7 @@ use slotproof_checker::Case;
 use slotproof_reports::{
     ReportHeader, RunReport,
     comparison::{Cell, Comparison, Contrast, Load, Metric},
+    estimate::Estimate,
 };
 use slotproof_vocabulary::{
     Action, Invariant, Mix, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, Verdict,
@@ -30,7 +31,7 @@ use crate::{
     progress::Progress,
     series::{Series, Tried},
     spec::ExperimentSpec,
-    statistics::{estimate, geometric_mean},
+    statistics::{estimate, ratios_to},
     trial::TrialSpec,
 };
 
@@ -58,8 +59,10 @@ pub struct CompareSpec {
 /// Holds run out soon: a trial has settled only when all of them have.
 const HOLD: Span = Span::of_ms(600);
 
+/// More than any strategy sells in a load of some seconds, and few enough for a row each.
+const SPARE_SEATS: u32 = 50_000;
 /// Slots of a load that is spread and has seats to spare.
-const MANY_SLOTS: u32 = 200;
+const MANY_SLOTS: u32 = 100;
 /// Slots of a load that is spread, and the seats of each: the hot ones sell out within a second.
 const SLOTS: u32 = 30;
 const SEATS: u32 = 25;
@@ -101,8 +104,7 @@ pub async fn compare(
             slotproof_stack::durable_commit(series.environment.endpoints.postgres_url()).await;
         durable_commit_by_round.push(commit);
         // What is violated is violated in the first round; more rounds are for the figures.
-        let visited =
-            |cell: &Visited| round == 1 || cell.load.has_seats_to_spare() || !has_spare;
+        let visited = |cell: &Visited| round == 1 || cell.load.has_seats_to_spare() || !has_spare;
         let mut order: Vec<usize> =
             (0..cells.len()).filter(|index| visited(&cells[*index])).collect();
         order.shuffle(&mut rng);
@@ -171,14 +173,10 @@ fn trial(spec: &CompareSpec, cell: &Visited, round: u32) -> Result<TrialSpec> {
         ..PlanArgs::default()
     };
     let words = match cell.load {
-        Load::HotSlot => {
-            PlanArgs { slots: Some(1), capacity: Some(Plan::CAPACITY_MAX), ..spare }
+        Load::HotSlot => PlanArgs { slots: Some(1), capacity: Some(SPARE_SEATS), ..spare },
+        Load::ManySlots => {
+            PlanArgs { slots: Some(MANY_SLOTS), capacity: Some(SPARE_SEATS / MANY_SLOTS), ..spare }
         }
-        Load::ManySlots => PlanArgs {
-            slots: Some(MANY_SLOTS),
-            capacity: Some(Plan::CAPACITY_MAX / MANY_SLOTS),
-            ..spare
-        },
         // Fewer seats than clients, or no reserve is ever refused.
         Load::Scenario(scenario @ ScenarioKind::FlashSale) => PlanArgs {
             scenario: Some(scenario),
@@ -244,8 +242,7 @@ impl Visited {
 
 /// Without the finding on coverage.
 fn without_coverage(verdict: VerdictReport) -> VerdictReport {
-    let findings =
-        verdict.findings.into_iter().filter(|it| it.invariant != Invariant::RunCoverage);
+    let findings = verdict.findings.into_iter().filter(|it| it.invariant != Invariant::RunCoverage);
     VerdictReport::new(verdict.operations, findings.collect())
 }
 
@@ -261,32 +258,30 @@ fn contrasts(cells: &[Visited]) -> Vec<Contrast> {
     };
     let settings: BTreeSet<(Load, u32)> =
         ranked.iter().map(|cell| (cell.load, cell.clients)).collect();
-    let pairs = settings.into_iter().flat_map(|setting| {
-        let here: Vec<&&Visited> =
-            ranked.iter().filter(|cell| (cell.load, cell.clients) == setting).collect();
-        let median = |cell: &&&&Visited| estimate(&goodput(cell)).map_or(0.0, |it| it.median);
-        let best = here.iter().max_by(|left, right| median(left).total_cmp(&median(right)));
-        let best = best.map(|best| **best);
-        let others = here.clone().into_iter().map(|cell| *cell);
-        let others = others.filter(move |cell| Some(cell.strategy) != best.map(|it| it.strategy));
-        others.filter_map(move |cell| Some((cell, best?))).collect::<Vec<_>>()
-    });
-    let pairs: Vec<(&Visited, &Visited)> = pairs.collect();
-    pairs
-        .iter()
-        .map(|(cell, best)| {
-            let ratios: Vec<f64> = goodput(cell)
+    let alpha = 0.05 / (ranked.len() - settings.len()).max(1) as f64;
+    settings
+        .into_iter()
+        .flat_map(|(load, clients)| {
+            let here: Vec<&Visited> = ranked
                 .iter()
-                .zip(goodput(best))
-                .map(|(own, best)| own.max(1e-9) / best.max(1e-9))
+                .copied()
+                .filter(|cell| (cell.load, cell.clients) == (load, clients))
                 .collect();
-            Contrast {
-                load: cell.load,
-                clients: cell.clients,
+            let rounds: Vec<Vec<f64>> = here.iter().map(|cell| goodput(cell)).collect();
+            let median = |place: usize| estimate(&rounds[place]).map_or(0.0, |it| it.median);
+            let best = (0..here.len())
+                .max_by(|left, right| median(*left).total_cmp(&median(*right)))
+                .expect("a setting has a cell");
+            let ratios = ratios_to(best, &rounds, alpha);
+            let contrast = |(cell, ratio): (&&Visited, Option<Estimate>)| Contrast {
+                load,
+                clients,
                 strategy: cell.strategy,
-                best: best.strategy,
-                ratio: geometric_mean(&ratios, 0.05 / pairs.len() as f64),
-            }
+                best: here[best].strategy,
+                ratio,
+            };
+            let contrasts: Vec<Contrast> = here.iter().zip(ratios).map(contrast).collect();
+            contrasts.into_iter().filter(|it| it.strategy != it.best)
         })
         .collect()
 }

@@ -164,13 +164,8 @@ async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
 
 #[tokio::test]
 async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
-    let arguments = [
-        "compare",
-        "--strategies",
-        "conditional,pessimistic,unprotected",
-        "--loads",
-        "flash_sale",
-    ];
+    let arguments =
+        ["compare", "--strategies", "conditional,pessimistic,unprotected", "--loads", "flash_sale"];
     let more = ["--clients", "100", "--rounds", "2", "--duration", "2s", "--warm-up", "200ms"];
     let asked = ask(&[&arguments[..], &more[..]].concat(), None).await;
     assert_eq!(asked.code(), 0, "a control that is convicted is no failure: {}", asked.said());

@@ -40,7 +40,8 @@ fn verdicts(run: &std::path::Path) -> Value {
 #[test]
 fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
     // While the broker is away nothing is decided.
-    let words = "--duration 9s --fault kill-worker@2s --fault restart-rabbitmq@4s --errors-max 100%";
+    let words =
+        "--duration 9s --fault kill-worker@2s --fault restart-rabbitmq@4s --errors-max 100%";
     let faults: Vec<&str> = words.split(' ').collect();
     let (output, run, _runs) = run("queue", &faults);
     assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));

@@ -42,8 +42,9 @@ pub struct Contrast {
     pub strategy: StrategyKind,
     /// The strategy with the highest goodput.
     pub best: StrategyKind,
-    /// Its goodput divided by that of the best, round by round: the geometric mean and its
-    /// confidence interval, 95 % for all contrasts of the comparison together. Absent of one round.
+    /// Its goodput divided by that of the best, round by round: the geometric mean and a t
+    /// interval that holds at 95 % for all contrasts of the comparison together. Absent of one
+    /// round.
     pub ratio: Option<Estimate>,
 }
 

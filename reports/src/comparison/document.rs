@@ -199,7 +199,7 @@ fn recommendation_section(recommendation: String, exceptions: Vec<String>) -> Se
          do, and these settings decide. In the other loads seats run out: they show whether a \
          strategy is right. Strategies are compared by the ratio of their goodput inside each \
          round: its geometric mean, with a t interval that holds at 95 % for all ratios of this \
-         page together. Equal: the interval lies within 10 % of 1. Undecided: it crosses that \
+         page together; the noise is estimated from all strategies of a setting. Equal: the interval lies within 10 % of 1. Undecided: it crosses that \
          margin. Intervals of medians are bootstrap 95 % intervals over the rounds.",
         );
     match exceptions.as_slice() {

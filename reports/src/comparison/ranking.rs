@@ -94,9 +94,7 @@ impl Comparison {
 
     /// The contrast of a strategy with the best of a setting; `None` for the best itself.
     pub(super) fn contrast(&self, strategy: StrategyKind, setting: Setting) -> Option<&Contrast> {
-        self.contrasts
-            .iter()
-            .find(|it| it.strategy == strategy && (it.load, it.clients) == setting)
+        self.contrasts.iter().find(|it| it.strategy == strategy && (it.load, it.clients) == setting)
     }
 
     /// The settings that decide which strategy is recommended: those with seats to spare, if there
@@ -124,16 +122,18 @@ impl Comparison {
         let led = |strategy: StrategyKind| {
             settings.iter().filter(|setting| self.leads(strategy, **setting)).count()
         };
-        // Of equals, the one whose slow answers are fastest.
-        let slowness = |strategy: StrategyKind| -> f64 {
-            let p99 = settings.iter().filter_map(|setting| {
-                Some(self.estimate(strategy, *setting, Metric::ResponseUsP99)?.median.ln())
+        // Where they lead in as many, the one that makes the larger share of the best's bookings.
+        let share = |strategy: StrategyKind| -> f64 {
+            let shares = settings.iter().map(|setting| {
+                let best = self.order(*setting).first().map_or(1.0, |(_, best)| best.median);
+                let own = self.goodput(strategy, *setting).map_or(0.0, |own| own.median);
+                own / best.max(f64::MIN_POSITIVE)
             });
-            p99.sum()
+            shares.sum()
         };
         let mut ranked = self.ranked();
         ranked.sort_by(|left, right| {
-            led(*right).cmp(&led(*left)).then(slowness(*left).total_cmp(&slowness(*right)))
+            led(*right).cmp(&led(*left)).then(share(*right).total_cmp(&share(*left)))
         });
         let Some(best) = ranked.first().copied() else {
             return ("No strategy is recommended: none was upheld.".to_owned(), Vec::new());
@@ -155,9 +155,8 @@ impl Comparison {
 
     /// The settings in which another strategy is better, or may be.
     fn exceptions(&self, best: StrategyKind) -> Vec<String> {
-        let of_setting = |setting: Setting| {
-            [self.faster_than(best, setting), self.quicker_than(best, setting)]
-        };
+        let of_setting =
+            |setting: Setting| [self.faster_than(best, setting), self.quicker_than(best, setting)];
         let mut exceptions: Vec<String> =
             self.deciding_settings().into_iter().flat_map(of_setting).flatten().collect();
         let undecided: BTreeSet<&str> = self
