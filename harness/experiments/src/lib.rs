@@ -28,3 +28,4 @@ mod input;
 
 pub use progress::{Progress, Silent};
 pub use spec::{ExperimentSpec, command_of};
+pub use summary::totals_of;

@@ -121,6 +121,11 @@ impl Window {
     }
 }
 
+/// The figures of a judged load, without what the run's directory adds.
+pub fn totals_of(case: &Case, plan: &Plan) -> Totals {
+    totals(case, Window::of(case, plan))
+}
+
 fn totals(case: &Case, window: Window) -> Totals {
     let (inside, drained): (Vec<&Operation>, Vec<&Operation>) =
         window.returned(case).partition(|operation| window.holds(operation));

@@ -20,7 +20,10 @@ use hyper::{Method, Request, Response, body::Bytes, server::conn::http1, service
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use slotproof_vocabulary::{Action, LoadTotals, Operation, Outcome};
+use slotproof_checker::{Case, History};
+use slotproof_experiments::totals_of;
+use slotproof_reports::run_report::Totals;
+use slotproof_vocabulary::{Action, LoadTotals, Operation, Outcome, Plan, PlanArgs};
 
 use crate::stack::{output, slotproof, start};
 
@@ -165,6 +168,48 @@ fn a_server_that_stands_still_shows_in_the_response_latency_of_everybody_who_arr
     let waited = ended.operations.iter().filter(|operation| response_ms(operation) >= 500).count();
     assert!(waited >= 80, "{waited} waited for half a second or more");
     assert!(ended.operations.iter().all(|operation| operation.outcome == Outcome::Ok));
+}
+
+#[test]
+fn rates_are_those_of_the_window_whatever_the_server_does_in_it_or_after_it() {
+    // What is asked for is 200/s for three seconds, and the server answers at once.
+    let per_s = |ended: &Ended| {
+        let totals = rates(ended);
+        assert_eq!(totals.window_ms, 3_000);
+        totals.operations_per_s
+    };
+    let within = |measured: f64, truth: f64| (measured / truth - 1.0).abs() <= 0.02;
+    // It stands still for a second in the middle, and catches up.
+    let caught_up = per_s(&through_a_stall(1_000));
+    assert!(within(caught_up, 200.0), "{caught_up}");
+    // It stands still at the end. What it answers afterwards is drain.
+    let server = TrivialServer::start();
+    let plan = json!({
+        "scenario": "steady", "mix": "browse=1", "rate": "200/s", "duration": "3s", "clients": 1_000,
+    });
+    let mut load = Load::start(plan, &server.target);
+    load.until(|progress| progress["elapsed_ms"].as_u64() > Some(2_000));
+    server.signal(Signal::STOP);
+    load.until(|progress| progress["elapsed_ms"].as_u64() > Some(4_000));
+    server.signal(Signal::CONT);
+    let ended = load.end();
+    let totals = rates(&ended);
+    let drained: u64 = totals.drained.values().sum();
+    assert_eq!(totals.operations + drained, 600);
+    assert!(drained >= 50 && totals.drain_ms >= 900, "{totals:?}");
+    let truth = totals.operations as f64 / 3.0;
+    assert!(within(totals.operations_per_s, truth), "{totals:?}");
+}
+
+/// The figures of a load.
+fn rates(ended: &Ended) -> Totals {
+    let operations = ended.operations.clone();
+    let case = Case {
+        history: History { operations, ..History::default() },
+        load: Some(ended.totals.clone()),
+        ..Case::default()
+    };
+    totals_of(&case, &Plan::try_from(PlanArgs::default()).expect("a plan"))
 }
 
 #[test]
