@@ -29,7 +29,7 @@ use slotproof_stack::guard::Guard;
 
 use crate::{
     progress::Progress,
-    series::{Series, Tried},
+    series::{Extended, Series, Tried, lacks_coverage},
     spec::ExperimentSpec,
     statistics::{estimate, ratios_to},
     trial::TrialSpec,
@@ -110,8 +110,12 @@ pub async fn compare(
         order.shuffle(&mut rng);
         for index in order {
             let trial = trial(spec, &cells[index], round)?;
-            let Tried { case, mut report } = series.trial(&trial).await?;
-            if cells[index].load.has_seats_to_spare() {
+            let spare = cells[index].load.has_seats_to_spare();
+            // Where seats run out, the load goes on until they have.
+            let open = |report: &RunReport| !spare && lacks_coverage(report);
+            let Extended { tried: Tried { case, mut report }, .. } =
+                series.trial_until_decided(&trial, None, open).await?;
+            if spare {
                 // Nobody is refused, on purpose: whether the load was dangerous is not asked here.
                 report.verdict = without_coverage(report.verdict);
             }

@@ -98,7 +98,22 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     Ok(exit_code::of_verdict(comparison.verdict()))
 }
 
+/// What is listed twice is compared with itself, and counted twice.
+fn listed_once<T: PartialEq + ToString>(flag: &str, values: &[T]) -> Result<(), UsageError> {
+    let twice = (1..values.len()).find(|place| values[..*place].contains(&values[*place]));
+    match twice {
+        Some(place) => Err(UsageError(format!(
+            "{flag} lists {} twice; list it once",
+            values[place].to_string()
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn spec(args: &Args) -> Result<CompareSpec, UsageError> {
+    listed_once("--strategies", &args.strategies)?;
+    listed_once("--loads", &args.loads)?;
+    listed_once("--clients", &args.clients)?;
     let quick = |quick_ms, full_ms| Span::of_ms(if args.quick { quick_ms } else { full_ms });
     let clients: &[u32] = if args.quick { &[128] } else { &[50, 200, 600] };
     let or = |given: &[u32], default: &[u32]| {

@@ -149,6 +149,8 @@ async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
         (vec!["capacity"], Some(("--claims", "strategy = \"queue\"\n")), "objective"),
         (vec!["compare", "--strategies", "fast"], None, "fast"),
         (vec!["compare", "--rounds", "0"], None, "--rounds"),
+        (vec!["compare", "--clients", "9,9"], None, "--clients lists 9 twice"),
+        (vec!["compare", "--loads", "hot_slot,cold_slot"], None, "hot_slot or many_slots"),
     ];
     for (arguments, file, said) in cases {
         let asked = ask(&arguments, file).await;

@@ -79,6 +79,23 @@ async fn assert_upheld(strategy: &str, more: &[&str]) {
     assert_eq!(verdict["verdict"], "upheld");
 }
 
+/// Impatient clients end without a decision; here that is not allowed.
+#[tokio::test]
+async fn a_service_that_is_right_and_does_not_answer_is_neither_green_nor_red() {
+    let words = "--scenario retry_storm --slots 1 --capacity 5 --clients 60 --think 20ms \
+                 --resend 3ms --warm-up 1s --errors-max 0.1%";
+    let more: Vec<&str> = words.split_whitespace().collect();
+    let (code, run, _runs) = run("conditional", &more).await;
+    let report = json(&run.join("run.json"));
+    assert_eq!(report["verdict"]["verdict"], "upheld", "{:#}", report["verdict"]);
+    assert_eq!(report["objectives"][0]["met"], false, "{:#}", report["objectives"]);
+    assert_eq!((code, check(&run).status.code()), (3, Some(3)));
+    let page = fs::read_to_string(run.join("report.md")).expect("it is there");
+    assert!(page.contains("upheld, objective missed"), "{page}");
+    let junit = fs::read_to_string(run.join("junit.xml")).expect("it is there");
+    assert!(junit.contains("operations without a decision"), "{junit}");
+}
+
 /// Every scenario is upheld by a safe strategy, and worth judging.
 mod a_scenario_is_upheld {
     use super::assert_upheld;
