@@ -6,7 +6,7 @@
 //! ```
 //! use slotproof_reports::{
 //!     Format, RunReport, render,
-//!     run_report::{EnvironmentBlock, Totals},
+//!     run_report::{EnvironmentBlock, Errors, Totals},
 //! };
 //! use slotproof_vocabulary::{Finding, Invariant, Plan, PlanArgs, Verdict, VerdictReport};
 //!
