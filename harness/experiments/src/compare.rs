@@ -132,7 +132,7 @@ pub async fn compare(
     }
     let context = series.run_context(&spec.experiment, now)?;
     series.end().await;
-    let comparison = Comparison {
+    let mut comparison = Comparison {
         header: ReportHeader {
             schema_version: Comparison::SCHEMA_VERSION,
             name: run.name(),
@@ -142,9 +142,10 @@ pub async fn compare(
         seed: spec.seed,
         duration_ms: spec.duration.ms(),
         durable_commit_by_round,
-        contrasts: contrasts(&cells),
         cells: cells.iter().map(Visited::summed_up).collect(),
+        contrasts: Vec::new(),
     };
+    comparison.contrasts = contrasts(&comparison);
     run.write_json("comparison.json", &comparison)?;
     run.write_document(&comparison.document())?;
     Ok((run, comparison))
@@ -250,44 +251,35 @@ fn without_coverage(verdict: VerdictReport) -> VerdictReport {
     VerdictReport::new(verdict.operations, findings.collect())
 }
 
-/// Every strategy that was upheld so far beside the best of its setting.
-fn contrasts(cells: &[Visited]) -> Vec<Contrast> {
-    let violated = |strategy: StrategyKind| {
-        let of_it = cells.iter().filter(|cell| cell.strategy == strategy);
-        of_it.flat_map(|cell| &cell.rounds).any(|it| it.report.verdict.verdict == Verdict::Violated)
-    };
-    let ranked: Vec<&Visited> = cells.iter().filter(|cell| !violated(cell.strategy)).collect();
-    let goodput = |cell: &Visited| -> Vec<f64> {
-        cell.rounds.iter().filter_map(|it| it.metrics.get(&Metric::Goodput).copied()).collect()
-    };
+/// Every ranked strategy beside the best ranked one of its setting.
+fn contrasts(comparison: &Comparison) -> Vec<Contrast> {
+    let strategies = comparison.ranked();
+    let ranked: Vec<&Cell> =
+        comparison.cells.iter().filter(|cell| strategies.contains(&cell.strategy)).collect();
     let settings: BTreeSet<(Load, u32)> =
         ranked.iter().map(|cell| (cell.load, cell.clients)).collect();
     let alpha = 0.05 / (ranked.len() - settings.len()).max(1) as f64;
-    settings
-        .into_iter()
-        .flat_map(|(load, clients)| {
-            let here: Vec<&Visited> = ranked
-                .iter()
-                .copied()
-                .filter(|cell| (cell.load, cell.clients) == (load, clients))
-                .collect();
-            let rounds: Vec<Vec<f64>> = here.iter().map(|cell| goodput(cell)).collect();
-            let median = |place: usize| estimate(&rounds[place]).map_or(0.0, |it| it.median);
-            let best = (0..here.len())
-                .max_by(|left, right| median(*left).total_cmp(&median(*right)))
-                .expect("a setting has a cell");
-            let ratios = ratios_to(best, &rounds, alpha);
-            let contrast = |(cell, ratio): (&&Visited, Option<Estimate>)| Contrast {
-                load,
-                clients,
-                strategy: cell.strategy,
-                best: here[best].strategy,
-                ratio,
-            };
-            let contrasts: Vec<Contrast> = here.iter().zip(ratios).map(contrast).collect();
-            contrasts.into_iter().filter(|it| it.strategy != it.best)
-        })
-        .collect()
+    let goodput = |cell: &Cell| cell.estimates.get(&Metric::Goodput).map_or(0.0, |it| it.median);
+    let of_setting = |setting: (Load, u32)| -> Vec<Contrast> {
+        let here = ranked.iter().filter(|cell| (cell.load, cell.clients) == setting);
+        let here: Vec<&Cell> = here.copied().collect();
+        let best = (0..here.len())
+            .max_by(|left, right| goodput(here[*left]).total_cmp(&goodput(here[*right])))
+            .expect("a setting has a cell");
+        let made = |round: &BTreeMap<Metric, f64>| round.get(&Metric::Goodput).copied();
+        let rounds: Vec<Vec<f64>> =
+            here.iter().map(|cell| cell.rounds.iter().filter_map(made).collect()).collect();
+        let contrast = |(cell, ratio): (&&Cell, Option<Estimate>)| Contrast {
+            load: cell.load,
+            clients: cell.clients,
+            strategy: cell.strategy,
+            best: here[best].strategy,
+            ratio,
+        };
+        let all = here.iter().zip(ratios_to(best, &rounds, alpha)).map(contrast);
+        all.filter(|it| it.strategy != it.best).collect()
+    };
+    settings.into_iter().flat_map(of_setting).collect()
 }
 
 /// The numbers of one trial.

@@ -96,8 +96,7 @@ impl Bug {
 
     /// How many of the runs with this bug, one for each of [`Bug::SEEDS`] and with
     /// [`Settings::of_bug`](crate::Settings::of_bug), must be convicted by the history alone. These
-    /// are measured: what is missing is said in the checker's `tests/simulated.rs`. None is required
-    /// of a bug that the checker does not know of yet.
+    /// are measured: what is missing is said in the checker's `tests/simulated.rs`.
     pub fn least_convicted(self, telling: Telling) -> u64 {
         let [with_versions, without] = self.least();
         if telling.versions() { with_versions } else { without }

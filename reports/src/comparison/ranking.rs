@@ -61,7 +61,7 @@ impl Comparison {
     }
 
     /// Strategies that were upheld over all settings.
-    fn ranked(&self) -> Vec<StrategyKind> {
+    pub fn ranked(&self) -> Vec<StrategyKind> {
         let upheld = |strategy: &StrategyKind| self.verdict_of(*strategy) == Verdict::Upheld;
         self.strategies().into_iter().filter(upheld).collect()
     }
