@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured,
-        model, replay, report, run, selftest, serve, up,
+        model, replay, report, run, selftest, serve, target, topologies, up,
     },
     exit_code::{self, Code},
 };
@@ -41,6 +41,11 @@ enum Command {
     Check(check::Args),
     /// Render reports again from their JSON, or the index of a folder.
     Report(report::Args),
+    /// Try a booking API that a target file describes.
+    #[command(subcommand)]
+    Target(target::Command),
+    /// List the topologies that --topology takes.
+    Topologies(topologies::Args),
     /// Run the reference service.
     Serve(serve::Args),
     /// Explore the models of the strategies: every interleaving of a few clients.
@@ -82,6 +87,8 @@ impl Cli {
             Command::Capacity(args) => capacity::exec(&args),
             Command::Check(args) => check::exec(args),
             Command::Report(args) => report::exec(args),
+            Command::Target(command) => target::exec(command),
+            Command::Topologies(args) => topologies::exec(&args),
             Command::Serve(args) => serve::exec(args),
             Command::Model(args) => model::exec(args),
             Command::Replay(args) => replay::exec(args),

@@ -233,6 +233,11 @@ pub(crate) fn print_verdict(verdict: &VerdictReport) {
             note!("    and {} more in the report", witness.operations.len() - 5);
         }
     }
+    let not_judged: Vec<String> = verdict.not_judged.iter().map(ToString::to_string).collect();
+    if !not_judged.is_empty() {
+        note!("  not judged, for lack of evidence: {}", not_judged.join(", "));
+    }
     note!();
-    note!("  verdict: {}", verdict.verdict);
+    let as_told = if verdict.is_as_told() { " as far as clients were told" } else { "" };
+    note!("  verdict: {}{as_told}", verdict.verdict);
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use slotproof_evidence::EvidenceError;
 use slotproof_reports::{RunReport, gate};
+use slotproof_scenarios::target::file::TargetError;
 use slotproof_stack::{EnvironmentError, ReplicaError, faults::FaultError};
 use slotproof_vocabulary::{UsageError, Verdict};
 
@@ -67,14 +68,22 @@ pub(crate) fn of_gate(outcome: gate::GateOutcome) -> Code {
 pub(crate) fn of_error(error: &anyhow::Error) -> Code {
     if error.is::<UsageError>() {
         USAGE
+    } else if let Some(error) = error.downcast_ref::<TargetError>() {
+        match error {
+            TargetError::File(_) => USAGE,
+            TargetError::Setup(_) | TargetError::Connections(_) => UNAVAILABLE,
+        }
     } else if let Some(error) = error.downcast_ref::<EnvironmentError>() {
         match error {
-            EnvironmentError::NotLoopback { .. } | EnvironmentError::BadUrl { .. } => USAGE,
+            EnvironmentError::NotLoopback { .. }
+            | EnvironmentError::BadUrl { .. }
+            | EnvironmentError::OnlyNative { .. } => USAGE,
             EnvironmentError::MissingProgram { .. }
             | EnvironmentError::TooOld { .. }
             | EnvironmentError::Process(_)
             | EnvironmentError::Unreachable { .. }
             | EnvironmentError::NotOurs { .. }
+            | EnvironmentError::Replication { .. }
             | EnvironmentError::NoUnprivilegedUser
             | EnvironmentError::WithoutContainers
             | EnvironmentError::Container { .. }

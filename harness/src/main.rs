@@ -27,7 +27,13 @@ fn main() -> ExitCode {
         }
     };
     match cli.run() {
-        Ok(code) => code.into(),
+        Ok(code) => match output::failure() {
+            None => code.into(),
+            Some(error) => {
+                note!("slotproof: failed to write to standard output: {error}");
+                exit_code::INTERNAL.into()
+            }
+        },
         Err(error) => {
             output::lines(&format!("slotproof: {}", describe(&error)));
             exit_code::of_error(&error).into()

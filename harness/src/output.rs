@@ -1,11 +1,15 @@
 //! Data for programs and lines for people. A closed stream is no reason to stop: a run whose reader
-//! has gone away goes on, and its verdict decides the exit code. The macros of the standard library
-//! would panic.
+//! has gone away goes on, and its verdict decides the exit code. Data that cannot be written because
+//! the disk is full stops no run either, but its exit code is that of an error: who reads the file
+//! must not take a part for the whole. The macros of the standard library would panic.
 //!
 //! Names of slots, bookings and keys come from the service under test. Here they become harmless:
 //! no terminal obeys them, and no CI runner.
 
-use std::io::{Write as _, stderr, stdout};
+use std::{
+    io::{self, ErrorKind, Write as _, stderr, stdout},
+    sync::OnceLock,
+};
 
 use slotproof_reports::printable::one_line;
 
@@ -23,7 +27,24 @@ macro_rules! note {
 /// What `out!` writes: its line breaks are kept, for in JSON a name has none.
 pub(crate) fn data(text: &str) {
     let lines: Vec<String> = text.split('\n').map(one_line).collect();
-    let _ = writeln!(stdout(), "{}", lines.join("\n"));
+    written(writeln!(stdout(), "{}", lines.join("\n")));
+}
+
+/// The first error of standard output.
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// Remembers that data could not be written. That nobody reads on is no error.
+pub(crate) fn written(result: io::Result<()>) {
+    if let Err(error) = result.and_then(|()| stdout().flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = FAILURE.set(error);
+    }
+}
+
+/// Why data is missing on standard output.
+pub(crate) fn failure() -> Option<&'static io::Error> {
+    FAILURE.get()
 }
 
 /// What `note!` writes.

@@ -15,6 +15,11 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// A value that is known without error.
+    pub fn exactly(value: f64) -> Self {
+        Self { median: value, low: value, high: value }
+    }
+
     /// Whether two intervals have a value in common: then these rounds do not tell which is larger.
     /// It is no test of equality.
     pub fn overlaps(&self, other: &Self) -> bool {
@@ -30,7 +35,7 @@ impl Estimate {
 }
 
 /// The middle of some values; zero of none.
-pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     match values.len() {

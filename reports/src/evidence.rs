@@ -122,7 +122,7 @@ pub(crate) fn rows(witness: &Witness) -> Table {
             row.booking.clone(),
             row.status.name().to_owned(),
             row.seats.to_string(),
-            row.key.clone(),
+            row.key.clone().unwrap_or_default(),
             row.overdue_ms.map(|overdue| overdue.to_string()).unwrap_or_default(),
         ]);
     }

@@ -30,7 +30,7 @@ struct Page<'a> {
     report: &'a RunReport,
     style: &'static str,
     headline: String,
-    strategy: &'static str,
+    strategy: &'a str,
     mechanism: String,
     facts: Vec<(&'static str, String)>,
     outcome: &'static str,

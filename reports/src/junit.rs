@@ -33,9 +33,18 @@ pub(crate) fn render(report: &RunReport) -> Result<Vec<u8>, RenderError> {
     let mut junit = Report::new("slotproof");
     junit.set_time(took);
     junit.add_test_suite(suite);
-    let mut bytes = Vec::new();
-    junit.serialize(&mut bytes)?;
-    Ok(bytes)
+    xml(&junit)
+}
+
+/// The document. quick-junit counts skipped cases in the root too, and no schema of Jenkins has that
+/// attribute there.
+pub(crate) fn xml(report: &Report) -> Result<Vec<u8>, RenderError> {
+    let text = report.to_string()?;
+    let Some((before, after)) = text.split_once(" skipped=\"") else {
+        return Ok(text.into_bytes());
+    };
+    let (_, after) = after.split_once('"').expect("an attribute ends");
+    Ok([before, after].concat().into_bytes())
 }
 
 /// The cases of a suite are judged from one load. Each has an equal part of its time, for tools add

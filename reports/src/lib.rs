@@ -31,6 +31,7 @@
 //!         memory_bytes: 8 << 30,
 //!         kernel: "Linux 6.12".to_owned(),
 //!         replicas: 1,
+//!         topology: None,
 //!         fsync: None,
 //!         durable_commit: None,
 //!         servers: Vec::new(),
@@ -58,6 +59,7 @@
 //!     seats: Vec::new(),
 //!     resources: Vec::new(),
 //!     costs: None,
+//!     shorter: Vec::new(),
 //! };
 //! let comment = String::from_utf8(render(&report, Format::Markdown)?)?;
 //! assert!(comment.starts_with("## ❌ violated: external on flash_sale"));
@@ -71,6 +73,7 @@ pub mod objective;
 pub mod run_report;
 mod schema;
 
+pub mod architecture;
 pub mod bench;
 pub mod capacity;
 pub mod comparison;

@@ -79,12 +79,28 @@ pub(crate) fn latency_table(report: &RunReport) -> Table {
     table
 }
 
+/// What the run took, where its first load did not reach what I15 asks for.
+pub(crate) fn shorter(report: &RunReport) -> Option<(&'static str, String)> {
+    let operations = report.shorter.iter().map(|load| load.operations).sum::<u64>();
+    let lasted = report.shorter.iter().map(|load| quantity::duration_ms(load.lasted_ms));
+    let lasted = lasted.reduce(|all, next| format!("{all}, {next}"))?;
+    let text = format!(
+        "{}, after loads of {lasted} ({}) that did not reach what I15 asks for",
+        quantity::duration_ms(report.totals.window_ms),
+        quantity::counted(operations, "operation")
+    );
+    Some(("load until covered", text))
+}
+
 /// The run in numbers.
 pub(crate) fn totals(report: &RunReport) -> Table {
     let totals = &report.totals;
     let mut table = Table::new(&[words("total"), numbers("value")]);
     let mut line = |name: &str, value: String| table.push(vec![name.to_owned(), value]);
     line("measured window", quantity::duration_ms(totals.window_ms));
+    if let Some((name, text)) = shorter(report) {
+        line(name, text);
+    }
     line("operations in the window", quantity::count(totals.operations));
     line("operations per second", quantity::rate(totals.operations_per_s));
     line("reserves acknowledged", quantity::count(totals.reserved));
@@ -109,6 +125,11 @@ pub(crate) fn totals(report: &RunReport) -> Table {
         line("transactions rolled back", quantity::count(costs.rollbacks));
         let per_sync = costs.commits as f64 / costs.wal_syncs.max(1) as f64;
         line("transactions per WAL flush", quantity::rate(per_sync));
+        if let Some(reads) = costs.slot_reads {
+            let (standby, all) = (reads.standby, reads.standby + reads.primary);
+            let share = quantity::share(standby as f64 / all.max(1) as f64);
+            line("reads of slots from standbys", format!("{} ({share})", quantity::count(standby)));
+        }
         if let Some(waiters) = costs.lock_waiters {
             line("connections waiting for a lock, mean", quantity::rate(waiters));
         }

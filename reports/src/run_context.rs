@@ -1,7 +1,7 @@
 //! The context of a run, as tables: the environment that it ran in, and the plan that it followed.
 
 use slotproof_vocabulary::{
-    Arrivals, EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, Workload,
+    Arrivals, EnvironmentBlock, FsyncCalibration, RunContext, ScenarioKind, TopologyBlock, Workload,
 };
 
 use crate::{
@@ -46,11 +46,20 @@ fn rows(environment: &EnvironmentBlock, version: &str, started_at: &str) -> Tabl
     line("memory", quantity::bytes(environment.memory_bytes));
     line("kernel", environment.kernel.clone());
     line("service processes", environment.replicas.to_string());
+    if let Some(topology) = &environment.topology {
+        line("topology", topology_phrase(topology));
+    }
     line("durable 8 KiB write", fsync(environment.fsync.as_ref()));
     line("durable commit", durable_commit(environment.durable_commit.as_ref()));
     line("Slotproof version", version.to_owned());
     line("started", started_at.to_owned());
     table
+}
+
+/// The topology, and what it declares of reads.
+fn topology_phrase(topology: &TopologyBlock) -> String {
+    let stale = |stale_ms| format!("; reads may be {stale_ms} ms old, as declared");
+    format!("{}{}", topology.name, topology.stale_ms.map(stale).unwrap_or_default())
 }
 
 /// The calibration of durable writes in a phrase.

@@ -43,7 +43,10 @@ pub(crate) fn document(report: &RunReport) -> Document {
         tone: verdict_text::tone(report),
         outcome: verdict_text::outcome(report).to_owned(),
         headline: verdict_text::headline(report),
-        facts: Vec::new(),
+        facts: measurements::shorter(report)
+            .map(|(name, text)| (name.to_owned(), text))
+            .into_iter()
+            .collect(),
         origin: Some(Origin {
             name: report.run.clone(),
             started_at: report.started_at.clone(),

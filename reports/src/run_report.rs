@@ -49,6 +49,20 @@ pub struct RunReport {
     /// What the database counted, where it lets itself be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub costs: Option<Costs>,
+    /// Loads before this one, each half as long as the next, that did not reach what I15 asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shorter: Vec<ShorterLoad>,
+}
+
+/// A load that did not reach what I15 asks for, and was made again for longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShorterLoad {
+    /// The name of its run directory.
+    pub run: String,
+    /// Length of its measured window.
+    pub lasted_ms: u64,
+    /// Operations that were judged.
+    pub operations: u64,
 }
 
 impl RunReport {
@@ -247,7 +261,8 @@ pub struct Resource {
 /// What a load cost the database beside time, from before the service started until it had stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
-    /// Tries of reserves beyond the first, inside the processes that answer requests.
+    /// Tries of reserves beyond the first, inside the service: by the processes that answer requests
+    /// and by the workers of a queue.
     pub retries: u64,
     /// Transactions committed.
     pub commits: u64,
@@ -258,7 +273,22 @@ pub struct Costs {
     /// Connections that waited for a lock under load, on average; absent where it could not be
     /// read.
     pub lock_waiters: Option<f64>,
+    /// Bytes of write-ahead log that were written; absent where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_bytes: Option<u64>,
     /// By how much the database has grown; absent where it shrank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_bytes: Option<u64>,
+    /// Who answered reads of slots; absent where the database has no standbys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_reads: Option<SlotReads>,
+}
+
+/// Reads of slots by the server that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotReads {
+    /// A standby.
+    pub standby: u64,
+    /// The primary.
+    pub primary: u64,
 }

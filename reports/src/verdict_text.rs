@@ -16,7 +16,12 @@ pub(crate) fn headline(report: &RunReport) -> String {
         Verdict::Unknown => worst(report, "undecided"),
         Verdict::Upheld if report.is_upheld_with_a_miss() => missed(report),
         Verdict::Upheld => format!(
-            "All {} judged invariants held over {} operations{}.",
+            "{}ll {} judged invariants held over {} operations{}.",
+            if report.verdict.is_as_told() {
+                "As far as clients were told: what the service stored was not judged. A"
+            } else {
+                "A"
+            },
             report.verdict.findings.len(),
             quantity::count(report.verdict.operations),
             match report.verdict.not_judged.len() {
@@ -32,6 +37,9 @@ pub(crate) fn headline(report: &RunReport) -> String {
 pub(crate) fn outcome(report: &RunReport) -> &'static str {
     if report.is_upheld_with_a_miss() {
         return "upheld, objective missed";
+    }
+    if report.verdict.is_as_told() {
+        return "upheld as far as clients were told";
     }
     report.verdict.verdict.name()
 }
@@ -87,14 +95,24 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{}{}{stop}", first.to_uppercase(), characters.as_str())
 }
 
-/// The name of the run's strategy.
-pub(crate) fn strategy(report: &RunReport) -> &'static str {
-    report.plan.strategy.map_or("external", |strategy| strategy.name())
+/// The name of the run's strategy, or of its target.
+pub(crate) fn strategy(report: &RunReport) -> &str {
+    let target = report.environment.servers.first().filter(|_| is_on_target(report));
+    match report.plan.strategy {
+        Some(strategy) => strategy.name(),
+        None => target.map_or("external", |target| target.name.as_str()),
+    }
+}
+
+/// Whether a target file describes what was judged.
+fn is_on_target(report: &RunReport) -> bool {
+    report.environment.kind == "target"
 }
 
 /// One line about how the strategy works, and whether it is broken on purpose.
 pub(crate) fn mechanism(report: &RunReport) -> String {
     match report.plan.strategy {
+        None if is_on_target(report) => "a booking API that a target file describes".to_owned(),
         None => "an external service".to_owned(),
         Some(strategy) if strategy.is_negative_control() => {
             format!(

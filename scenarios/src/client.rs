@@ -1,23 +1,28 @@
 //! The recording client: makes one call at a time, and records what it asked for, when, and what it
 //! was answered.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use slotproof_vocabulary::{Action, Operation, Outcome, ProblemCode, ReasonCode, Sockets};
+use slotproof_vocabulary::{
+    Action, Operation, Outcome, ProblemCode, ReasonCode, Seen, Sockets, Terms,
+};
 
 use crate::{
-    call::{Call, RetryPolicy, TimedAnswer},
+    call::{Released, RetryPolicy, TimedAnswer},
     clock::Clock,
     live_overbooking::LiveOverbooking,
     recorder::Recorder,
-    target::{Exchange, ReferenceTarget},
+    target::{
+        OperationKind, Scope, Session, Target,
+        file::{self, TargetError},
+    },
 };
 
 /// What all clients of a load share.
 #[derive(Debug)]
 pub struct Site {
-    /// How operations become HTTP.
-    pub target: ReferenceTarget,
+    /// How operations become HTTP, and the slots.
+    pub target: Target,
     /// Base URLs of the replicas; clients are spread over them by their number.
     pub base_urls: Vec<String>,
     /// The slots under load.
@@ -43,22 +48,17 @@ impl Site {
     /// hyper's choice of another connection before a byte of the request was written.
     ///
     /// # Errors
-    /// The TLS roots of the machine cannot be read.
-    pub fn connect(&self) -> reqwest::Result<reqwest::Client> {
-        let builder = reqwest::Client::builder()
-            .timeout(self.retry_policy.timeout)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .pool_max_idle_per_host(match self.sockets {
-                Sockets::Shared => usize::MAX,
-                Sockets::Own => 1,
-            });
+    /// The TLS roots of the machine cannot be read, or a certificate of the target file.
+    pub fn connect(&self) -> Result<reqwest::Client, TargetError> {
+        let builder = self.target.file.connections(self.retry_policy.timeout)?;
+        let builder = builder.pool_max_idle_per_host(match self.sockets {
+            Sockets::Shared => usize::MAX,
+            Sockets::Own => 1,
+        });
         // Reading the machine's TLS roots takes 3 ms; ten thousand clients that never use TLS need
         // not do it.
-        let plain = self.base_urls.iter().all(|base_url| base_url.starts_with("http://"));
-        builder.tls_danger_accept_invalid_certs(plain).build()
+        let plain = self.target.file.is_plain();
+        Ok(builder.tls_danger_accept_invalid_certs(plain).build()?)
     }
 }
 
@@ -75,6 +75,10 @@ pub struct Client {
     /// Distance between the process numbers of one client.
     clients: u64,
     reserves: u64,
+    /// What it knows of its bookings.
+    session: Session,
+    /// The highest version that it was told of each slot, by the slot's index.
+    versions: HashMap<usize, i64>,
 }
 
 /// What a scenario reacts to.
@@ -104,6 +108,32 @@ pub struct Held {
     confirmed: bool,
 }
 
+/// What a client asks of the target.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    operation: OperationKind,
+    slot: usize,
+    seats: u32,
+    key: &'a str,
+    /// Empty of a reserve or a read.
+    booking: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    fn reserve(slot: usize, seats: u32, key: &'a str) -> Self {
+        Self { operation: OperationKind::Reserve, slot, seats, key, booking: "" }
+    }
+
+    fn of(operation: OperationKind, held: &'a Held) -> Self {
+        let Held { slot, seats, booking, .. } = held;
+        Self { operation, slot: *slot, seats: *seats, key: "", booking }
+    }
+
+    fn read(slot: usize) -> Self {
+        Self { operation: OperationKind::Read, slot, seats: 1, key: "", booking: "" }
+    }
+}
+
 impl Client {
     /// Client `number` of `clients`, on the connections of `http`.
     pub fn new(
@@ -116,7 +146,18 @@ impl Client {
         let replicas = site.base_urls.len() as u64;
         let replica = usize::try_from(number % replicas).expect("an index of a vector");
         let base_url = site.base_urls[replica].clone();
-        Self { site, http, recorder, base_url, number, process: number, clients, reserves: 0 }
+        Self {
+            site,
+            http,
+            recorder,
+            base_url,
+            number,
+            process: number,
+            clients,
+            reserves: 0,
+            session: Session::default(),
+            versions: HashMap::new(),
+        }
     }
 
     /// Sleeps until an instant of the history's clock; returns at once when it has passed.
@@ -127,19 +168,24 @@ impl Client {
     /// Reserves seats.
     pub async fn reserve(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Response {
         let key = self.next_key();
-        let exchange = self.site.target.reserve(&self.site.slots[slot], seats, &key);
-        let answer = self.make(exchange).await;
+        let seats = if self.site.target.file.takes_seats() { seats } else { 1 };
+        let answer = self.make(Asked::reserve(slot, seats, &key)).await;
         let action = Action::Reserve { seats, key: key.into() };
         self.record(self.process, slot, action, scheduled_ns, answer).await
     }
 
     /// Reserves seats twice at once with one key, as an impatient double click does. The response
     /// is that of the first call, or of the second if the first has no seats.
+    /// A target that keeps no keys would rightly book twice: it is asked once.
     pub async fn reserve_twice(&mut self, slot: usize, seats: u32, scheduled_ns: u64) -> Response {
+        if !self.site.target.file.keeps_keys() {
+            return self.reserve(slot, seats, scheduled_ns).await;
+        }
         let key = self.next_key();
-        let exchange = self.site.target.reserve(&self.site.slots[slot], seats, &key);
+        let seats = if self.site.target.file.takes_seats() { seats } else { 1 };
+        let asked = Asked::reserve(slot, seats, &key);
         // On the heap: ten thousand clients need not make room for what few of them do.
-        let both = async { tokio::join!(self.make(exchange.clone()), self.make(exchange)) };
+        let both = async { tokio::join!(self.make(asked), self.make(asked)) };
         let (first, second) = Box::pin(both).await;
         // Two calls overlap, so they are of two processes.
         let (process, other) = (self.process, self.process + self.clients);
@@ -153,12 +199,15 @@ impl Client {
 
     fn next_key(&mut self) -> String {
         self.reserves += 1;
-        format!("{}-{:x}-{:x}", self.site.run, self.number, self.reserves)
+        file::key(&self.site.run, self.number, self.reserves)
     }
 
     /// Confirms a booking.
     pub async fn confirm(&mut self, held: &mut Held, scheduled_ns: u64) -> Response {
-        let answer = self.make(self.site.target.confirm(&held.booking)).await;
+        if let Some(nothing) = self.not_made(OperationKind::Confirm) {
+            return nothing;
+        }
+        let answer = self.make(Asked::of(OperationKind::Confirm, held)).await;
         let action = Action::Confirm { booking: held.booking.as_str().into() };
         let response = self.record(self.process, held.slot, action, scheduled_ns, answer).await;
         if response.outcome == Outcome::Ok && !held.confirmed {
@@ -170,24 +219,130 @@ impl Client {
 
     /// Cancels a booking.
     pub async fn cancel(&mut self, held: &mut Held, scheduled_ns: u64) -> Response {
+        if let Some(nothing) = self.not_made(OperationKind::Cancel) {
+            return nothing;
+        }
         if std::mem::take(&mut held.confirmed) {
             self.site.live_overbooking.cancelling(held.slot, held.seats);
         }
-        let answer = self.make(self.site.target.cancel(&held.booking)).await;
+        let answer = self.make(Asked::of(OperationKind::Cancel, held)).await;
         let action = Action::Cancel { booking: held.booking.as_str().into() };
         self.record(self.process, held.slot, action, scheduled_ns, answer).await
     }
 
     /// Reads the slot.
     pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Response {
-        let answer = self.make(self.site.target.read(&self.site.slots[slot])).await;
+        if let Some(nothing) = self.not_made(OperationKind::Read) {
+            return nothing;
+        }
+        let answer = self.make(Asked::read(slot)).await;
         self.record(self.process, slot, Action::Read, scheduled_ns, answer).await
     }
 
-    async fn make(&self, exchange: Exchange) -> TimedAnswer {
-        let Site { clock, retry_policy, .. } = &*self.site;
-        let call = Call { http: &self.http, base_url: &self.base_url, clock, exchange };
-        call.make(retry_policy).await
+    /// The response to an operation that the target does not have: nothing is sent, and nothing is
+    /// recorded.
+    fn not_made(&self, operation: OperationKind) -> Option<Response> {
+        let returned_ns = self.site.clock.now_ns();
+        let nothing = Response { outcome: Outcome::Ok, returned_ns, held: None };
+        (!self.site.target.file.has(operation)).then_some(nothing)
+    }
+
+    /// From the first byte of the first step to the last byte of the last.
+    async fn make(&self, asked: Asked<'_>) -> TimedAnswer {
+        let Site { clock, retry_policy, target, .. } = &*self.site;
+        let scope = Scope {
+            base_url: &self.base_url,
+            place: &target.places[asked.slot],
+            session: &self.session,
+            client: self.number,
+            seats: asked.seats,
+            key: asked.key,
+            booking: (!asked.booking.is_empty()).then_some(asked.booking),
+            seen_version: self.versions.get(&asked.slot).copied().unwrap_or_default(),
+        };
+        let file = &target.file;
+        let ready = file.begin(&self.http, asked.operation, scope).await;
+        let sent_ns = clock.now_ns();
+        let (answer, attempts, release) = match ready {
+            Ok(ready) => {
+                let made =
+                    file.make(&self.http, asked.operation, scope, ready, retry_policy, false).await;
+                (made.answer, made.attempts, made.release)
+            }
+            Err(answer) => (answer, 1, None),
+        };
+        let returned_ns = clock.now_ns();
+        let release = match release {
+            None => None,
+            Some(release) => {
+                let sent_ns = clock.now_ns();
+                let (certain, _) = file.release(&self.http, &release, false).await;
+                let seats_taken = release.seats_taken;
+                Some(Released { sent_ns, returned_ns: clock.now_ns(), certain, seats_taken })
+            }
+        };
+        TimedAnswer { sent_ns, returned_ns, attempts, answer, release }
+    }
+
+    /// Records a reserve whose first steps took seats and whose later ones failed: it held them
+    /// until they were given back. To the scenario it is what its answer says.
+    async fn record_failed_on_its_way(
+        &mut self,
+        process: u64,
+        slot: usize,
+        action: Action,
+        scheduled_ns: u64,
+        timed: TimedAnswer,
+        release: Released,
+    ) -> Response {
+        let TimedAnswer { sent_ns, returned_ns, attempts, answer, .. } = timed;
+        let Action::Reserve { key, .. } = &action else {
+            return Response { outcome: answer.outcome, returned_ns, held: None };
+        };
+        let booking: Box<str> = format!("provisional {key} {process}").into();
+        let unknown = answer.outcome == Outcome::Unknown;
+        let terms = Terms { provisional: true, ..Terms::default() };
+        let seen = match unknown {
+            // It may have become a booking after all.
+            true => Seen::default(),
+            false => Seen { booking: Some(booking.clone()), ..Seen::default() },
+        };
+        let reserve = Operation {
+            process,
+            terms: Some(Box::new(terms)),
+            scheduled_ns,
+            attempts,
+            outcome: if unknown { Outcome::Unknown } else { Outcome::Ok },
+            reason: answer.reason.filter(|_| unknown).map(|reason| reason.to_string().into()),
+            seen,
+            ..Operation::new(
+                self.number,
+                Arc::clone(&self.site.slots[slot]),
+                action,
+                sent_ns,
+                returned_ns,
+            )
+        };
+        let cancel = Operation {
+            action: Action::Cancel { booking },
+            terms: None,
+            scheduled_ns: release.sent_ns,
+            sent_ns: release.sent_ns,
+            returned_ns: release.returned_ns,
+            attempts: 1,
+            outcome: if release.certain { Outcome::Ok } else { Outcome::Unknown },
+            reason: None,
+            seen: Seen::default(),
+            ..reserve.clone()
+        };
+        self.recorder.record(reserve).await;
+        if !unknown {
+            self.recorder.record(cancel).await;
+        }
+        if (unknown || !release.certain) && process == self.process {
+            self.process += self.clients;
+        }
+        Response { outcome: answer.outcome, returned_ns: release.returned_ns, held: None }
     }
 
     /// Records what a process was answered.
@@ -197,8 +352,18 @@ impl Client {
         slot: usize,
         action: Action,
         scheduled_ns: u64,
-        TimedAnswer { sent_ns, returned_ns, attempts, mut answer }: TimedAnswer,
+        timed: TimedAnswer,
     ) -> Response {
+        let timed = match timed.release {
+            // A refusal for want of seats is one, whatever was put into a cart before.
+            Some(release) if release.seats_taken && timed.answer.outcome != Outcome::SoldOut => {
+                return self
+                    .record_failed_on_its_way(process, slot, action, scheduled_ns, timed, release)
+                    .await;
+            }
+            Some(_) | None => timed,
+        };
+        let TimedAnswer { sent_ns, returned_ns, attempts, mut answer, release: _ } = timed;
         let reserved = match action {
             Action::Reserve { seats, .. } => Some(seats),
             _ => None,
@@ -207,6 +372,12 @@ impl Client {
             // The operation takes no seats: whatever the service means, it is no claim about them.
             let reason = ReasonCode::Problem(ProblemCode::SoldOut);
             (answer.outcome, answer.reason) = (Outcome::Rejected, Some(reason));
+        }
+        if let Some(version) = answer.seen.version
+            && self.site.target.file.asks_for_versions()
+        {
+            let seen = self.versions.entry(slot).or_default();
+            *seen = version.max(*seen);
         }
         let outcome = answer.outcome;
         let held = |seats: u32| {
@@ -224,19 +395,20 @@ impl Client {
             // The action names the booking already.
             answer.seen.booking = None;
         }
+        // Whether its first step has set seats aside is not known either.
+        let early = self.site.target.file.takes_seats_early();
+        let provisional = early && reserved.is_some() && outcome == Outcome::Unknown;
+        let terms = provisional.then(|| Box::new(Terms { provisional, ..Terms::default() }));
+        let slot = Arc::clone(&self.site.slots[slot]);
         let operation = Operation {
-            client: self.number,
             process,
-            slot: Arc::clone(&self.site.slots[slot]),
-            action,
-            terms: None,
+            terms,
             scheduled_ns,
-            sent_ns,
-            returned_ns,
             attempts,
             outcome,
             reason: answer.reason.map(|reason| reason.to_string().into()),
             seen: answer.seen,
+            ..Operation::new(self.number, slot, action, sent_ns, returned_ns)
         };
         self.recorder.record(operation).await;
         if outcome == Outcome::Unknown && process == self.process {

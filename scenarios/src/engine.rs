@@ -30,7 +30,7 @@ use crate::{
     recorder::{Outputs, Writer},
     schedule::Schedule,
     start_barrier::{ARRIVAL_WITHIN, StartBarrier},
-    target::ReferenceTarget,
+    target::{FileTarget, Place, Target, file::TargetError},
     virtual_user::{ArrivalCounts, LoadContext},
 };
 
@@ -57,6 +57,20 @@ pub struct LoadOrder {
     pub history: Option<PathBuf>,
     /// The latency log, which must not exist.
     pub latency: Option<PathBuf>,
+    /// The file of the booking API, unless it is the reference service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<DescribedOrder>,
+}
+
+/// A booking API that a file describes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DescribedOrder {
+    /// The target file.
+    pub file: PathBuf,
+    /// Hosts that the command line allowed.
+    pub allow: Vec<String>,
+    /// What was captured of each slot.
+    pub places: Vec<Place>,
 }
 
 /// An event of a load: one line of JSON on standard output.
@@ -116,6 +130,9 @@ pub enum Phase {
 /// Why there is no history, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The target file cannot be used.
+    #[error("read the target file: {0}")]
+    Target(#[from] TargetError),
     /// The order lists no slots or no targets.
     #[error("the load order lists no {0}: it needs at least one")]
     Nothing(&'static str),
@@ -178,7 +195,7 @@ pub async fn run(
     let clients = order.plan.clients();
     allow_open_files(clients)?;
     let outputs = Outputs { history: order.history.clone(), latency: order.latency.clone() };
-    let site = Arc::new(site(&order));
+    let site = Arc::new(site(&order)?);
     let http = site.connect()?;
     let (writer, recorder) = Writer::create(outputs).map_err(LoadError::History)?;
     let clock = &site.clock;
@@ -220,10 +237,16 @@ pub async fn run(
     Ok(totals(&context, start_ns, recorded))
 }
 
-fn site(order: &LoadOrder) -> Site {
+fn site(order: &LoadOrder) -> Result<Site, LoadError> {
     let plan = &order.plan;
-    Site {
-        target: ReferenceTarget,
+    let target = match &order.described {
+        None => Target::reference(&order.targets[0], &order.slots),
+        Some(DescribedOrder { file, allow, places }) => {
+            Target::new(FileTarget::read(file, allow)?, places)
+        }
+    };
+    Ok(Site {
+        target,
         base_urls: order.targets.clone(),
         slots: order.slots.iter().map(|slot| slot.as_str().into()).collect(),
         run: order.run.clone(),
@@ -232,10 +255,13 @@ fn site(order: &LoadOrder) -> Site {
             attempts: plan.attempts,
             resend: plan.resend.0,
         },
-        live_overbooking: LiveOverbooking::new(order.slots.len(), plan.capacity),
+        live_overbooking: match &order.described {
+            None => LiveOverbooking::new(order.slots.len(), plan.capacity),
+            Some(described) => LiveOverbooking::of(described.places.iter().map(Place::capacity)),
+        },
         sockets: plan.sockets,
         clock: Clock::new(),
-    }
+    })
 }
 
 /// One user of goose is one client, and its one transaction is the virtual user.

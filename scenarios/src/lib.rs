@@ -32,4 +32,4 @@ pub use latency_log::Durations;
 pub use live_overbooking::LiveOverbooking;
 pub use plain_goose::plain_goose;
 pub use planned_arrivals::{PlannedArrival, planned};
-pub use target::{Answer, Exchange, Expected, PrepareError, ReferenceTarget, Reply, Request};
+pub use target::{Answer, Target};

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 /// Confirmed seats of every slot.
 #[derive(Debug)]
 pub struct LiveOverbooking {
-    capacity: i64,
     slots: Box<[ConfirmedSeats]>,
     overbooked: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct ConfirmedSeats {
+    capacity: i64,
     now: AtomicI64,
     seen_overbooked: AtomicBool,
 }
@@ -24,15 +24,23 @@ struct ConfirmedSeats {
 impl LiveOverbooking {
     /// A number of slots of equal capacity, all free.
     pub fn new(slots: usize, capacity: u32) -> Self {
-        let slots = std::iter::repeat_with(ConfirmedSeats::default).take(slots).collect();
-        Self { capacity: capacity.into(), slots, overbooked: AtomicU64::new(0) }
+        Self::of(std::iter::repeat_n(capacity, slots))
+    }
+
+    /// Slots of these capacities, all free.
+    pub fn of(capacities: impl Iterator<Item = u32>) -> Self {
+        let slot = |capacity: u32| ConfirmedSeats {
+            capacity: capacity.into(),
+            ..ConfirmedSeats::default()
+        };
+        Self { slots: capacities.map(slot).collect(), overbooked: AtomicU64::new(0) }
     }
 
     /// A confirm has been acknowledged.
     pub fn confirmed(&self, slot: usize, seats: u32) {
         let confirmed = &self.slots[slot];
         let now = confirmed.now.fetch_add(seats.into(), Ordering::SeqCst) + i64::from(seats);
-        if now > self.capacity && !confirmed.seen_overbooked.swap(true, Ordering::SeqCst) {
+        if now > confirmed.capacity && !confirmed.seen_overbooked.swap(true, Ordering::SeqCst) {
             self.overbooked.fetch_add(1, Ordering::SeqCst);
         }
     }

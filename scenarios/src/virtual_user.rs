@@ -20,6 +20,7 @@ use crate::{
     random,
     recorder::Recorder,
     start_barrier::StartBarrier,
+    target::file::TargetError,
 };
 
 /// How much longer than the timeout of an operation late arrivals are still taken. A service that
@@ -55,7 +56,7 @@ pub(crate) struct ArrivalCounts {
 
 impl LoadContext {
     /// One virtual user, from its hatching to the end of the load.
-    pub(crate) async fn run_user(&self) -> reqwest::Result<()> {
+    pub(crate) async fn run_user(&self) -> Result<(), TargetError> {
         let number = self.hatched.fetch_add(1, Ordering::SeqCst);
         let http = match self.site.sockets {
             Sockets::Shared => self.http.clone(),

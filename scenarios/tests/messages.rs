@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeSet, io};
 
-use slotproof_scenarios::{LoadError, PrepareError};
+use slotproof_scenarios::{LoadError, target::file::TargetError};
 
 /// The name of a variant. It does not compile when a variant is missing.
 fn variant(error: &LoadError) -> &'static str {
     match error {
+        LoadError::Target(_) => "Target",
         LoadError::Nothing(_) => "Nothing",
         LoadError::OpenFiles { .. } => "OpenFiles",
         LoadError::Http(_) => "Http",
@@ -27,6 +28,7 @@ fn http_error() -> reqwest::Error {
 fn load_errors() {
     let io = || io::Error::other("the disk is full");
     let errors = [
+        LoadError::Target(TargetError::File("their.toml: line 3: wrong".to_owned())),
         LoadError::Nothing("slots"),
         LoadError::Nothing("targets"),
         LoadError::OpenFiles { clients: 9_000, needed: 9_200, hard: 4_096 },
@@ -38,16 +40,7 @@ fn load_errors() {
         LoadError::Hatching(9_000),
     ];
     let variants: BTreeSet<&str> = errors.iter().map(variant).collect();
-    assert_eq!(variants.len(), 8, "a variant has no example: {variants:?}");
+    assert_eq!(variants.len(), 9, "a variant has no example: {variants:?}");
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"));
-}
-
-#[test]
-fn errors_of_preparing_slots() {
-    let errors = [
-        PrepareError::NotAnswered { what: "doctor", cause: http_error() },
-        PrepareError::Refused { what: "slot", status: 422, body: r#"{"code":"x"}"#.to_owned() },
-    ];
-    insta::assert_snapshot!(errors.map(|error| format!("failed to {error}")).join("\n"));
 }

@@ -7,11 +7,12 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     config::Config,
-    database, http, metrics,
+    database, heartbeat, http, metrics,
     operations::Operations,
     pausing::{self, PausePoints},
     queue::{self, Duties, Publisher},
     reserve::Strategy,
+    standbys::Standbys,
     start_error::StartError,
     strategies::{self, Dependencies, redis_lock, wiring::Wiring},
     sweeper,
@@ -29,6 +30,9 @@ pub struct Application {
     listener: TcpListener,
     director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
+    standbys: Standbys,
+    /// Renews the heartbeat that standbys are judged by; `None` where there are none.
+    heart: Option<PgPool>,
     strategy: Arc<dyn Strategy>,
     wiring: Wiring,
     needs: http::Needs,
@@ -58,6 +62,9 @@ impl Application {
         let setting = wiring.connection_setting;
         let pool =
             database::open(&config.database_url, config.connections, setting, pausing).await?;
+        let standbys = Standbys::connect(&config.standby_reads).await?;
+        let heart = standbys.are_there().then(|| heartbeat::connection(&config.database_url));
+        let heart = heart.transpose()?;
         let publisher = Publisher::default();
         let dependencies = Dependencies {
             pool: pool.clone(),
@@ -74,7 +81,18 @@ impl Application {
             publisher: wiring.needs_rabbitmq.then(|| publisher.clone()),
         };
         let listener = bind(config.listen)?;
-        Ok(Self { listener, director, pool, strategy, wiring, needs, publisher, config })
+        Ok(Self {
+            listener,
+            director,
+            pool,
+            standbys,
+            heart,
+            strategy,
+            wiring,
+            needs,
+            publisher,
+            config,
+        })
     }
 
     /// The address that it listens on, with the port that was picked.
@@ -97,7 +115,18 @@ impl Application {
         self,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let Self { listener, director, pool, strategy, wiring, needs, publisher, config } = self;
+        let Self {
+            listener,
+            director,
+            pool,
+            standbys,
+            heart,
+            strategy,
+            wiring,
+            needs,
+            publisher,
+            config,
+        } = self;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(metrics::upkeep(stopped.clone()));
@@ -113,6 +142,9 @@ impl Application {
             )),
             None => tasks.spawn(sweeper::run(pool.clone(), stopped.clone())),
         };
+        if let Some(heart) = heart {
+            tasks.spawn(heartbeat::run(heart, stopped.clone()));
+        }
         if let Some(url) = &config.amqp_url {
             let duties = Duties {
                 workers: config.workers,
@@ -125,6 +157,7 @@ impl Application {
         }
         let operations = Operations {
             pool: pool.clone(),
+            standbys,
             strategy,
             confirm: wiring.confirm,
             cancel: wiring.cancel,
@@ -206,6 +239,8 @@ mod tests {
             director: None,
             strategy: strategies::build(config.strategy, dependencies).expect("it needs no Redis"),
             wiring: Wiring::of(config.strategy),
+            standbys: Standbys::new(&config.standby_reads).expect("there are none"),
+            heart: None,
             pool,
             needs: http::Needs { redis: None, publisher: None },
             publisher,

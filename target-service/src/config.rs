@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{ReadMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -20,6 +20,18 @@ pub enum Announcements {
     Left,
 }
 
+/// Reads of slots from standbys of the database.
+#[derive(Debug, Clone, Default)]
+pub struct StandbyReads {
+    /// `postgres://user:password@host:port/database` of each; none: the database answers itself.
+    pub database_urls: Vec<String>,
+    /// How old an answer may be, as the service declares it; 0 declares nothing, and the database
+    /// answers itself.
+    pub staleness_ms: u64,
+    /// How reads are spread: as it is right, or as in a negative control.
+    pub mode: ReadMode,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -27,6 +39,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `postgres://user:password@host:port/database`.
     pub database_url: String,
+    /// Standbys of the database that answer reads of slots.
+    pub standby_reads: StandbyReads,
     /// The strategy by which `reserve` is made safe, or a negative control.
     pub strategy: StrategyKind,
     /// How long a hold lasts: more than 0, 30 days at most.
@@ -140,6 +154,7 @@ pub(crate) mod tests {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
+            standby_reads: StandbyReads::default(),
             strategy: StrategyKind::Conditional,
             hold: Duration::from_secs(300),
             connections: 1,

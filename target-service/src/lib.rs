@@ -13,9 +13,11 @@ mod reserve;
 pub mod strategies;
 
 mod catalogue;
+mod heartbeat;
 mod lifecycle;
 mod operations;
 mod read_model;
+mod standbys;
 mod sweeper;
 
 pub mod queue;
@@ -23,6 +25,6 @@ pub mod queue;
 mod http;
 
 pub use application::Application;
-pub use config::{Announcements, Config, ConfigError};
+pub use config::{Announcements, Config, ConfigError, StandbyReads};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

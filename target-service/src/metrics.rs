@@ -57,6 +57,16 @@ pub(crate) fn request_answered(method: &str, route: &str, status: u16, elapsed: 
     histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
 }
 
+/// A read of a slot that `standby` or `primary` has answered.
+pub(crate) fn slot_read(source: &'static str) {
+    counter!("slot_reads_total", "source" => source).increment(1);
+}
+
+/// Why a read of a slot was not answered by a standby.
+pub(crate) fn slot_read_fell_back(reason: &'static str) {
+    counter!("slot_read_fallbacks_total", "reason" => reason).increment(1);
+}
+
 pub(crate) fn reserve_retried(strategy: StrategyKind) {
     counter!("reserve_retries_total", "strategy" => strategy.name()).increment(1);
 }

@@ -8,12 +8,23 @@ use sqlx::PgPool;
 
 use crate::{
     lifecycle::Changed,
+    metrics,
     reserve::{self, ReserveCommand, ReserveError, Reserved, Strategy},
+    standbys::Standbys,
     strategies::wiring::{Change, SlotReads},
 };
 
+/// What a read of a slot came to.
+pub(crate) enum SlotRead {
+    Found(SlotBody),
+    NoSlot,
+    /// Nothing has reached the version that the client says it has seen.
+    NotYet,
+}
+
 pub(crate) struct Operations {
     pub(crate) pool: PgPool,
+    pub(crate) standbys: Standbys,
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) confirm: Change,
     pub(crate) cancel: Change,
@@ -22,6 +33,9 @@ pub(crate) struct Operations {
 
 impl Operations {
     pub(crate) async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
+        if let Some(decided) = self.standbys.decide(command).await {
+            return Ok(decided);
+        }
         self.strategy.reserve(command).await
     }
 
@@ -38,7 +52,22 @@ impl Operations {
         (self.cancel)(&self.pool, booking).await
     }
 
-    pub(crate) async fn read_slot(&self, slot: SlotId) -> Result<Option<SlotBody>, sqlx::Error> {
-        self.slot_reads.read(&self.pool, slot).await
+    /// The slot, at this version or a later one.
+    pub(crate) async fn read_slot(
+        &self,
+        slot: SlotId,
+        min_version: i64,
+    ) -> Result<SlotRead, sqlx::Error> {
+        if let Some(body) = self.standbys.read(slot, min_version).await {
+            return Ok(SlotRead::Found(body));
+        }
+        Ok(match self.slot_reads.read(&self.pool, slot).await? {
+            None => SlotRead::NoSlot,
+            Some(body) if body.version < min_version => SlotRead::NotYet,
+            Some(body) => {
+                metrics::slot_read("primary");
+                SlotRead::Found(body)
+            }
+        })
     }
 }

@@ -67,6 +67,58 @@ pub(crate) async fn read_slot(
     }))
 }
 
+/// A slot as a standby has it.
+#[derive(Debug, Clone)]
+pub(crate) struct StandbySlot {
+    pub(crate) slot: SlotBody,
+    /// How old the state is at most, by the clocks of the databases.
+    pub(crate) age_ms: f64,
+    /// Whether the primary is known to have shown this version.
+    pub(crate) is_shown: bool,
+}
+
+/// The same as [`read_slot`], and how old the standby is. The clock is read after the snapshot was
+/// taken, so that the age is never too low.
+pub(crate) async fn read_slot_on_standby(
+    standby: &PgPool,
+    slot: SlotId,
+) -> Result<Option<StandbySlot>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select starts_at, capacity, available_seats, version,
+            (select coalesce(sum(seats) filter (where status = 'pending'), 0) from bookings
+                where doctor_id = $1 and slot_month = $2 and slot_id = $3 and status in ('pending', 'confirmed')
+            ) as "pending_seats!",
+            (select coalesce(sum(seats) filter (where status = 'confirmed'), 0) from bookings
+                where doctor_id = $1 and slot_month = $2 and slot_id = $3 and status in ('pending', 'confirmed')
+            ) as "confirmed_seats!",
+            (extract(epoch from clock_timestamp() - beaten_at) * 1000)::double precision as "age_ms!",
+            is_shown(appointment_slots.xmin, shown) as "is_shown!"
+        from appointment_slots, primary_heartbeat
+        where doctor_id = $1 and slot_month = $2 and slot_id = $3
+        "#,
+        doctor_key(slot.doctor()),
+        month_key(slot.month()),
+        slot.as_uuid(),
+    )
+    .fetch_optional(standby)
+    .await?;
+    Ok(row.map(|row| StandbySlot {
+        slot: SlotBody {
+            id: slot,
+            doctor_id: slot.doctor(),
+            starts_at: row.starts_at,
+            capacity: row.capacity.into(),
+            available_seats: row.available_seats.into(),
+            pending_seats: row.pending_seats,
+            confirmed_seats: row.confirmed_seats,
+            version: row.version,
+        },
+        age_ms: row.age_ms,
+        is_shown: row.is_shown,
+    }))
+}
+
 /// What a list of slots is narrowed to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SlotFilter {

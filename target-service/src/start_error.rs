@@ -38,6 +38,11 @@ pub enum StartError {
         /// `Redis` or `RabbitMQ`.
         needed: &'static str,
     },
+    /// The text is not the URL of a standby.
+    #[error(
+        "failed to parse the URL of a standby: {0}; write postgres://user:password@host:port/name"
+    )]
+    BadReadUrl(sqlx::Error),
     /// The text is not a Redis URL.
     #[error("failed to parse the Redis URL: {0}; write redis://:password@host:port/")]
     BadRedisUrl(redis::RedisError),

@@ -34,6 +34,8 @@ pub struct Case {
     pub origin: Origin,
     /// How long the plan says that a hold lasts; an answer that says less is held against it.
     pub hold_ms: Option<u64>,
+    /// Whether a reserve alone sells: the API has no confirm.
+    pub sells_at_once: bool,
     /// The totals of the load engine, if the load ended in order.
     pub load: Option<LoadTotals>,
 }

@@ -38,8 +38,9 @@ pub fn check(slot_history: &SlotHistory, capacity: i64) -> Certificate {
         return Certificate::Refuted { index };
     }
     let mut observations = slot_history.observations.iter();
-    let unclaimed = observations.any(|observed| observed.sure && observed.version.is_none());
-    if unclaimed || slot_history.unsearchable.is_some() {
+    // Versions do not say that the parts of a basket happened at once.
+    let unclaimed = |it: &Observation| it.joined || (it.sure && it.version.is_none());
+    if observations.any(unclaimed) || slot_history.unsearchable.is_some() {
         return Certificate::Incomplete;
     }
     let mut slot = SlotState::new(capacity);

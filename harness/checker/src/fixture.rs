@@ -2,8 +2,8 @@
 //! booking's key is `key-` and its id.
 
 use slotproof_vocabulary::{
-    AuditRecord, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation, Outcome, Seen,
-    SlotRow, operation_builder,
+    AuditRecord, BookingRow, BookingStatus, EndState, Finding, ForeignRows, Invariant, Operation,
+    Outcome, Seen, SlotRow, operation_builder,
 };
 
 use crate::{Case, History};
@@ -77,7 +77,7 @@ pub(crate) fn row(booking: &str, status: BookingStatus, seats: i64) -> BookingRo
         slot: "s".to_owned(),
         status,
         seats,
-        key: format!("key-{booking}"),
+        key: Some(format!("key-{booking}")),
         overdue_ms: None,
     }
 }
@@ -87,6 +87,12 @@ pub(crate) fn end(capacity: i64, available: i64, bookings: Vec<BookingRow>) -> E
     let slot =
         SlotRow { slot: "s".to_owned(), capacity, available, version: bookings.len() as i64 };
     EndState { slots: vec![slot], bookings, ..EndState::default() }
+}
+
+/// Rows of another API, whose slots the run made and which keeps ended bookings, read after 5 s.
+pub(crate) fn foreign_end(bookings: Vec<BookingRow>) -> EndState {
+    let foreign = ForeignRows { ended_are_kept: true, by_key: true, own_slots: true };
+    EndState { read_ns: Some(ms(5_000)), bookings, foreign: Some(foreign), ..EndState::default() }
 }
 
 /// A record of slot `s`; the seats that were available after it are left out.

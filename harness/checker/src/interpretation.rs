@@ -146,8 +146,9 @@ fn rename_keys(case: &mut Case, addition: impl Fn(&str, &str) -> Option<String>)
         }
     }
     for row in case.end.iter_mut().flat_map(|end| &mut end.bookings) {
-        if let Some(addition) = addition(&row.key, &row.slot) {
-            row.key = format!("{} {addition}", row.key);
+        let Some(key) = &mut row.key else { continue };
+        if let Some(addition) = addition(key, &row.slot) {
+            *key = format!("{key} {addition}");
         }
     }
 }
@@ -194,7 +195,7 @@ fn scope_keys(case: &mut Case, scope: Scope) {
             }
             for row in case.end.iter_mut().flat_map(|end| &mut end.bookings) {
                 if let Some(client) = owners.get(row.booking.as_str()) {
-                    row.key = format!("{} of client {client}", row.key);
+                    row.key = row.key.take().map(|key| format!("{key} of client {client}"));
                 }
             }
         }

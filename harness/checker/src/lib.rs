@@ -29,6 +29,8 @@ pub mod history;
 
 pub mod case;
 
+mod basket;
+
 mod interpretation;
 
 mod slot_operations;

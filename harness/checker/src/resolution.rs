@@ -11,13 +11,14 @@
 //! and I9) had returned before the rows were read, so a later effect explains none of them: for
 //! them the operation has not happened. What it does afterwards is no part of the run.
 //!
-//! A slot without a row was not read, so that a booking in it has no row proves nothing.
+//! A slot without a row was not read, so that a booking in it has no row proves nothing. Of another
+//! API its target file says whether every booking has a row with its key.
 //!
 //! The history itself is not changed, and a finding that rests on the rows too says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slotproof_vocabulary::{Action, BookingStatus, Outcome};
+use slotproof_vocabulary::{Action, BookingStatus, Operation, Outcome};
 
 use crate::{Case, History};
 
@@ -25,7 +26,8 @@ use crate::{Case, History};
 pub(crate) fn resolved(case: &Case) -> Option<History> {
     let end = case.end.as_ref().filter(|_| case.history.cut_off.is_none())?;
     let slots: BTreeSet<&str> = end.slots.iter().map(|row| row.slot.as_str()).collect();
-    let keys: BTreeSet<&str> = end.bookings.iter().map(|row| row.key.as_str()).collect();
+    let by_key = end.foreign.as_ref().is_some_and(|foreign| foreign.by_key);
+    let keys: BTreeSet<&str> = end.bookings.iter().filter_map(|row| row.key.as_deref()).collect();
     let rows: BTreeMap<&str, BookingStatus> =
         end.bookings.iter().map(|row| (row.booking.as_str(), row.status)).collect();
     let confirmed: BTreeSet<&str> = case
@@ -37,10 +39,12 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
         .collect();
     let mut history = case.history.clone();
     let mut decided = false;
-    for operation in history.operations.iter_mut().filter(|it| it.outcome == Outcome::Unknown) {
+    // What was set aside on the way to a booking has no row, and may have taken seats.
+    let open = |it: &&mut Operation| it.outcome == Outcome::Unknown && !it.is_provisional();
+    for operation in history.operations.iter_mut().filter(open) {
         let outcome = match &operation.action {
             Action::Reserve { key, .. }
-                if slots.contains(&*operation.slot) && !keys.contains(&**key) =>
+                if (by_key || slots.contains(&*operation.slot)) && !keys.contains(&**key) =>
             {
                 Outcome::Rejected
             }
@@ -69,15 +73,33 @@ mod tests {
     use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
     use super::*;
-    use crate::fixture::{cancel, case, confirm, end, only, reserve, row, sold_out, unknown};
+    use crate::fixture::{
+        cancel, case, confirm, end, foreign_end, only, reserve, row, sold_out, unknown,
+    };
 
     fn found(
         invariant: Invariant,
         capacity: i64,
-        operations: Vec<slotproof_vocabulary::Operation>,
+        operations: Vec<Operation>,
         rows: Vec<slotproof_vocabulary::BookingRow>,
     ) -> Finding {
         only(&Case { end: Some(end(capacity, 0, rows)), ..case(capacity, operations) }, invariant)
+    }
+
+    #[test]
+    fn seats_that_may_have_been_set_aside_on_the_way_stay_open() {
+        let judged = |provisional| {
+            let mut cart = unknown(reserve("x", 1, 0, 10));
+            let terms = slotproof_vocabulary::Terms { provisional, ..Default::default() };
+            cart.terms = Some(Box::new(terms));
+            let mut refused = sold_out(1, 20, 30);
+            refused.client = 7;
+            let end = Some(foreign_end(vec![]));
+            let case = Case { end, ..case(1, vec![cart, refused]) };
+            only(&case, Invariant::HonestSoldOut).verdict
+        };
+        assert_eq!(judged(false), Verdict::Violated, "no row has its key: it took nothing");
+        assert_eq!(judged(true), Verdict::Upheld, "a cart has no row");
     }
 
     #[test]
@@ -139,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_not_read_decides_nothing() {
-        let elsewhere = |mut operation: slotproof_vocabulary::Operation| {
+        let elsewhere = |mut operation: Operation| {
             operation.slot = "t".into();
             operation
         };

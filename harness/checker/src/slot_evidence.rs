@@ -1,11 +1,12 @@
 //! The evidence of one slot: its operations, and what several invariants derive from them.
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, Outcome};
+use slotproof_vocabulary::Operation;
 
 use crate::{
-    Case,
+    Case, History,
     availability::{AvailabilityBounds, WindowExtremes},
+    basket,
     capacity::CapacityBounds,
     freshness::Freshness,
     held_interval::{self, HeldInterval, SlotBookings},
@@ -50,60 +51,29 @@ pub(crate) fn of(case: &Case) -> Vec<SlotEvidence<'_>> {
     slots.collect()
 }
 
-/// A basket that was refused, in one slot.
-#[derive(Debug, Clone, Copy)]
-struct RefusedPart {
-    /// Its first operation in the slot.
-    index: usize,
-    /// Seats that it wanted there.
-    seats: i64,
-    /// Whether they were surely free at every instant of the call.
-    was_free: bool,
-}
-
 /// What the slots of baskets say about each other: a refused basket lacked seats in at least one of
 /// its slots. Where that can have been one slot only, it was that one; otherwise the refusal is not
 /// held against any of them alone.
-pub(crate) fn refused_baskets(slots: &[SlotEvidence<'_>]) -> Elsewhere {
-    let mut elsewhere = Elsewhere::default();
-    let mut baskets: HashMap<&str, Vec<RefusedPart>> = HashMap::default();
-    for slot in slots {
-        let mut here: HashMap<&str, (RefusedPart, u64, u64)> = HashMap::default();
-        for (index, operation) in slot.operations.iter() {
-            let (Some(basket), Action::Reserve { seats, .. }, Outcome::SoldOut) =
-                (operation.basket(), &operation.action, operation.outcome)
-            else {
-                continue;
-            };
-            let wanted = i64::from(*seats);
-            match here.get_mut(basket) {
-                Some((part, ..)) => {
-                    part.seats += wanted;
-                    // Its seats count with the first part of the slot.
-                    elsewhere.excused.insert(index);
-                }
-                None => {
-                    let part = RefusedPart { index, seats: wanted, was_free: false };
-                    here.insert(basket, (part, operation.sent_ns, operation.returned_ns));
-                }
-            }
+pub(crate) fn refused_baskets(history: &History, slots: &[SlotEvidence<'_>]) -> Elsewhere {
+    let calls = basket::calls(history);
+    let mut elsewhere =
+        Elsewhere { basket_calls: basket::call_of_line(&calls), ..Elsewhere::default() };
+    let mut free: HashMap<&str, WindowExtremes<'_>> = HashMap::default();
+    for call in &calls {
+        let parts = elsewhere.refused_parts(history, call);
+        let mut was_free = Vec::with_capacity(parts.len());
+        for (name, (index, seats)) in parts {
+            let Ok(place) = slots.binary_search_by_key(&name, |slot| slot.name) else { continue };
+            let available = &slots[place].available.at_least;
+            let free = free.entry(name).or_insert_with(|| WindowExtremes::smallest(available));
+            let Operation { sent_ns, returned_ns, .. } = history.operations[index];
+            was_free.push((index, free.within(sent_ns, returned_ns) >= seats));
         }
-        if here.is_empty() {
-            continue;
-        }
-        let free = WindowExtremes::smallest(&slot.available.at_least);
-        for (basket, (part, sent_ns, returned_ns)) in here {
-            let was_free = free.within(sent_ns, returned_ns) >= part.seats;
-            elsewhere.wanted.insert(part.index, part.seats as i32);
-            baskets.entry(basket).or_default().push(RefusedPart { was_free, ..part });
-        }
-    }
-    for parts in baskets.values() {
-        let lacking = parts.iter().filter(|part| !part.was_free).count();
+        let lacking = was_free.iter().filter(|(_, was_free)| !was_free).count();
         // If none lacked seats the refusal was wrong, and each part of it shows that.
-        let judged = |part: &&RefusedPart| lacking == 0 || (lacking == 1 && !part.was_free);
-        let excused = parts.iter().filter(|part| !judged(part));
-        elsewhere.excused.extend(excused.map(|part| part.index));
+        let judged = |was_free: bool| lacking == 0 || (lacking == 1 && !was_free);
+        let excused = was_free.into_iter().filter(|(_, was_free)| !judged(*was_free));
+        elsewhere.excused.extend(excused.map(|(index, _)| index));
     }
     elsewhere
 }

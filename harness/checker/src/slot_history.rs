@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{Action, BookingStatus, ChangeTo, Operation, Outcome};
 
 use crate::{
-    History, changed_booking,
+    History, basket, changed_booking,
     freshness::Freshness,
     held_interval::first_sent,
     slot_operations::{self, SlotOperations},
@@ -35,6 +35,8 @@ pub struct Observation {
     pub index: u32,
     /// Whether it surely happened.
     pub sure: bool,
+    /// Whether it happened in the same instant as the observation before it: a part of a basket.
+    pub joined: bool,
 }
 
 impl Observation {
@@ -47,7 +49,8 @@ impl Observation {
 /// Everything that clients observed of one slot. Bookings are numbered from 1.
 #[derive(Debug, Clone, Default)]
 pub struct SlotHistory {
-    /// In the order of the history; then the ends of holds.
+    /// In the order of the history, but for the parts of a basket, which stand together; then the
+    /// ends of holds.
     pub observations: Vec<Observation>,
     /// Why an order cannot be searched for, if it cannot: some operation is no step of the spec.
     pub unsearchable: Option<String>,
@@ -60,6 +63,8 @@ pub(crate) struct Elsewhere {
     pub(crate) excused: HashSet<usize>,
     /// Seats that a refused basket wanted of one slot, if it has several parts in it.
     pub(crate) wanted: HashMap<usize, i32>,
+    /// The calls of baskets, by the indexes of their lines.
+    pub(crate) basket_calls: HashMap<usize, usize>,
     /// Bookings that moved, by the index of the change.
     pub(crate) moved: HashMap<usize, Moved>,
 }
@@ -147,10 +152,49 @@ impl<'a> Names<'a> {
 /// The history of every slot, one after the other: all of them at once would need as much memory as
 /// the whole history.
 pub fn each_slot(history: &History) -> impl Iterator<Item = (&str, SlotHistory)> {
-    let elsewhere = Elsewhere { moved: moved(history), ..Elsewhere::default() };
+    let elsewhere = Elsewhere { moved: moved(history), ..refused_alone(history) };
     slot_operations::by_slot(history).into_iter().map(move |(slot, operations)| {
         (slot, of_slot(slot, &operations, &Freshness::of(&operations), &elsewhere))
     })
+}
+
+/// Baskets, each slot for itself: what a basket wanted of a slot it wanted at once, and a refusal is
+/// the slot's own.
+fn refused_alone(history: &History) -> Elsewhere {
+    let calls = basket::calls(history);
+    let mut elsewhere =
+        Elsewhere { basket_calls: basket::call_of_line(&calls), ..Elsewhere::default() };
+    for call in &calls {
+        elsewhere.refused_parts(history, call);
+    }
+    elsewhere
+}
+
+impl Elsewhere {
+    /// The parts of a call that was refused, as one part in each slot: its first line there, which
+    /// stands for the others, and the seats that it wanted.
+    pub(crate) fn refused_parts<'a>(
+        &mut self,
+        history: &'a History,
+        call: &[usize],
+    ) -> BTreeMap<&'a str, (usize, i64)> {
+        let mut parts: BTreeMap<&str, (usize, i64)> = BTreeMap::new();
+        for index in call {
+            let operation = &history.operations[*index];
+            let (Action::Reserve { seats, .. }, Outcome::SoldOut) =
+                (&operation.action, operation.outcome)
+            else {
+                continue;
+            };
+            let part = parts.entry(&operation.slot).or_insert((*index, 0));
+            part.1 += i64::from(*seats);
+            if part.0 != *index {
+                self.excused.insert(*index);
+            }
+        }
+        self.wanted.extend(parts.values().map(|(index, seats)| (*index, *seats as i32)));
+        parts
+    }
 }
 
 /// The history of every slot, by the slot's name.
@@ -256,6 +300,9 @@ pub(crate) fn of_slot(
     }
     let expiries = expiries(slot, operations, elsewhere, &reading.names);
     let Reading { mut observations, .. } = reading;
+    if !elsewhere.basket_calls.is_empty() {
+        observations = basket::join_parts(observations, &elsewhere.basket_calls);
+    }
     observations.extend(expiries);
     make_sure_of_cancels(&mut observations);
     SlotHistory { observations, unsearchable }
@@ -385,6 +432,7 @@ impl<'a> Reading<'a, '_> {
             fresh,
             index: u32::try_from(index).expect("the places of operations fit"),
             sure,
+            joined: false,
         });
         Ok(())
     }
@@ -583,6 +631,7 @@ fn expiries(
             fresh: false,
             index: index as u32,
             sure: false,
+            joined: false,
         };
         let hold = holds.entry(booking).or_insert(expiry);
         hold.sent_ns = hold.sent_ns.min(over_ns);

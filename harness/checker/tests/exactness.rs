@@ -1,7 +1,7 @@
 //! The search of tier C, porcupine-rs and an exhaustive search from the definition agree, and the
 //! tiers that are not exact do not contradict them: on random small histories with weights, holds
 //! that run out, keys sent again, versions and seats left in every kind of answer, changes, reads of
-//! bookings, moves to another slot and back, resizes and unknown outcomes.
+//! bookings, moves to another slot and back, baskets, resizes and unknown outcomes.
 //!
 //! The exhaustive search shares no line with the checker. It tries every order, keeps account of the
 //! earliest instant of each step, lets holds run out when they may, and asks of every answer whether
@@ -21,7 +21,7 @@ use slotproof_checker::{
     slot_history::by_slot,
 };
 use slotproof_vocabulary::{
-    Action, BookingStatus, ChangeTo, Invariant, Operation, Outcome, Seen, Verdict,
+    Action, BookingStatus, ChangeTo, Invariant, Operation, Outcome, Seen, Terms, Verdict,
     operation_builder,
 };
 
@@ -53,6 +53,7 @@ struct Made {
     status: BookingStatus,
     over_ns: Option<u64>,
     moved: bool,
+    in_a_basket: bool,
     returned_ns: u64,
 }
 
@@ -86,6 +87,7 @@ fn moves(
 ) -> Option<Operation> {
     let live = |made: &Made| {
         !made.moved
+            && !made.in_a_basket
             && made.returned_ns < at_ns
             && matches!(made.status, BookingStatus::Pending | BookingStatus::Confirmed)
     };
@@ -115,6 +117,141 @@ fn moves(
     Some(if fits { change.ok() } else { change.ends(Outcome::SoldOut) })
 }
 
+/// What one part of a basket asks for.
+#[derive(Debug, Clone)]
+struct Part {
+    slot: &'static str,
+    seats: u32,
+    key: String,
+    booking: String,
+}
+
+/// One or two parts in the slot that is judged, and perhaps one in the slot where seats are never
+/// short, so that a refusal is always about the first.
+fn random_parts(rng: &mut ChaCha8Rng, number: u64) -> Vec<Part> {
+    let part = |slot, name: &str, seats| Part {
+        slot,
+        seats,
+        key: format!("k{number}{name}"),
+        booking: format!("b{number}{name}"),
+    };
+    let mut parts = vec![part("s", "", rng.random_range(1..=2))];
+    if rng.random_bool(0.5) {
+        parts.push(part("s", "x", rng.random_range(1..=2)));
+    }
+    if parts.len() == 1 || rng.random_bool(0.5) {
+        // The parts in different slots may share their key and their booking.
+        let name = if rng.random_bool(0.5) { "" } else { "t" };
+        parts.push(part("t", name, 1));
+    }
+    parts
+}
+
+/// A basket: made in all its slots or in none, in one instant. Sometimes it is one that was refused
+/// before, sent again.
+fn basket(
+    service: &mut Service,
+    rng: &mut ChaCha8Rng,
+    telling: Telling,
+    (number, at_ns): (u64, u64),
+    before: &[Operation],
+) -> Vec<Operation> {
+    let refused = before
+        .iter()
+        .rev()
+        .find(|it| it.basket().is_some() && it.outcome != Outcome::Ok)
+        .filter(|_| rng.random_bool(0.6));
+    let (name, client, earliest_ns, parts) = match refused {
+        Some(refused) => {
+            let again = before.iter().filter(|it| it.process == refused.process);
+            let parts = again.filter_map(|it| match &it.action {
+                Action::Reserve { seats, key } => Some(Part {
+                    slot: if *it.slot == *"s" { "s" } else { "t" },
+                    seats: *seats,
+                    key: key.to_string(),
+                    booking: key.replace('k', "b"),
+                }),
+                _ => None,
+            });
+            let name = refused.basket().expect("it was asked for").to_owned();
+            (name, refused.client, refused.returned_ns + 1, parts.collect())
+        }
+        None => (format!("o{number}"), number, 0, random_parts(rng, number)),
+    };
+    let here = || parts.iter().filter(|part| part.slot == "s");
+    let wanted: i64 = here().map(|part| i64::from(part.seats)).sum();
+    let outcome = if rng.random_bool(0.1) {
+        Outcome::Throttled
+    } else if wanted <= service.free() {
+        Outcome::Ok
+    } else {
+        Outcome::SoldOut
+    };
+    let sent_ns = (at_ns - rng.random_range(0..45) * MS).max(earliest_ns).min(at_ns);
+    let returned_ns = at_ns + rng.random_range(0..45) * MS;
+    let mut seen = Seen::default();
+    if outcome == Outcome::Ok {
+        let hold = telling.holds && rng.random_bool(0.6);
+        seen.hold_ms = hold.then(|| rng.random_range(0..60));
+        for part in here() {
+            let made = Made {
+                here: true,
+                moved: false,
+                in_a_basket: true,
+                seats: part.seats.into(),
+                status: BookingStatus::Pending,
+                over_ns: seen.hold_ms.map(|hold_ms| at_ns + hold_ms * MS),
+                returned_ns,
+            };
+            service.bookings.insert(part.booking.clone(), made);
+        }
+        service.version += 1;
+    }
+    let says = outcome != Outcome::Throttled && rng.random_bool(0.8);
+    let version = (telling.versions && says).then_some(service.version);
+    let numbers = telling.numbers && says && rng.random_bool(0.5);
+    let available = numbers.then(|| service.free());
+    let line = |part: &Part| {
+        let mut seen = seen.clone();
+        seen.booking = (outcome == Outcome::Ok).then(|| part.booking.as_str().into());
+        if part.slot == "s" {
+            (seen.version, seen.available) = (version, available);
+        }
+        let action = Action::Reserve { seats: part.seats, key: part.key.as_str().into() };
+        let operation = operation_builder::operation(part.slot, action).by(number);
+        let terms = Terms { basket: Some(name.as_str().into()), ..Terms::default() };
+        Operation {
+            client,
+            terms: Some(Box::new(terms)),
+            ..operation.at(sent_ns, returned_ns).seen(seen).ends(outcome)
+        }
+    };
+    parts.iter().map(line).collect()
+}
+
+/// The parts of a basket share one call, and most often one outcome, whatever else was spoilt.
+fn mend_baskets(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
+    for place in 1..operations.len() {
+        let told = operations[place].seen.booking.as_ref();
+        let needed = told.is_some_and(|booking| named(operations, booking));
+        let (before, after) = operations.split_at_mut(place);
+        let (first, part) = (&before[place - 1], &mut after[0]);
+        if part.basket().is_none() || part.process != first.process {
+            continue;
+        }
+        (part.sent_ns, part.returned_ns) = (first.sent_ns, first.returned_ns);
+        if part.outcome == Outcome::Ok && first.outcome == Outcome::Ok {
+            part.seen.hold_ms = first.seen.hold_ms;
+        }
+        if part.outcome != first.outcome && !needed && rng.random_bool(0.7) {
+            part.outcome = first.outcome;
+            part.seen.booking =
+                first.seen.booking.as_ref().map(|_| format!("forged with {place}").into());
+            part.seen.hold_ms = first.seen.hold_ms;
+        }
+    }
+}
+
 /// What clients see of a lawful service, then spoilt in a few places.
 fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
     let at_first = rng.random_range(1..=CAPACITY_MAX);
@@ -135,6 +272,11 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
             moved.seen.version = moved.seen.version.filter(|_| telling.versions);
             moved.seen.available = moved.seen.available.filter(|_| telling.numbers);
             operations.push(moved);
+            continue;
+        }
+        if rng.random_bool(0.15) {
+            let parts = basket(&mut service, rng, telling, (number, at_ns), &operations);
+            operations.extend(parts);
             continue;
         }
         // What was moved is left alone.
@@ -220,6 +362,7 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
                 let again = operations.iter().rev().find(|operation| {
                     operation.outcome != Outcome::Ok
                         && *operation.slot == *"s"
+                        && operation.basket().is_none()
                         && matches!(operation.action, Action::Reserve { .. })
                 });
                 let again = again
@@ -243,6 +386,7 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
                     let made = Made {
                         here: !elsewhere,
                         moved: false,
+                        in_a_basket: false,
                         seats: (*seats).into(),
                         status: BookingStatus::Pending,
                         over_ns: hold_ms.map(|hold_ms| at_ns + hold_ms * MS),
@@ -291,17 +435,18 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
     for _ in 0..rng.random_range(0..=6) {
         spoil(&mut operations, rng);
     }
+    mend_baskets(&mut operations, rng);
     for place in 0..operations.len() {
         // A client that changes a booking has been told of it.
-        let needed = operations[place]
-            .seen
-            .booking
-            .as_ref()
-            .is_some_and(|booking| named(&operations, booking));
-        let operation = &mut operations[place];
-        let moves = operation.moves_to().is_some();
-        if rng.random_bool(0.1) && operation.outcome == Outcome::Ok && !needed && !moves {
-            (operation.outcome, operation.seen) = (Outcome::Unknown, Seen::default());
+        let process = operations[place].process;
+        let call = || operations.iter().filter(|it| it.process == process);
+        let needed = call().filter_map(|it| it.seen.booking.as_ref());
+        let needed = needed.into_iter().any(|booking| named(&operations, booking));
+        let ok = call().all(|it| it.outcome == Outcome::Ok && it.moves_to().is_none());
+        if rng.random_bool(0.1) && ok && !needed {
+            for part in operations.iter_mut().filter(|it| it.process == process) {
+                (part.outcome, part.seen) = (Outcome::Unknown, Seen::default());
+            }
         }
     }
     (History { operations, ..History::default() }, at_first)
@@ -373,6 +518,8 @@ fn spoil(operations: &mut [Operation], rng: &mut ChaCha8Rng) {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Event {
     Reserve(String, i64),
+    /// All of these are made, or none.
+    Basket(Vec<(String, i64)>),
     Confirm(String),
     Cancel(String),
     Change(String, i64),
@@ -408,6 +555,34 @@ struct Timed {
     available: Option<i64>,
     pending: Option<i64>,
     confirmed: Option<i64>,
+    /// What the other line of one answer says.
+    also_available: Option<i64>,
+    /// The lines of one answer say different versions.
+    two_versions: bool,
+}
+
+/// Whether some basket was made in part.
+fn half_a_basket(history: &History) -> bool {
+    let parts = || history.operations.iter().filter(|it| it.basket().is_some());
+    let refused = |it: &Operation| !matches!(it.outcome, Outcome::Ok | Outcome::Unknown);
+    parts().any(|part| {
+        let made = part.outcome == Outcome::Ok;
+        made && parts().any(|other| other.process == part.process && refused(other))
+    })
+}
+
+/// Adds another part of a basket in this slot to the part that came before it.
+fn join(timed: &mut Timed, part: Timed) {
+    match (&mut timed.event, part.event) {
+        (Event::Basket(parts), Event::Basket(more)) => parts.extend(more),
+        (Event::SoldOut(seats), Event::SoldOut(more)) => *seats += more,
+        // Of a basket that was made in part nothing more need be known.
+        _ => {}
+    }
+    timed.also_available = part.available;
+    let versions = timed.version.zip(part.version);
+    timed.two_versions = versions.is_some_and(|(said, also)| said != also);
+    timed.version = timed.version.or(part.version);
 }
 
 /// Whether an acknowledgement is the first one of what it acknowledges.
@@ -424,13 +599,13 @@ fn is_fresh(history: &History, operation: &Operation) -> bool {
     let others = history.operations.iter().filter(|other| {
         what(other) == what(operation)
             && matches!(other.outcome, Outcome::Ok | Outcome::Unknown)
-            && other.client != operation.client
+            && other.process != operation.process
     });
     others.into_iter().all(|other| other.sent_ns > operation.returned_ns)
 }
 
 fn events(history: &History) -> Vec<Timed> {
-    let mut events = Vec::new();
+    let (mut events, mut last_process): (Vec<Timed>, Option<u64>) = (Vec::new(), None);
     let told = |booking: &str| {
         let mut reserves = history.operations.iter();
         reserves.any(|it| it.outcome == Outcome::Ok && it.seen.booking.as_deref() == Some(booking))
@@ -479,7 +654,10 @@ fn events(history: &History) -> Vec<Timed> {
                     (Some(id), true) => id.to_string(),
                     _ => booking,
                 };
-                Event::Reserve(booking, (*seats).into())
+                match operation.basket() {
+                    Some(_) => Event::Basket(vec![(booking, (*seats).into())]),
+                    None => Event::Reserve(booking, (*seats).into()),
+                }
             }
             (Action::Confirm { booking }, _) => {
                 if !sure && !told(booking) {
@@ -525,7 +703,7 @@ fn events(history: &History) -> Vec<Timed> {
             (Action::Resize { capacity }, _) => Event::Resize((*capacity).into()),
         };
         let said = |number: Option<i64>| number.filter(|_| fresh);
-        events.push(Timed {
+        let timed = Timed {
             event,
             sent_ns: operation.sent_ns,
             returned_ns: if sure { operation.returned_ns } else { u64::MAX },
@@ -535,7 +713,13 @@ fn events(history: &History) -> Vec<Timed> {
             available: said(operation.seen.available),
             pending: said(operation.seen.pending),
             confirmed: said(operation.seen.confirmed),
-        });
+            also_available: None,
+            two_versions: false,
+        };
+        match (last_process.replace(operation.process), events.last_mut()) {
+            (Some(process), Some(first)) if process == operation.process => join(first, timed),
+            _ => events.push(timed),
+        }
     }
     events
 }
@@ -589,6 +773,16 @@ fn after(state: &State, event: &Event, hold_ns: Option<u64>, now_ns: u64) -> Opt
             let made = Kept { seats: *seats, life: Life::Pending, over_ns };
             next.bookings.insert(booking.clone(), made);
             fits(*seats)
+        }
+        Event::Basket(parts) => {
+            if state.bookings.contains_key(&parts[0].0) {
+                return Some(next);
+            }
+            for (booking, seats) in parts {
+                let made = Kept { seats: *seats, life: Life::Pending, over_ns };
+                next.bookings.insert(booking.clone(), made);
+            }
+            fits(parts.iter().map(|(_, seats)| seats).sum())
         }
         Event::Confirm(booking) => {
             let kept = next.bookings.get_mut(booking)?;
@@ -651,7 +845,10 @@ fn after(state: &State, event: &Event, hold_ns: Option<u64>, now_ns: u64) -> Opt
 /// Whether the numbers in an answer are those of the slot.
 fn is_true(timed: &Timed, state: &State) -> bool {
     let free = state.free();
-    timed.available.is_none_or(|said| said == free || (free < 0 && said == 0))
+    let is_free = |said: i64| said == free || (free < 0 && said == 0);
+    !timed.two_versions
+        && timed.available.is_none_or(is_free)
+        && timed.also_available.is_none_or(is_free)
         && timed.pending.is_none_or(|said| said == state.in_life(Life::Pending))
         && timed.confirmed.is_none_or(|said| said == state.in_life(Life::Confirmed))
 }
@@ -735,7 +932,7 @@ struct Reservation<const CAPACITY: i64>;
 
 impl<const CAPACITY: i64> Model for Reservation<CAPACITY> {
     type State = State;
-    type Op = (Event, [Option<i64>; 3], bool);
+    type Op = (Event, [Option<i64>; 4], bool);
     type Metadata = ();
 
     fn init() -> State {
@@ -743,7 +940,7 @@ impl<const CAPACITY: i64> Model for Reservation<CAPACITY> {
     }
 
     fn step(state: &State, (event, says, sure): &Self::Op) -> (bool, State) {
-        let [available, pending, confirmed] = *says;
+        let [available, also_available, pending, confirmed] = *says;
         let timed = Timed {
             event: event.clone(),
             sent_ns: 0,
@@ -754,6 +951,8 @@ impl<const CAPACITY: i64> Model for Reservation<CAPACITY> {
             available,
             pending,
             confirmed,
+            also_available,
+            two_versions: false,
         };
         match after(state, event, None, 0).filter(|next| is_true(&timed, next)) {
             Some(next) => (true, next),
@@ -767,7 +966,11 @@ fn porcupine<const CAPACITY: i64>(events: &[Timed]) -> bool {
         client_id: None,
         call_time: i64::try_from(timed.sent_ns).expect("a small number"),
         return_time: i64::try_from(timed.returned_ns).unwrap_or(i64::MAX),
-        op: (timed.event.clone(), [timed.available, timed.pending, timed.confirmed], timed.sure),
+        op: (
+            timed.event.clone(),
+            [timed.available, timed.also_available, timed.pending, timed.confirmed],
+            timed.sure,
+        ),
         metadata: None,
     };
     let history: Vec<_> = events.iter().map(operation).collect();
@@ -800,7 +1003,7 @@ const JUDGED: [Invariant; 6] = [
 #[test]
 fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
     let (mut possible, mut impossible, mut proved, mut by_bounds) = (0, 0, 0, 0);
-    let (mut moved, mut ran_out) = (0, 0);
+    let (mut moved, mut ran_out, mut in_baskets) = (0, 0, 0);
     for seed in 0..HISTORIES {
         let telling =
             Telling { versions: seed % 2 == 1, numbers: seed % 4 >= 2, holds: seed % 8 >= 4 };
@@ -821,21 +1024,22 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
         let Some(slot_history) = slots.get("s") else { continue };
         assert_eq!(slot_history.unsearchable, None, "{}", context());
         let found = search(slot_history, capacity, Budget::for_length(9));
-        assert_eq!(
-            found,
-            if exhaustive { Found::Explained } else { Found::Impossible },
-            "tier C: {}",
+        let half = half_a_basket(&history);
+        assert!(
+            half || (found == Found::Explained) == exhaustive,
+            "tier C: {found:?}: {}",
             context()
         );
+        in_baskets += u64::from(history.operations.iter().any(|it| it.basket().is_some()));
         let moves = |it: &&Timed| matches!(it.event, Event::Leave(_) | Event::Enter(..));
         moved += u64::from(events.iter().any(|it| moves(&it)));
         ran_out += u64::from(events.iter().any(|it| it.hold_ns.is_some()));
         let knows_time = events.iter().any(|it| it.version.is_some() || it.hold_ns.is_some());
-        if !knows_time {
+        if !knows_time && !half {
             assert_eq!(by_porcupine(&events, capacity), exhaustive, "porcupine: {}", context());
         }
         if certificate::check(slot_history, capacity) == Certificate::Proved {
-            assert!(exhaustive, "tier A proves what is impossible: {}", context());
+            assert!(exhaustive || half, "tier A proves what is impossible: {}", context());
             proved += 1;
         }
         let verdict = judge(&Case {
@@ -850,14 +1054,15 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
             .filter(|it| it.verdict == Verdict::Violated && JUDGED.contains(&it.invariant))
             .map(|it| it.invariant)
             .collect();
-        assert_eq!(convicted.is_empty(), exhaustive, "{convicted:?}: {}", context());
+        let lawful = exhaustive && !half;
+        assert_eq!(convicted.is_empty(), lawful, "{convicted:?}: {}", context());
         let bounds = |it: &&Invariant| **it != Invariant::OneOrder;
         by_bounds += u64::from(convicted.iter().any(|it| bounds(&it)));
-        *(if exhaustive { &mut possible } else { &mut impossible }) += 1;
+        *(if lawful { &mut possible } else { &mut impossible }) += 1;
     }
     let tame = format!(
         "{possible} possible, {impossible} impossible, {proved} proved by tier A, {by_bounds} \
-         convicted by tier B, {moved} with moves, {ran_out} with holds"
+         convicted by tier B, {moved} with moves, {ran_out} with holds, {in_baskets} with baskets"
     );
     println!("{tame}");
     assert!(
@@ -866,7 +1071,8 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
             && proved > 20_000
             && by_bounds > 20_000
             && moved > 20_000
-            && ran_out > 40_000,
+            && ran_out > 40_000
+            && in_baskets > 40_000,
         "{tame}"
     );
 }

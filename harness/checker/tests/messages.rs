@@ -47,7 +47,7 @@ fn row(booking: &str, status: BookingStatus) -> BookingRow {
         slot: "s".to_owned(),
         status,
         seats: 1,
-        key: format!("key-{booking}"),
+        key: Some(format!("key-{booking}")),
         overdue_ms: None,
     }
 }
@@ -170,7 +170,7 @@ fn idempotent(messages: &mut Messages) {
     messages.of(Invariant::Idempotent);
     messages.judge(case(3, vec![reserve("a", 0, 10), reserve("a", 20, 30)]));
     messages.judge(case(3, vec![reserve("a", 0, 10), reserving("a", 20, 30).booked("b")]));
-    let twin = BookingRow { key: "key-a".to_owned(), ..row("b", Pending) };
+    let twin = BookingRow { key: Some("key-a".to_owned()), ..row("b", Pending) };
     let rows = vec![row("a", Pending), twin];
     messages.judge(with_rows(case(3, vec![reserve("a", 0, 10)]), 1, 2, rows));
 }
@@ -354,6 +354,7 @@ fn run_coverage(messages: &mut Messages) {
     judge(messages, &[Expectation::SoldOut, Expectation::Full], vec![reserve("a", 0, 10)]);
     let others = [Expectation::Resale, Expectation::Reclaim, Expectation::Resend];
     judge(messages, &others, sold_out());
+    judge(messages, &[Expectation::Contested(30)], sold_out());
     judge(messages, &[], vec![]);
     let load = |made, lag_ns| {
         let arrivals =

@@ -79,7 +79,7 @@ impl Service {
                     slot: "s".to_owned(),
                     status: BookingStatus::Pending,
                     seats: i64::from(*seats),
-                    key: key.to_string(),
+                    key: Some(key.to_string()),
                     overdue_ms: Some(-1),
                 });
                 self.log(self.bookings.len() - 1, None);

@@ -11,15 +11,16 @@ use std::{
 
 use async_recursion::async_recursion as boxed_future;
 use slotproof_scenarios::{
-    Client, Clock, LiveOverbooking, ReferenceTarget, RetryPolicy, Site,
+    Client, Clock, LiveOverbooking, RetryPolicy, Site, Target,
     recorder::{Outputs, Writer},
+    target::reference,
 };
 use slotproof_vocabulary::{AuditRecord, EndState, LoadTotals, Plan, Sockets};
 use uuid::Uuid;
 
 use crate::{
     EvidenceError, LoadEnd, RunDirectory,
-    reference::{Announcements, ReferenceDatabase, Slots, Waiting},
+    reference::{Announcements, Holds, ReferenceDatabase, Slots, Waiting},
 };
 
 /// How much longer than a hold the service may need to give its seats back, before they count as
@@ -32,9 +33,9 @@ const ANNOUNCE_SILENCE: Duration = Duration::from_secs(6);
 /// ... and, where the broker or the database was away, longer than any connection takes to be made
 /// again.
 const ANNOUNCE_SILENCE_AFTER_FAULTS: Duration = Duration::from_secs(20);
-/// A hold that ran out so long ago will not be swept any more: sweepers sleep for less than a
-/// second.
-const LEAKED_AFTER: Duration = Duration::from_secs(5);
+/// Sweepers that have swept no hold for so long, while some had run out, will not sweep them any
+/// more: they sleep for less than a second.
+const STOPPED_AFTER: Duration = Duration::from_secs(5);
 /// A broker that was restarted is found again within seconds.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -82,11 +83,11 @@ pub async fn collect(
     let slots = Slots::parse(place.slots)?;
     let mut database = ReferenceDatabase::connect(place.database_url).await?;
     ready(place.targets).await;
-    settle(&mut database, &slots, plan.hold.0, place.past).await?;
+    let leaked = settle(&mut database, &slots, plan.hold.0, place.past, 0).await?;
 
     let prober = u64::from(plan.clients());
     load.operations += probe(place, plan, prober, run).await?;
-    settle(&mut database, &slots, plan.hold.0, place.past).await?;
+    settle(&mut database, &slots, plan.hold.0, place.past, leaked).await?;
 
     let (audit, end) = if place.announces {
         announced(&mut database, &slots, place).await?
@@ -105,32 +106,65 @@ async fn ready(targets: &[String]) {
     let deadline = Instant::now() + READY_WITHIN;
     let http = reqwest::Client::new();
     for target in targets {
-        while !ReferenceTarget.is_ready(&http, target).await && Instant::now() < deadline {
+        while !reference::is_ready(&http, target).await && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
     }
 }
 
-/// Waits until no hold is left, or until those that are have had their time and more: the checker
-/// judges what is then there.
+/// Waits until the service has settled, and answers with the number of holds that are left. The
+/// checker judges them.
 async fn settle(
     database: &mut ReferenceDatabase,
     slots: &Slots,
     hold: Duration,
     past: Past,
-) -> Result<(), EvidenceError> {
-    let deadline = Instant::now() + hold + SWEEP_WITHIN;
-    let leaked_after = match past {
-        Past::Quiet => LEAKED_AFTER,
-        Past::Faults => SWEEP_WITHIN,
-        Past::Swept => Duration::ZERO,
-    };
+    leaked: i64,
+) -> Result<i64, EvidenceError> {
+    let mut settling = Settling::begin(hold, past, leaked, Instant::now());
     loop {
-        let still_to_come = database.holds_to_come(slots, leaked_after).await?;
-        if still_to_come == 0 || Instant::now() >= deadline {
-            return Ok(());
+        let holds = database.holds(slots).await?;
+        if settling.is_over(holds, Instant::now()) {
+            return Ok(holds.left);
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The wait for sweepers: until no more holds are left than had leaked before, or until sweepers
+/// have stopped.
+///
+/// A sweeper with a backlog has not stopped. After a burst of holds on a slow disk it may need
+/// minutes, and none of those holds has leaked.
+struct Settling {
+    leaked: i64,
+    /// Every hold of the load has run out by then, unless the service has its own idea of how long
+    /// a hold lasts.
+    run_out: Instant,
+    stopped_after: Duration,
+    left: i64,
+    unchanged_since: Instant,
+}
+
+impl Settling {
+    fn begin(hold: Duration, past: Past, leaked: i64, now: Instant) -> Self {
+        let stopped_after = match past {
+            Past::Quiet => STOPPED_AFTER,
+            Past::Faults => SWEEP_WITHIN,
+            Past::Swept => Duration::ZERO,
+        };
+        let run_out = now + hold + SWEEP_WITHIN;
+        Self { leaked, run_out, stopped_after, left: i64::MAX, unchanged_since: now }
+    }
+
+    fn is_over(&mut self, Holds { left, to_run_out }: Holds, now: Instant) -> bool {
+        let to_come = to_run_out > 0 && now < self.run_out;
+        if left != self.left || to_come {
+            self.left = left;
+            self.unchanged_since = now;
+        }
+        let stopped = !to_come && now - self.unchanged_since >= self.stopped_after;
+        left <= self.leaked || stopped
     }
 }
 
@@ -167,10 +201,26 @@ async fn announced(
     }
 }
 
-/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations
-/// join the history.
 async fn probe(
     place: &Place<'_>,
+    plan: &Plan,
+    prober: u64,
+    run: &RunDirectory,
+) -> Result<u64, EvidenceError> {
+    let target = Target::reference(&place.targets[0], place.slots);
+    probe_target(target, place.targets, place.slots, place.clock, plan, prober, run).await
+}
+
+/// Reads each slot, reserves a seat of it and gives it back, as one more client whose operations
+/// join the history. Answers with their number.
+///
+/// # Errors
+/// The history cannot be written.
+pub async fn probe_target(
+    target: Target,
+    base_urls: &[String],
+    slots: &[String],
+    clock: &Clock,
     plan: &Plan,
     prober: u64,
     run: &RunDirectory,
@@ -178,14 +228,13 @@ async fn probe(
     let path = run.file("probe.jsonl.zst");
     let outputs = Outputs { history: Some(path.clone()), latency: None };
     let (writer, recorder) = Writer::create(outputs)?;
-    let clock = place.clock;
     let site = Arc::new(Site {
-        target: ReferenceTarget,
-        base_urls: place.targets.to_vec(),
-        slots: place.slots.iter().take(PROBES_MAX).map(|slot| slot.as_str().into()).collect(),
+        target,
+        base_urls: base_urls.to_vec(),
+        slots: slots.iter().take(PROBES_MAX).map(|slot| slot.as_str().into()).collect(),
         run: format!("probe-{}", Uuid::new_v4().simple()),
-        retry_policy: RetryPolicy { timeout: plan.timeout.0, attempts: 1, resend: plan.resend.0 },
-        live_overbooking: LiveOverbooking::new(place.slots.len(), plan.capacity),
+        retry_policy: RetryPolicy::once(plan.timeout.0),
+        live_overbooking: LiveOverbooking::new(slots.len(), plan.capacity),
         sockets: Sockets::Shared,
         clock: clock.clone(),
     });
@@ -206,4 +255,43 @@ async fn probe(
 fn append(part: &Path, whole: &Path) -> io::Result<()> {
     io::copy(&mut File::open(part)?, &mut File::options().append(true).open(whole)?)?;
     fs::remove_file(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLD: Duration = Duration::from_secs(1);
+
+    /// How long the wait is if this many holds are left after this many seconds, and how many are
+    /// left at its end.
+    fn settled(leaked: i64, holds: impl Fn(u64) -> Holds) -> (u64, i64) {
+        let begun = Instant::now();
+        let mut settling = Settling::begin(HOLD, Past::Quiet, leaked, begun);
+        (0..600)
+            .find(|&second| settling.is_over(holds(second), begun + Duration::from_secs(second)))
+            .map(|second| (second, holds(second).left))
+            .expect("the wait ends")
+    }
+
+    #[test]
+    fn a_backlog_is_waited_for_as_long_as_it_shrinks() {
+        let shrinks = |second| Holds { left: 80 - (second / 4) as i64, to_run_out: 0 };
+        assert_eq!(settled(0, shrinks), (320, 0));
+    }
+
+    #[test]
+    fn holds_that_no_sweeper_touches_have_leaked() {
+        let stuck = |second: u64| Holds { left: 7.max(10 - second as i64), to_run_out: 0 };
+        assert_eq!(settled(0, stuck), (3 + STOPPED_AFTER.as_secs(), 7));
+        assert_eq!(settled(7, stuck), (3, 7), "the probes wait for their own holds only");
+    }
+
+    #[test]
+    fn holds_that_have_time_left_are_waited_for_but_not_for_ever() {
+        let runs_out = |second| Holds { left: 3, to_run_out: if second < 6 { 3 } else { 0 } };
+        assert_eq!(settled(0, runs_out), (5 + STOPPED_AFTER.as_secs(), 3));
+        let endless = |_| Holds { left: 3, to_run_out: 3 };
+        assert_eq!(settled(0, endless).0, (HOLD + SWEEP_WITHIN + STOPPED_AFTER).as_secs() - 1);
+    }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
-use slotproof_reports::run_report::Costs;
-use slotproof_scenarios::ReferenceTarget;
+use slotproof_reports::run_report::{Costs, SlotReads};
+use slotproof_scenarios::target::reference;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -18,6 +18,7 @@ struct Counters {
     commits: i64,
     rollbacks: i64,
     wal_syncs: i64,
+    wal_bytes: i64,
     bytes: i64,
 }
 
@@ -26,6 +27,7 @@ impl Counters {
         let row = sqlx::query(
             "
             select xact_commit as commits, xact_rollback as rollbacks, (select wal_sync from pg_stat_wal) as wal_syncs,
+                (select wal_bytes::bigint from pg_stat_wal) as wal_bytes,
                 pg_database_size(current_database()) as bytes
             from pg_stat_database where datname = current_database()
             ",
@@ -36,6 +38,7 @@ impl Counters {
             commits: row.try_get("commits")?,
             rollbacks: row.try_get("rollbacks")?,
             wal_syncs: row.try_get("wal_syncs")?,
+            wal_bytes: row.try_get("wal_bytes")?,
             bytes: row.try_get("bytes")?,
         })
     }
@@ -54,6 +57,7 @@ pub struct CostWatch {
     waiting: Option<JoinHandle<Option<f64>>>,
     lock_waiters: Option<f64>,
     retries: u64,
+    slot_reads: Option<SlotReads>,
 }
 
 impl CostWatch {
@@ -67,6 +71,7 @@ impl CostWatch {
             waiting: None,
             lock_waiters: None,
             retries: 0,
+            slot_reads: None,
         }
     }
 
@@ -81,7 +86,8 @@ impl CostWatch {
             ));
     }
 
-    /// The load has ended, and the service still runs.
+    /// The load has ended, and the processes of the service, which these base URLs name, still run.
+    /// A process that a fault has killed took its counter with it.
     #[boxed_future]
     pub async fn load_ended(&mut self, targets: &[String]) {
         drop(self.stop.take());
@@ -90,10 +96,13 @@ impl CostWatch {
         }
         let http = reqwest::Client::new();
         for target in targets {
-            // The processes that answer requests: what the workers of a queue try again is not in
-            // it.
-            if let Ok(retries) = ReferenceTarget.reserve_retries(&http, target).await {
+            if let Ok(retries) = reference::reserve_retries(&http, target).await {
                 self.retries += retries;
+            }
+            if let Ok(Some(reads)) = slot_reads(&http, target).await {
+                let all = self.slot_reads.get_or_insert(SlotReads { standby: 0, primary: 0 });
+                all.standby += reads.standby;
+                all.primary += reads.primary;
             }
         }
     }
@@ -105,13 +114,28 @@ impl CostWatch {
         let since = |after: i64, before: i64| u64::try_from(after - before).ok();
         Some(Costs {
             retries: self.retries,
+            slot_reads: self.slot_reads,
             commits: since(after.commits, before.commits)?,
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
             lock_waiters: self.lock_waiters,
+            wal_bytes: since(after.wal_bytes, before.wal_bytes),
             database_bytes: since(after.bytes, before.bytes),
         })
     }
+}
+
+/// Reads of slots by who answered them, of a process that has standbys to ask.
+async fn slot_reads(http: &reqwest::Client, base_url: &str) -> reqwest::Result<Option<SlotReads>> {
+    let metrics = reference::metrics(http, base_url).await?;
+    let reads = |source: &str| {
+        let series = format!("slot_reads_total{{source=\"{source}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok())
+    };
+    let (standby, primary) = (reads("standby"), reads("primary"));
+    let asked = standby.is_some() || metrics.contains("slot_read_fallbacks_total");
+    let count = |reads: Option<u64>| reads.unwrap_or_default();
+    Ok(asked.then(|| SlotReads { standby: count(standby), primary: count(primary) }))
 }
 
 async fn counters(postgres_url: &str) -> Option<Counters> {

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use slotproof_scenarios::target::file::TargetError;
+
 /// Why the evidence of a run could not be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
@@ -25,9 +27,9 @@ pub enum EvidenceError {
         /// The limit.
         waited: Duration,
     },
-    /// The service does not answer the probes.
+    /// The service cannot be probed.
     #[error("failed to probe the settled service: {0}")]
-    Probe(#[from] reqwest::Error),
+    Probe(#[from] TargetError),
     /// The probes cannot be recorded.
     #[error("failed to write the run: {0}")]
     Files(#[from] io::Error),

@@ -10,12 +10,14 @@ mod error;
 mod collect;
 mod costs;
 pub mod reference;
+mod target;
 
 mod manifest;
 pub mod run_directory;
 
-pub use collect::{Past, Place, collect};
+pub use collect::{Past, Place, collect, probe_target};
 pub use costs::CostWatch;
 pub use error::EvidenceError;
 pub use reference::ReferenceDatabase;
 pub use run_directory::{LoadEnd, RunDirectory};
+pub use target::{RowsEvidence, TargetEvidence, TargetRows};

@@ -23,12 +23,15 @@ const SCHEMA_VERSION: u32 = 1;
 /// Bytes of a file that are read at once.
 const BUFFER_BYTES: usize = 1 << 20;
 /// What a run records before it is judged. Logs are not judged; verdict and reports are made anew.
-const RECORDED: [&str; 13] = [
+const RECORDED: [&str; 16] = [
     "plan.json",
+    "target.toml",
+    "evidence.json",
     "environment.json",
     "schedule.json",
     "replay.json",
     "order.json",
+    "shorter.json",
     "history.jsonl.zst",
     "latency.hlog",
     "samples.jsonl",

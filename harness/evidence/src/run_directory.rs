@@ -192,7 +192,7 @@ impl RunDirectory {
             file.flush()?;
             Ok(fs::rename(&part, &path)?)
         };
-        write().with_context(|| format!("write {}", path.display()))
+        whole_or_gone(&part, write()).with_context(|| format!("write {}", path.display()))
     }
 
     fn read_lines<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Vec<T>>> {
@@ -219,7 +219,39 @@ impl RunDirectory {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
-    fs::write(&part, bytes)
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("write {}", path.display()))
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    whole_or_gone(Path::new(&part), written).with_context(|| format!("write {}", path.display()))
+}
+
+/// A full disk leaves no empty file behind.
+fn whole_or_gone<E>(part: &Path, written: Result<(), E>) -> Result<(), E> {
+    if written.is_err() {
+        let _ = fs::remove_file(part);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_and_leaves_no_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let run = RunDirectory { path: directory.path().to_owned() };
+        let full = |name: &str| {
+            let part = run.file(&format!("{name}.part"));
+            std::os::unix::fs::symlink("/dev/full", part).expect("it can be made");
+        };
+        full("I1.jsonl");
+        let evidence = run.write("I1.jsonl", b"{}\n").expect_err("the disk is full");
+        full("samples.jsonl");
+        let sample = Sample { at_ns: 0, group: "load".to_owned(), cpu_ms: 0, memory_bytes: 0 };
+        let samples = run.write_samples(&[sample]).expect_err("the disk is full");
+        for error in [evidence, samples] {
+            assert!(format!("{error:#}").contains("No space left"), "{error:#}");
+        }
+        let left: Vec<_> = fs::read_dir(run.path()).expect("it is there").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

@@ -2,20 +2,23 @@
 //! for byte.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
 use slotproof_checker::{Case, History, Origin};
 use slotproof_reports::{Objective, printable::one_line};
-use slotproof_vocabulary::{EndState, Expectation, Plan, UsageError, VerdictReport};
+use slotproof_vocabulary::{
+    Action, EndState, Expectation, Outcome, Plan, RunContext, UsageError, VerdictReport,
+};
 
-use slotproof_evidence::{LoadEnd, RunDirectory};
+use slotproof_evidence::{LoadEnd, RunDirectory, TargetEvidence};
 
-use crate::summary;
+use crate::{summary, target};
 
 /// Bytes of history that are decompressed at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -29,10 +32,12 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     let plan: Plan = run.read_json("plan.json")?;
     let load: Option<LoadEnd> = run.read_json_if_there("load.json")?;
+    let target: Option<TargetEvidence> = run.read_json_if_there("evidence.json")?;
     let case = Case {
         history: history(run, load.as_ref())?,
         capacity: plan.capacity.into(),
-        capacities: BTreeMap::new(),
+        sells_at_once: target.as_ref().is_some_and(|target| target.sells_at_once),
+        capacities: target.map(|target| target.capacities).unwrap_or_default(),
         audit: run.read_audit()?,
         end: run.read_json_if_there::<EndState>("end_state.json")?,
         prober: load.as_ref().map(|end| end.prober),
@@ -44,12 +49,49 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         } else {
             plan.expectations()
         },
-        hold_ms: (!run.file("replay.json").exists()).then(|| plan.hold.ms()),
+        // How long another API holds seats is its own affair: its answers say it, or nobody does.
+        hold_ms: (!run.file("replay.json").exists() && !run.file("target.toml").exists())
+            .then(|| plan.hold.ms()),
         origin: Origin::Recorder,
         load: load.map(|end| end.load),
     };
     case.validate().map_err(|error| damaged("the run", &error))?;
     Ok((plan, case))
+}
+
+/// What clients were told of bookings.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The bookings, with the slot of each.
+    pub(crate) bookings: Vec<(Arc<str>, String)>,
+    /// The keys of all reserves.
+    pub(crate) keys: HashSet<String>,
+    /// When the last of the holds that may still be there has run out, on the clock of the history;
+    /// `None` where nothing is a hold.
+    pub(crate) run_out_ns: Option<u64>,
+}
+
+/// # Errors
+/// The history is damaged.
+pub(crate) fn told(run: &RunDirectory) -> Result<Told> {
+    let mut told = Told::default();
+    for operation in history(run, None)?.operations {
+        let Action::Reserve { key, .. } = &operation.action else { continue };
+        told.keys.insert(key.to_string());
+        if let Some(hold_ms) = operation.seen.hold_ms {
+            let over_ns = operation.returned_ns.saturating_add(hold_ms.saturating_mul(1_000_000));
+            told.run_out_ns = told.run_out_ns.max(Some(over_ns));
+        }
+        if operation.is_provisional() {
+            continue;
+        }
+        if let (Outcome::Ok, Some(booking)) = (operation.outcome, operation.seen.booking) {
+            told.bookings.push((operation.slot, booking.into()));
+        }
+    }
+    told.bookings.sort_unstable();
+    told.bookings.dedup();
+    Ok(told)
 }
 
 /// The objective of a run on operations without a decision.
@@ -139,9 +181,19 @@ fn one_at_a_time(history: &History) -> Result<(), UsageError> {
 /// # Errors
 /// The file cannot be written.
 pub fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
-    let verdict = slotproof_checker::judge(case);
+    let target: Option<TargetEvidence> = run.read_json_if_there("evidence.json")?;
+    let verdict = match &target {
+        None => target::judge_of_topology(case, declared_staleness(run)?),
+        Some(target) => target::judge(case, target),
+    };
     run.write_json("verdict.json", &verdict)?;
     Ok(verdict)
+}
+
+/// How old a read may be, as the topology of the run declares.
+fn declared_staleness(run: &RunDirectory) -> Result<Option<u64>> {
+    let context: Option<RunContext> = run.read_json_if_there("environment.json")?;
+    Ok(context.and_then(|context| context.environment.topology?.stale_ms))
 }
 
 /// Reads a history, plain or compressed.
@@ -166,4 +218,27 @@ fn history(run: &RunDirectory, load: Option<&LoadEnd>) -> Result<History> {
         }
         Some(_) => history,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_history_of_two_zstd_frames_is_read_whole() {
+        let line = |booking: &str, key: &str| {
+            format!(
+                r#"{{"client":1,"slot":"s","op":"reserve","seats":1,"key":"{key}","booking":"{booking}","sent_ns":0,"returned_ns":9,"outcome":"ok"}}"#
+            ) + "\n"
+        };
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for text in [line("a", "ka"), line("b", "kb")] {
+            let frame = zstd::encode_all(text.as_bytes(), 1).expect("it is compressed");
+            file.write_all(&frame).expect("it is written");
+        }
+        let history = read_history(file.path()).expect("it is a history");
+        assert_eq!((history.operations.len(), history.cut_off), (2, None));
+    }
 }

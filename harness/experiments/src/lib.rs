@@ -11,20 +11,29 @@ pub mod check_run;
 mod summary;
 pub mod trial;
 
+pub mod coverage;
 mod series;
 
+pub mod architecture;
 pub mod bench;
 pub mod capacity;
 pub mod compare;
 pub mod gate;
+pub mod on;
 pub mod selftest;
 pub mod simulated;
+pub mod target_run;
+pub mod target_series;
+mod target_stack;
+pub mod target_try;
 
 mod statistics;
 
 pub mod progress;
 
 mod input;
+mod machine;
+mod target;
 
 pub use progress::{Progress, Silent};
 pub use spec::{ExperimentSpec, command_of};

@@ -17,7 +17,7 @@ use slotproof_vocabulary::{
 
 use slotproof_evidence::RunDirectory;
 use slotproof_reports::selftest::{Selftest, SelftestRow, SelftestTrial, Tier};
-use slotproof_stack::{EnvironmentSpec, StackSpec, guard::Guard};
+use slotproof_stack::{StackSpec, guard::Guard};
 
 use crate::{
     progress::Progress,
@@ -41,6 +41,8 @@ pub struct SelftestSpec {
     pub strategies: Vec<StrategyKind>,
     /// A load of each strategy for each seed.
     pub seeds: Vec<u64>,
+    /// What the service runs on.
+    pub stack: StackSpec,
     /// Where the directory of the selftest is made.
     pub runs: PathBuf,
 }
@@ -59,7 +61,7 @@ pub async fn selftest(
     let run = RunDirectory::create_named(&spec.runs, "selftest", time::OffsetDateTime::now_utc())?;
     progress.line(&format!("selftest {}", run.path().display()));
     let experiment = ExperimentSpec {
-        stack: StackSpec::single(EnvironmentSpec::Native),
+        stack: spec.stack.clone(),
         runs: run.path().to_owned(),
         repeat_command: "slotproof selftest".to_owned(),
     };
@@ -116,10 +118,12 @@ async fn one(
         plan: Plan::try_from(words)?,
         strategy,
         faults: Vec::new(),
+        shorter: Vec::new(),
         experiment: ExperimentSpec {
             repeat_command: format!(
                 "slotproof run --strategy {strategy} --clients {CLIENTS} --capacity {CAPACITY} \
-                 --duration {DURATION} --hold {HOLD} --seed {seed}"
+                 --duration {DURATION} --hold {HOLD} --seed {seed} --topology {}",
+                experiment.stack.topology.argument()
             ),
             ..experiment.clone()
         },

@@ -9,10 +9,12 @@ use slotproof_reports::RunReport;
 
 use slotproof_evidence::{ReferenceDatabase, RunDirectory};
 use slotproof_stack::{Environment, guard::Guard};
-use slotproof_vocabulary::{Finding, Invariant, RunContext, Span, Verdict};
+use slotproof_vocabulary::RunContext;
 
+pub(crate) use crate::coverage::{LONGEST, lacks_coverage};
 use crate::{
     check_run,
+    coverage::longer,
     progress::Silent,
     spec::ExperimentSpec,
     summary,
@@ -40,21 +42,6 @@ pub(crate) struct Extended {
     pub(crate) shorter: u32,
 }
 
-/// How many times as long as the plan a load may last.
-pub(crate) const LONGEST: u32 = 16;
-
-/// Whether the run has not reached what its scenario is about (I15).
-pub(crate) fn lacks_coverage(report: &RunReport) -> bool {
-    let coverage = |finding: &&Finding| finding.invariant == Invariant::RunCoverage;
-    report.verdict.verdict != Verdict::Violated
-        && report
-            .verdict
-            .findings
-            .iter()
-            .find(coverage)
-            .is_some_and(|coverage| coverage.verdict == Verdict::Unknown)
-}
-
 impl<'a> Series<'a> {
     /// Starts the servers.
     ///
@@ -77,28 +64,54 @@ impl<'a> Series<'a> {
     /// # Errors
     /// What kept the trial from being made.
     pub(crate) async fn trial(&mut self, spec: &TrialSpec) -> Result<Tried> {
-        let now = time::OffsetDateTime::now_utc();
-        let run = RunDirectory::create(self.parent.path(), &spec.plan, now)?;
-        run.write_json("plan.json", &spec.plan)?;
-        run.write_json("environment.json", &self.run_context(&spec.experiment, now)?)?;
-        trial::load_and_collect(spec, &self.environment, &run, self.guard, &Silent).await?;
+        let run = self.load(spec).await?;
+        self.clear().await?;
+        Self::judged(&run)
+    }
+
+    /// The same, and the tables are left as they are: a trial beside what else they hold. Its slots
+    /// and its doctor are its own, and its evidence is about them alone.
+    ///
+    /// # Errors
+    /// As [`Series::trial`].
+    pub(crate) async fn trial_beside(&mut self, spec: &TrialSpec) -> Result<Tried> {
+        let run = self.load(spec).await?;
+        Self::judged(&run)
+    }
+
+    /// Empties the tables of servers of our own.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub(crate) async fn clear(&self) -> Result<()> {
         if self.environment.is_ours() {
             let mut database =
                 ReferenceDatabase::connect(self.environment.endpoints.postgres_url()).await?;
             database.clear().await?;
             database.close().await?;
         }
-        let (plan, case) = check_run::case(&run)?;
-        let verdict = check_run::judge(&run, &case)?;
-        let report = summary::summarise(&run, plan, &case, verdict)?;
-        trial::write_reports(&run, &report)?;
+        Ok(())
+    }
+
+    async fn load(&mut self, spec: &TrialSpec) -> Result<RunDirectory> {
+        let now = time::OffsetDateTime::now_utc();
+        let run = RunDirectory::create(self.parent.path(), &spec.plan, now)?;
+        run.write_json("plan.json", &spec.plan)?;
+        run.write_json("environment.json", &self.run_context(&spec.experiment, now)?)?;
+        trial::load_and_collect(spec, &self.environment, &run, self.guard, &Silent).await?;
+        Ok(run)
+    }
+
+    fn judged(run: &RunDirectory) -> Result<Tried> {
+        let (plan, case) = check_run::case(run)?;
+        let verdict = check_run::judge(run, &case)?;
+        let report = summary::summarise(run, plan, &case, verdict)?;
+        trial::write_reports(run, &report)?;
         Ok(Tried { case, report })
     }
 
-    /// Loads the service for as long as it takes: a load after which the verdict is `open` is
-    /// repeated for twice as long, up to [`LONGEST`] times as long, while it can end before the
-    /// deadline. How much a machine does in a second decides nothing then. The last load counts; a
-    /// violation ends it at once.
+    /// Makes a trial; while its report is `open`, makes a [`longer`] one, if that can end before
+    /// the deadline. The last one counts.
     ///
     /// # Errors
     /// As [`Series::trial`].
@@ -110,21 +123,16 @@ impl<'a> Series<'a> {
     ) -> Result<Extended> {
         let mut begun = Instant::now();
         let mut tried = self.trial(spec).await?;
-        let mut shorter = 0;
-        let mut longer = 2;
-        while open(&tried.report) && longer <= LONGEST {
+        while let Some(next) = longer(spec, &tried.report).filter(|_| open(&tried.report)) {
             // What it takes beside the load itself it takes again.
-            let duration = Span(spec.plan.duration().0 * longer);
-            let ends = Instant::now() + begun.elapsed() + duration.0 / 2;
-            let plan = spec.plan.lasting(duration);
-            let Some(plan) = plan.filter(|_| deadline.is_none_or(|deadline| ends < deadline))
-            else {
+            let ends = Instant::now() + begun.elapsed() + next.plan.duration().0 / 2;
+            if deadline.is_some_and(|deadline| ends >= deadline) {
                 break;
-            };
+            }
             begun = Instant::now();
-            tried = self.trial(&spec.experiment.trial(plan, spec.strategy, Vec::new())).await?;
-            (shorter, longer) = (shorter + 1, longer * 2);
+            tried = self.trial(&next).await?;
         }
+        let shorter = u32::try_from(tried.report.shorter.len()).unwrap_or(u32::MAX);
         Ok(Extended { tried, shorter })
     }
 

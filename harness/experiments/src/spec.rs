@@ -19,15 +19,18 @@ pub struct ExperimentSpec {
 }
 
 impl ExperimentSpec {
-    /// A trial of this experiment. The command that repeats it is the plan's own.
+    /// A trial of this experiment. The command that repeats it is that of its plan on this stack.
     pub(crate) fn trial(
         &self,
         plan: Plan,
         strategy: StrategyKind,
         faults: Vec<Fault>,
     ) -> TrialSpec {
-        let experiment = Self { repeat_command: command_of(&plan), ..self.clone() };
-        TrialSpec { experiment, plan, strategy, faults }
+        let stack = self.stack.arguments().join(" ");
+        let faults_again: String = faults.iter().map(|it| format!(" {}", it.argument())).collect();
+        let repeat_command = format!("{} {stack}{faults_again}", command_of(&plan));
+        let experiment = Self { repeat_command, ..self.clone() };
+        TrialSpec { experiment, plan, strategy, faults, shorter: Vec::new() }
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn summarise(
         seats: seats(case, begun_ns),
         resources: resources(&run.read_samples()?, begun_ns),
         costs: run.read_json_if_there("costs.json")?,
+        shorter: run.read_json_if_there("shorter.json")?.unwrap_or_default(),
     })
 }
 
@@ -107,7 +108,7 @@ impl Window {
     }
 
     /// The operations that returned inside it or later, without the probes of the settled service.
-    fn returned<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
+    pub(crate) fn returned<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
         let from_ns = self.from_ns;
         let operations = case.history.operations.iter();
         operations.filter(move |it| it.returned_ns >= from_ns && Some(it.client) != case.prober)
@@ -126,6 +127,13 @@ pub fn totals_of(case: &Case, plan: &Plan) -> Totals {
     totals(case, Window::of(case, plan))
 }
 
+/// Seats that were set aside on the way to a booking that did not come about, and their release: no
+/// booking was made or cancelled.
+pub(crate) fn is_provisional(operation: &Operation) -> bool {
+    let released = |booking: &str| booking.starts_with("provisional ");
+    operation.is_provisional() || operation.names_booking().is_some_and(released)
+}
+
 fn totals(case: &Case, window: Window) -> Totals {
     let (inside, drained): (Vec<&Operation>, Vec<&Operation>) =
         window.returned(case).partition(|operation| window.holds(operation));
@@ -135,11 +143,14 @@ fn totals(case: &Case, window: Window) -> Totals {
     let per_s = |count: u64| if window_s > 0.0 { count as f64 / window_s } else { 0.0 };
     let done = |name: &str| {
         let done = inside.iter().filter(|operation| {
-            operation.outcome == Outcome::Ok && operation.action.name() == name
+            operation.outcome == Outcome::Ok
+                && operation.action.name() == name
+                && !is_provisional(operation)
         });
         done.count() as u64
     };
-    let (reserved, confirmed) = (done("reserve"), done("confirm"));
+    let reserved = done("reserve");
+    let confirmed = if case.sells_at_once { reserved } else { done("confirm") };
     Totals {
         window_ms: ms(window.from_ns, window.until_ns),
         drain_ms: ms(window.until_ns, last_ns.unwrap_or(window.until_ns)),

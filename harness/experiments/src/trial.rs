@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
-use slotproof_reports::{Format, RunReport, render, run_report::EnvironmentBlock};
-use slotproof_scenarios::{Clock, Event, LoadOrder, ReferenceTarget};
+use slotproof_reports::{
+    Format, RunReport, render,
+    run_report::{EnvironmentBlock, ShorterLoad},
+};
+use slotproof_scenarios::{Clock, Event, LoadOrder, target::reference};
 use slotproof_vocabulary::{LoadTotals, Plan, RunContext, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -20,11 +23,12 @@ use slotproof_stack::{
     faults::{self, Fault},
     guard::Guard,
     process::{Launch, Process, Stdout, tail},
-    sampling::Sampler,
+    sampling::{Group, Sampler},
 };
 
 use crate::{
     check_run,
+    machine::Machine,
     progress::{Event as Shown, Progress},
     spec::ExperimentSpec,
     summary,
@@ -45,6 +49,8 @@ pub struct TrialSpec {
     pub strategy: StrategyKind,
     /// What is done to the stack under load.
     pub faults: Vec<Fault>,
+    /// Loads before this one that were too short to decide.
+    pub shorter: Vec<ShorterLoad>,
 }
 
 /// Starts the stack, loads it, judges it, and reports.
@@ -65,7 +71,7 @@ pub async fn conduct(
     run.write_json("plan.json", &spec.plan)?;
     progress.line(&format!("run {}", run.path().display()));
 
-    let step = progress.step("start PostgreSQL, Redis and RabbitMQ");
+    let step = progress.step(format!("start {}", spec.experiment.stack.topology.servers()));
     let environment = slotproof_stack::provision(&spec.experiment.stack, run.path(), guard).await?;
     step.done(&versions(&environment));
     run.write_json("environment.json", &run_context(&environment, &spec.experiment, now)?)?;
@@ -93,12 +99,15 @@ pub(crate) async fn load_and_collect(
     guard: &Guard,
     progress: &dyn Progress,
 ) -> Result<()> {
+    if !spec.shorter.is_empty() {
+        run.write_json("shorter.json", &spec.shorter)?;
+    }
     let stack = &spec.experiment.stack;
     let mut costs = CostWatch::begin(environment.endpoints.postgres_url()).await;
     let step = progress.step(format!("start {} processes of the service", stack.replicas));
     let service = ServiceSpec {
         strategy: spec.strategy,
-        endpoints: environment.endpoints.clone(),
+        endpoints: environment.endpoints.wired(stack.topology.service.clone()),
         hold: spec.plan.hold.0,
         connections: stack.connections,
         replicas: stack.replicas,
@@ -111,13 +120,14 @@ pub(crate) async fn load_and_collect(
     step.done(spec.strategy.name());
 
     let base = &replicas.targets()[0];
-    let (count, capacity) = (spec.plan.slots, spec.plan.capacity);
-    let http = reqwest::Client::new();
-    let slots = ReferenceTarget.prepare_slots(&http, base, count, capacity).await;
+    let capacities = vec![spec.plan.capacity; spec.plan.slots as usize];
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let slots = reference::prepare(&reqwest::Client::new(), base, &id, &capacities).await;
     let slots = slots.context("make the slots")?;
     costs.load_begins();
-    let loaded = load(spec, run, environment, &replicas, slots.clone(), guard, progress).await?;
-    costs.load_ended(&replicas.targets()).await;
+    let under_load = UnderLoad { id, slots: slots.clone(), replicas: &replicas };
+    let loaded = load(spec, run, environment, under_load, guard, progress).await?;
+    costs.load_ended(&replicas.metrics_targets()).await;
 
     let step = progress.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
@@ -184,19 +194,14 @@ pub fn run_context(
     experiment: &ExperimentSpec,
     now: time::OffsetDateTime,
 ) -> Result<RunContext> {
-    let system = rustix::system::uname();
+    let Machine { cpus, memory_bytes, kernel } = Machine::here();
     let block = EnvironmentBlock {
         kind: environment.kind.name().to_owned(),
-        cpus: std::thread::available_parallelism()
-            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
-        memory_bytes: rustix::system::sysinfo().totalram as u64
-            * u64::from(rustix::system::sysinfo().mem_unit),
-        kernel: format!(
-            "{} {}",
-            system.sysname().to_string_lossy(),
-            system.release().to_string_lossy()
-        ),
+        cpus,
+        memory_bytes,
+        kernel,
         replicas: experiment.stack.replicas,
+        topology: Some(experiment.stack.topology.block()),
         fsync: environment.fsync,
         durable_commit: environment.durable_commit,
         servers: environment.servers.clone(),
@@ -211,25 +216,59 @@ pub fn run_context(
     })
 }
 
+/// What a load goes to.
+struct UnderLoad<'a> {
+    /// Different from that of every other load.
+    id: String,
+    slots: Vec<String>,
+    replicas: &'a Replicas,
+}
+
 /// Runs the load in its own process; answers with its totals.
 async fn load(
     spec: &TrialSpec,
     run: &RunDirectory,
     environment: &Environment,
-    replicas: &Replicas,
-    slots: Vec<String>,
+    UnderLoad { id, slots, replicas }: UnderLoad<'_>,
     guard: &Guard,
     progress: &dyn Progress,
 ) -> Result<LoadTotals> {
     let order = LoadOrder {
         plan: spec.plan.clone(),
-        run: uuid::Uuid::new_v4().simple().to_string(),
+        run: id,
         targets: replicas.targets(),
         slots,
         history: Some(run.history()),
         latency: Some(run.file("latency.hlog")),
+        described: None,
     };
-    run.write_json("order.json", &order)?;
+    let servers = environment.processes.iter();
+    let groups = servers.map(|(name, leader)| Group::new(name, vec![leader.clone()]));
+    let service = Group::new("service", replicas.leaders().collect());
+    let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
+    let inject = |begun| faults::inject(&spec.faults, environment, replicas, begun, &announce);
+    let (totals, injected) =
+        load_process(&order, run, groups.chain([service]).collect(), guard, progress, inject)
+            .await?;
+    let injected = injected?;
+    if !injected.is_empty() {
+        run.write_json("faults.json", &injected)?;
+    }
+    totals
+}
+
+/// Runs a load in a process of its own, samples it with other groups of processes, and does
+/// something else `meanwhile`, which is told when the load begins. Answers with the load's totals
+/// and what that came to.
+pub(crate) async fn load_process<F: Future>(
+    order: &LoadOrder,
+    run: &RunDirectory,
+    mut groups: Vec<Group>,
+    guard: &Guard,
+    progress: &dyn Progress,
+    meanwhile: impl FnOnce(watch::Receiver<bool>) -> F,
+) -> Result<(Result<LoadTotals>, F::Output)> {
+    run.write_json("order.json", order)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("load").arg(run.file("order.json"));
     let log = run.log("load");
@@ -243,36 +282,30 @@ async fn load(
     };
     let mut process = Process::start(launch, guard)?;
 
-    let mut groups: Vec<(String, Vec<i32>)> =
-        environment.processes.iter().map(|(group, pid)| (group.clone(), vec![*pid])).collect();
-    groups.push(("service".to_owned(), replicas.pids().collect()));
-    groups.push(("load".to_owned(), vec![process.pid()]));
+    groups.push(Group::new("load", vec![process.leader()]));
     let sampler = Sampler::start(groups);
 
-    let plan = &spec.plan;
+    let plan = &order.plan;
     let patience = plan.warm_up.0 + plan.duration().0 + plan.timeout.0 * 3 + LOAD_GRACE;
-    let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
     let (begin, begun) = watch::channel(false);
-    let injecting = faults::inject(&spec.faults, environment, replicas, begun, &announce);
     let following = follow(&mut process, plan, progress, begin);
-    let (followed, injected) = tokio::join!(tokio::time::timeout(patience, following), injecting);
+    let (followed, done) =
+        tokio::join!(tokio::time::timeout(patience, following), meanwhile(begun));
     run.write_samples(&sampler.stop())?;
-    let injected = injected?;
-    if !injected.is_empty() {
-        run.write_json("faults.json", &injected)?;
-    }
     let totals = match followed {
         Ok(result) => result.with_context(|| {
             format!("run the load; its log is {}:\n{}", log.display(), tail(&log))
-        })?,
-        Err(_) => anyhow::bail!(
+        }),
+        Err(_) => Err(anyhow::anyhow!(
             "the load did not end within {} s; its log is {}",
             patience.as_secs(),
             log.display()
-        ),
+        )),
     };
-    progress.line(&format!("  load: {}", describe_totals(&totals)));
-    Ok(totals)
+    if let Ok(totals) = &totals {
+        progress.line(&format!("  load: {}", describe_totals(totals)));
+    }
+    Ok((totals, done))
 }
 
 /// Reads what the load process says until it ends.

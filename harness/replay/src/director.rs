@@ -6,7 +6,10 @@ mod acting;
 mod comparison;
 mod hearing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use anyhow::Result;
 use slotproof_evidence::reference::observation;
@@ -65,6 +68,8 @@ pub(super) struct Director<'a> {
     reports: UnboundedReceiver<Report>,
     answers: (UnboundedSender<Heard>, UnboundedReceiver<Heard>),
     work: BTreeMap<Work, At>,
+    /// How many steps each call has come to, and the last one.
+    steps: HashMap<CallId, (usize, String)>,
     clients: Vec<Client>,
     /// Which call a booking is, or would be, of.
     bookings: HashMap<Uuid, CallId>,
@@ -97,6 +102,7 @@ impl<'a> Director<'a> {
             reports,
             answers: unbounded_channel(),
             work: BTreeMap::new(),
+            steps: HashMap::new(),
             clients,
             bookings: HashMap::new(),
             run_outs: steps.iter().filter_map(run_out).collect(),
@@ -121,7 +127,7 @@ impl<'a> Director<'a> {
             self.perform(what, &stood, &mut differences).await?;
         }
         let mut blocked = self.settle().await?;
-        if self.send_what_is_due() {
+        if self.send_what_is_due()? {
             blocked = self.settle().await?;
         }
         let seen = observation::observe(&self.rig.database, &self.case, self.slot).await?;
@@ -138,15 +144,37 @@ impl<'a> Director<'a> {
         Ok(Stepped { came, differences })
     }
 
-    /// Whether a call of ours is still under way.
+    /// The calls of ours that are still under way, the furthest first: it holds what the others
+    /// want.
     pub(super) fn under_way(&self) -> Vec<ModelEvent> {
-        let call = |(work, at): (&Work, &At)| match (work, at) {
-            (Work::Call(call), At::Parked(point)) => {
-                Some(ModelEvent::Call { call: *call, point: point.clone() })
-            }
+        let parked = |(work, at): (&Work, &At)| match (work, at) {
+            (Work::Call(call), At::Parked(point)) => Some((*call, point.clone())),
             _ => None,
         };
-        self.work.iter().filter_map(call).collect()
+        let mut parked: Vec<(CallId, String)> = self.work.iter().filter_map(parked).collect();
+        let steps = |call: &CallId| self.steps.get(call).map_or(0, |(steps, _)| *steps);
+        parked.sort_by_key(|(call, _)| (Reverse(steps(call)), *call));
+        parked.into_iter().map(|(call, point)| ModelEvent::Call { call, point }).collect()
+    }
+
+    /// Whether an event would wait behind another one that waits. Who of the two gets the row when
+    /// its holder has committed is not promised: both look for its new version.
+    pub(super) fn would_queue(&self, what: &ModelEvent) -> bool {
+        let waiting = self.walk.waiting();
+        let waits_already = waiting.iter().any(|waiting| is_same(waiting, what));
+        !waiting.is_empty()
+            && !waits_already
+            && matches!(self.walk.clone().take(what), EventEffect::Waits { .. })
+    }
+
+    /// Where each call stands in the model, and in the service.
+    pub(super) fn model_says(&self) -> String {
+        let says = |(work, at): (&Work, &At)| {
+            let Work::Call(call) = work else { return format!("{}: {at:?}", work.name()) };
+            format!("{call}: {at:?}, in the model before {:?}", self.walk.point(*call))
+        };
+        let all: Vec<String> = self.work.iter().map(says).collect();
+        all.join("; ")
     }
 
     /// Lets the holds that are left run out, so that what is judged is settled.

@@ -202,13 +202,17 @@ async fn perform(
     let mut director = Director::new(rig, case, slot, walk, &steps);
     let mut lines = Vec::new();
     for (number, scheduled) in (1..).zip(&spec.schedule.steps) {
-        let stepped = director
-            .step(&scheduled.what)
-            .await
-            .with_context(|| format!("step {number}: {}", scheduled.text))?;
+        let stepped = match director.would_queue(&scheduled.what) {
+            true => Stepped { came: Came::Skipped, differences: Vec::new() },
+            false => director
+                .step(&scheduled.what)
+                .await
+                .with_context(|| format!("step {number}: {}", scheduled.text))?,
+        };
         lines.push(Line::of(Some(number), scheduled, stepped));
     }
-    lines.extend(go_on_to_the_end(&mut director).await?);
+    let ended = go_on_to_the_end(&mut director).await;
+    lines.extend(ended.with_context(|| format!("after the schedule, with {}", spec.strategy))?);
     let (slot, history, clock) = director.end().await?;
     Ok((lines, slot, history, clock))
 }
@@ -216,8 +220,8 @@ async fn perform(
 /// Lets every call that is still under way go on, one after the other, until all are over.
 async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    // Calls at the head of the list that ask for a lock in Redis and do not get it: they are not
-    // blocked, they ask again.
+    // Calls at the head of the list that ask for a lock in Redis and do not get it, so that they ask
+    // again, or that would wait behind another call.
     let mut asking = 0;
     for _ in 0..AFTERMATH_MAX {
         let under_way = director.under_way();
@@ -227,7 +231,14 @@ async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
             // The holder of the lock has crashed.
             None => ModelEvent::LockExpires,
         };
+        if director.would_queue(&what) {
+            asking += 1;
+            continue;
+        }
         let stepped = director.step(&what).await?;
+        if matches!(stepped.came, Came::Skipped) {
+            anyhow::bail!("{what:?} is not what its model does next: {}", director.model_says());
+        }
         let waits = matches!(stepped.came, Came::Waits { .. });
         let asks_again = waits && director.under_way().contains(&what);
         asking = if asks_again { asking + 1 } else { 0 };
@@ -235,7 +246,8 @@ async fn go_on_to_the_end(director: &mut Director<'_>) -> Result<Vec<Line>> {
             lines.push(Line::of(None, &unscheduled(&what), stepped));
         }
     }
-    anyhow::bail!("the calls do not end")
+    let left: Vec<String> = director.under_way().iter().map(|it| format!("{it:?}")).collect();
+    anyhow::bail!("the calls do not end: {} are still under way", left.join(", "))
 }
 
 /// A step that no schedule has.

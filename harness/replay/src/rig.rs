@@ -1,13 +1,13 @@
 //! The rig of a replay: real servers, the service as directed processes, and a look at the
 //! database from the side.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use redis::aio::ConnectionManager;
-use slotproof_scenarios::ReferenceTarget;
+use slotproof_scenarios::target::{FileTarget, reference};
 use slotproof_target_service::pausing::Order;
-use slotproof_vocabulary::{DoctorId, SlotId, StrategyKind};
+use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::channel::{Channel, Routes};
@@ -32,7 +32,8 @@ pub struct ReplayRig {
     pub(super) routes: Routes,
     pub(super) database: PgPool,
     pub(super) redis: Option<ConnectionManager>,
-    doctor: DoctorId,
+    /// How requests of clients are written.
+    pub(super) target: Arc<FileTarget>,
     replicas: Replicas,
 }
 
@@ -77,16 +78,17 @@ impl ReplayRig {
         let database = database.connect(environment.endpoints.postgres_url()).await?;
         let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
         let targets = replicas.targets();
-        let doctor = ReferenceTarget.create_doctor(&http, &targets[0]).await?;
-        Ok(Self { strategy, http, targets, channels, routes, database, redis, doctor, replicas })
+        let target = Arc::new(reference::target(&targets[0]));
+        Ok(Self { strategy, http, targets, channels, routes, database, redis, target, replicas })
     }
 
     /// A fresh slot.
     pub(super) async fn slot(&self, capacity: u8) -> Result<SlotId> {
-        let starts_at = time::OffsetDateTime::now_utc() + time::Duration::days(1);
-        let (http, base) = (&self.http, &self.targets[0]);
-        let capacity = capacity.into();
-        Ok(ReferenceTarget.create_slot(http, base, self.doctor, starts_at, capacity).await?)
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let capacities = [capacity.into()];
+        let prepared = self.target.prepare(&self.http, &run, &capacities).await?;
+        let place = prepared.places.first().context("a slot was made")?;
+        place.slot_name().parse().context("the slot's id")
     }
 
     /// Orders the process that a call was sent to.

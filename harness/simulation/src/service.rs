@@ -457,6 +457,7 @@ impl Service {
             slots: self.store.slots.iter().map(slot_row).collect(),
             bookings: self.store.bookings.iter().map(|it| self.row(it, now_ns)).collect(),
             announced: Some(self.announced()),
+            foreign: None,
             read_ns: Some(now_ns),
         }
     }
@@ -474,7 +475,7 @@ impl Service {
             slot: self.name(booking.slot).to_owned(),
             status: booking.status,
             seats: booking.seats,
-            key: booking.key.clone(),
+            key: Some(booking.key.clone()),
             overdue_ms: pending.then_some(overdue_ms),
         }
     }

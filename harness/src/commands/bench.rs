@@ -7,6 +7,7 @@ use slotproof_experiments::{
     ExperimentSpec,
     bench::{
         checker::{self, CheckerSpec},
+        comparison::{self, ComparisonBenchSpec},
         engine::{self, EngineSpec},
         strategies::{self, BenchSpec, bench},
     },
@@ -33,7 +34,10 @@ const EXAMPLES: &str = "Examples:
       the load engine beside plain goose, and beside oha and wrk where they are installed, in about three minutes
 
   slotproof bench checker
-      what judging ten thousand to ten million operations takes";
+      what judging ten thousand to ten million operations takes
+
+  slotproof bench comparison
+      how far compare can be trusted: a plan beside itself 40 times, beside a slower one 20 times, in about 25 minutes";
 
 /// Benches.
 #[derive(Debug, clap::Subcommand)]
@@ -53,6 +57,30 @@ pub(crate) enum Command {
     /// same files.
     #[command(after_help = EXAMPLES)]
     Checker(CheckerArgs),
+
+    /// How far `compare` can be trusted: a plan beside itself, and beside one that is 30 % slower.
+    #[command(after_help = EXAMPLES)]
+    Comparison(ComparisonArgs),
+}
+
+/// Arguments of `slotproof bench comparison`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ComparisonArgs {
+    /// Comparisons of a plan with itself, a seed each.
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    same: u32,
+
+    /// Comparisons with a known difference, a seed each.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    different: u32,
+
+    /// The budget of each comparison.
+    #[arg(long, default_value = "60s", value_name = "TIME")]
+    budget: Span,
+
+    /// Where the directory of the bench is made.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    runs: PathBuf,
 }
 
 /// Arguments of `slotproof bench checker`.
@@ -129,7 +157,31 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
         Command::Strategies(args) => strategies(args),
         Command::Engine(args) => engine(args),
         Command::Checker(args) => checker(args),
+        Command::Comparison(args) => comparison(args),
     }
+}
+
+/// Exit 3 where a bar is missed: a plan called worse than itself more often than once in 40 times,
+/// or a difference that was not found.
+fn comparison(args: ComparisonArgs) -> Result<Code> {
+    let stack = StackSpec::single(EnvironmentSpec::Native);
+    let repeat_command = format!(
+        "slotproof bench comparison --same {} --different {} --budget {}",
+        args.same, args.different, args.budget
+    );
+    let spec = ComparisonBenchSpec {
+        experiment: ExperimentSpec { stack, runs: args.runs, repeat_command },
+        same: args.same,
+        different: args.different,
+        budget: args.budget,
+    };
+    let console = Console::of_stderr();
+    let (run, report) = conduct(async |guard| comparison::bench(&spec, guard, &console).await)?;
+    note!();
+    output::lines(&report.document().markdown());
+    out!("{}", run.file("bench.json").display());
+    let met = report.is_met();
+    Ok(if met { exit_code::UPHELD } else { exit_code::MISSED })
 }
 
 fn checker(args: CheckerArgs) -> Result<Code> {

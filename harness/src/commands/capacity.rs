@@ -2,15 +2,21 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use slotproof_experiments::{
     ExperimentSpec,
-    capacity::{CapacitySpec, Effort, capacity, claims::Claims},
+    capacity::{
+        CapacitySpec, Effort, capacity,
+        claims::{Bytes, Claims},
+    },
+    on::Subject,
+    target_run::Left,
+    target_series::TargetSpec,
 };
 use slotproof_vocabulary::{Rate, Span, UsageError};
 
 use super::{
-    conduct, init_tracing,
+    conduct, end_target, init_tracing,
     stack_args::{StackArgs, repeat},
 };
 use crate::{
@@ -21,7 +27,11 @@ use crate::{
 
 const EXAMPLES: &str = "Examples:
   slotproof capacity --claims ci/claims/system-design.toml --quick
-      every line of the estimates gets a verdict: supported, refuted, or not measurable here
+      every line of the estimates gets a verdict: supported, refuted, not measurable here, or needs
+      a drill
+
+  slotproof capacity --claims ci/claims/system-design.toml --quick --fill 5GB
+      the confirmed rate also on a database of 5 GB, for claims of a size
 
   slotproof capacity --claims our-estimates.toml --start 500/s
       the whole search, with longer windows; docs of the file: ci/README.md
@@ -36,12 +46,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     claims: PathBuf,
 
+    /// The booking API of this target file, instead of the reference service; the claims name no
+    /// strategy then.
+    #[arg(long, value_name = "FILE", conflicts_with = "fill")]
+    target: Option<PathBuf>,
+
+    /// With --target: a host beside this machine that may be loaded; the file must allow it too.
+    #[arg(long, value_name = "HOST", requires = "target")]
+    allow: Vec<String>,
+
     /// Shorter windows and fewer sizes.
     #[arg(long)]
     quick: bool,
 
-    /// The measured time of each probe; a confirmation takes twice as long [default: 8s; with
-    /// --quick 3s]
+    /// The measured time of each probe; a repeated one takes twice as long, and one that does not
+    /// decide up to 8 times as long [default: 8s; with --quick 3s]
     #[arg(long, value_name = "TIME")]
     window: Option<Span>,
 
@@ -52,6 +71,11 @@ pub(crate) struct Args {
     /// The rate of visits with which the search begins.
     #[arg(long, default_value = "100/s", value_name = "RATE")]
     start: Rate,
+
+    /// Fill the database with past bookings up to this size, by bulk load, and measure the confirmed
+    /// rate there too; 5GB takes some minutes
+    #[arg(long, value_name = "SIZE")]
+    fill: Option<Bytes>,
 
     /// Where the directory of the search is made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
@@ -69,7 +93,11 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     let spec = spec(args)?;
     let console = Console::of_stderr();
-    let (run, capacity) = conduct(async |guard| capacity(&spec, guard, &console).await)?;
+    let conducted = conduct(async |guard| capacity(&spec, guard, &console).await);
+    if let Some(target) = &spec.target {
+        end_target(&target.left, &console)?;
+    }
+    let (run, capacity) = conducted?;
     note!();
     output::lines(&capacity.document().markdown());
     if args.json {
@@ -80,16 +108,27 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     Ok(if capacity.violated() { exit_code::VIOLATED } else { exit_code::UPHELD })
 }
 
-fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
+fn spec(args: &Args) -> Result<CapacitySpec> {
     let claims = Claims::read(&args.claims)?;
+    let target = args.target.as_ref().map(|file| TargetSpec {
+        file: file.clone(),
+        allow: args.allow.clone(),
+        left: Left::default(),
+    });
+    let (claims, subject) = match &target {
+        Some(target) => (claims.of_target()?, Subject::Target(target.read()?.name)),
+        None => {
+            let claims = claims.of_reference()?;
+            let strategy = claims.strategy.context("the claims name a strategy")?;
+            (claims, Subject::Strategy(strategy))
+        }
+    };
     let stack = args.stack.spec_for(claims.strategies())?;
-    if args.start.per_s() < 1.0 {
-        return Err(UsageError("--start must be 1/s or more".to_owned()));
-    }
     let mut effort = if args.quick {
         Effort {
             warm_up: Span::of_ms(1_000),
             window: Span::of_ms(3_000),
+            confirmations: 2,
             precision: 1.25,
             clients: vec![16, 64, 192, 384],
             replicas: vec![1, 2, 3, 4],
@@ -99,6 +138,7 @@ fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
         Effort {
             warm_up: Span::of_ms(2_000),
             window: Span::of_ms(8_000),
+            confirmations: 3,
             precision: 1.1,
             clients: vec![16, 32, 64, 128, 256, 512],
             replicas: vec![1, 2, 3, 4],
@@ -106,19 +146,37 @@ fn spec(args: &Args) -> Result<CapacitySpec, UsageError> {
         }
     };
     if args.window.is_some_and(|window| window.ms() < 100) {
-        return Err(UsageError("--window must be 100ms or more".to_owned()));
+        return Err(UsageError("--window must be 100ms or more".to_owned()).into());
     }
     effort.window = args.window.unwrap_or(effort.window);
     effort.rounds = args.rounds.unwrap_or(effort.rounds);
+    if target.is_some() {
+        // How its service is scaled out is a matter of its own.
+        effort.replicas.clear();
+    }
     let quick = if args.quick { " --quick" } else { "" };
+    let fill = args.fill.map(|fill| format!(" --fill {fill}")).unwrap_or_default();
     let repeat_command = format!(
-        "slotproof capacity --claims {}{quick} --window {} --rounds {} --start {} {}",
+        "slotproof capacity --claims {}{quick} --window {} --rounds {} --start {}{fill} {}",
         args.claims.display(),
         effort.window,
         effort.rounds,
         args.start,
-        repeat(&stack)
+        match &args.target {
+            Some(target) => format!("--target {}", target.display()),
+            None => repeat(&stack),
+        }
     );
     let experiment = ExperimentSpec { stack, runs: args.runs.clone(), repeat_command };
-    Ok(CapacitySpec { experiment, claims, effort, start: args.start })
+    let spec = CapacitySpec {
+        experiment,
+        target,
+        subject,
+        claims,
+        effort,
+        start: args.start,
+        fill: args.fill,
+    };
+    spec.check()?;
+    Ok(spec)
 }

@@ -1,7 +1,7 @@
 //! `slotproof completions` and `slotproof man`: what shells and `man` need, made from the command
 //! line itself.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Command, CommandFactory};
@@ -11,6 +11,7 @@ use slotproof_vocabulary::UsageError;
 use crate::{
     cli::Cli,
     exit_code::{self, Code},
+    output,
 };
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
@@ -36,7 +37,9 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Code {
-    clap_complete::generate(args.shell, &mut Cli::command(), "slotproof", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "slotproof", &mut script);
+    output::written(std::io::stdout().write_all(&script));
     exit_code::UPHELD
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod selftest;
 pub(crate) mod serve;
+pub(crate) mod target;
+pub(crate) mod topologies;
 pub(crate) mod up;
 
 mod stack_args;
@@ -24,6 +26,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use slotproof_experiments::{Progress, target_run::Left};
 use slotproof_stack::guard::Guard;
 
 use crate::exit_code::Interrupted;
@@ -72,6 +75,15 @@ async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         result = work => result,
         () = stop.told() => Err(Interrupted.into()),
     }
+}
+
+/// Takes away what runs on a target have made and stops its service, after an interrupt too. A second
+/// interrupt ends it.
+fn end_target(left: &Left, progress: &dyn Progress) -> Result<()> {
+    runtime()?.block_on(interruptible(async {
+        left.end(progress).await;
+        Ok(())
+    }))
 }
 
 /// Runs an experiment to its end, under a guard that ends what an experiment cannot.

@@ -7,11 +7,14 @@ use std::{
 };
 
 use anyhow::Result;
+use slotproof_evidence::RunDirectory;
 use slotproof_experiments::{
-    ExperimentSpec, command_of,
+    ExperimentSpec, command_of, coverage,
+    target_run::{self, Left},
+    target_series::TargetSpec,
     trial::{self, TrialSpec},
 };
-use slotproof_reports::Format;
+use slotproof_reports::{Format, RunReport};
 use slotproof_stack::{
     StackSpec,
     faults::{Fault, FaultKind},
@@ -19,12 +22,13 @@ use slotproof_stack::{
 use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, UsageError, VerdictReport};
 
 use super::{
-    conduct, init_tracing,
+    conduct, end_target, init_tracing,
     stack_args::{Kind, StackArgs, repeat},
 };
 use crate::{
     console::{Console, OutputMode, print_missed, print_verdict},
     exit_code::{self, Code},
+    output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -39,6 +43,12 @@ const EXAMPLES: &str = "Examples:
 
   slotproof run --scenario hot_and_cold --strategy grouped --rate 800/s --arrivals poisson --duration 20s
       an open workload: 800 visits per second, independent of the service's speed
+
+  slotproof run --strategy conditional --clients 50 --duration 2s --until covered
+      goes on for longer on a machine too slow to sell out in two seconds, for 32 s at most
+
+  SLOTPROOF_SERVICE=http://127.0.0.1:8080 slotproof run --target ci/targets/reference.toml --clients 200 --capacity 50
+      any booking API that a target file describes
 
   slotproof run --plan monday.toml --seed 7
       a plan in a file, with the same keys as the flags; flags override it
@@ -62,7 +72,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     words: PlanArgs,
 
-    /// Print the complete plan as TOML, and exit.
+    /// Print the complete plan as TOML, and exit; with --target, also every request of one visit, as
+    /// comments of it. Nothing is sent.
     #[arg(long)]
     dry_run: bool,
 
@@ -71,10 +82,25 @@ pub(crate) struct Args {
     schedule: bool,
 
     /// What is done to the stack under load, and when; can be given again: kill-worker@3s,
-    /// pause-service:6s@2s, restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s. Needs the
-    /// native environment.
+    /// pause-service:6s@2s, restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s,
+    /// "pause-replay:STANDBY@2s for 1s", "kill:COMPONENT@2s for 1s". Needs the native environment.
     #[arg(long = "fault", value_name = "FAULT@TIME")]
     faults: Vec<Fault>,
+
+    /// A booking API that a target file describes, instead of the reference service and its stack:
+    /// its setup prepares the slots, and its answers are judged. It has no strategy of ours.
+    #[arg(long, value_name = "FILE", conflicts_with = "faults")]
+    target: Option<PathBuf>,
+
+    /// With --target: a host beside this machine that may be loaded; the file must allow it too.
+    #[arg(long, value_name = "HOST", requires = "target")]
+    allow: Vec<String>,
+
+    /// `covered`: if the load has not reached what I15 asks for, make it again for twice as long, up
+    /// to 16 times --duration. Each load is a run in a directory of its own, and the last one
+    /// counts.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    until: Option<Until>,
 
     /// Where run directories are made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
@@ -89,6 +115,13 @@ pub(crate) struct Args {
     stack: StackArgs,
 }
 
+/// Until when a load goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Until {
+    /// Until it has reached what I15 asks for.
+    Covered,
+}
+
 pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     if args.list {
@@ -98,34 +131,86 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let plan = plan(args)?;
     if args.dry_run {
         out!("{}", toml::to_string(&plan)?.trim_end());
+        if let Some(file) = &args.target {
+            show_requests(args, file, plan)?;
+        }
         return Ok(exit_code::UPHELD);
     }
     if args.schedule {
         return print_schedule(&plan);
+    }
+    if let Some(file) = &args.target {
+        return on_target(args, file, plan);
     }
     let spec = spec(args, plan)?;
     let strategy = spec.strategy;
     if strategy.is_negative_control() {
         note!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
     }
-    let console = if args.json { Console::new(OutputMode::Events) } else { Console::of_stderr() };
-    let (run, report) = conduct(async |guard| trial::conduct(&spec, guard, &console).await)?;
-    note!();
-    print_verdict(&report.verdict);
-    print_missed(&report);
-    note!("  report:  {}", run.file(Format::Html.file_name()).display());
-    if args.json {
-        print_last_event(run.path(), &report.verdict)?;
-    } else {
-        out!("{}", run.path().display());
+    let topology = &spec.experiment.stack.topology;
+    if topology.is_negative_control() {
+        note!("the topology {} is a {}", topology.name, topology.summary);
     }
-    Ok(exit_code::of_run(&report))
+    let console = if args.json { Console::new(OutputMode::Events) } else { Console::of_stderr() };
+    let (run, report) = conduct(async |guard| match args.until {
+        None => trial::conduct(&spec, guard, &console).await,
+        Some(Until::Covered) => coverage::conduct_until_covered(&spec, guard, &console).await,
+    })?;
+    show(args, &run, &report)
 }
 
 fn list() {
     for scenario in ScenarioKind::ALL {
         out!("{:<16} {}", scenario.name(), scenario.explanation());
     }
+}
+
+/// The verdict, and where the report is.
+fn show(args: &Args, run: &RunDirectory, report: &RunReport) -> Result<Code> {
+    note!();
+    print_verdict(&report.verdict);
+    print_missed(report);
+    note!("  report:  {}", run.file(Format::Html.file_name()).display());
+    if args.json {
+        print_last_event(run.path(), &report.verdict)?;
+    } else {
+        out!("{}", run.path().display());
+    }
+    Ok(exit_code::of_run(report))
+}
+
+/// A run on the API of a target file.
+fn on_target(args: &Args, file: &Path, plan: Plan) -> Result<Code> {
+    let (file, allow) = (file.to_owned(), args.allow.clone());
+    let target = TargetSpec { file, allow, left: Left::default() };
+    // Read before anything is sent.
+    let spec = target.run_of(plan, args.runs.clone())?;
+    let console = if args.json { Console::new(OutputMode::Events) } else { Console::of_stderr() };
+    if args.until == Some(Until::Covered) {
+        coverage::can_last_longer(&spec.plan)?;
+    }
+    let conducted = conduct(async |guard| match args.until {
+        None => target_run::conduct(&spec, guard, &console).await,
+        Some(Until::Covered) => {
+            coverage::conduct_target_until_covered(&spec, guard, &console).await
+        }
+    });
+    end_target(&target.left, &console)?;
+    let (run, report) = conducted?;
+    show(args, &run, &report)
+}
+
+/// Every request of one visit, as comments: what is printed before them remains a plan.
+fn show_requests(args: &Args, file: &Path, plan: Plan) -> Result<()> {
+    let (file, allow) = (file.to_owned(), args.allow.clone());
+    let target = TargetSpec { file, allow, left: Left::default() };
+    let capacity = plan.capacity;
+    let target = target.run_of(plan, args.runs.clone())?.target()?;
+    for request in target.dry_run(capacity) {
+        out!("");
+        request.to_string().lines().for_each(|line| out!("{}", format!("# {line}").trim_end()));
+    }
+    Ok(())
 }
 
 /// The plan that flags and file make together.
@@ -135,7 +220,7 @@ fn plan(args: &Args) -> Result<Plan, UsageError> {
     Plan::try_from(words).map_err(|error| UsageError(format!("the plan cannot be run: {error}")))
 }
 
-fn read_words(path: &Path) -> Result<PlanArgs, UsageError> {
+pub(super) fn read_words(path: &Path) -> Result<PlanArgs, UsageError> {
     let unreadable = |error: &dyn std::fmt::Display| {
         UsageError(format!("{} is not a plan: {error}", path.display()))
     };
@@ -158,10 +243,13 @@ fn print_schedule(plan: &Plan) -> Result<Code> {
     })?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for arrival in arrivals {
-        if writeln!(out, "{}", serde_json::to_string(&arrival)?).is_err() {
-            break;
+        let written = writeln!(out, "{}", serde_json::to_string(&arrival)?);
+        if written.is_err() {
+            output::written(written);
+            return Ok(exit_code::UPHELD);
         }
     }
+    output::written(out.flush());
     Ok(exit_code::UPHELD)
 }
 
@@ -178,6 +266,15 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         ));
     };
     let stack = args.stack.spec_for([strategy])?;
+    if args.until == Some(Until::Covered) {
+        if let Some(fault) = args.faults.first() {
+            return Err(UsageError(format!(
+                "--until covered makes the load again for longer, and --fault {fault} has its time \
+                 in one load; give one of them"
+            )));
+        }
+        coverage::can_last_longer(&plan)?;
+    }
     let lasts = plan.warm_up.0 + plan.duration().0;
     if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
         return Err(UsageError(format!(
@@ -185,10 +282,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
             lasts.as_secs()
         )));
     }
-    let ends = |fault: &&Fault| match fault.kind {
-        FaultKind::PauseService(pause) => fault.at + pause > lasts,
-        _ => false,
-    };
+    let ends = |fault: &&Fault| fault.lasts().is_some_and(|lasting| fault.at + lasting > lasts);
     if let Some(fault) = args.faults.iter().find(ends) {
         return Err(UsageError(format!(
             "--fault {fault} ends after the load has ended ({} s)",
@@ -199,6 +293,11 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         return Err(UsageError(
             "--fault needs --environment native, whose servers the run owns".to_owned(),
         ));
+    }
+    for fault in &args.faults {
+        fault
+            .fits(&stack.topology)
+            .map_err(|reason| UsageError(format!("--fault {fault}: {reason}")))?;
     }
     if args.faults.iter().any(|fault| fault.kind == FaultKind::KillWorker)
         && !strategy.needs_rabbitmq()
@@ -212,6 +311,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
             runs: args.runs.clone(),
         },
         faults: args.faults.clone(),
+        shorter: Vec::new(),
         plan,
         strategy,
     })
@@ -220,7 +320,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
 fn repeat_command(plan: &Plan, stack: &StackSpec, faults: &[Fault]) -> String {
     let mut command = format!("{} {}", command_of(plan), repeat(stack));
     for fault in faults {
-        command.push_str(&format!(" --fault {fault}"));
+        command.push_str(&format!(" {}", fault.argument()));
     }
     command
 }
@@ -238,8 +338,14 @@ mod tests {
         args: Args,
     }
 
+    /// As a shell splits it: what is between two quotes is one word.
     fn parse(line: &str) -> Args {
-        Line::try_parse_from(line.split(' ').filter(|word| *word != "run")).expect(line).args
+        let parts = line.split('"').enumerate();
+        let words = parts.flat_map(|(number, part)| match number % 2 {
+            0 => part.split(' ').filter(|word| !word.is_empty()).collect(),
+            _ => vec![part],
+        });
+        Line::try_parse_from(words.filter(|word| *word != "run")).expect(line).args
     }
 
     #[test]
@@ -250,6 +356,7 @@ mod tests {
             "slotproof run --strategy queue --scenario hot_and_cold --rate 800/s --arrivals poisson --zipf 0.9",
             "slotproof run --strategy queue --scenario steady --stages 2s@5/s,3s@5/s..9/s --mix book=2,cancel=1",
             "slotproof run --strategy conditional --scenario retry_storm --resend 50ms --fault restart-redis@1s",
+            "slotproof run --topology replicas --strategy conditional --fault \"pause-replay:standby-1@2s for 1s\"",
         ] {
             let args = parse(line);
             let plan = plan(&args).expect(line);
@@ -257,6 +364,8 @@ mod tests {
             let again = parse(&command);
             assert_eq!(super::plan(&again).expect(&command), plan, "{command}");
             assert_eq!(again.faults, args.faults);
+            let topology = |args: &Args| args.stack.spec().expect("a stack").topology;
+            assert_eq!(topology(&again), topology(&args));
         }
     }
 

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slotproof_target_service::{Announcements, Application, Config, Policy};
-use slotproof_vocabulary::{ShownBy, Span, StrategyKind, UsageError};
+use slotproof_target_service::{Announcements, Application, Config, Policy, StandbyReads};
+use slotproof_vocabulary::{ReadMode, ShownBy, Span, StrategyKind, UsageError};
 
 use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code};
@@ -33,6 +33,26 @@ pub(crate) struct Args {
         required_unless_present = "list"
     )]
     database_url: Option<String>,
+
+    /// A standby of the database that answers reads of slots; can be given again. Decisions never
+    /// read one.
+    #[arg(
+        long = "read-database-url",
+        value_name = "URL",
+        env = "SLOTPROOF_READ_DATABASE_URL",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    read_database_urls: Vec<String>,
+
+    /// How old a read of a slot may be; 0: as new as the database itself, which then answers.
+    #[arg(long, env = "SLOTPROOF_STALENESS_MS", value_name = "MS", default_value_t = 0)]
+    staleness_ms: u64,
+
+    /// How reads are spread over standbys: split, or a negative control: replica_read_no_token,
+    /// replica_staleness_undeclared, replica_decides, replica_read_ahead.
+    #[arg(long, env = "SLOTPROOF_READ_MODE", value_name = "MODE", default_value = "split")]
+    read_mode: ReadMode,
 
     /// Where to listen; port 0 picks a free one.
     #[arg(long, env = "SLOTPROOF_LISTEN", default_value = "127.0.0.1:8080")]
@@ -100,6 +120,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             "warning: {strategy} is a negative control: it is broken on purpose and will overbook"
         );
     }
+    if args.read_mode.is_negative_control() {
+        note!("warning: the read mode {} is a negative control", args.read_mode);
+    }
     let policy = match &args.policy {
         Some(path) => Policy::load(path).map_err(|error| UsageError(error.to_string()))?,
         None => Policy::default(),
@@ -107,6 +130,11 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     let config = Config {
         listen: args.listen,
         database_url,
+        standby_reads: StandbyReads {
+            database_urls: args.read_database_urls,
+            staleness_ms: args.staleness_ms,
+            mode: args.read_mode,
+        },
         strategy,
         hold: args.hold.0,
         connections: args.connections,

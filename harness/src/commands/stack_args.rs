@@ -20,6 +20,11 @@ pub(crate) enum Kind {
 /// Arguments that say where the stack comes from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StackArgs {
+    /// The servers and how the service uses them: a name that `slotproof topologies` lists, or a
+    /// TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "single")]
+    topology: String,
+
     /// Where the servers come from.
     #[arg(long, value_enum, default_value = "native")]
     pub(crate) environment: Kind,
@@ -70,41 +75,35 @@ pub(crate) struct StackArgs {
 
 impl StackArgs {
     /// # Errors
-    /// An external environment without a database, or a lock that would not live at all.
+    /// No such topology, one that the environment cannot have, an external environment without a
+    /// database, or a lock that would not live at all.
     pub(crate) fn spec(&self) -> Result<StackSpec, UsageError> {
         if self.lock_ttl.ms() == 0 {
             return Err(UsageError("--lock-ttl must be greater than 0".to_owned()));
         }
-        Ok(StackSpec {
-            topology: Topology::single(),
+        let spec = StackSpec {
+            topology: find_topology(&self.topology)?,
             environment: self.environment()?,
             replicas: self.replicas,
             connections: self.connections,
             lock_ttl: self.lock_ttl.0,
-        })
+        };
+        let cannot = |error| UsageError(format!("--topology {}: {error}", self.topology));
+        spec.can_be_had().map_err(cannot)?;
+        Ok(spec)
     }
 
     /// The same, after a look at whether every strategy has the servers that it needs: refused
     /// before anything is begun, and not in the middle of a series.
     ///
     /// # Errors
-    /// As [`Self::spec`], or an external environment without Redis or RabbitMQ and a strategy that
-    /// needs it.
+    /// As [`Self::spec`], or a stack without Redis or RabbitMQ and a strategy that needs it.
     pub(crate) fn spec_for(
         &self,
         strategies: impl IntoIterator<Item = StrategyKind>,
     ) -> Result<StackSpec, UsageError> {
         let spec = self.spec()?;
-        for strategy in strategies {
-            let flag = match spec.missing_for(strategy) {
-                None => continue,
-                Some(ComponentNeed::Redis) => "--redis-url",
-                Some(ComponentNeed::Rabbitmq) => "--amqp-url",
-            };
-            return Err(UsageError(format!(
-                "{strategy} needs {flag} in the environment `external`"
-            )));
-        }
+        has_servers_for(&spec, strategies)?;
         Ok(spec)
     }
 
@@ -127,6 +126,38 @@ impl StackArgs {
             }
         }
     }
+}
+
+/// The topology that a word on the command line names.
+///
+/// # Errors
+/// There is none, or its file is wrong.
+pub(crate) fn find_topology(name_or_file: &str) -> Result<Topology, UsageError> {
+    Topology::find(name_or_file)
+        .map_err(|error| UsageError(format!("--topology {name_or_file}: {error}")))
+}
+
+/// # Errors
+/// A strategy needs a server that the stack does not have.
+pub(crate) fn has_servers_for(
+    spec: &StackSpec,
+    strategies: impl IntoIterator<Item = StrategyKind>,
+) -> Result<(), UsageError> {
+    let missing = strategies.into_iter().find_map(|it| Some((it, spec.missing_for(it)?)));
+    let Some((strategy, need)) = missing else { return Ok(()) };
+    let service = &spec.topology.service;
+    let (wired, flag, role) = match need {
+        ComponentNeed::Redis => (service.locks.is_some(), "--redis-url", "locks"),
+        ComponentNeed::Rabbitmq => (service.queue.is_some(), "--amqp-url", "queue"),
+    };
+    Err(UsageError(match wired {
+        true => format!("{strategy} needs {flag} in the environment `external`"),
+        false => format!(
+            "{strategy} needs [service] {role}, which the topology `{}` does not have; use another \
+             topology or strategy",
+            spec.topology.name
+        ),
+    }))
 }
 
 /// The arguments that repeat a stack, without URLs and passwords.

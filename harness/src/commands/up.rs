@@ -61,7 +61,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let (environment, replicas) = interruptible(async {
             let directory = directory(&args)?;
             note!("logs {}", directory.logs().display());
-            let step = progress.step("start PostgreSQL, Redis and RabbitMQ");
+            let step = progress.step(format!("start {}", stack.topology.servers()));
             let environment = provision(&stack, directory.path(), &guard).await?;
             step.done("");
             let service = ServiceSpec {
@@ -82,6 +82,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let endpoints = serde_json::json!({
             "service": replicas.targets(),
             "postgres_url": environment.endpoints.postgres_url(),
+            "read_urls": environment.endpoints.read_urls(),
             "redis_url": environment.endpoints.redis_url(),
             "amqp_url": environment.endpoints.amqp_url(),
         });

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// A server that takes longer than this to answer a probe is not ready.
-const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// A server that takes longer than this to answer a probe is not ready. A RabbitMQ that shares two
+/// busy cores may need seconds.
+const PROBE_WITHIN: Duration = Duration::from_secs(15);
 
 /// A `scheme://user:password@host:port/path` URL, as far as a probe needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

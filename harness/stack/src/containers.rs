@@ -64,7 +64,7 @@ pub(crate) async fn start(
             kind: component.kind,
             name: component.name.clone(),
             image: image_of(images, component.kind),
-            recipe: component.kind.container(&password),
+            recipe: component.kind.container(&password).expect("`can_be_had` was asked"),
             password: &password,
         };
         start.run(&run, &logs)
@@ -90,6 +90,7 @@ pub(crate) async fn start(
 fn image_of(images: &Images, kind: ComponentKind) -> Option<String> {
     match kind {
         ComponentKind::Postgresql => images.postgres.clone(),
+        ComponentKind::PostgresqlStandby => None,
         ComponentKind::Redis => images.redis.clone(),
         ComponentKind::Rabbitmq => images.rabbitmq.clone(),
     }
@@ -172,8 +173,9 @@ fn choose(container: &Container) -> String {
 
 /// The images that would be used, and whether each is on this machine.
 pub(crate) fn images() -> Vec<(String, bool)> {
-    let chosen = ComponentKind::ALL.map(|kind| choose(&kind.container("")));
-    chosen.map(|image| (image.clone(), is_here(&image))).into()
+    let containers = ComponentKind::ALL.into_iter().filter_map(|kind| kind.container(""));
+    let chosen = containers.map(|container| choose(&container));
+    chosen.map(|image| (image.clone(), is_here(&image))).collect()
 }
 
 fn is_here(image: &str) -> bool {

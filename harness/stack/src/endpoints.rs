@@ -32,6 +32,21 @@ impl Endpoints {
         self.get(&self.wiring.database).expect("it is checked when the endpoints are made")
     }
 
+    /// The wiring of the service.
+    pub fn wiring(&self) -> &Wiring {
+        &self.wiring
+    }
+
+    /// The same components, and the service wired to them in another way.
+    pub fn wired(&self, wiring: Wiring) -> Self {
+        Self { wiring, ..self.clone() }
+    }
+
+    /// The standbys that serve reads of the service.
+    pub fn read_urls(&self) -> Vec<&str> {
+        self.wiring.reads.iter().filter_map(|name| self.get(name)).collect()
+    }
+
     /// Redis of the service, if there is one.
     pub fn redis_url(&self) -> Option<&str> {
         self.get(self.wiring.locks.as_deref()?)

@@ -18,7 +18,7 @@ use crate::{
     external,
     guard::Guard,
     native,
-    process::{Process, ProcessError},
+    process::{Leader, Process, ProcessError},
 };
 
 /// How long a server may take to come back after it was killed: RabbitMQ on a busy machine.
@@ -39,8 +39,8 @@ pub struct Environment {
     pub fsync: Option<FsyncCalibration>,
     /// Durable commits as a client of the database sees them.
     pub durable_commit: Option<FsyncCalibration>,
-    /// Process groups to account CPU and memory to: (component, pid of its root).
-    pub processes: Vec<(String, i32)>,
+    /// Process groups to account CPU and memory to: (component, its root).
+    pub processes: Vec<(String, Leader)>,
     pub(crate) held: Held,
 }
 
@@ -72,12 +72,12 @@ impl Environment {
         matches!(self.held, Held::Processes { .. })
     }
 
-    /// Kills a component and starts it again on its data and port.
+    /// Kills a component and starts it again on its data and port after it was `down` for this time.
     ///
     /// # Errors
     /// The environment does not own its servers as processes, or the server does not come back.
     #[boxed_future]
-    pub async fn restart(&self, component: &str) -> Result<(), EnvironmentError> {
+    pub async fn restart(&self, component: &str, down: Duration) -> Result<(), EnvironmentError> {
         let refused = |reason: &str| EnvironmentError::NotOurs {
             name: component.to_owned(),
             reason: reason.to_owned(),
@@ -91,7 +91,7 @@ impl Environment {
         let server = servers.iter().find(|server| server.name == component);
         let server = server.ok_or_else(|| refused("it was not started"))?;
         let listens = async || address.connect().await.map(drop);
-        Ok(server.process.lock().await.restart(RESTART_WITHIN, listens).await?)
+        Ok(server.process.lock().await.restart(down, RESTART_WITHIN, listens).await?)
     }
 
     /// Ends the servers in order: those that were started last first.
@@ -170,6 +170,25 @@ pub enum EnvironmentError {
         /// Why not.
         reason: String,
     },
+    /// A primary does not take its standbys.
+    #[error("failed to let {name} wait for its standbys: {reason}")]
+    Replication {
+        /// The primary.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A component that only the native environment has.
+    #[error(
+        "the component {name} is a {kind}, which only the native environment can start; use \
+         --environment native, or a topology without it"
+    )]
+    OnlyNative {
+        /// The component.
+        name: String,
+        /// Its kind.
+        kind: &'static str,
+    },
     /// We are root, and there is no unprivileged user.
     #[error(
         "PostgreSQL refuses to run as root, and this machine has no user `postgres` or `nobody`; \
@@ -219,6 +238,7 @@ pub async fn provision(
     guard: &Guard,
 ) -> Result<Environment, EnvironmentError> {
     let topology = &spec.topology;
+    spec.can_be_had()?;
     let mut environment = match &spec.environment {
         EnvironmentSpec::Native => native::start(topology, directory, guard).await,
         EnvironmentSpec::Containers(images) => {

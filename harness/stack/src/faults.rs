@@ -11,10 +11,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Environment, EnvironmentError, Replicas, guard};
+use crate::{
+    ComponentKind, Environment, EnvironmentError, Replicas, Topology,
+    components::postgresql_standby, guard,
+};
 
 /// What is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     /// SIGKILL to a process that decides what the queue holds; the others go on.
     KillWorker,
@@ -26,10 +29,24 @@ pub enum FaultKind {
     RestartRedis,
     /// SIGKILL to all of PostgreSQL, and a start on the same data.
     CrashPostgres,
+    /// A standby goes on answering, and replays nothing for this time.
+    PauseReplay {
+        /// The standby.
+        standby: String,
+        /// For how long.
+        pause: Duration,
+    },
+    /// SIGKILL to a component, and a start on the same data after this time.
+    Kill {
+        /// The component.
+        component: String,
+        /// How long it is away.
+        down: Duration,
+    },
 }
 
 /// A fault, and how long after the beginning of the load it comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// What is done.
     pub kind: FaultKind,
@@ -53,34 +70,111 @@ impl FromStr for Fault {
         let wrong = || {
             format!(
                 "{text:?} is not a fault; write kill-worker@3s, pause-service:6s@2s, restart-rabbitmq@5s, \
-                 restart-redis@5s or crash-postgres@5s"
+                 restart-redis@5s, crash-postgres@5s, \"pause-replay:STANDBY@2s for 1s\" or \
+                 \"kill:COMPONENT@2s for 1s\""
             )
         };
-        let (what, at) = text.split_once('@').ok_or_else(wrong)?;
+        let (what, when) = text.split_once('@').ok_or_else(wrong)?;
+        let (at, lasts) = match when.split_once(" for ") {
+            Some((at, lasts)) => (at, Some(lasts.parse::<Span>()?.0)),
+            None => (when, None),
+        };
         let at: Span = at.parse()?;
-        let kind = match what.split_once(':') {
-            None => match what {
-                "kill-worker" => FaultKind::KillWorker,
-                "restart-rabbitmq" => FaultKind::RestartRabbitmq,
-                "restart-redis" => FaultKind::RestartRedis,
-                "crash-postgres" => FaultKind::CrashPostgres,
-                _ => return Err(wrong()),
+        let kind = match (what.split_once(':'), lasts) {
+            (Some(("pause-replay", standby)), Some(pause)) => {
+                FaultKind::PauseReplay { standby: standby.to_owned(), pause }
+            }
+            (Some(("kill", component)), Some(down)) => {
+                FaultKind::Kill { component: component.to_owned(), down }
+            }
+            (_, Some(_)) => return Err(wrong()),
+            (what_of, None) => match what_of {
+                None => match what {
+                    "kill-worker" => FaultKind::KillWorker,
+                    "restart-rabbitmq" => FaultKind::RestartRabbitmq,
+                    "restart-redis" => FaultKind::RestartRedis,
+                    "crash-postgres" => FaultKind::CrashPostgres,
+                    _ => return Err(wrong()),
+                },
+                Some(("pause-service", pause)) => FaultKind::PauseService(pause.parse::<Span>()?.0),
+                Some(_) => return Err(wrong()),
             },
-            Some(("pause-service", pause)) => FaultKind::PauseService(pause.parse::<Span>()?.0),
-            Some(_) => return Err(wrong()),
         };
         Ok(Self { kind, at: at.0 })
     }
 }
 
+impl Fault {
+    /// How long it lasts, if it says so.
+    pub fn lasts(&self) -> Option<Duration> {
+        match &self.kind {
+            FaultKind::PauseService(pause) | FaultKind::PauseReplay { pause, .. } => Some(*pause),
+            FaultKind::Kill { down, .. } => Some(*down),
+            FaultKind::KillWorker
+            | FaultKind::RestartRabbitmq
+            | FaultKind::RestartRedis
+            | FaultKind::CrashPostgres => None,
+        }
+    }
+
+    /// Whether the topology has what it acts on.
+    ///
+    /// # Errors
+    /// Says what it acts on, and what there is.
+    pub fn fits(&self, topology: &Topology) -> Result<(), String> {
+        let acts_on = |of_kind: &dyn Fn(ComponentKind) -> bool, name: &str| {
+            let fitting = topology.components.iter().filter(|component| of_kind(component.kind));
+            let names: Vec<&str> = fitting.map(|component| component.name.as_str()).collect();
+            match (names.contains(&name), names.is_empty()) {
+                (true, _) => Ok(()),
+                (false, true) => Err(format!(
+                    "the topology `{}` has no component that it can act on",
+                    topology.name
+                )),
+                (false, false) => Err(format!(
+                    "the topology `{}` has no such component; it can act on {}",
+                    topology.name,
+                    names.join(", ")
+                )),
+            }
+        };
+        match &self.kind {
+            FaultKind::PauseReplay { standby, .. } => {
+                acts_on(&|kind| kind == ComponentKind::PostgresqlStandby, standby)
+            }
+            FaultKind::Kill { component, .. } => acts_on(&|_| true, component),
+            FaultKind::RestartRabbitmq => acts_on(&|_| true, "rabbitmq"),
+            FaultKind::RestartRedis => acts_on(&|_| true, "redis"),
+            FaultKind::CrashPostgres => acts_on(&|_| true, "postgresql"),
+            FaultKind::KillWorker | FaultKind::PauseService(_) => Ok(()),
+        }
+    }
+
+    /// The option of the command line that says this fault, as a shell takes it: `--fault
+    /// crash-postgres@5s`, with quotes where it has spaces.
+    pub fn argument(&self) -> String {
+        let text = self.to_string();
+        match text.contains(' ') {
+            true => format!("--fault \"{text}\""),
+            false => format!("--fault {text}"),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
+        match &self.kind {
             FaultKind::KillWorker => write!(f, "kill-worker")?,
-            FaultKind::PauseService(pause) => write!(f, "pause-service:{}", Span(pause))?,
+            FaultKind::PauseService(pause) => write!(f, "pause-service:{}", Span(*pause))?,
             FaultKind::RestartRabbitmq => write!(f, "restart-rabbitmq")?,
             FaultKind::RestartRedis => write!(f, "restart-redis")?,
             FaultKind::CrashPostgres => write!(f, "crash-postgres")?,
+            FaultKind::PauseReplay { standby, pause } => {
+                return write!(f, "pause-replay:{standby}@{} for {}", Span(self.at), Span(*pause));
+            }
+            FaultKind::Kill { component, down } => {
+                return write!(f, "kill:{component}@{} for {}", Span(self.at), Span(*down));
+            }
         }
         write!(f, "@{}", Span(self.at))
     }
@@ -96,6 +190,14 @@ pub enum FaultError {
         fault: Fault,
         /// What is missing.
         reason: &'static str,
+    },
+    /// It was asked for, and did not happen.
+    #[error("failed to inject {fault}: {reason}")]
+    NotTaken {
+        /// The fault.
+        fault: Fault,
+        /// What happened instead.
+        reason: String,
     },
     /// The server does not come back.
     #[error("failed to inject {fault}: {source}")]
@@ -145,7 +247,7 @@ where
     let mut ordered = faults.to_vec();
     ordered.sort_by_key(|fault| fault.at);
     let injections = ordered.into_iter().map(|fault| {
-        let acting = act(fault);
+        let acting = act(fault.clone());
         async move {
             sleep_until(begin + fault.at).await;
             let began_ms = elapsed_ms(begin);
@@ -168,7 +270,7 @@ async fn commit(
     replicas: &Replicas,
     worker: Option<i32>,
 ) -> Result<(), FaultError> {
-    let component = match fault.kind {
+    let (component, down) = match &fault.kind {
         FaultKind::KillWorker => {
             let reason = "every worker process has been killed";
             let worker = worker.ok_or(FaultError::NoProcess { fault, reason })?;
@@ -177,17 +279,27 @@ async fn commit(
         }
         FaultKind::PauseService(pause) => {
             let reason = "there is no service process";
+            let pause = *pause;
             let service = replicas.pids().next().ok_or(FaultError::NoProcess { fault, reason })?;
             guard::signal(service, Signal::STOP);
             tokio::time::sleep(pause).await;
             guard::signal(service, Signal::CONT);
             return Ok(());
         }
-        FaultKind::RestartRabbitmq => "rabbitmq",
-        FaultKind::RestartRedis => "redis",
-        FaultKind::CrashPostgres => "postgresql",
+        FaultKind::PauseReplay { standby, pause } => {
+            let Some(url) = environment.endpoints.get(standby) else {
+                let reason = "the standby was not started";
+                return Err(FaultError::NoProcess { fault, reason });
+            };
+            let paused = postgresql_standby::pause_replay(url, *pause).await;
+            return paused.map_err(|reason| FaultError::NotTaken { fault, reason });
+        }
+        FaultKind::Kill { component, down } => (component.as_str(), *down),
+        FaultKind::RestartRabbitmq => ("rabbitmq", Duration::ZERO),
+        FaultKind::RestartRedis => ("redis", Duration::ZERO),
+        FaultKind::CrashPostgres => ("postgresql", Duration::ZERO),
     };
-    let restarted = environment.restart(component).await;
+    let restarted = environment.restart(component, down).await;
     restarted.map_err(|source| FaultError::Server { fault, source })
 }
 
@@ -205,7 +317,7 @@ mod tests {
         let faults = [fault("kill-worker@2ms"), fault("pause-service:6s@1ms")];
         let (killed, announced) = (Semaphore::new(0), std::sync::Mutex::new(Vec::new()));
         let announce =
-            |fault: &Fault| announced.lock().expect("nobody panics with it").push(*fault);
+            |fault: &Fault| announced.lock().expect("nobody panics with it").push(fault.clone());
         let injecting = each_at_its_time(&faults, &announce, async |fault| {
             match fault.kind {
                 FaultKind::KillWorker => killed.add_permits(1),
@@ -218,14 +330,22 @@ mod tests {
         let injected = injected.expect("nothing fails");
         let names: Vec<&str> = injected.iter().map(|injected| &*injected.fault).collect();
         assert_eq!(names, ["pause-service:6s@1ms", "kill-worker@2ms"], "in the order of time");
-        assert_eq!(*announced.lock().expect("nobody panics with it"), [faults[1], faults[0]]);
+        assert_eq!(
+            *announced.lock().expect("nobody panics with it"),
+            [faults[1].clone(), faults[0].clone()]
+        );
     }
 
     #[test]
     fn a_fault_reads_as_it_is_written_and_nonsense_is_refused() {
-        for text in
-            ["kill-worker@3s", "pause-service:6s@2s", "restart-rabbitmq@500ms", "crash-postgres@5s"]
-        {
+        for text in [
+            "kill-worker@3s",
+            "pause-service:6s@2s",
+            "restart-rabbitmq@500ms",
+            "crash-postgres@5s",
+            "pause-replay:standby-1@2s for 1s",
+            "kill:standby-1@2s for 500ms",
+        ] {
             assert_eq!(text.parse::<Fault>().expect("a fault").to_string(), text);
         }
         for text in [
@@ -234,8 +354,30 @@ mod tests {
             "pause-service@1s",
             "restart-redis@soon",
             "kill-worker:2s@1s",
+            "pause-replay:standby-1@1s",
+            "pause-replay@1s for 1s",
+            "kill-worker@1s for 1s",
+            "kill:standby-1@1s for ever",
         ] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_fault_on_a_component_that_is_not_there_is_refused_with_those_that_are() {
+        let replicas = Topology::find("replicas").expect("built in");
+        let fits = |text: &str, topology: &Topology| {
+            text.parse::<Fault>().expect("a fault").fits(topology)
+        };
+        for text in
+            ["pause-replay:standby-2@1s for 1s", "kill:redis@1s for 1s", "crash-postgres@1s"]
+        {
+            assert_eq!(fits(text, &replicas), Ok(()), "{text}");
+        }
+        let refused = fits("pause-replay:redis@1s for 1s", &replicas).expect_err("not a standby");
+        assert!(refused.ends_with("it can act on standby-1, standby-2"), "{refused}");
+        assert!(fits("restart-rabbitmq@1s", &replicas).is_err());
+        let refused = fits("pause-replay:standby-1@1s for 1s", &Topology::single());
+        assert!(refused.expect_err("no standby").contains("`single` has no component"));
     }
 }

@@ -35,13 +35,13 @@ pub mod guard;
 pub mod process;
 mod programs;
 
-pub use calibration::durable_commit;
+pub use calibration::{durable_commit, single_core_per_s};
 pub use endpoints::Endpoints;
 pub use environment::{Environment, EnvironmentError, provision};
 pub use programs::{Program, pgbench, programs};
 pub use replicas::{Directed, ReplicaError, Replicas, ServiceSpec};
 pub use spec::{EnvironmentKind, EnvironmentSpec, External, Images, Remote, StackSpec};
-pub use topology::{Component, ComponentKind, Topology, TopologyError};
+pub use topology::{Component, ComponentKind, Synchronous, Topology, TopologyError};
 
 /// The images of the containers environment, and whether each is on this machine.
 pub fn images() -> Vec<(String, bool)> {

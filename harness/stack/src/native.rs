@@ -3,13 +3,13 @@
 //! Free loopback ports, directories of their own under the run directory, random passwords, and an
 //! unprivileged user when we are root. Parallel runs share nothing but the programs.
 
-use std::{collections::BTreeMap, net::TcpListener, path::Path};
+use std::{net::TcpListener, path::Path};
 
 use tokio::sync::Mutex;
 
 use crate::{
-    Component, Endpoints, EnvironmentError, EnvironmentKind, Topology, calibration,
-    components::Started,
+    Component, Endpoints, EnvironmentError, EnvironmentKind, Synchronous, Topology, calibration,
+    components::{Started, postgresql},
     data::DataDirectory,
     environment::{Environment, Held, Server},
     guard::Guard,
@@ -20,8 +20,8 @@ use crate::{
 /// one is tried.
 const STARTS_MAX: u32 = 3;
 
-/// Starts every component at once: RabbitMQ takes as long as the others together. If one fails, the
-/// others are dropped, and end.
+/// Starts every component at once but those that follow another one: RabbitMQ takes as long as the
+/// others together. If one fails, the others are dropped, and end.
 pub(crate) async fn start(
     topology: &Topology,
     directory: &Path,
@@ -36,11 +36,14 @@ pub(crate) async fn start(
         path: data.path().display().to_string(),
         source,
     })?;
-    let starts = topology.components.iter().map(|component| start_one(component, &data, guard));
+    let first = topology.components.iter().filter(|component| component.of.is_none());
+    let starts = first.map(|component| start_with_standbys(topology, component, &data, guard));
     let started = futures::future::try_join_all(starts).await?;
+    let started: Vec<(&Component, Started)> = started.into_iter().flatten().collect();
+    let urls = started.iter().map(|(component, it)| (component.name.clone(), it.url.clone()));
     let mut environment = Environment {
         kind: EnvironmentKind::Native,
-        endpoints: Endpoints::new(urls(topology, &started), topology.service.clone()),
+        endpoints: Endpoints::new(urls.collect(), topology.service.clone()),
         servers: Vec::new(),
         fsync: Some(fsync),
         durable_commit: None,
@@ -48,9 +51,9 @@ pub(crate) async fn start(
         held: Held::Nothing,
     };
     let mut servers = Vec::new();
-    for (component, mut started) in topology.components.iter().zip(started) {
+    for (component, mut started) in started {
         let server = started.processes.last().expect("a component is at least one process");
-        environment.processes.push((component.name.clone(), server.pid()));
+        environment.processes.push((component.name.clone(), server.leader()));
         environment.servers.push(started.block);
         servers.extend(started.processes.drain(..).map(|process| Server {
             name: process.name().to_owned(),
@@ -61,21 +64,46 @@ pub(crate) async fn start(
     Ok(environment)
 }
 
-fn urls(topology: &Topology, started: &[Started]) -> BTreeMap<String, String> {
-    let pairs = topology.components.iter().zip(started);
-    pairs.map(|(component, started)| (component.name.clone(), started.url.clone())).collect()
+/// Starts a component, then all that follow it at once: a standby is a copy of what runs.
+async fn start_with_standbys<'a>(
+    topology: &'a Topology,
+    component: &'a Component,
+    data: &DataDirectory,
+    guard: &Guard,
+) -> Result<Vec<(&'a Component, Started)>, EnvironmentError> {
+    let primary = start_one(component, None, data, guard).await?;
+    let standbys: Vec<_> = topology.standbys_of(&component.name).collect();
+    let starts = standbys.iter().map(|it| start_one(it, Some(&primary.url), data, guard));
+    let started = futures::future::try_join_all(starts).await?;
+    if component.name == topology.service.database {
+        wait_for_standbys(topology, &primary.url).await?;
+    }
+    Ok([(component, primary)].into_iter().chain(standbys.into_iter().zip(started)).collect())
+}
+
+/// Lets commits wait for standbys, if the topology says so; not sooner, because none would end.
+async fn wait_for_standbys(topology: &Topology, primary: &str) -> Result<(), EnvironmentError> {
+    let synchronous = topology.replication.synchronous;
+    if synchronous == Synchronous::None {
+        return Ok(());
+    }
+    let database = &topology.service.database;
+    let names = topology.standbys_of(database).map(|standby| standby.name.as_str());
+    let set = postgresql::wait_for_standbys(primary, &synchronous.setting(names)).await;
+    set.map_err(|reason| EnvironmentError::Replication { name: database.clone(), reason })
 }
 
 /// Starts a server, once more on another port when another process was quicker to take it.
 async fn start_one(
     component: &Component,
+    of: Option<&str>,
     data: &DataDirectory,
     guard: &Guard,
 ) -> Result<Started, EnvironmentError> {
     let mut tried = 1;
     loop {
         // On the heap: the future of a start holds the probes of every protocol.
-        match Box::pin(component.kind.start(&component.name, data, guard)).await {
+        match Box::pin(component.kind.start(&component.name, of, data, guard)).await {
             Err(error) if tried < STARTS_MAX && port_was_taken(&error) => tried += 1,
             result => return result,
         }

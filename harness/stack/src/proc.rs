@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs};
 pub(crate) const MS_PER_TICK: u64 = 10;
 
 /// One line of `/proc/<pid>/stat`, as far as it matters.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: i32,
     pub(crate) cpu_ticks: u64,

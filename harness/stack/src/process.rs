@@ -6,6 +6,10 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,13 +52,33 @@ pub enum Stdout {
     Piped,
 }
 
+/// The leader of a process group, also after the process was restarted by a fault: who accounts for
+/// it must not go on looking at a pid that is gone.
+#[derive(Debug, Clone)]
+pub struct Leader(Arc<AtomicI32>);
+
+impl Leader {
+    pub(crate) fn new(pid: i32) -> Self {
+        Self(Arc::new(AtomicI32::new(pid)))
+    }
+
+    pub(crate) fn replace(&self, pid: i32) {
+        self.0.store(pid, Ordering::Relaxed);
+    }
+
+    /// Its pid at this moment.
+    pub fn pid(&self) -> i32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A running child and what belongs to it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     command: Command,
     child: Child,
-    leader: i32,
+    leader: Leader,
     log: PathBuf,
     stop: Signal,
     abandon: Signal,
@@ -122,6 +146,7 @@ impl Process {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let leader = pid.expect("a child that was just started has a pid");
         guard.watch(&Supervised::Group(leader));
+        let leader = Leader::new(leader);
         Ok(Self {
             name: name.to_owned(),
             command,
@@ -139,9 +164,14 @@ impl Process {
         &self.name
     }
 
-    /// The leader of its process group.
+    /// The pid of the leader of its process group.
     pub fn pid(&self) -> i32 {
-        self.leader
+        self.leader.pid()
+    }
+
+    /// The leader of its process group, now and after a restart.
+    pub fn leader(&self) -> Leader {
+        self.leader.clone()
     }
 
     /// Its standard output, once, if it was kept for us.
@@ -185,28 +215,38 @@ impl Process {
         }
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn ended(&mut self) -> std::io::Result<Option<std::process::ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// Waits until it ends by itself.
     pub async fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
         self.child.wait().await
     }
 
-    /// Kills it and everything that descends from it, and starts it with the same command until
-    /// `ready` says so.
+    /// Kills it and everything that descends from it, leaves it `down` for this time, and starts it
+    /// with the same command until `ready` says so, `within` a time after that.
     ///
     /// # Errors
     /// It is not ready in time.
     pub async fn restart<F: Future<Output = Result<(), String>>>(
         &mut self,
+        down: Duration,
         within: Duration,
         mut ready: impl FnMut() -> F,
     ) -> Result<(), ProcessError> {
-        let begun = Instant::now();
-        for pid in proc::descendants(self.leader) {
+        for pid in proc::descendants(self.pid()) {
             // PostgreSQL's children lead groups of their own.
             guard::signal(pid, Signal::KILL);
         }
-        guard::signal(self.leader, Signal::KILL);
+        guard::signal(self.pid(), Signal::KILL);
         let _ = self.child.wait().await;
+        tokio::time::sleep(down).await;
+        let begun = Instant::now();
         self.start_again()?;
         loop {
             let left = within.saturating_sub(begun.elapsed());
@@ -223,16 +263,16 @@ impl Process {
         let name = self.name.clone();
         self.child =
             self.command.spawn().map_err(|source| ProcessError::Spawn { name, program, source })?;
-        self.guard.release(&Supervised::Group(self.leader));
+        self.guard.release(&Supervised::Group(self.pid()));
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        self.leader = pid.expect("a child that was just started has a pid");
-        self.guard.watch(&Supervised::Group(self.leader));
+        self.leader.replace(pid.expect("a child that was just started has a pid"));
+        self.guard.watch(&Supervised::Group(self.pid()));
         Ok(())
     }
 
     /// Stops it in order, and kills it when that takes longer than `within`.
     pub async fn stop(mut self, within: Duration) {
-        guard::signal(self.leader, self.stop);
+        guard::signal(self.pid(), self.stop);
         if tokio::time::timeout(within, self.child.wait()).await.is_err() {
             tracing::warn!(process = %self.name, "did not stop within {} s and is killed", within.as_secs());
         }
@@ -246,11 +286,11 @@ impl Drop for Process {
         let mut signalled = false;
         while let Ok(None) = self.child.try_wait() {
             if !signalled {
-                guard::signal(self.leader, self.abandon);
+                guard::signal(self.pid(), self.abandon);
                 signalled = true;
             }
             if Instant::now() >= deadline {
-                guard::signal(self.leader, Signal::KILL);
+                guard::signal(self.pid(), Signal::KILL);
                 let _ = self.child.start_kill();
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -259,8 +299,8 @@ impl Drop for Process {
             }
         }
         // The leader has ended; members of its group that outlive it have no business left.
-        guard::signal(self.leader, Signal::KILL);
-        self.guard.release(&Supervised::Group(self.leader));
+        guard::signal(self.pid(), Signal::KILL);
+        self.guard.release(&Supervised::Group(self.pid()));
     }
 }
 

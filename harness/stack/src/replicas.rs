@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use serde::Deserialize;
-use slotproof_scenarios::ReferenceTarget;
+use slotproof_scenarios::target::reference;
 use slotproof_vocabulary::StrategyKind;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     Endpoints,
     guard::Guard,
-    process::{Launch, Process, ProcessError, Stdout},
+    process::{Launch, Leader, Process, ProcessError, Stdout},
 };
 
 /// Connecting and migrating takes well under a second; the rest is for a busy machine.
@@ -72,6 +72,8 @@ pub struct Replicas {
     /// Empty for a strategy without a queue.
     workers: Vec<Process>,
     addresses: Vec<SocketAddr>,
+    /// Where the workers answer operators.
+    worker_addresses: Vec<SocketAddr>,
     /// Where a director connects to each.
     directors: Vec<SocketAddr>,
 }
@@ -103,6 +105,7 @@ impl Replicas {
             processes: Vec::new(),
             workers: Vec::new(),
             addresses: Vec::new(),
+            worker_addresses: Vec::new(),
             directors: Vec::new(),
         };
         for number in 0..spec.replicas {
@@ -123,14 +126,21 @@ impl Replicas {
                 port: None,
                 workers: WORKERS_EACH,
             };
-            replicas.workers.push(start_one(spec, role, logs, guard).await?.0);
+            let (process, listening) = start_one(spec, role, logs, guard).await?;
+            replicas.workers.push(process);
+            replicas.worker_addresses.push(listening.listening);
         }
         Ok(replicas)
     }
 
     /// Base URLs.
     pub fn targets(&self) -> Vec<String> {
-        self.addresses.iter().map(|address| format!("http://{address}")).collect()
+        self.addresses.iter().map(base_url).collect()
+    }
+
+    /// Base URLs of all processes, workers included: each has metrics of its own.
+    pub fn metrics_targets(&self) -> Vec<String> {
+        self.addresses.iter().chain(&self.worker_addresses).map(base_url).collect()
     }
 
     /// Socket addresses, in the order of the base URLs.
@@ -145,7 +155,12 @@ impl Replicas {
 
     /// Process ids, workers included.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
-        self.processes.iter().chain(&self.workers).map(Process::pid)
+        self.leaders().map(|leader| leader.pid())
+    }
+
+    /// The processes to account CPU and memory to, workers included.
+    pub fn leaders(&self) -> impl Iterator<Item = Leader> {
+        self.processes.iter().chain(&self.workers).map(Process::leader)
     }
 
     /// Processes that decide what the queue holds.
@@ -160,6 +175,10 @@ impl Replicas {
             process.stop(STOP_WITHIN).await;
         }
     }
+}
+
+fn base_url(address: &SocketAddr) -> String {
+    format!("http://{address}")
 }
 
 /// What one process of the service is for.
@@ -192,7 +211,13 @@ async fn start_one(
     if !spec.announces {
         command.arg("--no-announcements");
     }
+    let wiring = spec.endpoints.wiring();
+    command
+        .args(["--staleness-ms", &wiring.staleness_ms.slots.to_string()])
+        .args(["--read-mode", wiring.read_mode.name()]);
+    let reads = spec.endpoints.read_urls().join(",");
     for (name, url) in [
+        ("SLOTPROOF_READ_DATABASE_URL", Some(reads.as_str()).filter(|urls| !urls.is_empty())),
         ("SLOTPROOF_REDIS_URL", spec.endpoints.redis_url()),
         ("SLOTPROOF_AMQP_URL", spec.endpoints.amqp_url()),
     ] {
@@ -226,11 +251,11 @@ async fn start_one(
             (*heard.borrow()).ok_or("it has not printed its address".to_owned())
         })
         .await?;
-    let base = format!("http://{}", listening.listening);
+    let base = base_url(&listening.listening);
     let http = reqwest::Client::new();
     process
         .wait_ready(READY_WITHIN, || async {
-            match ReferenceTarget.is_ready(&http, &base).await {
+            match reference::is_ready(&http, &base).await {
                 true => Ok(()),
                 false => Err("it does not say that it is ready".to_owned()),
             }
@@ -244,4 +269,24 @@ async fn start_one(
 struct Listening {
     listening: SocketAddr,
     director: Option<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_asked_for_their_metrics_and_take_no_load() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let replicas = Replicas {
+            processes: Vec::new(),
+            workers: Vec::new(),
+            addresses: vec![address(1)],
+            worker_addresses: vec![address(2), address(3)],
+            directors: Vec::new(),
+        };
+        assert_eq!(replicas.targets(), ["http://127.0.0.1:1"]);
+        let all = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
+        assert_eq!(replicas.metrics_targets(), all);
+    }
 }

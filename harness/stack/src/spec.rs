@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slotproof_vocabulary::StrategyKind;
 
-use crate::Topology;
+use crate::{ComponentKind, EnvironmentError, Topology};
 
 /// A stack to be started.
 #[derive(Debug, Clone)]
@@ -51,6 +51,9 @@ impl StackSpec {
             "--connections".to_owned(),
             self.connections.to_string(),
         ];
+        if self.topology != Topology::single() {
+            words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
+        }
         if self.lock_ttl != Self::LOCK_TTL_DEFAULT {
             let span = slotproof_vocabulary::Span(self.lock_ttl);
             words.extend(["--lock-ttl".to_owned(), span.to_string()]);
@@ -68,12 +71,32 @@ impl StackSpec {
         words
     }
 
+    /// Whether the environment has servers of every kind of the topology.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::OnlyNative`].
+    pub fn can_be_had(&self) -> Result<(), EnvironmentError> {
+        let mut components = self.topology.components.iter();
+        let native = self.environment.kind() == EnvironmentKind::Native;
+        match components.find(|it| it.kind == ComponentKind::PostgresqlStandby && !native) {
+            Some(it) => {
+                Err(EnvironmentError::OnlyNative { name: it.name.clone(), kind: it.kind.name() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The server that a strategy needs and this stack does not have.
     pub fn missing_for(&self, strategy: StrategyKind) -> Option<ComponentNeed> {
-        let EnvironmentSpec::External(external) = &self.environment else { return None };
-        if strategy.needs_redis() && external.redis_url.is_none() {
+        let service = &self.topology.service;
+        let (mut locks, mut queue) = (service.locks.is_some(), service.queue.is_some());
+        if let EnvironmentSpec::External(external) = &self.environment {
+            locks &= external.redis_url.is_some();
+            queue &= external.amqp_url.is_some();
+        }
+        if strategy.needs_redis() && !locks {
             Some(ComponentNeed::Redis)
-        } else if strategy.needs_rabbitmq() && external.amqp_url.is_none() {
+        } else if strategy.needs_rabbitmq() && !queue {
             Some(ComponentNeed::Rabbitmq)
         } else {
             None

@@ -2,7 +2,28 @@
 //!
 //! A topology is a TOML file with strict keys; the built-in ones lie in `topologies/`.
 
+mod replication;
+mod validation;
+
+use std::{fs, path::Path};
+
 use serde::Deserialize;
+use slotproof_vocabulary::{ReadMode, TopologyBlock};
+
+pub use replication::{Replication, Synchronous};
+pub use validation::TopologyError;
+
+/// The built-in topologies; the first one is the default.
+const BUILT_IN: [&str; 8] = [
+    include_str!("../topologies/single.toml"),
+    include_str!("../topologies/without_queue.toml"),
+    include_str!("../topologies/replicas.toml"),
+    include_str!("../topologies/replicas_synchronous.toml"),
+    include_str!("../topologies/replica_read_no_token.toml"),
+    include_str!("../topologies/replica_staleness_undeclared.toml"),
+    include_str!("../topologies/replica_decides.toml"),
+    include_str!("../topologies/replica_read_ahead.toml"),
+];
 
 /// The components of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,8 +35,14 @@ pub struct Topology {
     pub summary: String,
     /// The servers.
     pub components: Vec<Component>,
+    /// What a commit waits for.
+    #[serde(default)]
+    pub replication: Replication,
     /// Which component the service uses for what.
     pub service: Wiring,
+    /// Where it was read, if it is not built in.
+    #[serde(skip)]
+    file: Option<String>,
 }
 
 /// A server of a topology.
@@ -26,6 +53,8 @@ pub struct Component {
     pub name: String,
     /// What it runs.
     pub kind: ComponentKind,
+    /// The component that it follows: a standby's primary.
+    pub of: Option<String>,
 }
 
 /// What a component runs. Each kind has a page in `components/`.
@@ -34,6 +63,8 @@ pub struct Component {
 pub enum ComponentKind {
     /// A PostgreSQL server.
     Postgresql,
+    /// A streaming standby of a PostgreSQL server.
+    PostgresqlStandby,
     /// A Redis server.
     Redis,
     /// A RabbitMQ node.
@@ -42,12 +73,14 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Postgresql, Self::Redis, Self::Rabbitmq];
+    pub const ALL: [Self; 4] =
+        [Self::Postgresql, Self::PostgresqlStandby, Self::Redis, Self::Rabbitmq];
 
     /// The name in files and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgresql => "postgresql",
+            Self::PostgresqlStandby => "postgresql_standby",
             Self::Redis => "redis",
             Self::Rabbitmq => "rabbitmq",
         }
@@ -64,69 +97,119 @@ pub struct Wiring {
     pub locks: Option<String>,
     /// Holds queued requests and announcements; a `rabbitmq`.
     pub queue: Option<String>,
+    /// Serve reads of slots; each a `postgresql_standby` of the database.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// How old an answer may be.
+    #[serde(default)]
+    pub staleness_ms: Staleness,
+    /// How reads are spread; anything but `split` is a negative control.
+    #[serde(default)]
+    pub read_mode: ReadMode,
 }
 
-/// Why a file is not a topology.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// It does not parse.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
-    /// Two components have one name.
-    #[error("two components are named `{0}`; give each a name of its own")]
-    DuplicateName(String),
-    /// The wiring names a component that is missing or is of another kind.
-    #[error("[service] {role} = \"{name}\": no component of kind `{kind}` has this name", kind = .kind.name())]
-    Unwired {
-        /// The key of the wiring.
-        role: &'static str,
-        /// The name that it gives.
-        name: String,
-        /// The kind that the role needs.
-        kind: ComponentKind,
-    },
+/// Declared staleness of each endpoint, in milliseconds; 0 declares none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Staleness {
+    /// Of a read of a slot.
+    #[serde(default)]
+    pub slots: u64,
 }
 
 impl Topology {
+    /// Every built-in topology; the first one is the default.
+    pub fn built_in() -> impl Iterator<Item = Self> {
+        BUILT_IN.iter().map(|text| Self::parse(text).expect("a test parses it"))
+    }
+
     /// The built-in topology `single`: phase 1 of the design.
     pub fn single() -> Self {
-        Self::parse(include_str!("../topologies/single.toml")).expect("a test parses it")
+        Self::parse(BUILT_IN[0]).expect("a test parses it")
     }
 
     /// The built-in topology `without_queue`: what `replay` needs.
     pub fn without_queue() -> Self {
-        Self::parse(include_str!("../topologies/without_queue.toml")).expect("a test parses it")
+        Self::parse(BUILT_IN[1]).expect("a test parses it")
     }
 
-    /// Reads a topology file.
+    /// The built-in topology of this name, or the one in this file.
+    ///
+    /// # Errors
+    /// See [`TopologyError`].
+    pub fn find(name_or_file: &str) -> Result<Self, TopologyError> {
+        if let Some(built_in) = Self::built_in().find(|topology| topology.name == name_or_file) {
+            return Ok(built_in);
+        }
+        let is_path = name_or_file.contains(std::path::MAIN_SEPARATOR)
+            || Path::new(name_or_file).extension().is_some();
+        if !is_path && !Path::new(name_or_file).exists() {
+            let sound = Self::built_in().filter(|topology| !topology.is_negative_control());
+            let names: Vec<_> = sound.map(|topology| topology.name).collect();
+            return Err(TopologyError::NoSuchName(names.join(", ")));
+        }
+        let topology = Self::parse(&fs::read_to_string(name_or_file)?)?;
+        if Self::built_in().any(|built_in| built_in.name == topology.name) {
+            return Err(TopologyError::NameOfBuiltIn(topology.name));
+        }
+        Ok(Self { file: Some(name_or_file.to_owned()), ..topology })
+    }
+
+    /// Reads the text of a topology file.
     ///
     /// # Errors
     /// See [`TopologyError`].
     pub fn parse(text: &str) -> Result<Self, TopologyError> {
         let topology: Self = toml::from_str(text)?;
-        topology.validate()?;
+        validation::validate(&topology)?;
         Ok(topology)
     }
 
-    fn validate(&self) -> Result<(), TopologyError> {
-        for (index, component) in self.components.iter().enumerate() {
-            if self.components[..index].iter().any(|other| other.name == component.name) {
-                return Err(TopologyError::DuplicateName(component.name.clone()));
-            }
+    /// What names it on the command line.
+    pub fn argument(&self) -> &str {
+        self.file.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it is broken on purpose.
+    pub fn is_negative_control(&self) -> bool {
+        self.service.read_mode.is_negative_control()
+    }
+
+    /// The topology that is right where this one is a negative control: the same servers, and a
+    /// service that is wired as it should be.
+    pub fn right_twin(&self) -> Option<Self> {
+        let twin = |it: &Self| {
+            !it.is_negative_control()
+                && it.components == self.components
+                && it.replication == self.replication
+        };
+        if self.is_negative_control() { Self::built_in().find(twin) } else { None }
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == name)
+    }
+
+    /// The components that follow this one.
+    pub fn standbys_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Component> {
+        self.components.iter().filter(move |component| component.of.as_deref() == Some(name))
+    }
+
+    /// The names of its servers: `postgresql, redis and rabbitmq`.
+    pub fn servers(&self) -> String {
+        let names: Vec<&str> = self.components.iter().map(|it| it.name.as_str()).collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
         }
-        let wires = [
-            ("database", Some(&self.service.database), ComponentKind::Postgresql),
-            ("locks", self.service.locks.as_ref(), ComponentKind::Redis),
-            ("queue", self.service.queue.as_ref(), ComponentKind::Rabbitmq),
-        ];
-        for (role, name, kind) in wires {
-            let Some(name) = name else { continue };
-            let fits = |component: &Component| component.name == *name && component.kind == kind;
-            if !self.components.iter().any(fits) {
-                return Err(TopologyError::Unwired { role, name: name.clone(), kind });
-            }
-        }
-        Ok(())
+    }
+
+    /// What a report keeps of it.
+    pub fn block(&self) -> TopologyBlock {
+        let stale_ms = self.service.staleness_ms.slots;
+        TopologyBlock { name: self.name.clone(), stale_ms: Some(stale_ms).filter(|ms| *ms > 0) }
     }
 }
 
@@ -135,10 +218,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_topology_has_one_server_of_each_kind() {
+    fn the_default_topology_has_one_server_of_each_kind_and_no_standby() {
         let kinds: Vec<_> =
             Topology::single().components.iter().map(|component| component.kind).collect();
-        assert_eq!(kinds, ComponentKind::ALL);
+        assert_eq!(
+            kinds,
+            [ComponentKind::Postgresql, ComponentKind::Redis, ComponentKind::Rabbitmq]
+        );
+        assert_eq!(Topology::single().servers(), "postgresql, redis and rabbitmq");
     }
 
     #[test]
@@ -150,20 +237,53 @@ mod tests {
     }
 
     #[test]
-    fn a_topology_that_cannot_be_wired_is_refused_by_name() {
-        let refused = |text: &str| Topology::parse(text).expect_err(text).to_string();
-        let head = "name = \"t\"\nsummary = \"s\"\n";
-        let component = |name: &str, kind: &str| {
-            format!("[[components]]\nname = \"{name}\"\nkind = \"{kind}\"\n")
-        };
-        let service = "[service]\ndatabase = \"db\"\n";
-        let twice = format!("{head}{0}{0}{service}", component("db", "postgresql"));
-        assert!(refused(&twice).contains("two components are named `db`"));
-        let other = format!("{head}{}{service}", component("db", "redis"));
-        assert!(refused(&other).contains("no component of kind `postgresql`"));
-        let unknown = format!("{head}{}{service}", component("db", "oracle"));
-        assert!(refused(&unknown).contains("oracle"));
-        let strict = format!("{head}colour = 1\n{}{service}", component("db", "postgresql"));
-        assert!(refused(&strict).contains("colour"));
+    fn every_built_in_topology_is_found_by_its_name_and_repeated_by_it() {
+        for built_in in Topology::built_in() {
+            let found = Topology::find(&built_in.name).expect("built in");
+            assert_eq!((found.argument(), &found), (built_in.name.as_str(), &built_in));
+        }
+    }
+
+    #[test]
+    fn reads_of_the_replicas_go_to_two_standbys_and_are_a_second_old_at_most() {
+        let replicas = Topology::find("replicas").expect("built in");
+        let standbys: Vec<_> = replicas.standbys_of("postgresql").map(|it| &it.name).collect();
+        assert_eq!(standbys, ["standby-1", "standby-2"]);
+        assert_eq!(replicas.service.reads, ["standby-1", "standby-2"]);
+        assert_eq!(replicas.block().stale_ms, Some(1_000));
+        assert_eq!(Topology::single().block().stale_ms, None);
+    }
+
+    #[test]
+    fn a_negative_control_runs_on_the_servers_of_its_right_twin() {
+        let controls = Topology::built_in().filter(Topology::is_negative_control);
+        for control in controls {
+            assert_eq!(control.name, control.service.read_mode.name());
+            let twin = control.right_twin().expect("a right twin");
+            let wired = twin.component("standby-1").is_some() && !twin.service.reads.is_empty();
+            assert!(wired && twin.right_twin().is_none(), "{}", control.name);
+        }
+        let twin = |name| Topology::find(name).expect("built in").right_twin().map(|it| it.name);
+        assert_eq!(twin("replica_decides").as_deref(), Some("replicas"));
+        assert_eq!(twin("replica_read_ahead").as_deref(), Some("replicas_synchronous"));
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path_and_repeated_by_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("mine.toml");
+        let text = include_str!("../topologies/without_queue.toml");
+        fs::write(&path, text).expect("it is written");
+        let path = path.to_str().expect("plain");
+        let refused = Topology::find(path).expect_err("a name that is taken").to_string();
+        assert!(refused.contains("`without_queue`"), "{refused}");
+        fs::write(path, text.replace("without_queue", "mine")).expect("it is written");
+        let found = Topology::find(path).expect("a topology");
+        assert_eq!((found.argument(), found.name.as_str()), (path, "mine"));
+        let refused = Topology::find("mine").expect_err("no such name").to_string();
+        assert!(
+            refused.contains("single, without_queue, replicas, replicas_synchronous"),
+            "{refused}"
+        );
     }
 }

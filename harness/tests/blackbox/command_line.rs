@@ -78,6 +78,13 @@ fn a_plan_that_contradicts_itself_is_64_and_names_the_field() {
     );
     refused(&["run", "--schedule", "--scenario", "steady"], 64, "--rate");
     let faulty = ["run", "--strategy", "optimistic", "--duration", "3s", "--runs", runs];
+    let covered = [&faulty[..], &["--until", "covered"]].concat();
+    refused(&[&covered[..], &["--fault", "crash-postgres@1s"]].concat(), 64, "crash-postgres@1s");
+    let open = [&covered[..], &["--scenario", "steady", "--rate", "5/s"]].concat();
+    refused(&open, 64, "--rate");
+    let long = ["run", "--strategy", "optimistic", "--duration", "2h", "--until", "covered"];
+    refused(&[&long[..], &["--runs", runs]].concat(), 64, "--duration");
+    refused(&[&faulty[..], &["--until", "done"]].concat(), 64, "covered");
     refused(
         &[&faulty[..], &["--fault", "pause-service:100h@1s"]].concat(),
         64,
@@ -184,6 +191,9 @@ fn the_help_of_every_command_is_pinned() {
         "gate",
         "check",
         "report",
+        "target init",
+        "target try",
+        "target schema",
         "serve",
         "model",
         "replay",
@@ -191,6 +201,7 @@ fn the_help_of_every_command_is_pinned() {
         "bench strategies",
         "bench engine",
         "bench checker",
+        "bench comparison",
         "dead-letters list",
         "dead-letters replay",
         "doctor",

@@ -17,7 +17,7 @@ async fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
         eprintln!("skipped: no Docker engine answers");
         return;
     }
-    for (strategy, code) in [("conditional", 0), ("unprotected", 1)] {
+    for (strategy, code) in [("conditional", 0), ("off_by_one", 1)] {
         let runs = tempfile::tempdir().expect("a directory");
         let mut command = slotproof();
         command.args([

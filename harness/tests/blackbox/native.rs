@@ -13,7 +13,7 @@ use crate::stack::{eventually, slotproof, start};
 
 /// Processes that have the run's directory in their arguments, environment or open files: its
 /// servers and services.
-fn left_of(runs: &Path) -> Vec<String> {
+pub(crate) fn left_of(runs: &Path) -> Vec<String> {
     let needle = runs.to_str().expect("plain");
     let holds = |path: &Path| {
         fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle))
@@ -56,12 +56,15 @@ fn begin(runs: &Path, duration: &str) -> Child {
     start(command.args(["--duration", duration, "--runs"]).arg(runs).stderr(Stdio::piped()))
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().cast_signed()).expect("a pid"), signal).expect("it runs");
 }
 
 /// Reads what a run says until it says `words`.
-fn wait_until_it_says(child: &mut Child, words: &str) -> BufReader<std::process::ChildStderr> {
+pub(crate) fn wait_until_it_says(
+    child: &mut Child,
+    words: &str,
+) -> BufReader<std::process::ChildStderr> {
     let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut said = String::new();
     while !said.contains(words) {

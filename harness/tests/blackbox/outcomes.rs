@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -39,6 +39,19 @@ impl Asked {
 
 /// Asks on the shared servers, in a database of its own.
 async fn ask(arguments: &[&str], file: Option<(&str, &str)>) -> Asked {
+    let (mut command, folder) = question(arguments, file).await;
+    let output = command.output().expect("the binary runs");
+    let last =
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    let directory = Path::new(&last).parent().map(Path::to_path_buf).unwrap_or_default();
+    Asked { output, directory, folder }
+}
+
+/// A command on the shared servers, with a database and a folder of its own.
+pub(crate) async fn question(
+    arguments: &[&str],
+    file: Option<(&str, &str)>,
+) -> (Command, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a directory");
     let database_url = fresh_database().await;
     let mut command = slotproof();
@@ -55,11 +68,7 @@ async fn ask(arguments: &[&str], file: Option<(&str, &str)>) -> Asked {
         .env("SLOTPROOF_REDIS_URL", &endpoints().await.redis_url)
         .env_remove("GITHUB_STEP_SUMMARY")
         .env("GITHUB_ACTIONS", "true");
-    let output = command.output().expect("the binary runs");
-    let last =
-        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
-    let directory = Path::new(&last).parent().map(Path::to_path_buf).unwrap_or_default();
-    Asked { output, directory, folder }
+    (command, folder)
 }
 
 const CHECK: &str = r#"
@@ -94,8 +103,26 @@ async fn a_gate_passes_what_is_upheld_and_leaves_what_ci_reads() {
 }
 
 #[tokio::test]
+async fn a_gate_that_passes_is_not_failed_by_a_step_summary_that_cannot_be_written() {
+    let (mut command, folder) = question(&["gate"], Some(("--config", CHECK))).await;
+    let nowhere = folder.path().join("gone").join("summary.md");
+    let output = command.env("GITHUB_STEP_SUMMARY", nowhere).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning: the step summary") && said.contains("No such file"), "{said}");
+
+    let (mut command, folder) = question(&["gate"], Some(("--config", CHECK))).await;
+    let summary = folder.path().join("summary.md");
+    fs::write(&summary, "# another step\n").expect("it can be written");
+    let output = command.env("GITHUB_STEP_SUMMARY", &summary).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&summary).expect("it is there");
+    assert!(text.starts_with("# another step\n") && text.contains("flash sale"), "{text}");
+}
+
+#[tokio::test]
 async fn a_gate_stops_an_overbooking_and_the_witness_convicts_alone() {
-    let asked = ask(&["gate", "--strategy", "unprotected"], Some(("--config", CHECK))).await;
+    let asked = ask(&["gate", "--strategy", "off_by_one"], Some(("--config", CHECK))).await;
     assert_eq!(asked.code(), 1, "{}", asked.said());
     let junit = asked.text("junit.xml");
     assert!(
@@ -105,7 +132,7 @@ async fn a_gate_stops_an_overbooking_and_the_witness_convicts_alone() {
     assert!(junit.contains("repeat: slotproof run") && junit.contains("name=\"seed\""), "{junit}");
     let said = String::from_utf8_lossy(&asked.output.stdout).into_owned();
     assert!(
-        said.starts_with("::error title=slotproof%3A flash sale violated with unprotected::I1"),
+        said.starts_with("::error title=slotproof%3A flash sale violated with off_by_one::I1"),
         "{said}"
     );
     let evidence = asked.json("gate.json")["checks"][0]["ran"]["evidence"][0]
@@ -140,13 +167,95 @@ async fn a_gate_is_unknown_where_nothing_was_at_stake_and_misses_what_is_too_slo
     assert!(spent.text("report.md").contains("budget was spent"), "{}", spent.text("report.md"));
 }
 
+/// Claims of which no plan can be made, and one of which it can.
+const TOO_MANY: &str = "strategy = \"pessimistic\"\nobjective = { p99 = \"1s\", errors = 0.0 }\n[[claim]]\nid = \"a\"\nsays = \"b\"\nkind = \"contention\"\nstrategy = \"pessimistic\"\nclients = 10001\n";
+const TOO_FAST: &str = "strategy = \"pessimistic\"\nobjective = { p99 = \"1s\", errors = 0.0 }\n[[claim]]\nid = \"a\"\nsays = \"b\"\nkind = \"latency\"\nrate = \"1000000/s\"\np99 = \"1s\"\n";
+const SOUND: &str = "strategy = \"pessimistic\"\nobjective = { p99 = \"1s\", errors = 0.0 }\n[[claim]]\nid = \"a\"\nsays = \"b\"\nkind = \"size\"\nbytes = \"1GB\"\n";
+
+/// A program that does as ours, and a tolerance that no luck of a shared machine exceeds.
+const PERFORMANCE: &str = r#"
+[performance]
+strategy = "conditional"
+rounds = 3
+tolerance = 0.95
+[performance.plan]
+clients = 60
+capacity = 40
+duration = "1s"
+hold = "600ms"
+"#;
+
+async fn gate_of_performance(more: &[&str], performance: &str) -> Asked {
+    let config = format!("{CHECK}{performance}");
+    ask(&[&["gate"], more].concat(), Some(("--config", &config))).await
+}
+
+#[tokio::test]
+async fn a_recorded_baseline_and_the_same_program_are_no_regression() {
+    let recorded = gate_of_performance(&["--record"], PERFORMANCE).await;
+    assert_eq!(recorded.code(), 0, "{}", recorded.said());
+    let performance = &recorded.json("gate.json")["performance"];
+    assert_eq!(performance["measures"][0]["head"].as_array().map(Vec::len), Some(6));
+    assert!(recorded.text("report.md").contains("nothing was compared"));
+    let directory = recorded.directory.to_str().expect("plain").to_owned();
+
+    let stored = gate_of_performance(&["--baseline", &directory], PERFORMANCE).await;
+    assert_eq!(stored.code(), 0, "{}", stored.said());
+    let text = stored.text("report.md");
+    assert!(text.contains("not paired") && text.contains("Undecided does not fail"), "{text}");
+    assert_eq!(stored.json("gate.json")["performance"]["rounds_lay"], "apart");
+
+    let program = env!("CARGO_BIN_EXE_slotproof");
+    let same = gate_of_performance(&["--baseline", program], PERFORMANCE).await;
+    assert_eq!(same.code(), 0, "{}", same.said());
+    let performance = &same.json("gate.json")["performance"];
+    assert_eq!(performance["rounds_lay"], "in_turns");
+    assert_eq!(performance["measures"][1]["base"].as_array().map(Vec::len), Some(3));
+    for measure in performance["measures"].as_array().expect("measures") {
+        let ratio = &measure["ratio"];
+        let (low, high) = (ratio["low"].as_f64(), ratio["high"].as_f64());
+        assert!(low < high && high.is_some(), "paired rounds have an interval: {measure:#}");
+    }
+
+    // What was recorded elsewhere, or is no baseline, is refused by name before anything starts.
+    let other = tempfile::tempdir().expect("a directory");
+    let file = other.path().join("gate.json");
+    let mut gate = recorded.json("gate.json");
+    let cpus = gate["performance"]["environment"]["cpus"].as_u64().expect("a number");
+    gate["performance"]["environment"]["cpus"] = (cpus + 62).into();
+    let elsewhere = format!("another machine ({} CPUs", cpus + 62);
+    let plan = PERFORMANCE.replace("capacity = 40", "capacity = 41");
+    let mut unmeasured = recorded.json("gate.json");
+    unmeasured["performance"] = Value::Null;
+    let cases = [
+        (gate.to_string(), PERFORMANCE, elsewhere.as_str()),
+        (recorded.text("gate.json"), &plan, "another plan"),
+        (recorded.text("gate.json").replace('}', ""), PERFORMANCE, "is not a gate.json"),
+        (unmeasured.to_string(), PERFORMANCE, "measured no performance"),
+    ];
+    for (text, performance, said) in cases {
+        fs::write(&file, text).expect("it can be written");
+        let directory = other.path().to_str().expect("plain");
+        let refused = gate_of_performance(&["--baseline", directory], performance).await;
+        assert_eq!(refused.code(), 64, "{said}: {}", refused.said());
+        assert!(refused.said().contains(said), "{} does not say {said:?}", refused.said());
+        assert!(!refused.folder.path().join("runs").exists(), "{said}: something was begun");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
     let cases = [
         (vec!["gate"], Some(("--config", "[[check]]\nname = 3\n")), "line 2"),
         (vec!["gate", "--baseline", "/nowhere"], Some(("--config", CHECK)), "--record"),
+        (vec!["gate", "--baseline", "/bin/true"], Some(("--config", CHECK)), "not a build"),
         (vec!["gate", "--record"], Some(("--config", CHECK)), "no [performance]"),
         (vec!["capacity"], Some(("--claims", "strategy = \"queue\"\n")), "objective"),
+        (vec!["capacity"], Some(("--claims", TOO_MANY)), "line 3: clients must be 2 to 10000"),
+        (vec!["capacity", "--window", "60s"], Some(("--claims", TOO_FAST)), "line 3: rate"),
+        (vec!["capacity", "--start", "0.5/s"], Some(("--claims", SOUND)), "--start"),
+        (vec!["capacity", "--window", "20h"], Some(("--claims", SOUND)), "--window"),
+        (vec!["capacity", "--fill", "1GB"], Some(("--claims", SOUND)), "--environment native"),
         (vec!["compare", "--strategies", "fast"], None, "fast"),
         (vec!["compare", "--rounds", "0"], None, "--rounds"),
         (vec!["compare", "--clients", "9,9"], None, "--clients lists 9 twice"),
@@ -167,23 +276,34 @@ async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
 #[tokio::test]
 async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
     let arguments =
-        ["compare", "--strategies", "conditional,pessimistic,unprotected", "--loads", "flash_sale"];
-    let more = ["--clients", "100", "--rounds", "2", "--duration", "2s", "--warm-up", "200ms"];
+        ["compare", "--strategies", "conditional,pessimistic,off_by_one", "--loads", "flash_sale"];
+    let more = [
+        "--clients",
+        "100",
+        "--rounds",
+        "2",
+        "--budget",
+        "0s",
+        "--duration",
+        "2s",
+        "--warm-up",
+        "200ms",
+    ];
     let asked = ask(&[&arguments[..], &more[..]].concat(), None).await;
     assert_eq!(asked.code(), 0, "a control that is convicted is no failure: {}", asked.said());
     let comparison = asked.json("comparison.json");
     let cells = comparison["cells"].as_array().expect("cells");
     assert_eq!(cells.len(), 3);
     for cell in cells {
-        let verdict = if cell["strategy"] == "unprotected" { "violated" } else { "upheld" };
+        let verdict = if cell["variant"] == "off_by_one" { "violated" } else { "upheld" };
         assert_eq!(cell["verdict"], verdict, "{cell:#}");
         assert_eq!(cell["rounds"].as_array().expect("rounds").len(), 2);
         assert!(cell["estimates"]["goodput"]["median"].as_f64().expect("it was measured") > 0.0);
     }
     let text = asked.text("report.md");
     assert!(
-        text.contains("Disqualified: unprotected")
-            && text.contains("| unprotected | violated | disqualified |"),
+        text.contains("Disqualified: off_by_one")
+            && text.contains("| off_by_one | violated | disqualified |"),
         "{text}"
     );
 
@@ -191,7 +311,7 @@ async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
     let index = slotproof().arg("report").arg(folder).output().expect("the binary runs");
     assert!(index.status.success(), "{}", String::from_utf8_lossy(&index.stderr));
     let page = fs::read_to_string(folder.join("index.html")).expect("the index");
-    assert!(page.contains("Disqualified: unprotected"), "{page}");
+    assert!(page.contains("Disqualified: off_by_one"), "{page}");
     let empty = tempfile::tempdir().expect("a directory");
     let refused = slotproof().arg("report").arg(empty.path()).output().expect("the binary runs");
     assert_eq!(refused.status.code(), Some(64));
@@ -201,7 +321,7 @@ async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
 async fn a_capacity_search_ends_in_a_bracket_and_judges_every_claim() {
     let claims = r#"
 strategy = "conditional"
-objective = { p99 = "400ms", errors = 0.0 }
+objective = { p99 = "2s", errors = 0.0 }
 [load]
 scenario = "hot_and_cold"
 slots = 10
@@ -232,19 +352,37 @@ kind = "retries"
 strategy = "pessimistic"
 clients = 20
 "#;
-    let arguments =
-        ["capacity", "--quick", "--window", "700ms", "--rounds", "1", "--start", "60/s"];
+    let arguments = ["capacity", "--quick", "--window", "1s", "--rounds", "1", "--start", "60/s"];
     let asked = ask(&arguments, Some(("--claims", claims))).await;
     assert_eq!(asked.code(), 0, "{}", asked.said());
     let capacity = asked.json("capacity.json");
-    let holds = capacity["bracket"]["holds"]["visits_per_s"].as_f64().expect("some rate holds");
+    let holds = capacity["bracket"]["holds"]["visits_per_s"]
+        .as_f64()
+        .unwrap_or_else(|| panic!("some rate holds: {capacity:#}"));
     let probes = capacity["probes"].as_array().expect("probes");
-    let confirmed =
-        probes.iter().rfind(|probe| probe["phase"] == "confirmation").expect("it was confirmed");
-    assert_eq!(
-        (confirmed["held"].as_str(), confirmed["asked_per_s"].as_f64()),
-        (Some("holds"), Some(holds))
-    );
+    let confirmed: Vec<_> = probes
+        .iter()
+        .filter(|probe| {
+            probe["phase"] == "confirmation"
+                && probe["rate_per_s"] == capacity["bracket"]["holds"]["rate_per_s"]
+        })
+        .collect();
+    assert!(confirmed.len() >= 2, "{capacity:#}");
+    let at_holds = &capacity["bracket"]["at_holds"];
+    assert!(at_holds["held"].as_u64() > at_holds["failed"].as_u64(), "{at_holds:#}");
+    for probe in confirmed.into_iter().filter(|probe| probe["held"] == "holds") {
+        let p99 = &probe["response_p99"];
+        let (low, us, high) =
+            (p99["interval"]["low"].as_u64(), p99["us"].as_u64(), p99["interval"]["high"].as_u64());
+        assert!(low <= us && us <= high && high <= Some(2_000_000), "{probe:#}");
+        assert!(p99["operations"].as_u64() >= Some(368), "{probe:#}");
+        assert!(p99["beyond"].as_u64() > Some(0), "{probe:#}");
+    }
+    let machine = &capacity["machine"];
+    assert!(machine["single_core_per_s"]["median"].as_f64() > Some(0.0), "{machine:#}");
+    assert!(machine["durable_commits_per_s"]["low"].as_f64() > Some(0.0), "{machine:#}");
+    let residuals = capacity["by_clients"]["usl"]["residuals"].as_array().expect("residuals");
+    assert_eq!(residuals.len(), 4);
     if let Some(fails) = capacity["bracket"]["fails"]["visits_per_s"].as_f64() {
         assert!(holds < fails);
     }
@@ -259,5 +397,38 @@ clients = 20
         .collect();
     assert_eq!((verdicts[0], verdicts[2]), ("supported", "supported"), "{capacity:#}");
     assert_ne!(verdicts[1], "supported");
-    assert!(asked.text("report.md").contains("Little's law"), "{}", asked.text("report.md"));
+    let text = asked.text("report.md");
+    assert!(text.contains("Little's law"), "{text}");
+    assert!(text.contains("supported on this machine"), "{text}");
+    assert!(text.contains("loads kept the objective"), "{text}");
+}
+
+#[tokio::test]
+async fn a_violated_invariant_ends_a_capacity_search_and_is_its_headline() {
+    let claims = r#"
+strategy = "off_by_one"
+objective = { p99 = "2s", errors = 0.0 }
+[load]
+scenario = "hot_and_cold"
+slots = 2
+capacity = 20
+hold = "300ms"
+[[claim]]
+id = "much"
+says = "10,000 requests/second"
+kind = "throughput"
+rate = "10000/s"
+"#;
+    let arguments = ["capacity", "--quick", "--window", "1s", "--rounds", "1", "--start", "400/s"];
+    let asked = ask(&arguments, Some(("--claims", claims))).await;
+    assert_eq!(asked.code(), 1, "{}", asked.said());
+    let capacity = asked.json("capacity.json");
+    let probes = capacity["probes"].as_array().expect("probes");
+    let violated = probes.iter().position(|probe| probe["verdict"] == "violated");
+    assert_eq!(violated, Some(probes.len() - 1), "it was the last: {capacity:#}");
+    assert_eq!(capacity["by_clients"]["points"].as_array().map(Vec::len), Some(0));
+    assert_eq!(capacity["claims"][0]["verdict"], "not_measurable_here");
+    let text = asked.text("report.md");
+    let first = text.lines().nth(2).expect("the headline");
+    assert!(first.contains("is violated"), "{text}");
 }

@@ -37,6 +37,32 @@ fn verdicts(run: &std::path::Path) -> Value {
         .expect("it is JSON")
 }
 
+fn report(run: &std::path::Path) -> Value {
+    serde_json::from_slice(&fs::read(run.join("run.json")).expect("it was reported"))
+        .expect("it is JSON")
+}
+
+/// CPU milliseconds that a group of processes used from this second of the load on.
+fn cpu_ms_from(run: &std::path::Path, group: &str, second: u64) -> u64 {
+    let report = report(run);
+    let groups = report["resources"].as_array().expect("groups");
+    let group = groups.iter().find(|it| it["group"] == group).expect("it was accounted for");
+    let seconds = group["cpu_ms_by_second"].as_array().expect("seconds");
+    let from = seconds.iter().filter(|it| it[0].as_u64().expect("a second") >= second);
+    from.map(|it| it[1].as_u64().expect("milliseconds")).sum()
+}
+
+#[test]
+fn what_workers_retry_and_what_the_broker_computes_is_counted() {
+    let (output, run, _runs) = run("queue", &["--duration", "4s"]);
+    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    // The processes that answer only publish: whoever tries again is a worker.
+    let costs = &report(&run)["costs"];
+    assert!(costs["retries"].as_u64().expect("a number") > 0, "{costs:#}");
+    // Its launcher only waits; the node that computes is a child of it.
+    assert!(cpu_ms_from(&run, "rabbitmq", 0) > 100, "{:#}", report(&run)["resources"]);
+}
+
 #[test]
 fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
     // While the broker is away nothing is decided.
@@ -49,6 +75,7 @@ fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
         serde_json::from_slice(&fs::read(run.join("faults.json")).expect("they are noted"))
             .expect("JSON");
     assert_eq!(injected.as_array().map(Vec::len), Some(2));
+    assert!(cpu_ms_from(&run, "rabbitmq", 6) > 0, "{:#}", report(&run)["resources"]);
 }
 
 #[test]
@@ -58,6 +85,7 @@ fn a_lock_that_is_too_short_and_a_redis_that_restarts_do_not_overbook() {
     let faults: Vec<&str> = words.split(' ').collect();
     let (output, run, _runs) = run("redis_lock", &faults);
     assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    assert!(cpu_ms_from(&run, "redis", 4) > 0, "{:#}", report(&run)["resources"]);
 }
 
 #[tokio::test]

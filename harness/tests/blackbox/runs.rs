@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use slotproof_vocabulary::StrategyKind;
+use slotproof_vocabulary::{Span, StrategyKind};
 
 use crate::{
     broker::fresh_virtual_host,
@@ -77,6 +77,29 @@ async fn assert_upheld(strategy: &str, more: &[&str]) {
     let verdict = json(&run.join("verdict.json"));
     assert_eq!(code, 0, "{strategy} {more:?}: {verdict:#}");
     assert_eq!(verdict["verdict"], "upheld");
+}
+
+#[tokio::test]
+async fn a_run_that_is_too_short_to_be_covered_goes_on_until_it_is() {
+    // Three clients with a pause cannot buy thirty seats in 300 ms; in some seconds they do.
+    let words = "--scenario steady --mix buy=1 --clients 3 --slots 1 --capacity 30 --think 100ms \
+                 --duration 300ms --hold 500ms";
+    let more: Vec<&str> = words.split_whitespace().collect();
+    let (code, alone, _runs) = run("conditional", &more).await;
+    let report = json(&alone.join("run.json"));
+    assert_eq!((code, &report["verdict"]["verdict"]), (2, &Value::from("unknown")));
+
+    let covered = [&more[..], &["--until", "covered"]].concat();
+    let (code, last, _runs) = run("conditional", &covered).await;
+    let report = json(&last.join("run.json"));
+    assert_eq!(code, 0, "{:#}", report["verdict"]);
+    let shorter = report["shorter"].as_array().expect("loads before it");
+    assert_eq!(report["plan"]["duration"], Span::of_ms(300 << shorter.len()).to_string());
+    let first = last.parent().expect("the runs").join(shorter[0]["run"].as_str().expect("a name"));
+    assert_eq!(verdict_of(&first, "I15")["verdict"], "unknown", "a run of its own, kept");
+    assert_eq!(check(&last).status.code(), Some(0), "it names its shorter loads and is whole");
+    let page = fs::read_to_string(last.join("report.md")).expect("it is there");
+    assert!(page.contains("that did not reach what I15 asks for"), "{page}");
 }
 
 /// Impatient clients end without a decision; here that is not allowed.
@@ -202,7 +225,7 @@ async fn an_announcement_of_what_was_not_committed_is_convicted() {
     assert_eq!(announced["verdict"], "violated", "{announced:#}");
 }
 
-one_test_each! { (the_witness_of_an_overbooking_can_be_counted) unprotected lost_update }
+one_test_each! { (the_witness_of_an_overbooking_can_be_counted) off_by_one one_seat_check }
 
 async fn the_witness_of_an_overbooking_can_be_counted(strategy: &str) {
     let (code, run, _runs) = run(strategy, &[]).await;
@@ -224,7 +247,7 @@ async fn the_witness_of_an_overbooking_can_be_counted(strategy: &str) {
 
 #[tokio::test]
 async fn everything_after_the_load_is_repeated_from_the_run_directory() {
-    let (_, run, _runs) = run("unprotected", &[]).await;
+    let (_, run, _runs) = run("off_by_one", &[]).await;
     let names =
         ["verdict.json", "run.json", "report.html", "report.md", "junit.xml", "latency.hgrm"];
     let read = || names.map(|name| fs::read(run.join(name)).expect("the file is there"));

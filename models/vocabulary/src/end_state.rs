@@ -21,6 +21,22 @@ pub struct EndState {
     /// What consumers made of the events, if there was a broker to carry them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<Announced>,
+    /// What rows that were read from another API leave unsaid; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignRows>,
+}
+
+/// Rows of another API than the reference service: they are bookings alone, and pending ones do not
+/// say when they run out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignRows {
+    /// Whether a booking that is cancelled or expired still has a row.
+    pub ended_are_kept: bool,
+    /// Whether every reserve of the run that took effect shows in them, by its key.
+    pub by_key: bool,
+    /// Whether the run made the slots, so that every booking in them is one of its clients'.
+    pub own_slots: bool,
 }
 
 /// What came of the announcements of changes of state.
@@ -88,8 +104,10 @@ pub struct BookingRow {
     pub status: BookingStatus,
     /// Seats.
     pub seats: i64,
-    /// The idempotency key that made it.
-    pub key: String,
+    /// The idempotency key that made it, or another mark of its reserve; `None` where rows have
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// For a pending booking: how long its hold had run out when the row was read (database clock);
     /// negative while it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,7 +147,7 @@ mod tests {
             slot: "s".to_owned(),
             status: BookingStatus::Pending,
             seats: 2,
-            key: "k".to_owned(),
+            key: Some("k".to_owned()),
             overdue_ms: Some(-40),
         };
         let record = AuditRecord {
@@ -147,6 +165,7 @@ mod tests {
                 slots: vec![slot],
                 bookings: vec![booking],
                 announced: None,
+                foreign: None,
             },
             record
         ));

@@ -34,6 +34,9 @@ pub struct EnvironmentBlock {
     pub kernel: String,
     /// Service processes that the load was spread over.
     pub replicas: u32,
+    /// The topology; absent where a target file describes the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyBlock>,
     /// How long a durable 8 KiB write takes where the database keeps its data; absent where the
     /// harness cannot write there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,16 @@ pub struct EnvironmentBlock {
     pub durable_commit: Option<FsyncCalibration>,
     /// The servers that were started or found.
     pub servers: Vec<ServerBlock>,
+}
+
+/// The topology of a run, as far as a verdict or a figure rests on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyBlock {
+    /// Its name.
+    pub name: String,
+    /// How old a read of a slot may be, as the topology declares; absent where it declares nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_ms: Option<u64>,
 }
 
 /// A calibration of durable writes, one after the other, before the load.
@@ -60,7 +73,7 @@ pub struct FsyncCalibration {
 /// One server of the environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerBlock {
-    /// `postgresql`, `redis`, `rabbitmq`.
+    /// Its kind, as in a topology file: `postgresql`, `redis`, `rabbitmq`.
     pub name: String,
     /// The version that the server reports.
     pub version: String,
@@ -80,12 +93,14 @@ mod tests {
             memory_bytes: 1,
             kernel: "Linux".to_owned(),
             replicas: 1,
+            topology: None,
             fsync: None,
             durable_commit: Some(FsyncCalibration { samples: 1, us_p50: 2, us_p99: 3 }),
             servers: Vec::new(),
         };
         let text = serde_json::to_string(&block).expect("it has no map with odd keys");
-        assert!(!text.contains("fsync") && text.contains("durable_commit"), "{text}");
+        let absent = !text.contains("fsync") && !text.contains("topology");
+        assert!(absent && text.contains("durable_commit"), "{text}");
         assert_eq!(serde_json::from_str::<EnvironmentBlock>(&text).expect("our own"), block);
     }
 }

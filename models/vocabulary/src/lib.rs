@@ -19,14 +19,17 @@ pub mod end_state;
 pub mod environment;
 pub mod operation;
 pub mod operation_builder;
+pub mod read_mode;
 pub mod reason;
 pub mod verdict;
 
 pub mod usage_error;
 
 pub use declarations::{BookingIds, Declarations, Scope};
-pub use end_state::{Announced, AuditRecord, BookingRow, EndState, Notice, SlotRow, StatusCount};
-pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock};
+pub use end_state::{
+    Announced, AuditRecord, BookingRow, EndState, ForeignRows, Notice, SlotRow, StatusCount,
+};
+pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock, TopologyBlock};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};
@@ -35,6 +38,7 @@ pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan};
 pub use plan_args::PlanArgs;
 pub use plan_validation::PlanError;
+pub use read_mode::ReadMode;
 pub use reason::ReasonCode;
 pub use reference_api::{BookingStatus, ProblemCode};
 pub use scenario::ScenarioKind;

@@ -125,6 +125,11 @@ impl Operation {
         self.terms.as_ref().is_some_and(|terms| terms.awaits_approval)
     }
 
+    /// Whether its seats were set aside on the way to a booking that did not come about.
+    pub fn is_provisional(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.provisional)
+    }
+
     /// The basket that this reserve is a part of.
     #[inline]
     pub fn basket(&self) -> Option<&str> {
@@ -142,6 +147,9 @@ pub struct Terms {
     pub overbook: bool,
     /// The answer promises no seat: the booking takes its seats when it is confirmed.
     pub awaits_approval: bool,
+    /// The seats were set aside on the way to a booking that did not come about. Nothing keeps a row
+    /// of it; what gave them back is its cancel.
+    pub provisional: bool,
     /// Whose booking it is, for a declared limit.
     pub owner: Option<Box<str>>,
     /// The period that it counts in, for a declared limit: a day, a season.
@@ -345,6 +353,8 @@ struct OperationLine<Text> {
     overbook: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     awaits_approval: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    provisional: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -417,6 +427,7 @@ impl OperationLine<Box<str>> {
             ("basket", self.basket.is_some() && !is(&[OpName::Reserve])),
             ("overbook", self.overbook && !is(&[OpName::Reserve])),
             ("awaits_approval", self.awaits_approval && !is(&[OpName::Reserve])),
+            ("provisional", self.provisional && !is(&[OpName::Reserve])),
             ("owner", self.owner.is_some() && !is(&[OpName::Reserve])),
             ("period", self.period.is_some() && !is(&[OpName::Reserve])),
         ];
@@ -428,6 +439,7 @@ impl OperationLine<Box<str>> {
             basket: self.basket.take(),
             overbook: self.overbook,
             awaits_approval: self.awaits_approval,
+            provisional: self.provisional,
             owner: self.owner.take(),
             period: self.period.take(),
         };
@@ -562,6 +574,7 @@ impl Serialize for Operation {
             basket: terms.basket.as_deref(),
             overbook: terms.overbook,
             awaits_approval: terms.awaits_approval,
+            provisional: terms.provisional,
             owner: terms.owner.as_deref(),
             period: terms.period.as_deref(),
         };
@@ -613,7 +626,7 @@ mod tests {
         let lines = [
             r#"{"client":1,"process":1,"slot":"a","op":"change","seats":2,"booking":"b","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"ok","hold_ms":9,"to_slot":"c"}"#,
             r#"{"client":1,"process":1,"slot":"a","op":"booking","booking":"b","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"ok","status":"confirmed"}"#,
-            r#"{"client":1,"process":1,"slot":"a","op":"reserve","seats":1,"key":"k","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"unknown","basket":"o","overbook":true,"awaits_approval":true,"owner":"kim","period":"monday"}"#,
+            r#"{"client":1,"process":1,"slot":"a","op":"reserve","seats":1,"key":"k","scheduled_ns":1,"sent_ns":1,"returned_ns":2,"outcome":"unknown","basket":"o","overbook":true,"awaits_approval":true,"provisional":true,"owner":"kim","period":"monday"}"#,
         ];
         for json in lines {
             let operation = line(json).expect(json);

@@ -29,6 +29,9 @@ pub enum Expectation {
     Reclaim,
     /// Some operation was sent more than once.
     Resend,
+    /// So many grants were contested: one client got seats while another was refused seats of the
+    /// same slot. In each of them a service that is not safe may sell a seat twice.
+    Contested(u32),
     /// Every arrival was made, and the p99 send lag was below this many milliseconds.
     OnSchedule(u64),
 }
@@ -65,6 +68,8 @@ pub struct Plan {
     pub hold: Span,
     /// Largest share of operations that may get no decision: an objective, and no invariant.
     pub errors_max: Share,
+    /// Contested grants that a run must have reached: see [`Expectation::Contested`].
+    pub contested_min: u32,
     /// The seed of everything random.
     pub seed: u64,
 }
@@ -105,6 +110,9 @@ impl Plan {
         let flash_sale = self.scenario == ScenarioKind::FlashSale;
         if flash_sale || self.mix.takes() {
             expected.extend([Expectation::SoldOut, Expectation::Full]);
+        }
+        if self.contested_min > 0 && (flash_sale || self.mix.takes()) {
+            expected.push(Expectation::Contested(self.contested_min));
         }
         if flash_sale || self.mix.gives_back() {
             expected.push(Expectation::Resale);

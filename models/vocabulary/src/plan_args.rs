@@ -129,6 +129,13 @@ pub struct PlanArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors_max: Option<Share>,
 
+    /// Contested grants that a run must have reached, or its verdict is unknown (I15): seats that
+    /// one client got while another was refused seats of the same slot [default: 0; a gate of the
+    /// reference service 30, or a quarter of the seats]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contested_min: Option<u32>,
+
     /// Seed of everything random [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +182,7 @@ impl PlanArgs {
             resend: self.resend.or(other.resend),
             hold: self.hold.or(other.hold),
             errors_max: self.errors_max.or(other.errors_max),
+            contested_min: self.contested_min.or(other.contested_min),
             seed: self.seed.or(other.seed),
         }
     }

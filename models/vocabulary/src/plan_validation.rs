@@ -212,6 +212,7 @@ impl TryFrom<PlanArgs> for Plan {
                 Self::SPAN_MAX,
             )?,
             errors_max: args.errors_max.unwrap_or(errors_max(scenario)),
+            contested_min: args.contested_min.unwrap_or(0),
             seed: args.seed.unwrap_or(1),
         })
     }
@@ -371,6 +372,7 @@ impl From<Plan> for PlanArgs {
             resend: (plan.attempts > 1).then_some(plan.resend),
             hold: Some(plan.hold),
             errors_max: (plan.errors_max != errors_max(plan.scenario)).then_some(plan.errors_max),
+            contested_min: (plan.contested_min > 0).then_some(plan.contested_min),
             seed: Some(plan.seed),
             ..Self::default()
         };

@@ -69,7 +69,12 @@ impl ReasonCode {
         match self {
             Self::Problem(code) => matches!(code, ProblemCode::NotFound | ProblemCode::HoldExpired),
             Self::Http(status) => matches!(status, 404 | 410),
-            Self::Other(text) => matches!(&**text, "gone" | "expired" | "cancelled"),
+            // `status_404` is what a target file's rule without a reason says.
+            Self::Other(text) => {
+                let text = text.to_ascii_lowercase();
+                let words = ["gone", "expired", "cancelled", "status_404", "status_410"];
+                words.contains(&text.as_str()) || text.ends_with("not_found")
+            }
             _ => false,
         }
     }

@@ -71,13 +71,14 @@ invariants! {
     NoOverbookingStored = "I2", "no overbooking stored",
         "never more seats taken than the slot has, in the audit log and in the final rows";
     NoLostBooking = "I3", "no lost booking",
-        "no acknowledged booking is lost";
+        "no acknowledged booking is lost, or said to be gone, cancelled or expired while it is live";
     NoPhantom = "I4", "no phantom",
-        "every row traces to an operation that some client sent";
+        "every row, confirm and cancel on record traces to an operation that some client sent";
     Idempotent = "I5", "idempotent",
         "one effect per idempotency key";
     LawfulLifecycle = "I6", "lawful lifecycle",
-        "a booking goes from pending to confirmed, cancelled or expired, and has one end";
+        "a booking goes from pending to confirmed, cancelled or expired, has one end, and no hold \
+         expires before its time";
     SeatsConserved = "I7", "seats conserved",
         "available + pending + confirmed = capacity, in every read and at the end";
     HonestSoldOut = "I8", "honest sold-out",
@@ -184,6 +185,12 @@ impl VerdictReport {
         let not_judged =
             Invariant::ALL.iter().copied().filter(|invariant| !judged(invariant)).collect();
         Self { schema_version: Self::SCHEMA_VERSION, verdict, operations, findings, not_judged }
+    }
+
+    /// Whether it is upheld by answers alone: what the service keeps was not judged.
+    pub fn is_as_told(&self) -> bool {
+        let stored = [Invariant::NoOverbookingStored, Invariant::NoPhantom];
+        self.verdict == Verdict::Upheld && stored.iter().all(|it| self.not_judged.contains(it))
     }
 }
 

@@ -2,6 +2,7 @@
 //! `bench.json`, and a document of it.
 
 pub mod checker;
+pub mod comparison;
 pub mod engine;
 pub mod strategies;
 

@@ -5,6 +5,6 @@ mod data;
 mod document;
 
 pub use data::{
-    Bracket, Capacity, ClaimVerdict, JudgedClaim, Objective, Probe, ProbeOutcome, Rates, Scaling,
-    Usl,
+    Bracket, Capacity, ClaimVerdict, Interval, JudgedClaim, Machine, Objective, P99, Phase, Probe,
+    ProbeOutcome, Rates, Residual, Scaling, Scope, SizeMeasured, Tally, Usl, Violation,
 };

@@ -1,15 +1,20 @@
-//! `comparison.json`: strategies side by side.
+//! `comparison.json`: variants side by side.
 //!
-//! Every strategy is measured in every setting (a load and a number of clients), in rounds that
-//! visit all of them in random order.
+//! A variant is whatever is compared: a strategy, or a plan of its own. Every variant is measured
+//! in every setting (a load and a number of clients), in rounds that visit all variants in random
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{FsyncCalibration, Invariant, StrategyKind, Verdict};
 
-use super::load::Load;
-use crate::{estimate::Estimate, header::ReportHeader, quantity};
+use super::{
+    contrast::Contrast,
+    load::{Load, Offered},
+    metric::Metric,
+};
+use crate::{estimate::Estimate, header::ReportHeader};
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,76 +22,81 @@ pub struct Comparison {
     /// Version, name, origin and environment.
     #[serde(flatten)]
     pub header: ReportHeader,
-    /// How often each cell was measured.
+    /// What was compared, in the order in which it was asked for.
+    pub variants: Vec<Variant>,
+    /// How often each cell was measured at least.
     pub rounds: u32,
+    /// The difference that does not matter: 0.1 is 10 %.
+    pub margin: f64,
+    /// The time after which no round was added.
+    pub budget_ms: u64,
     /// Of the order of cells, and of every load.
     pub seed: u64,
     /// How long each load began new operations for.
     pub duration_ms: u64,
     /// A calibration of durable commits before each round.
     pub durable_commit_by_round: Vec<Option<FsyncCalibration>>,
-    /// Every strategy in every setting.
+    /// Every variant in every setting, under each load that was offered there.
     pub cells: Vec<Cell>,
-    /// Every ranked strategy beside the best of its setting.
+    /// Every ranked variant beside the best of its setting, for each aspect.
     pub contrasts: Vec<Contrast>,
+    /// The same cells of an earlier comparison beside these; empty unless one was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<Against>,
 }
 
-/// The goodput of a strategy beside that of the best in its setting.
+/// Something that is compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Contrast {
-    /// The setting's load.
-    pub load: Load,
-    /// The setting's clients.
-    pub clients: u32,
-    /// Which strategy.
-    pub strategy: StrategyKind,
-    /// The strategy with the highest goodput.
-    pub best: StrategyKind,
-    /// Its goodput divided by that of the best, round by round: the geometric mean and a t
-    /// interval that holds at 95 % for all contrasts of the comparison together. Absent of one
-    /// round.
-    pub ratio: Option<Estimate>,
+pub struct Variant {
+    /// Its name: that of the strategy, or of the plan's file.
+    pub name: String,
+    /// The strategy that decides; absent of a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<StrategyKind>,
 }
 
-/// What a contrast says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// The whole interval lies within the margin: no difference that matters.
-    Equal,
-    /// The whole interval lies below the margin.
-    Worse,
-    /// The interval lies on both sides of a margin: these rounds do not tell.
-    Undecided,
-}
-
-impl Contrast {
-    /// Ratios from 1 / (1 + margin) to 1 + margin are no difference that matters.
-    pub const MARGIN: f64 = 0.1;
-
-    /// What it says.
-    pub fn decision(&self) -> Decision {
-        let least = 1.0 / (1.0 + Self::MARGIN);
-        match self.ratio {
-            Some(ratio) if ratio.high < least => Decision::Worse,
-            Some(ratio) if ratio.low >= least && ratio.high <= 1.0 + Self::MARGIN => {
-                Decision::Equal
-            }
-            _ => Decision::Undecided,
-        }
+impl Variant {
+    /// Whether it is broken on purpose.
+    pub fn is_negative_control(&self) -> bool {
+        self.strategy.is_some_and(|strategy| strategy.is_negative_control())
     }
 }
 
-/// One strategy in one setting.
+/// A cell beside the same cell of an earlier comparison. The two were not measured in the same
+/// rounds, so their difference is also that of two days of this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
-    /// Which strategy.
-    pub strategy: StrategyKind,
+pub struct Against {
+    /// The directory of the earlier comparison.
+    pub comparison: String,
     /// The setting's load.
     pub load: Load,
     /// The setting's clients.
     pub clients: u32,
+    /// Which variant.
+    pub variant: String,
+    /// What was measured.
+    pub metric: Metric,
+    /// The median now divided by the median then, with a bootstrap interval of both lists.
+    pub ratio: Estimate,
+}
+
+/// One variant in one setting, under one load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Which variant.
+    pub variant: String,
+    /// The setting's load.
+    pub load: Load,
+    /// The setting's clients.
+    pub clients: u32,
+    /// How much load was offered.
+    pub offered: Offered,
+    /// Visits per second that were offered; absent of clients that never pause.
+    pub offered_per_s: Option<f64>,
     /// The worst verdict of its rounds.
     pub verdict: Verdict,
+    /// Operations that its verdicts rest on, over all rounds.
+    pub operations: u64,
     /// Invariants that convicted it in any round.
     pub convicted_by: BTreeSet<Invariant>,
     /// Invariants that were not decided in some round. I15 alone means that nothing was at stake in
@@ -102,112 +112,22 @@ pub struct Cell {
     pub runs: Vec<String>,
 }
 
-/// What is measured of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Bookings per second that were confirmed.
-    Goodput,
-    /// Response latency of reserves in microseconds, median.
-    ResponseUsP50,
-    /// The same, 99th percentile.
-    ResponseUsP99,
-    /// The same, 99.9th percentile.
-    ResponseUsP999,
-    /// Tries of a reserve beyond the first, inside the service, per acknowledged reserve.
-    RetriesPerBooking,
-    /// Transactions rolled back per acknowledged reserve: conflicts.
-    RollbacksPerBooking,
-    /// The share of `sold_out` answers that nothing refutes.
-    SoldOutAccuracy,
-    /// Seats times seconds that a client asked for and was refused while they were free.
-    WronglyRefusedSeatSeconds,
-    /// Jain's index over the acknowledged reserves of clients: 1 is all alike, 1/n is one client
-    /// has all.
-    Fairness,
-    /// Connections of the database that waited for a lock, on average.
-    LockWaiters,
-    /// Transactions that each flush of the log made durable.
-    CommitsPerFsync,
-    /// CPU of the load engine per operation, in microseconds.
-    CpuUsLoad,
-    /// CPU of the service per operation.
-    CpuUsService,
-    /// CPU of PostgreSQL per operation.
-    CpuUsPostgresql,
-    /// CPU of Redis per operation.
-    CpuUsRedis,
-    /// CPU of RabbitMQ per operation.
-    CpuUsRabbitmq,
-}
-
-impl Metric {
-    /// Every metric, in the order of tables.
-    pub const ALL: [Self; 16] = [
-        Self::Goodput,
-        Self::ResponseUsP50,
-        Self::ResponseUsP99,
-        Self::ResponseUsP999,
-        Self::RetriesPerBooking,
-        Self::RollbacksPerBooking,
-        Self::SoldOutAccuracy,
-        Self::WronglyRefusedSeatSeconds,
-        Self::Fairness,
-        Self::LockWaiters,
-        Self::CommitsPerFsync,
-        Self::CpuUsLoad,
-        Self::CpuUsService,
-        Self::CpuUsPostgresql,
-        Self::CpuUsRedis,
-        Self::CpuUsRabbitmq,
-    ];
-
-    /// As the head of a column.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Goodput => "confirmed bookings / s",
-            Self::ResponseUsP50 => "response p50",
-            Self::ResponseUsP99 => "p99",
-            Self::ResponseUsP999 => "p99.9",
-            Self::RetriesPerBooking => "retries per booking",
-            Self::RollbacksPerBooking => "rollbacks per booking",
-            Self::SoldOutAccuracy => "sold_out accuracy",
-            Self::WronglyRefusedSeatSeconds => "seat-seconds wrongly refused",
-            Self::Fairness => "fairness (Jain)",
-            Self::LockWaiters => "connections waiting for a lock",
-            Self::CommitsPerFsync => "commits per fsync",
-            Self::CpuUsLoad => "CPU per operation: load",
-            Self::CpuUsService => "service",
-            Self::CpuUsPostgresql => "PostgreSQL",
-            Self::CpuUsRedis => "Redis",
-            Self::CpuUsRabbitmq => "RabbitMQ",
-        }
+impl Cell {
+    /// Its load and its number of clients.
+    pub fn setting(&self) -> Setting {
+        (self.load, self.clients)
     }
 
-    /// A value of it as people read it.
-    pub fn text(self, value: f64) -> String {
-        match self {
-            Self::Goodput
-            | Self::RetriesPerBooking
-            | Self::RollbacksPerBooking
-            | Self::WronglyRefusedSeatSeconds
-            | Self::LockWaiters
-            | Self::CommitsPerFsync => quantity::rate(value),
-            Self::SoldOutAccuracy => format!("{:.2} %", value * 100.0),
-            Self::Fairness => format!("{value:.3}"),
-            Self::ResponseUsP50
-            | Self::ResponseUsP99
-            | Self::ResponseUsP999
-            | Self::CpuUsLoad
-            | Self::CpuUsService
-            | Self::CpuUsPostgresql
-            | Self::CpuUsRedis
-            | Self::CpuUsRabbitmq => quantity::duration_us(value.round().max(0.0) as u64),
-        }
+    /// A metric of each round.
+    pub fn of_rounds(&self, metric: Metric) -> Vec<f64> {
+        self.rounds.iter().filter_map(|round| round.get(&metric).copied()).collect()
     }
 }
+
+/// A load and a number of clients.
+pub type Setting = (Load, u32);
 
 impl Comparison {
     /// Version of the shape that this code writes.
-    pub const SCHEMA_VERSION: u32 = 2;
+    pub const SCHEMA_VERSION: u32 = 3;
 }

@@ -1,10 +1,15 @@
-//! A comparison: strategies side by side, which of them are ranked, and the page.
+//! A comparison: variants side by side, which of them are ranked, and the page.
 
+mod contrast;
 mod data;
 mod load;
+mod metric;
 mod ranking;
+mod recommendation;
 
 mod document;
 
-pub use data::{Cell, Comparison, Contrast, Decision, Metric};
-pub use load::Load;
+pub use contrast::{Aspect, Contrast, Decision};
+pub use data::{Against, Cell, Comparison, Setting, Variant};
+pub use load::{Load, Offered};
+pub use metric::Metric;

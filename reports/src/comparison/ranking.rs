@@ -1,220 +1,175 @@
-//! Who is ranked, in which order, and which strategy is recommended.
+//! Who is ranked, in which order, and who is dominated.
 //!
-//! A strategy that violated anything anywhere is disqualified: it is shown, and never ranked.
+//! A variant that violated anything anywhere is disqualified: it is shown, and never ranked.
 //!
-//! Strategies are compared by ratios inside a round, because what a round has of good or bad luck
-//! of the machine all strategies have of it. A difference below the margin does not matter; where
-//! the interval crosses a margin nothing is claimed.
+//! Variants are compared by ratios inside a round, because what a round has of good or bad luck of
+//! the machine all variants have of it. A difference below the margin does not matter; where the
+//! interval crosses a margin nothing is claimed.
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Invariant, StrategyKind, Verdict};
+use slotproof_vocabulary::{Invariant, Verdict};
 
 use super::{
-    data::{Cell, Comparison, Contrast, Decision, Metric},
-    load::Load,
+    contrast::{Aspect, Contrast, Decision},
+    data::{Cell, Comparison, Setting, Variant},
+    load::{Load, Offered},
+    metric::Metric,
 };
-use crate::{estimate::Estimate, quantity};
-
-/// A load and a number of clients.
-pub(super) type Setting = (Load, u32);
+use crate::estimate::Estimate;
 
 impl Comparison {
-    /// The worst verdict among strategies that claim to be safe.
+    /// The worst verdict among variants that claim to be safe. Where seats never run out, nothing
+    /// dangerous was tried, and all stay undecided.
     pub fn verdict(&self) -> Verdict {
-        let safe = self.strategies().into_iter().filter(|strategy| !strategy.is_negative_control());
-        safe.map(|strategy| self.verdict_of(strategy)).max().unwrap_or(Verdict::Unknown)
+        let runs_out = self.cells.iter().any(|cell| !cell.load.has_seats_to_spare());
+        let safe = self.variants.iter().filter(|it| !it.is_negative_control());
+        let worst = safe.map(|it| self.verdict_of(&it.name)).max().unwrap_or(Verdict::Unknown);
+        if worst == Verdict::Upheld && !runs_out { Verdict::Unknown } else { worst }
     }
 
     pub(super) fn settings(&self) -> Vec<Setting> {
-        let mut settings: Vec<_> =
-            self.cells.iter().map(|cell| (cell.load, cell.clients)).collect();
+        let mut settings: Vec<_> = self.cells.iter().map(Cell::setting).collect();
         settings.sort_unstable();
         settings.dedup();
         settings
     }
 
-    pub(super) fn strategies(&self) -> Vec<StrategyKind> {
-        let mut strategies = Vec::new();
-        for cell in &self.cells {
-            if !strategies.contains(&cell.strategy) {
-                strategies.push(cell.strategy);
-            }
-        }
-        strategies
+    /// The variants' names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variants.iter().map(|variant| variant.name.as_str())
+    }
+
+    pub(crate) fn cells_of(&self, variant: &str) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(move |cell| cell.variant == variant)
     }
 
     /// Over all settings. A run that is unknown by I15 alone exercised nothing: it proves nothing,
     /// and weakens nothing that other runs prove.
-    pub(super) fn verdict_of(&self, strategy: StrategyKind) -> Verdict {
-        let cells = || self.cells.iter().filter(move |cell| cell.strategy == strategy);
+    pub(super) fn verdict_of(&self, variant: &str) -> Verdict {
         let undecided = |cell: &Cell| {
             cell.unknown_by.iter().any(|invariant| *invariant != Invariant::RunCoverage)
         };
-        if cells().any(|cell| cell.verdict == Verdict::Violated) {
+        if self.cells_of(variant).any(|cell| cell.verdict == Verdict::Violated) {
             Verdict::Violated
-        } else if cells().any(undecided) || !cells().any(|cell| cell.verdict == Verdict::Upheld) {
+        } else if self.cells_of(variant).any(undecided)
+            || !self.cells_of(variant).any(|cell| cell.verdict == Verdict::Upheld)
+        {
             Verdict::Unknown
         } else {
             Verdict::Upheld
         }
     }
 
-    /// Strategies that were upheld over all settings.
-    pub fn ranked(&self) -> Vec<StrategyKind> {
-        let upheld = |strategy: &StrategyKind| self.verdict_of(*strategy) == Verdict::Upheld;
-        self.strategies().into_iter().filter(upheld).collect()
+    /// Variants that were upheld over all settings. A plan need not reach what I15 asks for: it is
+    /// ranked, and its verdict stays unknown. A negative control that was not convicted is no
+    /// choice either.
+    pub fn ranked(&self) -> Vec<&str> {
+        self.names().filter(|name| self.is_ranked(name)).collect()
     }
 
-    fn goodput(&self, strategy: StrategyKind, setting: Setting) -> Option<Estimate> {
-        self.estimate(strategy, setting, Metric::Goodput)
+    pub(super) fn is_control(&self, variant: &str) -> bool {
+        let variant = self.variants.iter().find(|it| it.name == variant);
+        variant.is_some_and(Variant::is_negative_control)
+    }
+
+    pub(super) fn is_ranked(&self, variant: &str) -> bool {
+        let idle_plan = |cell: &Cell| {
+            cell.load == Load::Plan && cell.unknown_by == BTreeSet::from([Invariant::RunCoverage])
+        };
+        if self.is_control(variant) {
+            return false;
+        }
+        match self.verdict_of(variant) {
+            Verdict::Upheld => true,
+            Verdict::Violated => false,
+            Verdict::Unknown => self.cells_of(variant).all(idle_plan),
+        }
+    }
+
+    pub(crate) fn cell(&self, variant: &str, setting: Setting, offered: Offered) -> Option<&Cell> {
+        self.cells_of(variant).find(|cell| cell.setting() == setting && cell.offered == offered)
     }
 
     fn estimate(
         &self,
-        strategy: StrategyKind,
+        variant: &str,
         setting: Setting,
+        offered: Offered,
         metric: Metric,
     ) -> Option<Estimate> {
-        let in_setting = |cell: &&Cell| (cell.load, cell.clients) == setting;
-        let cell = self.cells.iter().filter(in_setting).find(|cell| cell.strategy == strategy)?;
-        cell.estimates.get(&metric).copied()
+        self.cell(variant, setting, offered)?.estimates.get(&metric).copied()
     }
 
-    /// The ranked strategies of a setting, the one with the highest goodput first.
-    pub(super) fn order(&self, setting: Setting) -> Vec<(StrategyKind, Estimate)> {
-        let mut order: Vec<_> = self
-            .ranked()
-            .into_iter()
-            .filter_map(|strategy| Some((strategy, self.goodput(strategy, setting)?)))
-            .collect();
-        order.sort_by(|left, right| right.1.median.total_cmp(&left.1.median));
-        order
+    /// What an aspect is of a variant, by its median.
+    pub(super) fn value(&self, variant: &str, setting: Setting, aspect: Aspect) -> Option<f64> {
+        let estimate = self.estimate(variant, setting, aspect.offered(), aspect.metric())?;
+        Some(estimate.median)
     }
 
-    /// The contrast of a strategy with the best of a setting; `None` for the best itself.
-    pub(super) fn contrast(&self, strategy: StrategyKind, setting: Setting) -> Option<&Contrast> {
-        self.contrasts.iter().find(|it| it.strategy == strategy && (it.load, it.clients) == setting)
+    /// The ranked variants of a setting, the one with the highest goodput first.
+    pub(super) fn order(&self, setting: Setting) -> Vec<&str> {
+        let goodput = |name: &str| self.value(name, setting, Aspect::Throughput);
+        let mut order: Vec<_> =
+            self.ranked().into_iter().filter_map(|name| Some((name, goodput(name)?))).collect();
+        order.sort_by(|left, right| right.1.total_cmp(&left.1));
+        order.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// The settings that decide which strategy is recommended: those with seats to spare, if there
-    /// are any. Where seats run out, goodput is how fast seats come back, and every strategy that
-    /// hands them out at all has about the same.
-    fn deciding_settings(&self) -> Vec<Setting> {
-        let settings = self.settings();
-        let spare: Vec<_> =
-            settings.iter().filter(|(load, _)| load.has_seats_to_spare()).copied().collect();
-        if spare.is_empty() { settings } else { spare }
-    }
-
-    /// Whether a strategy is the best of a setting, or its equal.
-    fn leads(&self, strategy: StrategyKind, setting: Setting) -> bool {
-        match self.contrast(strategy, setting) {
-            Some(contrast) => contrast.decision() == Decision::Equal,
-            None => self.goodput(strategy, setting).is_some(),
-        }
-    }
-
-    /// The strategy to use, and why; then the settings in which another one is better, and what was
-    /// not decided.
-    pub(super) fn recommendation(&self) -> (String, Vec<String>) {
-        let settings = self.deciding_settings();
-        let led = |strategy: StrategyKind| {
-            settings.iter().filter(|setting| self.leads(strategy, **setting)).count()
-        };
-        // Where they lead in as many, the one that makes the larger share of the best's bookings.
-        let share = |strategy: StrategyKind| -> f64 {
-            let shares = settings.iter().map(|setting| {
-                let best = self.order(*setting).first().map_or(1.0, |(_, best)| best.median);
-                let own = self.goodput(strategy, *setting).map_or(0.0, |own| own.median);
-                own / best.max(f64::MIN_POSITIVE)
-            });
-            shares.sum()
-        };
-        let mut ranked = self.ranked();
-        ranked.sort_by(|left, right| {
-            led(*right).cmp(&led(*left)).then(share(*right).total_cmp(&share(*left)))
-        });
-        let Some(best) = ranked.first().copied() else {
-            return ("No strategy is recommended: none was upheld.".to_owned(), Vec::new());
-        };
-        let text = match ranked.get(1) {
-            None => format!("Use {best}: it is the only strategy that was upheld."),
-            Some(runner_up) => format!(
-                "Use {best}: among {} that were upheld it makes the most bookings per second, or \
-                 within {} of it, in {} of {}. The runner-up is {runner_up}, with {}.",
-                quantity::counted(ranked.len() as u64, "strategy"),
-                quantity::percent(Contrast::MARGIN),
-                led(best),
-                quantity::counted(settings.len() as u64, "setting"),
-                led(*runner_up),
-            ),
-        };
-        (text, self.exceptions(best))
-    }
-
-    /// The settings in which another strategy is better, or may be.
-    fn exceptions(&self, best: StrategyKind) -> Vec<String> {
-        let of_setting =
-            |setting: Setting| [self.faster_than(best, setting), self.quicker_than(best, setting)];
-        let mut exceptions: Vec<String> =
-            self.deciding_settings().into_iter().flat_map(of_setting).flatten().collect();
-        let undecided: BTreeSet<&str> = self
-            .contrasts
-            .iter()
-            .filter(|it| it.load.has_seats_to_spare() && it.decision() == Decision::Undecided)
-            .map(|it| it.strategy.name())
-            .collect();
-        if !undecided.is_empty() {
-            let names: Vec<&str> = undecided.into_iter().collect();
-            exceptions.push(format!(
-                "Not decided in some setting, in these rounds: {}. More --rounds would decide.",
-                names.join(", ")
-            ));
-        }
-        exceptions
-    }
-
-    /// Another strategy that confirms more bookings per second.
-    fn faster_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
-        let (load, clients) = setting;
-        let contrast = self.contrast(best, setting)?;
-        let ratio = contrast.ratio?;
-        let text = match contrast.decision() {
-            Decision::Equal => return None,
-            Decision::Worse => format!(
-                "{} makes {:.2} times the bookings of {best} (interval {:.2} to {:.2}).",
-                contrast.best,
-                1.0 / ratio.median,
-                1.0 / ratio.high,
-                1.0 / ratio.low
-            ),
-            Decision::Undecided => format!(
-                "{} and {best} are not separated: {best} makes {:.2} times its bookings (interval \
-                 {:.2} to {:.2}).",
-                contrast.best, ratio.median, ratio.low, ratio.high
-            ),
-        };
-        Some(format!("{load}, {clients} clients: {text}"))
-    }
-
-    /// Another strategy whose slow answers are faster.
-    fn quicker_than(&self, best: StrategyKind, setting: Setting) -> Option<String> {
-        let (load, clients) = setting;
-        let p99 = |strategy| self.estimate(strategy, setting, Metric::ResponseUsP99);
-        let (quickest, theirs) = self
-            .ranked()
-            .into_iter()
-            .filter_map(|strategy| Some((strategy, p99(strategy)?)))
-            .min_by(|left, right| left.1.median.total_cmp(&right.1.median))?;
-        let own = p99(best)?;
-        let text = |estimate: Estimate| Metric::ResponseUsP99.text(estimate.median);
-        (quickest != best && !theirs.overlaps(&own)).then(|| {
-            format!(
-                "{load}, {clients} clients: {quickest} has a response p99 of {}, {best} of {}.",
-                text(theirs),
-                text(own)
-            )
+    /// The contrast of a variant with the best of a setting; `None` for the best itself.
+    pub(super) fn contrast(
+        &self,
+        variant: &str,
+        setting: Setting,
+        aspect: Aspect,
+    ) -> Option<&Contrast> {
+        self.contrasts.iter().find(|it| {
+            it.variant == variant && (it.load, it.clients) == setting && it.aspect == aspect
         })
+    }
+
+    /// The settings that decide which variant is recommended.
+    pub(super) fn deciding_settings(&self) -> Vec<Setting> {
+        let settings = self.settings();
+        let decide: Vec<_> = settings.iter().filter(|(load, _)| load.decides()).copied().collect();
+        if decide.is_empty() { settings } else { decide }
+    }
+
+    /// The deciding settings in which an aspect was measured.
+    pub(super) fn settings_with(&self, aspect: Aspect) -> Vec<Setting> {
+        let measured = |setting: &Setting| {
+            self.ranked().iter().any(|name| self.value(name, *setting, aspect).is_some())
+        };
+        self.deciding_settings().into_iter().filter(measured).collect()
+    }
+
+    /// Whether a variant is the best of a setting, or its equal.
+    pub(super) fn leads(&self, variant: &str, setting: Setting, aspect: Aspect) -> bool {
+        match self.contrast(variant, setting, aspect) {
+            Some(contrast) => contrast.decision(self.margin) == Decision::Equal,
+            None => self.value(variant, setting, aspect).is_some(),
+        }
+    }
+
+    /// A variant that is better by more than the margin in one aspect, and worse by more than it in
+    /// none, all by medians. Variants without one are the Pareto front of the setting.
+    pub(crate) fn dominated_by(&self, variant: &str, setting: Setting) -> Option<&str> {
+        let beats = |other: &str| {
+            let gains: Vec<f64> = Aspect::ALL
+                .iter()
+                .filter_map(|aspect| self.gain(other, variant, setting, *aspect))
+                .collect();
+            let most = 1.0 + self.margin;
+            gains.iter().all(|gain| *gain >= 1.0 / most) && gains.iter().any(|gain| *gain > most)
+        };
+        self.ranked().into_iter().find(|other| *other != variant && beats(other))
+    }
+
+    /// By how much a variant is better than another: 2 is twice as good.
+    fn gain(&self, variant: &str, other: &str, setting: Setting, aspect: Aspect) -> Option<f64> {
+        let own = self.value(variant, setting, aspect)?;
+        let theirs = self.value(other, setting, aspect)?;
+        let gain = if aspect.more_is_better() { own / theirs } else { theirs / own };
+        (!gain.is_nan()).then_some(gain)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     data::{Check, Gate},
-    document::slower,
+    document::{not_decided, slower},
     outcome::GateOutcome,
 };
 use crate::{printable::one_line, quantity};
@@ -19,11 +19,14 @@ impl Gate {
             let checks = self.checks.iter().filter(move |check| check.outcome() == outcome);
             checks.map(Annotation::of)
         };
-        let errors = of(GateOutcome::Violated).chain(of(GateOutcome::Unknown)).collect();
-        let slower = self.performance.iter().flat_map(slower).map(|sentence| Annotation {
+        let performance = |sentence| Annotation {
             title: "slotproof: performance".to_owned(),
             lines: vec![sentence],
-        });
+        };
+        let not_decided = self.performance.iter().flat_map(not_decided).map(performance);
+        let errors = of(GateOutcome::Violated).chain(of(GateOutcome::Unknown)).chain(not_decided);
+        let errors = errors.collect();
+        let slower = self.performance.iter().flat_map(slower).map(performance);
         let warnings = slower.chain(of(GateOutcome::Missed)).collect();
         let errors = commands("error", errors, "violated or unknown");
         errors.chain(commands("warning", warnings, "missing an objective")).collect()

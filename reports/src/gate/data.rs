@@ -1,7 +1,7 @@
 //! `gate.json`: the checks of a merge, the outcome of each, and how fast head and base were.
 
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{EnvironmentBlock, Invariant, Plan, StrategyKind, VerdictReport};
+use slotproof_vocabulary::{EnvironmentBlock, Invariant, Plan, VerdictReport};
 
 use crate::{estimate::Estimate, header::ReportHeader, objective::Objective, quantity};
 
@@ -27,8 +27,8 @@ pub struct Gate {
 pub struct Check {
     /// As the configuration names it.
     pub name: String,
-    /// The strategy of the service.
-    pub strategy: StrategyKind,
+    /// The strategy of the reference service, or the name of the target.
+    pub strategy: String,
     /// Invariants that must be upheld; each of the others is shown, and decides nothing.
     pub required: Vec<Invariant>,
     /// What the run found; absent if the budget was spent before it began.
@@ -73,13 +73,54 @@ pub struct Performance {
     /// How long they took. Absent in older files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// How much worse it may be, as a share.
+    /// Ratios from 1 / (1 + tolerance) to 1 + tolerance are no difference that matters.
     pub tolerance: f64,
+    /// What it means for the gate that a measure is undecided.
+    #[serde(default)]
+    pub undecided: Undecided,
+    /// How the rounds of head and base lay in time.
+    #[serde(default)]
+    pub rounds_lay: RoundsLay,
     /// What it is compared with, in words; absent where it was only measured, to be a baseline
     /// later.
     pub base: Option<String>,
     /// Each number that is compared.
     pub measures: Vec<Measure>,
+}
+
+/// What an undecided measure means for a gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecided {
+    /// Nothing: only a head that is surely slower counts.
+    #[default]
+    Passes,
+    /// The gate is unknown: a decision is required.
+    Fails,
+}
+
+/// How the rounds of head and base lay in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundsLay {
+    /// In turns: a round of the head is compared with the round of the base beside it.
+    InTurns,
+    /// The base was measured before; medians are compared. Also all older files.
+    #[default]
+    Apart,
+}
+
+/// What the rounds say of the head beside the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The whole interval lies within the tolerance: no difference that matters.
+    Equal,
+    /// The whole interval lies beyond the tolerance, on the better side.
+    Better,
+    /// The whole interval lies beyond the tolerance, on the worse side.
+    Worse,
+    /// The interval lies on both sides of a limit: these rounds do not tell.
+    Undecided,
 }
 
 /// A number of a load, of both sides.
@@ -127,13 +168,50 @@ impl MeasureKind {
 }
 
 impl Measure {
-    /// Whether the whole interval lies beyond the tolerance: then it is slower, and not the
-    /// machine's noise.
-    pub fn slower(&self, tolerance: f64) -> bool {
-        self.ratio.is_some_and(|ratio| match self.kind {
-            MeasureKind::ReservedPerS => ratio.high < 1.0 - tolerance,
-            MeasureKind::ResponseUsP99 => ratio.low > 1.0 + tolerance,
+    /// What the rounds say; nothing where there is no base.
+    pub fn decision(&self, tolerance: f64) -> Option<Decision> {
+        let (least, most) = (1.0 / (1.0 + tolerance), 1.0 + tolerance);
+        let Some(ratio) = self.ratio else {
+            return (!self.base.is_empty()).then_some(Decision::Undecided);
+        };
+        let (less, more) = match self.kind {
+            MeasureKind::ReservedPerS => (Decision::Worse, Decision::Better),
+            MeasureKind::ResponseUsP99 => (Decision::Better, Decision::Worse),
+        };
+        Some(if ratio.high < least {
+            less
+        } else if ratio.low > most {
+            more
+        } else if ratio.low >= least && ratio.high <= most {
+            Decision::Equal
+        } else {
+            Decision::Undecided
         })
+    }
+
+    /// Whether it is surely slower, and not the machine's noise.
+    pub fn slower(&self, tolerance: f64) -> bool {
+        self.decision(tolerance) == Some(Decision::Worse)
+    }
+}
+
+impl Decision {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+impl Performance {
+    /// The measures that are undecided where the gate requires a decision.
+    pub(super) fn not_decided(&self) -> impl Iterator<Item = &Measure> {
+        let undecided = |it: &&Measure| it.decision(self.tolerance) == Some(Decision::Undecided);
+        let required = self.undecided == Undecided::Fails;
+        self.measures.iter().filter(undecided).filter(move |_| required)
     }
 }
 
@@ -142,18 +220,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_interval_that_lies_beyond_the_tolerance_is_slower() {
+    fn an_interval_decides_only_where_it_lies_on_one_side_of_a_limit() {
         let measure = |kind, low, high| Measure {
             kind,
-            head: vec![],
-            base: vec![],
+            head: vec![1.0],
+            base: vec![1.0],
             ratio: Some(Estimate { median: f64::midpoint(low, high), low, high }),
             noise: None,
         };
-        assert!(!measure(MeasureKind::ReservedPerS, 0.5, 0.95).slower(0.1), "it may be within");
-        assert!(measure(MeasureKind::ReservedPerS, 0.5, 0.85).slower(0.1));
-        assert!(!measure(MeasureKind::ReservedPerS, 1.2, 1.5).slower(0.1), "it is faster");
-        assert!(!measure(MeasureKind::ResponseUsP99, 1.05, 1.9).slower(0.1), "it may be within");
-        assert!(measure(MeasureKind::ResponseUsP99, 1.2, 1.9).slower(0.1));
+        let rate = |low, high| measure(MeasureKind::ReservedPerS, low, high).decision(0.1);
+        let p99 = |low, high| measure(MeasureKind::ResponseUsP99, low, high).decision(0.1);
+        assert_eq!(rate(0.5, 0.95), Some(Decision::Undecided), "it may be within");
+        assert_eq!(
+            (rate(0.5, 0.85), p99(0.5, 0.85)),
+            (Some(Decision::Worse), Some(Decision::Better))
+        );
+        assert_eq!(
+            (rate(1.2, 1.5), p99(1.2, 1.5)),
+            (Some(Decision::Better), Some(Decision::Worse))
+        );
+        assert_eq!(rate(0.95, 1.05), Some(Decision::Equal));
+        assert_eq!(p99(0.5, 1.9), Some(Decision::Undecided));
+        let alone =
+            Measure { base: vec![], ratio: None, ..measure(MeasureKind::ReservedPerS, 1.0, 1.0) };
+        assert_eq!(alone.decision(0.1), None, "it was only recorded");
     }
 }

@@ -1,9 +1,11 @@
 //! The page of a gate, and the body of a comment on a merge.
 
+use std::cmp::Reverse;
+
 use slotproof_vocabulary::{Invariant, Verdict, Witness};
 
 use super::{
-    data::{Check, CheckRun, Gate, Measure, Performance},
+    data::{Check, CheckRun, Decision, Gate, Measure, Performance, RoundsLay, Undecided},
     outcome::GateOutcome,
 };
 use crate::{
@@ -55,20 +57,30 @@ impl Gate {
         if outcome == GateOutcome::Passed {
             let runs = self.checks.iter().flat_map(|check| &check.ran);
             return format!(
-                "{} passed over {}.",
+                "{} passed over {}.{}",
                 quantity::counted(self.checks.len() as u64, "check"),
-                quantity::counted(runs.map(|ran| ran.verdict.operations).sum(), "operation")
+                quantity::counted(runs.map(|ran| ran.verdict.operations).sum(), "operation"),
+                self.performance.as_ref().map(compared).unwrap_or_default()
             );
         }
-        let deciding = self.checks.iter().find(|check| check.outcome() == outcome);
+        let mut alike = self.checks.iter().filter(|check| check.outcome() == outcome);
+        let (deciding, more) = (alike.next(), alike.count());
+        let mut performance = self.performance.iter().flat_map(not_decided);
         let slower = self.performance.iter().flat_map(slower).next();
-        match (deciding, slower) {
-            (Some(check), _) => verdict_text::sentence(&format!(
-                "{} with {}: {}",
-                check.name,
-                check.strategy,
-                check.reason()
-            )),
+        match (deciding, performance.next().or(slower)) {
+            (Some(check), _) => {
+                let first = format!("{} with {}: {}", check.name, check.strategy, check.reason());
+                match more {
+                    0 => verdict_text::sentence(&first),
+                    more => format!(
+                        "{} of {}: {}. The first is {}",
+                        more + 1,
+                        quantity::counted(self.checks.len() as u64, "check"),
+                        outcome.word(),
+                        verdict_text::sentence(&first)
+                    ),
+                }
+            }
             (None, Some(slower)) => slower,
             (None, None) => "No check was configured.".to_owned(),
         }
@@ -76,24 +88,27 @@ impl Gate {
 
     fn checks_table(&self) -> Table {
         let columns = [
+            words("outcome"),
             words("check"),
             words("strategy"),
-            words("outcome"),
             words("reason"),
             numbers("operations"),
             numbers("load"),
             words("report"),
         ];
         let mut table = Table::new(&columns);
-        for check in &self.checks {
+        // What needs a look first; in the order of the configuration where that is alike.
+        let mut worst_first: Vec<&Check> = self.checks.iter().collect();
+        worst_first.sort_by_key(|check| Reverse(check.outcome()));
+        for check in worst_first {
             let ran = check.ran.as_ref();
             let page = ran.map(|ran| TableCell::page_of(&ran.run));
             let operations = ran.map(|ran| quantity::count(ran.verdict.operations));
             let load = ran.and_then(|ran| ran.lasted_ms).map(quantity::duration_ms);
             table.push(vec![
-                check.name.clone().into(),
-                check.strategy.name().into(),
                 TableCell::outcome(check.outcome().tone(), check.outcome().word()),
+                check.name.clone().into(),
+                check.strategy.clone().into(),
                 check.reason().into(),
                 operations.unwrap_or_default().into(),
                 load.unwrap_or_default().into(),
@@ -117,7 +132,7 @@ impl Gate {
             for objective in check.ran.iter().flat_map(|ran| &ran.objectives) {
                 table.push(vec![
                     check.name.clone().into(),
-                    check.strategy.name().into(),
+                    check.strategy.clone().into(),
                     objective.name.clone().into(),
                     objective.limit.clone().into(),
                     objective.measured.clone().into(),
@@ -126,6 +141,26 @@ impl Gate {
             }
         }
         table
+    }
+}
+
+/// What the comparison of a passed gate came to, as a sentence; nothing where there was none.
+fn compared(performance: &Performance) -> String {
+    let decisions: Vec<String> = performance
+        .measures
+        .iter()
+        .filter_map(|measure| {
+            let decision = measure.decision(performance.tolerance)?;
+            Some(format!("{} {}", measure.kind.title(), decision.word()))
+        })
+        .collect();
+    match (&performance.base, &decisions[..]) {
+        (None, _) | (_, []) => String::new(),
+        (Some(base), decisions) => {
+            let undecided = decisions.iter().any(|it| it.ends_with(Decision::Undecided.word()));
+            let note = if undecided { "; undecided does not fail this gate" } else { "" };
+            format!(" Compared with {base}: {}{note}.", decisions.join(", "))
+        }
     }
 }
 
@@ -192,26 +227,62 @@ fn performance_section(performance: &Performance) -> Section {
             values(&measure.base).into(),
             measure.ratio.map(ratio).unwrap_or_default().into(),
             measure.noise.map(ratio).unwrap_or_default().into(),
-            match measure.ratio {
-                Some(_) => result(!measure.slower(performance.tolerance)),
+            match measure.decision(performance.tolerance) {
+                Some(decision) => decided(decision, performance.undecided),
                 None => "not compared".into(),
             },
         ]);
     }
     let against = match &performance.base {
         Some(base) => format!(
-            "Compared with {base}, {} per side. A measure is missed only if the whole 95 % \
-             interval of its ratio lies beyond the tolerance of {}.",
+            "Compared with {base}, {} per side, {}. A measure is equal if the whole 95 % interval of \
+             its ratio lies within the tolerance of {}, worse or better if the whole interval lies \
+             beyond it, else undecided. {}",
             quantity::counted(performance.rounds.into(), "round"),
-            quantity::percent(performance.tolerance)
+            match performance.rounds_lay {
+                RoundsLay::InTurns => "measured in turns; ratios are of the same round",
+                RoundsLay::Apart => {
+                    "not paired: the base was measured at another time, and medians are compared"
+                }
+            },
+            quantity::percent(performance.tolerance),
+            match performance.undecided {
+                Undecided::Passes => {
+                    "Undecided does not fail this gate; [performance] undecided = \"fails\" would."
+                }
+                Undecided::Fails => "This gate requires a decision: undecided fails it.",
+            }
         ),
         None => "Recorded as a baseline; nothing was compared.".to_owned(),
     };
     Section::new("performance", "Performance").paragraph(against).table("", table)
 }
 
+fn decided(decision: Decision, undecided: Undecided) -> TableCell {
+    let tone = match (decision, undecided) {
+        (Decision::Equal | Decision::Better, _) => Tone::Good,
+        (Decision::Worse, _) | (Decision::Undecided, Undecided::Fails) => Tone::Bad,
+        (Decision::Undecided, Undecided::Passes) => Tone::Uncertain,
+    };
+    TableCell::outcome(tone, decision.word())
+}
+
 fn ratio(ratio: Estimate) -> String {
     ratio.text(|value| format!("{value:.3}"))
+}
+
+/// A sentence for each measure without the decision that the gate requires.
+pub(super) fn not_decided(performance: &Performance) -> Vec<String> {
+    let sentence = |measure: &Measure| {
+        format!(
+            "Whether the head is slower than the base is undecided: {} changed by a factor of {}, \
+             tolerance {}; give more rounds.",
+            measure.kind.title(),
+            measure.ratio.map(ratio).unwrap_or_else(|| "nothing that was measured".to_owned()),
+            quantity::percent(performance.tolerance)
+        )
+    };
+    performance.not_decided().map(sentence).collect()
 }
 
 /// A sentence for each measure in which the head is slower.

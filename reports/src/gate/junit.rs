@@ -5,7 +5,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus, TestSuite};
 use slotproof_vocabulary::Invariant;
 
-use super::data::Gate;
+use super::data::{Decision, Gate};
 use crate::{
     junit, objective::Objective, printable::one_line, quantity, render_error::RenderError,
 };
@@ -38,7 +38,7 @@ impl Gate {
                 );
                 if required && check.finding(invariant).is_none() {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-                    status.set_message(one_line(&check.reason()));
+                    status.set_type("unknown").set_message(one_line(&check.reason()));
                     case.status = status;
                 }
                 case.set_system_out(format!("repeat: {repeat}"));
@@ -54,10 +54,15 @@ impl Gate {
         if let Some(performance) = &self.performance {
             let mut suite = TestSuite::new("performance");
             for measure in &performance.measures {
-                let met = !measure.slower(performance.tolerance);
-                let ratio = measure.ratio.map_or("not compared".to_owned(), |ratio| {
-                    ratio.text(|value| format!("{value:.3}"))
-                });
+                let required = performance.not_decided().any(|it| it.kind == measure.kind);
+                let met = !measure.slower(performance.tolerance) && !required;
+                let ratio = measure.ratio.map(|ratio| ratio.text(|value| format!("{value:.3}")));
+                let decision = measure.decision(performance.tolerance).map(Decision::word);
+                let ratio = match (decision, ratio) {
+                    (Some(decision), Some(ratio)) => format!("{decision}, {ratio}"),
+                    (Some(decision), None) => decision.to_owned(),
+                    (None, _) => "not compared".to_owned(),
+                };
                 let limit =
                     format!("within {} of the base", quantity::percent(performance.tolerance));
                 let objective = Objective {
@@ -72,8 +77,6 @@ impl Gate {
             junit::set_time(&mut suite, Duration::from_millis(took_ms));
             report.add_test_suite(suite);
         }
-        let mut bytes = Vec::new();
-        report.serialize(&mut bytes)?;
-        Ok(bytes)
+        junit::xml(&report)
     }
 }

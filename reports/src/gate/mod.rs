@@ -8,5 +8,7 @@ mod annotations;
 mod document;
 mod junit;
 
-pub use data::{Check, CheckRun, Gate, Measure, MeasureKind, Performance};
+pub use data::{
+    Check, CheckRun, Decision, Gate, Measure, MeasureKind, Performance, RoundsLay, Undecided,
+};
 pub use outcome::GateOutcome;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::{Finding, Invariant, Verdict};
 
-use super::data::{Check, CheckRun, Gate};
+use super::data::{Check, CheckRun, Gate, Performance};
 use crate::{quantity, tone::Tone};
 
 /// The outcome of a gate. The worst wins, in this order.
@@ -109,10 +109,21 @@ impl Gate {
 
     /// The outcome of the gate.
     pub fn outcome(&self) -> GateOutcome {
-        let slower = self.performance.iter().any(|performance| {
-            performance.measures.iter().any(|measure| measure.slower(performance.tolerance))
-        });
         let checks = self.checks.iter().map(Check::outcome).max().unwrap_or(GateOutcome::Unknown);
-        checks.max(if slower { GateOutcome::Missed } else { GateOutcome::Passed })
+        let performance = self.performance.as_ref().map(Performance::outcome);
+        checks.max(performance.unwrap_or(GateOutcome::Passed))
+    }
+}
+
+impl Performance {
+    /// What it means for the gate.
+    fn outcome(&self) -> GateOutcome {
+        if self.not_decided().next().is_some() {
+            GateOutcome::Unknown
+        } else if self.measures.iter().any(|measure| measure.slower(self.tolerance)) {
+            GateOutcome::Missed
+        } else {
+            GateOutcome::Passed
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Contention curves: one metric of each strategy as clients grow, a line for each.
+//! Contention curves: one metric of each variant as clients grow, a line for each.
 
 use super::{
     axis::Axis,
@@ -10,12 +10,12 @@ use super::{
     svg::Svg,
 };
 use crate::{
-    comparison::{Comparison, Metric},
+    comparison::{Cell, Comparison, Load, Metric, Offered},
     table::{Table, numbers, words},
 };
 
-/// The looks of strategies: no two are alike without their colours.
-const STYLES: [(Stroke, Marker); 10] = [
+/// The looks of variants: no two are alike without their colours.
+pub(super) const STYLES: [(Stroke, Marker); 11] = [
     (Stroke::new(Color::Blue, Dash::Solid, 5), Marker::Dot),
     (Stroke::new(Color::Vermillion, Dash::Solid, 5), Marker::Square),
     (Stroke::new(Color::Green, Dash::Solid, 5), Marker::Triangle),
@@ -26,47 +26,37 @@ const STYLES: [(Stroke, Marker); 10] = [
     (Stroke::new(Color::Green, Dash::Dashed, 5), Marker::Ring),
     (Stroke::new(Color::Purple, Dash::Mixed, 5), Marker::Cross),
     (Stroke::new(Color::Text, Dash::Dotted, 5), Marker::Dot),
+    (Stroke::new(Color::Sky, Dash::Solid, 5), Marker::Triangle),
 ];
 
-/// A strategy's line: (clients, median).
+/// A variant's line: (clients, median).
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
 }
 
-/// The lines of the load in which clients were varied; at most as many as there are looks.
-fn lines(comparison: &Comparison, metric: Metric) -> Vec<Line> {
-    let mut lines: Vec<(String, Line)> = Vec::new();
-    let loads: std::collections::BTreeSet<_> =
-        comparison.cells.iter().map(|cell| cell.load).collect();
-    // One load is enough for one plot: the first, in which all clients meet at one slot.
-    let load = loads.first().copied();
-    for cell in comparison
-        .cells
-        .iter()
-        .filter(|cell| Some(cell.load) == load && cell.convicted_by.is_empty())
-    {
-        let Some(estimate) = cell.estimates.get(&metric) else { continue };
-        let name = cell.strategy.to_string();
-        let point = (f64::from(cell.clients), estimate.median);
-        match lines.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, line)) => line.points.push(point),
-            None => lines.push((name.clone(), Line { name, points: vec![point] })),
-        }
-    }
-    let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).take(STYLES.len()).collect();
-    for line in &mut lines {
-        line.points.sort_by(|left, right| left.0.total_cmp(&right.0));
-    }
-    lines
+/// The lines of one load; at most as many as there are looks.
+fn lines(comparison: &Comparison, load: Load, metric: Metric) -> Vec<Line> {
+    let of = |name: &str| {
+        let drawn = comparison.cells_of(name).filter(|cell| {
+            cell.load == load && cell.offered == Offered::Saturating && cell.convicted_by.is_empty()
+        });
+        let point =
+            |cell: &Cell| Some((f64::from(cell.clients), cell.estimates.get(&metric)?.median));
+        let mut points: Vec<(f64, f64)> = drawn.filter_map(point).collect();
+        points.sort_by(|left, right| left.0.total_cmp(&right.0));
+        Line { name: name.to_owned(), points }
+    };
+    let lines = comparison.names().map(of).filter(|line| !line.points.is_empty());
+    lines.take(STYLES.len()).collect()
 }
 
 /// Draws the lines.
 ///
 /// # Errors
-/// There is nothing to draw unless some strategy met at least two numbers of clients.
-pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotError> {
-    let lines = lines(comparison, metric);
+/// There is nothing to draw unless some variant met at least two numbers of clients.
+pub(crate) fn draw(comparison: &Comparison, load: Load, metric: Metric) -> Result<Svg, PlotError> {
+    let lines = lines(comparison, load, metric);
     if !lines.iter().any(|line| line.points.len() > 1) {
         return Err(PlotError::NoData("only one number of clients was measured"));
     }
@@ -95,9 +85,9 @@ pub(crate) fn draw(comparison: &Comparison, metric: Metric) -> Result<Svg, PlotE
 }
 
 /// The plot with its data.
-pub(crate) fn figure(comparison: &Comparison, metric: Metric) -> Figure {
-    let lines = lines(comparison, metric);
-    let mut data = Table::new(&[words("strategy"), numbers("clients"), numbers("median")]);
+pub(crate) fn figure(comparison: &Comparison, load: Load, metric: Metric) -> Figure {
+    let lines = lines(comparison, load, metric);
+    let mut data = Table::new(&[words("variant"), numbers("clients"), numbers("median")]);
     for line in &lines {
         for (clients, value) in &line.points {
             data.push(vec![line.name.clone(), format!("{clients:.0}"), format!("{value:.3}")]);
@@ -109,22 +99,22 @@ pub(crate) fn figure(comparison: &Comparison, metric: Metric) -> Figure {
         .map(|(line, (stroke, marker))| Key::marked(line.name.clone(), stroke, marker));
     let (title, caption) = match metric {
         Metric::Goodput => (
-            "Confirmed bookings per second by number of clients",
+            format!("{load}: confirmed bookings per second"),
             "A line that falls to the right shows contention: more clients, fewer bookings.",
         ),
         _ => (
-            "Response p99 of reserves by number of clients",
+            format!("{load}: response p99 of reserves"),
             "99 % of reserves return within this time. A line that rises steeply shows a queue.",
         ),
     };
     Figure {
-        id: format!("contention-{metric:?}").to_lowercase(),
-        title: title.to_owned(),
+        id: format!("contention-{load}-{metric:?}").to_lowercase(),
+        title,
         caption: caption.to_owned(),
         legend: legend.collect(),
         data,
         left_out: None,
-        svg: draw(comparison, metric),
+        svg: draw(comparison, load, metric),
     }
     .limited()
 }

@@ -1,6 +1,6 @@
-//! The detection matrix: which invariants convicted which strategy.
+//! The detection matrix: which invariants convicted which variant.
 
-use slotproof_vocabulary::{Invariant, StrategyKind};
+use slotproof_vocabulary::Invariant;
 
 use super::{
     axis::Axis,
@@ -20,13 +20,13 @@ const CONVICTED: (Color, Marker) = (Color::Vermillion, Marker::Square);
 const UNDECIDED: (Color, Marker) = (Color::Orange, Marker::Triangle);
 const SILENT: (Color, Marker) = (Color::Muted, Marker::Ring);
 
-/// What an invariant said of a strategy over all settings.
+/// What an invariant said of a variant over all settings.
 fn entry(
     comparison: &Comparison,
-    strategy: StrategyKind,
+    variant: &str,
     invariant: Invariant,
 ) -> (&'static str, (Color, Marker)) {
-    let cells = || comparison.cells.iter().filter(move |cell| cell.strategy == strategy);
+    let cells = || comparison.cells_of(variant);
     if cells().any(|cell| cell.convicted_by.contains(&invariant)) {
         ("convicted", CONVICTED)
     } else if cells().any(|cell| cell.unknown_by.contains(&invariant)) {
@@ -36,27 +36,27 @@ fn entry(
     }
 }
 
-/// Draws a row for each strategy and a column for each invariant.
+/// Draws a row for each variant and a column for each invariant.
 ///
 /// # Errors
-/// There is nothing to draw without strategies.
-pub(crate) fn draw(comparison: &Comparison, strategies: &[StrategyKind]) -> Result<Svg, PlotError> {
-    if strategies.is_empty() {
-        return Err(PlotError::NoData("no strategy was compared"));
+/// There is nothing to draw without variants.
+pub(crate) fn draw(comparison: &Comparison) -> Result<Svg, PlotError> {
+    let labels: Vec<String> = comparison.names().map(str::to_owned).collect();
+    if labels.is_empty() {
+        return Err(PlotError::NoData("nothing was compared"));
     }
-    let labels: Vec<String> = strategies.iter().map(ToString::to_string).collect();
     let last = Invariant::ALL.len() as f64;
     let frame = Frame {
         size: Frame::REGULAR,
         left: 270,
-        label: "Which invariants convicted which strategy".to_owned(),
-        x: Axis::numbers("invariant I1 to I15", 0.0, last + 0.6),
+        label: "Which invariants convicted which variant".to_owned(),
+        x: Axis::numbers("invariant I1 to I16", 0.0, last + 0.6),
         y: Axis::rows(&labels),
     };
     canvas::draw(&frame, |canvas| {
-        for (row, strategy) in strategies.iter().enumerate() {
+        for (row, variant) in comparison.names().enumerate() {
             for (place, invariant) in Invariant::ALL.iter().enumerate() {
-                let (_, (color, marker)) = entry(comparison, *strategy, *invariant);
+                let (_, (color, marker)) = entry(comparison, variant, *invariant);
                 canvas.mark(&[(place as f64 + 1.0, row as f64)], color, marker)?;
             }
         }
@@ -65,12 +65,12 @@ pub(crate) fn draw(comparison: &Comparison, strategies: &[StrategyKind]) -> Resu
 }
 
 /// The plot with its data.
-pub(crate) fn figure(comparison: &Comparison, strategies: &[StrategyKind]) -> Figure {
-    let mut data = Table::new(&[words("strategy"), words("invariant"), words("finding")]);
-    for strategy in strategies {
+pub(crate) fn figure(comparison: &Comparison) -> Figure {
+    let mut data = Table::new(&[words("variant"), words("invariant"), words("finding")]);
+    for variant in comparison.names() {
         for invariant in Invariant::ALL {
-            let (text, _) = entry(comparison, *strategy, *invariant);
-            data.push(vec![strategy.to_string(), invariant.to_string(), text.to_owned()]);
+            let (text, _) = entry(comparison, variant, *invariant);
+            data.push(vec![variant.to_owned(), invariant.to_string(), text.to_owned()]);
         }
     }
     let key = |label: &str, (color, marker): (Color, Marker)| {
@@ -89,7 +89,7 @@ pub(crate) fn figure(comparison: &Comparison, strategies: &[StrategyKind]) -> Fi
         ],
         data,
         left_out: None,
-        svg: draw(comparison, strategies),
+        svg: draw(comparison),
     }
     .limited()
 }

@@ -37,7 +37,7 @@ pub(crate) fn draw(capacity: &Capacity) -> Result<Svg, PlotError> {
     let line = |of: fn(&Probe) -> u64| -> Vec<(f64, f64)> {
         probes.iter().map(|probe| (probe.asked_per_s, of(probe) as f64)).collect()
     };
-    let (p50, p99) = (line(|probe| probe.response_us_p50), line(|probe| probe.response_us_p99));
+    let (p50, p99) = (line(|probe| probe.response_us_p50), line(|probe| probe.response_p99.us));
     let limit_us = capacity.objective.p99_ms as f64 * 1e3;
     let heights = || p50.iter().chain(&p99).map(|(_, us)| *us).chain([limit_us]);
     let asked_max = probes.iter().map(|probe| probe.asked_per_s).fold(1.0, f64::max);
@@ -54,7 +54,7 @@ pub(crate) fn draw(capacity: &Capacity) -> Result<Svg, PlotError> {
         canvas.series(&p50, P50)?;
         canvas.series(&p99, P99)?;
         for probe in &probes {
-            let at = [(probe.asked_per_s, probe.response_us_p99 as f64)];
+            let at = [(probe.asked_per_s, probe.response_p99.us as f64)];
             let (color, marker) = probe_style(&probe.held);
             canvas.mark(&at, color, marker)?;
         }
@@ -67,6 +67,7 @@ fn probe_style(held: &ProbeOutcome) -> (Color, Marker) {
         ProbeOutcome::Holds => (Color::Blue, Marker::Dot),
         ProbeOutcome::Fails(_) => (Color::Vermillion, Marker::Cross),
         ProbeOutcome::GeneratorSaturated(_) => (Color::Orange, Marker::Triangle),
+        ProbeOutcome::Undecided(_) => (Color::Purple, Marker::Ring),
     }
 }
 
@@ -76,17 +77,22 @@ pub(crate) fn figure(capacity: &Capacity) -> Figure {
         numbers("asked_per_s"),
         numbers("response_us_p50"),
         numbers("response_us_p99"),
+        numbers("response_us_p99_low"),
+        numbers("response_us_p99_high"),
         words("outcome"),
     ]);
     for probe in rising(capacity) {
         data.push(vec![
             format!("{:.2}", probe.asked_per_s),
             probe.response_us_p50.to_string(),
-            probe.response_us_p99.to_string(),
+            probe.response_p99.us.to_string(),
+            probe.response_p99.interval.low.to_string(),
+            probe.response_p99.interval.high.map_or(String::new(), |high| high.to_string()),
             match &probe.held {
                 ProbeOutcome::Holds => "holds",
                 ProbeOutcome::Fails(_) => "fails",
                 ProbeOutcome::GeneratorSaturated(_) => "generator",
+                ProbeOutcome::Undecided(_) => "undecided",
             }
             .to_owned(),
         ]);
@@ -105,6 +111,10 @@ pub(crate) fn figure(capacity: &Capacity) -> Figure {
             "p99, load generator saturated",
             probe_style(&ProbeOutcome::GeneratorSaturated(String::new())),
         ));
+    }
+    if any(|held| matches!(held, ProbeOutcome::Undecided(_))) {
+        let undecided = probe_style(&ProbeOutcome::Undecided(String::new()));
+        legend.push(marked("p99, undecided", undecided));
     }
     legend.push(Key::line("p50", P50));
     Figure {

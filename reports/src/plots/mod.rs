@@ -13,12 +13,14 @@ mod figure;
 mod plot_error;
 
 pub mod contention;
+pub mod cost;
 pub mod cpu;
 pub mod detection_matrix;
 pub mod intervals;
 pub mod knee;
 pub mod latency_over_time;
 pub mod latency_percentiles;
+pub mod pareto;
 pub mod seats_left;
 pub mod throughput;
 pub mod usl;

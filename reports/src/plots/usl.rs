@@ -78,14 +78,17 @@ pub(crate) fn figure(id: &str, title: &str, scaling: &Scaling, claims: &[JudgedC
     ]);
     for (n, rounds) in &scaling.points {
         for per_s in rounds {
-            let fitted =
-                scaling.usl.map_or(String::new(), |usl| format!("{:.1}", usl.at(f64::from(*n))));
+            let fitted = scaling
+                .usl
+                .as_ref()
+                .map_or(String::new(), |usl| format!("{:.1}", usl.at(f64::from(*n))));
             data.push(vec![n.to_string(), format!("{per_s:.1}"), fitted]);
         }
     }
     let mut legend = vec![Key::marked("measured", MEASURED, Marker::Ring)];
-    if scaling.usl.is_some() {
-        legend.push(Key::line("fitted USL", FIT));
+    if let Some(usl) = &scaling.usl {
+        let label = usl.misfit().map_or("fitted USL", |_| "USL, which does not fit");
+        legend.push(Key::line(label, FIT));
     }
     let measured_max =
         scaling.points.iter().flat_map(|(_, rounds)| rounds).copied().fold(0.0, f64::max);

@@ -167,7 +167,7 @@ fn witness() -> Witness {
             slot: "019a-monday-9".into(),
             status: BookingStatus::Pending,
             seats: 1,
-            key: "k-45".into(),
+            key: Some("k-45".into()),
             overdue_ms: Some(-1_200),
         }],
     }
@@ -271,6 +271,7 @@ fn measured(strategy: StrategyKind) -> RunReport {
             points: seats(0),
         }],
         costs: None,
+        shorter: Vec::new(),
         resources: vec![
             resource("load", 620, 92 << 20),
             resource("service", 480, 41 << 20),
@@ -293,6 +294,7 @@ pub fn environment() -> EnvironmentBlock {
         memory_bytes: 8_192_000_000,
         kernel: "Linux 6.12.8".into(),
         replicas: 2,
+        topology: None,
         fsync: Some(FsyncCalibration { samples: 500, us_p50: 412, us_p99: 2_310 }),
         durable_commit: Some(FsyncCalibration { samples: 200, us_p50: 640, us_p99: 3_100 }),
         servers: vec![ServerBlock {

@@ -1,6 +1,6 @@
 //! Gates: what CI shows beside a merge.
 
-use slotproof_reports::gate::{Check, GateOutcome};
+use slotproof_reports::gate::{Check, GateOutcome, Performance, Undecided};
 
 use slotproof_vocabulary::Verdict;
 
@@ -39,6 +39,44 @@ fn ten_annotations_leave_nothing_out() {
     let lines = gate(checks(GateOutcome::Missed, 10).collect()).annotations();
     assert_eq!(lines.len(), 10, "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("more check")), "{lines:#?}");
+}
+
+#[test]
+fn the_summary_says_the_verdict_first_and_what_needs_a_look_before_the_rest() {
+    let mut all: Vec<Check> = checks(GateOutcome::Passed, 2).collect();
+    all.extend(checks(GateOutcome::Missed, 1));
+    all.extend(checks(GateOutcome::Unknown, 1));
+    all.extend(checks(GateOutcome::Violated, 2));
+    let text = gate(all).document().markdown();
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let (title, headline) = (lines.next().expect("a title"), lines.next().expect("a headline"));
+    assert!(title.contains("violated"), "{text}");
+    assert!(
+        headline.starts_with("2 of 6 checks: violated. The first is Violated-1 with"),
+        "{text}"
+    );
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains(" | lost_update | ")).collect();
+    let order: Vec<&str> =
+        rows.iter().take(6).map(|row| row.split(" | ").nth(1).expect("a name")).collect();
+    let worst_first = ["Violated-1", "Violated-2", "Unknown-1", "Missed-1", "Passed-1", "Passed-2"];
+    assert_eq!(order, worst_first, "{text}");
+}
+
+#[test]
+fn an_undecided_comparison_passes_and_is_named_unless_a_decision_is_required() {
+    let mut undecided = gate(vec![check("fine", GateOutcome::Passed)]);
+    let measured = performance(Some(estimate(0.9, 0.5, 1.4)));
+    undecided.performance = Some(measured.clone());
+    assert_eq!(undecided.outcome(), GateOutcome::Passed);
+    let text = undecided.document().markdown();
+    assert!(text.contains("undecided; undecided does not fail this gate."), "{text}");
+    assert_eq!(undecided.annotations(), [""; 0]);
+
+    undecided.performance = Some(Performance { undecided: Undecided::Fails, ..measured });
+    assert_eq!(undecided.outcome(), GateOutcome::Unknown);
+    let lines = undecided.annotations();
+    assert!(lines[0].starts_with("::error title=slotproof%3A performance::"), "{lines:#?}");
+    assert!(lines[0].contains("is undecided"), "{lines:#?}");
 }
 
 #[test]

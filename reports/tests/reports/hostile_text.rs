@@ -25,7 +25,7 @@ fn hostile() -> RunReport {
     let witness = finding.witness.as_mut().expect("the fixture has one");
     witness.slot = HOSTILE.into();
     witness.explanation = HOSTILE.into();
-    witness.rows[0].key = HOSTILE.into();
+    witness.rows[0].key = Some(HOSTILE.into());
     let operation = &mut witness.operations[0].operation;
     operation.outcome = Outcome::Unknown;
     operation.reason = Some(HOSTILE.into());

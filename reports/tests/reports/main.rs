@@ -8,6 +8,7 @@ mod comparisons;
 mod extremes;
 mod gates;
 mod hostile_text;
+mod junit_schemas;
 mod messages;
 mod pages;
 mod rendering;

@@ -10,7 +10,7 @@ use std::{
 use slotproof_reports::{
     Document, Format, RenderError, RunReport,
     bench::{checker::CheckerBench, engine::EngineBench, strategies::StrategyBench},
-    capacity::{Capacity, ClaimVerdict},
+    capacity::{Capacity, ClaimVerdict, ProbeOutcome, Scope, SizeMeasured, Violation},
     comparison::Comparison,
     gate::{Gate, GateOutcome},
     index::{self, Entry},
@@ -81,6 +81,8 @@ fn open_run() -> RunReport {
         rollbacks: 3,
         wal_syncs: 100,
         lock_waiters: Some(0.5),
+        wal_bytes: Some(8),
+        slot_reads: Some(slotproof_reports::run_report::SlotReads { standby: 830, primary: 170 }),
         database_bytes: Some(9),
     });
     report.verdict.findings.truncate(1);
@@ -140,10 +142,30 @@ fn idle_in_one_setting(mut comparison: Comparison) -> Comparison {
 }
 
 fn capacities() -> Vec<Capacity> {
-    use ClaimVerdict::{NotMeasurableHere, Refuted, Supported};
+    use ClaimVerdict::{NeedsDrill, NotMeasurableHere, Refuted, Supported};
     let mut violated = several::capacity(None, None, Supported);
     violated.probes[0].verdict = Verdict::Violated;
+    violated.violation = Some(Violation {
+        run: "run-1".to_owned(),
+        invariant: Invariant::NoOverbookingObserved,
+        summary: "slot a promised 3 seats of 2".to_owned(),
+        under: "growth at 1,000 visits/s".to_owned(),
+    });
+    let mut sized = several::capacity(Some(1_745.0), Some(1_903.0), NotMeasurableHere);
+    sized.probes[1].held = ProbeOutcome::Undecided("p99 includes the limit".to_owned());
+    sized.claims[0].verdict = NeedsDrill;
+    sized.claims[0].scope = Some(Scope::ClaimedMachine);
+    sized.size = Some(SizeMeasured {
+        filled_bytes: 5_000_000_000,
+        bookings: 2_500_000,
+        bytes_per_booking: several::estimate(1_980.0, 1_950.0, 2_010.0),
+        took_ms: 312_000,
+        empty_bytes: 500_000,
+        empty: vec![sized.probes[0].clone()],
+        filled: vec![sized.probes[1].clone()],
+    });
     vec![
+        sized,
         several::capacity(Some(1_745.0), Some(1_903.0), Supported),
         several::capacity(Some(1_745.0), None, Refuted),
         several::capacity(None, Some(1_903.0), NotMeasurableHere),

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use slotproof_reports::{
     Objective, ReportHeader,
     capacity::{
-        self, Bracket, Capacity, ClaimVerdict, JudgedClaim, Probe, ProbeOutcome, Rates, Scaling,
-        Usl,
+        self, Bracket, Capacity, ClaimVerdict, Interval, JudgedClaim, Machine, P99, Phase, Probe,
+        ProbeOutcome, Rates, Residual, Scaling, Scope, Tally, Usl,
     },
-    comparison::{Cell, Comparison, Contrast, Load, Metric},
+    comparison::{Aspect, Cell, Comparison, Contrast, Load, Metric, Offered, Variant},
     estimate::Estimate,
-    gate::{Check, CheckRun, Gate, GateOutcome, Measure, MeasureKind, Performance},
+    gate::{
+        Check, CheckRun, Gate, GateOutcome, Measure, MeasureKind, Performance, RoundsLay, Undecided,
+    },
     selftest::{Selftest, SelftestRow, SelftestTrial, Tier},
 };
-use slotproof_vocabulary::{
-    Invariant, RunContext, ScenarioKind, StrategyKind, Verdict, VerdictReport,
-};
+use slotproof_vocabulary::{Invariant, RunContext, StrategyKind, Verdict, VerdictReport};
 
 use crate::fixtures;
 
@@ -53,7 +53,7 @@ pub fn check(name: &str, outcome: GateOutcome) -> Check {
     };
     Check {
         name: name.to_owned(),
-        strategy: StrategyKind::LostUpdate,
+        strategy: StrategyKind::LostUpdate.to_string(),
         required: vec![match outcome {
             GateOutcome::Unknown => Invariant::RunCoverage,
             _ => Invariant::NoOverbookingObserved,
@@ -91,6 +91,8 @@ pub fn performance(ratio: Option<Estimate>) -> Performance {
         environment: fixtures::environment(),
         rounds: 3,
         took_ms: Some(9_000),
+        undecided: Undecided::Passes,
+        rounds_lay: RoundsLay::InTurns,
         tolerance: 0.1,
         base: ratio.map(|_| "the build in target/base".to_owned()),
         measures: vec![Measure {
@@ -114,22 +116,33 @@ pub fn comparison(cells: &[(StrategyKind, Verdict, Estimate)]) -> Comparison {
 }
 
 /// The same with several numbers of clients.
-pub fn comparison_of(clients: &[u32], cells: &[(StrategyKind, Verdict, Estimate)]) -> Comparison {
+pub fn comparison_of(
+    clients: &[u32],
+    cells_of: &[(StrategyKind, Verdict, Estimate)],
+) -> Comparison {
     let cells = clients.iter().flat_map(|clients| {
-        cells.iter().map(|(strategy, verdict, goodput)| Cell {
+        cells_of.iter().map(|(strategy, verdict, goodput)| Cell {
             clients: *clients,
             ..cell(*strategy, *verdict, *goodput)
         })
     });
     let cells: Vec<Cell> = cells.collect();
+    let mut variants: Vec<Variant> = Vec::new();
+    for strategy in cells_of.iter().map(|(strategy, ..)| *strategy) {
+        variants.push(Variant { name: strategy.name().to_owned(), strategy: Some(strategy) });
+    }
     Comparison {
         header: header("compare"),
+        variants,
         rounds: 3,
+        margin: 0.1,
+        budget_ms: 60_000,
         seed: 1,
         duration_ms: 2_000,
         durable_commit_by_round: vec![None],
         contrasts: contrasts(&cells),
         cells,
+        against: Vec::new(),
     }
 }
 
@@ -142,11 +155,12 @@ fn contrasts(cells: &[Cell]) -> Vec<Contrast> {
         let best =
             here.max_by(|left, right| goodput(left).median.total_cmp(&goodput(right).median))?;
         let (own, theirs) = (goodput(cell), goodput(best));
-        (best.strategy != cell.strategy).then(|| Contrast {
+        (best.variant != cell.variant).then(|| Contrast {
             load: cell.load,
             clients: cell.clients,
-            strategy: cell.strategy,
-            best: best.strategy,
+            aspect: Aspect::Throughput,
+            variant: cell.variant.clone(),
+            best: best.variant.clone(),
             ratio: Some(estimate(
                 own.median / theirs.median,
                 own.low / theirs.high,
@@ -168,10 +182,13 @@ fn cell(strategy: StrategyKind, verdict: Verdict, goodput: Estimate) -> Cell {
         high: 10.0 * goodput.high,
     };
     Cell {
-        strategy,
-        load: Load::Scenario(ScenarioKind::FlashSale),
+        variant: strategy.name().to_owned(),
+        load: Load::HotSlot,
         clients: 100,
+        offered: Offered::Saturating,
+        offered_per_s: None,
         verdict,
+        operations: 3_000,
         convicted_by: by(Verdict::Violated, Invariant::NoOverbookingObserved),
         unknown_by: by(Verdict::Unknown, Invariant::NoLostBooking),
         reason: (verdict != Verdict::Upheld).then(|| "I1: 3 seats too many".to_owned()),
@@ -183,7 +200,11 @@ fn cell(strategy: StrategyKind, verdict: Verdict, goodput: Estimate) -> Cell {
 
 /// A capacity search that ended in a bracket, with one claim.
 pub fn capacity(holds: Option<f64>, fails: Option<f64>, verdict: ClaimVerdict) -> Capacity {
-    let rates = |per_s: f64| Rates { visits_per_s: per_s, operations_per_s: 1.1 * per_s };
+    let rates = |per_s: f64| Rates {
+        rate_per_s: per_s,
+        visits_per_s: per_s,
+        operations_per_s: 1.1 * per_s,
+    };
     let outcomes = [
         ProbeOutcome::Holds,
         ProbeOutcome::Fails("response p99 was 61.2 ms".to_owned()),
@@ -194,15 +215,30 @@ pub fn capacity(holds: Option<f64>, fails: Option<f64>, verdict: ClaimVerdict) -
         points: vec![(1, vec![400.0]), (8, vec![1_700.0, 1_750.0]), (16, vec![1_900.0])],
         usl,
     };
+    let mut probes: Vec<Probe> =
+        (1..).zip(outcomes).map(|(place, outcome)| probe(place, outcome)).collect();
+    // The first two loads are those of the bracket.
+    for (probe, end) in probes.iter_mut().zip([holds, fails]) {
+        probe.rate_per_s = end.unwrap_or(probe.rate_per_s);
+    }
     Capacity {
         header: header("capacity"),
-        strategy: StrategyKind::Pessimistic,
+        strategy: StrategyKind::Pessimistic.to_string(),
         plan: fixtures::upheld().plan,
         objective: capacity::Objective { p99_ms: 50, errors_max: 0.001 },
-        probes: (1..).zip(outcomes).map(|(place, outcome)| probe(place, outcome)).collect(),
+        machine: Machine {
+            cpus: 2,
+            memory_bytes: 8_192_000_000,
+            durable_commits_per_s: Some(estimate(4_100.0, 3_900.0, 4_200.0)),
+            single_core_per_s: estimate(312e6, 305e6, 316e6),
+        },
+        violation: None,
+        probes,
         bracket: Bracket {
             holds: holds.map(rates),
+            at_holds: holds.map(|_| Tally { loads: 4, held: 4, failed: 0 }).unwrap_or_default(),
             fails: fails.map(rates),
+            at_fails: fails.map(|_| Tally { loads: 3, held: 1, failed: 2 }).unwrap_or_default(),
             ended_by_generator: fails.is_none(),
             saturated: vec!["CPU: 1.72 of 2 were busy.".to_owned()],
         },
@@ -214,14 +250,20 @@ pub fn capacity(holds: Option<f64>, fails: Option<f64>, verdict: ClaimVerdict) -
                 kappa: estimate(0.001, 0.0009, 0.0011),
                 peak_at: None,
                 r_squared: 0.987,
+                residuals: vec![
+                    Residual { n: 1, measured: 400.0, predicted: 400.0, relative: 0.0 },
+                    Residual { n: 8, measured: 1_725.0, predicted: 2_275.0, relative: -0.242 },
+                ],
             }),
         ),
         by_replicas: scaling("service processes", None),
+        size: None,
         claims: vec![JudgedClaim {
             id: "throughput".to_owned(),
             says: "~1,000 requests/second on a single server".to_owned(),
             source: Some("system design, 9.1".to_owned()),
             verdict,
+            scope: Some(Scope::ThisMachine),
             because: "1,929 operations/s were sustained".to_owned(),
             working: vec!["1,000 operations/s are 909 visits/s".to_owned()],
             operations_per_s: Some(1_000.0),
@@ -229,16 +271,25 @@ pub fn capacity(holds: Option<f64>, fails: Option<f64>, verdict: ClaimVerdict) -
     }
 }
 
+/// A percentile of twelve hundred operations.
+fn p99(us: u64) -> P99 {
+    let interval = Interval { low: us * 9 / 10, high: Some(us * 12 / 10) };
+    P99 { us, interval, operations: 1_200, beyond: 12 }
+}
+
 fn probe(place: u32, outcome: ProbeOutcome) -> Probe {
     Probe {
-        phase: "growth".to_owned(),
+        phase: Phase::Growth,
         run: format!("run-{place}"),
+        rate_per_s: 1_000.0 * f64::from(place),
+        window_ms: 3_000,
+        shorter: 0,
         asked_per_s: 1_000.0 * f64::from(place),
         made_per_s: 999.0 * f64::from(place),
         operations_per_s: 1_100.0 * f64::from(place),
         response_us_p50: 2_400 * u64::from(place),
-        response_us_p99: 21_000 * u64::from(place),
-        service_us_p99: 19_000,
+        response_p99: p99(21_000 * u64::from(place)),
+        service_p99: p99(19_000),
         lag_us_p99: 300,
         errors: 0.0,
         verdict: Verdict::Upheld,

@@ -6,7 +6,7 @@
 //! client sometimes reads the slot, and tries again.
 //!
 //! Some do what people do: click twice, cancel again to be sure, or confirm after their hold has
-//! expired.
+//! expired or their booking was cancelled.
 
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ const READ_PERCENT: u32 = 20;
 const TWICE_PERCENT: u32 = 10;
 /// Percentage of cancels that are repeated.
 const CANCEL_AGAIN_PERCENT: u32 = 10;
+/// Percentage of cancelled bookings that their client confirms after all.
+const CONFIRM_CANCELLED_PERCENT: u32 = 5;
 /// Percentage of clients with a hold that confirm after it has expired.
 const LATE_PERCENT: u32 = 3;
 /// How much too late, in milliseconds: some before the sweep, some after.
@@ -103,9 +105,13 @@ async fn decide(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, end_n
 }
 
 async fn cancel(client: &mut Client, mut held: Held, rng: &mut ChaCha8Rng, cancel_ns: u64) -> u64 {
-    let cancelled_ns = client.cancel(&mut held, cancel_ns).await.returned_ns;
-    if !random::percent(rng, CANCEL_AGAIN_PERCENT) {
-        return cancelled_ns;
+    let cancelled = client.cancel(&mut held, cancel_ns).await;
+    let returned_ns = cancelled.returned_ns;
+    if random::percent(rng, CANCEL_AGAIN_PERCENT) {
+        return client.cancel(&mut held, returned_ns).await.returned_ns;
     }
-    client.cancel(&mut held, cancelled_ns).await.returned_ns
+    if cancelled.outcome == Outcome::Ok && random::percent(rng, CONFIRM_CANCELLED_PERCENT) {
+        return client.confirm(&mut held, returned_ns).await.returned_ns;
+    }
+    returned_ns
 }

@@ -1,104 +1,66 @@
-//! The reference service: its routes, bodies and headers, and how its slots are prepared.
+//! The reference service: a target like any other, and what its operators ask.
+
+use std::path::Path;
 
 use async_recursion::async_recursion as boxed_future;
-use futures::{StreamExt, TryStreamExt};
-use reqwest::Method;
-use serde::de::DeserializeOwned;
-use slotproof_vocabulary::{
-    DoctorId, SlotId,
-    reference_api::{CreateDoctor, CreateSlot, DoctorBody, ReserveRequest, SlotBody},
-};
-use time::OffsetDateTime;
 
-use super::{answer::Expected, exchange::Exchange, request::Request};
+use super::file::{FileTarget, TargetError};
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Slots that are created at once: as many as a replica has database connections.
-const SLOTS_AT_ONCE: usize = 16;
-/// The distance between the starts of two prepared slots.
-const SLOT_EVERY: time::Duration = time::Duration::minutes(15);
+/// The file that describes it.
+const FILE: &str = include_str!("../../../ci/targets/reference.toml");
+/// Where the file has its base URL from.
+const BASE_URL: &str = "SLOTPROOF_SERVICE";
 
-/// The reference service as a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReferenceTarget;
-
-/// Operations of clients.
-impl ReferenceTarget {
-    /// Takes seats.
-    pub fn reserve(&self, slot: &str, seats: u32, key: &str) -> Exchange {
-        reserve(slot, ReserveRequest { seats: seats.into(), urgent: false }, key)
-    }
-
-    /// Takes seats before other requests that wait in a queue.
-    pub fn reserve_urgently(&self, slot: &str, seats: u32, key: &str) -> Exchange {
-        reserve(slot, ReserveRequest { seats: seats.into(), urgent: true }, key)
-    }
-
-    /// Confirms a pending booking.
-    pub fn confirm(&self, booking: &str) -> Exchange {
-        decided_at_once(Method::POST, format!("/v1/bookings/{booking}/confirm"), Expected::Booking)
-    }
-
-    /// Gives the seats of a booking back.
-    pub fn cancel(&self, booking: &str) -> Exchange {
-        decided_at_once(Method::DELETE, format!("/v1/bookings/{booking}"), Expected::Booking)
-    }
-
-    /// Reads a slot.
-    pub fn read(&self, slot: &str) -> Exchange {
-        decided_at_once(Method::GET, format!("/v1/slots/{slot}"), Expected::Slot)
-    }
+/// The reference service at a base URL without a slash at the end.
+///
+/// # Panics
+/// The base URL is none of this machine's: the service is ours to start.
+pub fn target(base_url: &str) -> FileTarget {
+    let environment = |name: &str| (name == BASE_URL).then(|| base_url.to_owned());
+    FileTarget::parse(FILE, Path::new(""), &[], environment).expect("a test parses it")
 }
 
-fn reserve(slot: &str, body: ReserveRequest, key: &str) -> Exchange {
-    let path = format!("/v1/slots/{slot}/bookings");
-    let poll = Request::new(Method::GET, format!("{path}?seats={}", body.seats));
-    Exchange {
-        request: Request::new(Method::POST, path)
-            .with_header(IDEMPOTENCY_KEY, key)
-            .with_json(&body),
-        poll: Some(poll.with_header(IDEMPOTENCY_KEY, key)),
-        expected: Expected::Booking,
-    }
+/// Prepares slots of so many seats, one for each capacity; their ids, in the order of their starts.
+/// `run` is different from every other call's.
+///
+/// # Errors
+/// The service did not answer, or refused.
+#[boxed_future]
+pub async fn prepare(
+    http: &reqwest::Client,
+    base_url: &str,
+    run: &str,
+    capacities: &[u32],
+) -> Result<Vec<String>, TargetError> {
+    let prepared = target(base_url).prepare(http, run, capacities).await?;
+    Ok(prepared.places.iter().map(super::Place::slot_name).collect())
 }
 
-fn decided_at_once(method: Method, path: String, expected: Expected) -> Exchange {
-    Exchange { request: Request::new(method, path), poll: None, expected }
+/// Whether a process of the service can take requests.
+#[boxed_future]
+pub async fn is_ready(http: &reqwest::Client, base_url: &str) -> bool {
+    let answer = http.get(format!("{base_url}/readyz")).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
 }
 
-/// What operators ask.
-impl ReferenceTarget {
-    /// Succeeds while a replica can take requests.
-    pub fn readiness(&self) -> Request {
-        Request::new(Method::GET, "/readyz".to_owned())
-    }
+/// How often a process has retried a reserve after a lost race: one that answers requests, or a
+/// worker of a queue.
+///
+/// # Errors
+/// Its metrics cannot be read.
+#[boxed_future]
+pub async fn reserve_retries(http: &reqwest::Client, base_url: &str) -> reqwest::Result<u64> {
+    Ok(sum_of("reserve_retries_total", &metrics(http, base_url).await?))
+}
 
-    /// The metrics of a replica, as Prometheus reads them.
-    pub fn metrics(&self) -> Request {
-        Request::new(Method::GET, "/metrics".to_owned())
-    }
-
-    /// Whether a replica can take requests.
-    #[boxed_future]
-    pub async fn is_ready(&self, http: &reqwest::Client, base_url: &str) -> bool {
-        let answer = self.readiness().on(http, base_url).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    }
-
-    /// How often a replica has retried a reserve after a lost race. Retries by the workers of a
-    /// queue are in the metrics of the workers.
-    ///
-    /// # Errors
-    /// The metrics cannot be read.
-    #[boxed_future]
-    pub async fn reserve_retries(
-        &self,
-        http: &reqwest::Client,
-        base_url: &str,
-    ) -> reqwest::Result<u64> {
-        let metrics = self.metrics().on(http, base_url).send().await?.error_for_status()?;
-        Ok(sum_of("reserve_retries_total", &metrics.text().await?))
-    }
+/// The metrics of a process, as Prometheus reads them.
+///
+/// # Errors
+/// They cannot be read.
+#[boxed_future]
+pub async fn metrics(http: &reqwest::Client, base_url: &str) -> reqwest::Result<String> {
+    let metrics = http.get(format!("{base_url}/metrics")).send().await?.error_for_status()?;
+    metrics.text().await
 }
 
 /// The sum of a counter over all its labels.
@@ -110,152 +72,274 @@ fn sum_of(counter: &str, metrics: &str) -> u64 {
     values.sum::<f64>() as u64
 }
 
-/// Why a slot could not be prepared. The texts fit after "failed to".
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The service was not reached, or its answer could not be read.
-    #[error("create a {what}: {cause}")]
-    NotAnswered {
-        /// What was to be created.
-        what: &'static str,
-        /// What went wrong.
-        cause: reqwest::Error,
-    },
-    /// The service refused.
-    #[error("create a {what}: the service answered {status}: {body}")]
-    Refused {
-        /// What was to be created.
-        what: &'static str,
-        /// The status of the answer.
-        status: u16,
-        /// Its body.
-        body: String,
-    },
-}
-
-/// Preparation.
-impl ReferenceTarget {
-    /// Creates a doctor.
-    ///
-    /// # Errors
-    /// See [`PrepareError`].
-    #[boxed_future]
-    pub async fn create_doctor(
-        &self,
-        http: &reqwest::Client,
-        base_url: &str,
-    ) -> Result<DoctorId, PrepareError> {
-        let doctor = CreateDoctor {
-            name: "Ada Example".to_owned(),
-            specialty: "general practice".to_owned(),
-        };
-        let request = Request::new(Method::POST, "/v1/admin/doctors".to_owned());
-        let created: DoctorBody =
-            create("doctor", &request.with_json(&doctor), http, base_url).await?;
-        Ok(created.id)
-    }
-
-    /// Creates a slot.
-    ///
-    /// # Errors
-    /// See [`PrepareError`].
-    #[boxed_future]
-    pub async fn create_slot(
-        &self,
-        http: &reqwest::Client,
-        base_url: &str,
-        doctor: DoctorId,
-        starts_at: OffsetDateTime,
-        capacity: u32,
-    ) -> Result<SlotId, PrepareError> {
-        let slot = CreateSlot { doctor_id: doctor, starts_at, capacity: capacity.into() };
-        let request = Request::new(Method::POST, "/v1/admin/slots".to_owned());
-        let created: SlotBody = create("slot", &request.with_json(&slot), http, base_url).await?;
-        Ok(created.id)
-    }
-
-    /// Creates one doctor and `count` slots, which start from tomorrow on; the slots' ids in the
-    /// order of their start.
-    ///
-    /// # Errors
-    /// See [`PrepareError`].
-    #[boxed_future]
-    pub async fn prepare_slots(
-        &self,
-        http: &reqwest::Client,
-        base_url: &str,
-        count: u32,
-        capacity: u32,
-    ) -> Result<Vec<String>, PrepareError> {
-        let doctor = self.create_doctor(http, base_url).await?;
-        let first = OffsetDateTime::now_utc() + time::Duration::days(1);
-        let slots = (0..count).map(|number| {
-            self.create_slot(http, base_url, doctor, first + SLOT_EVERY * number, capacity)
-        });
-        let slots = futures::stream::iter(slots).buffered(SLOTS_AT_ONCE);
-        slots.map_ok(|slot| slot.to_string()).try_collect().await
-    }
-}
-
-async fn create<T: DeserializeOwned>(
-    what: &'static str,
-    request: &Request,
-    http: &reqwest::Client,
-    base_url: &str,
-) -> Result<T, PrepareError> {
-    let not_answered = |cause| PrepareError::NotAnswered { what, cause };
-    let answer = request.on(http, base_url).send().await.map_err(not_answered)?;
-    let status = answer.status();
-    if !status.is_success() {
-        let body = answer.text().await.unwrap_or_default();
-        return Err(PrepareError::Refused { what, status: status.as_u16(), body });
-    }
-    answer.json().await.map_err(not_answered)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    /// Method, path, headers and body, as they go over the wire.
-    fn wire(request: &Request) -> String {
-        let headers: String =
-            request.headers().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        let body = String::from_utf8(request.body().into()).expect("JSON");
-        format!("{} {}\n{headers}{body}\n", request.method(), request.path())
-    }
+    use slotproof_vocabulary::{Outcome, ReasonCode};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{
+        call::RetryPolicy,
+        target::{
+            Answer,
+            file::{OperationKind, Place, Received, Scope, Session},
+        },
+    };
+
+    const HERE: &str = "http://127.0.0.1:1";
 
     #[test]
     fn every_request_is_pinned() {
-        let target = ReferenceTarget;
-        let exchanges = [
-            target.reserve("s", 2, "k"),
-            target.reserve_urgently("s", 1, "k").with_header("slotproof-call", "client-1"),
-            target.confirm("b"),
-            target.cancel("b"),
-            target.read("s"),
-        ];
-        let polls = exchanges.iter().map(|exchange| exchange.poll.as_ref());
-        let requests = exchanges.iter().map(|exchange| &exchange.request);
-        let all = requests.zip(polls).flat_map(|(request, poll)| [Some(request), poll]);
-        let mut text: Vec<String> = all.flatten().map(wire).collect();
-        text.extend([target.readiness(), target.metrics()].iter().map(wire));
+        let (file, session) = (target(HERE), Session::default());
+        let place = Place::of_id("s").names();
+        let of_slot = Scope::of(HERE, &place, &session);
+        let scope = Scope { seats: 2, key: "k", booking: Some("b"), seen_version: 7, ..of_slot };
+        let wire = |request: reqwest::Request| {
+            let headers = request.headers().iter();
+            let headers: String = headers.map(|(name, of)| format!("{name}: {of:?}\n")).collect();
+            let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+            let body = String::from_utf8_lossy(body);
+            format!("{} {}\n{headers}{body}\n", request.method(), request.url())
+        };
+        let kinds = OperationKind::ALL.into_iter().filter(|kind| file.has(*kind));
+        let first = kinds.map(|kind| file.first_request(kind, scope).expect("it is rendered"));
+        let mut text: Vec<String> = first.map(wire).collect();
+        let poll = file.poll_request(OperationKind::Reserve, scope).expect("it is rendered");
+        text.push(wire(poll.expect("a queue is asked")));
         insta::assert_snapshot!(text.join("\n"));
     }
 
+    fn answer(operation: OperationKind, status: u16, body: &str) -> Answer {
+        let received = Received {
+            status,
+            headers: reqwest::header::HeaderMap::new(),
+            bytes: body.as_bytes().to_vec(),
+            json: serde_json::from_str(body).ok(),
+        };
+        target(HERE).first_answer(operation, &received)
+    }
+
     #[test]
-    fn reqwest_sends_the_request_as_it_is() {
-        let request = ReferenceTarget.reserve("s", 2, "k").request;
-        let built = request.on(&reqwest::Client::new(), "http://host:1").build().expect("valid");
-        assert_eq!(
-            (built.method(), built.url().as_str()),
-            (request.method(), "http://host:1/v1/slots/s/bookings")
-        );
-        for (name, value) in request.headers() {
-            assert_eq!(built.headers()[name], value);
+    fn answers_are_classified_by_code_and_in_doubt_are_unknown() {
+        use OperationKind::{Cancel, Confirm, Read, Reserve};
+        let booking =
+            r#"{"id":"b","slot_version":3,"available_seats":1,"hold_ms":5000,"more":true}"#;
+        let slot = r#"{"capacity":9,"available_seats":4,"pending_seats":2,"confirmed_seats":3,"version":8}"#;
+        let sold_out = r#"{"code":"sold_out","slot_version":7,"available_seats":0}"#;
+        let code = |code: &str| format!(r#"{{"code":"{code}"}}"#);
+        let (expired, slow_down, later) =
+            (code("hold_expired"), code("slow_down"), code("retry_later"));
+        for (operation, status, body, outcome, reason) in [
+            (Reserve, 201, booking, Outcome::Ok, None),
+            (Read, 200, slot, Outcome::Ok, None),
+            (Reserve, 409, sold_out, Outcome::SoldOut, None),
+            (Confirm, 409, expired.as_str(), Outcome::Rejected, Some("hold_expired")),
+            (Cancel, 404, expired.as_str(), Outcome::Rejected, Some("hold_expired")),
+            (Reserve, 429, slow_down.as_str(), Outcome::Throttled, Some("slow_down")),
+            // The one 5xx that promises that nothing was written.
+            (Reserve, 503, later.as_str(), Outcome::Throttled, Some("retry_later")),
+            (Confirm, 503, later.as_str(), Outcome::Throttled, Some("retry_later")),
+            (Reserve, 503, sold_out, Outcome::Unknown, Some("http_503")),
+            (Reserve, 500, expired.as_str(), Outcome::Unknown, Some("http_500")),
+            (Reserve, 202, "{}", Outcome::Unknown, Some("undecided")),
+            (Reserve, 302, "", Outcome::Unknown, Some("http_302")),
+            // Cut short, or of something between the client and the service.
+            (Reserve, 201, r#"{"id":"b""#, Outcome::Unknown, Some("unreadable_201")),
+            (Reserve, 201, "", Outcome::Unknown, Some("unreadable_201")),
+            (Read, 200, "<html>", Outcome::Unknown, Some("http_200")),
+            (Reserve, 409, "<html>", Outcome::Unknown, Some("http_409")),
+            (Reserve, 429, "<html>", Outcome::Unknown, Some("http_429")),
+        ] {
+            let answer = answer(operation, status, body);
+            let why = answer.reason.as_ref().map(ToString::to_string);
+            let expected = (outcome, reason.map(str::to_owned));
+            assert_eq!((answer.outcome, why), expected, "{operation:?} {status} {body}");
         }
-        let body = built.body().and_then(reqwest::Body::as_bytes).expect("it is in memory");
-        assert_eq!(body, request.body());
+    }
+
+    #[test]
+    fn what_an_answer_says_is_kept() {
+        let seen = answer(
+            OperationKind::Reserve,
+            409,
+            r#"{"code":"sold_out","slot_version":7,"available_seats":0}"#,
+        )
+        .seen;
+        assert_eq!((seen.version, seen.available), (Some(7), Some(0)));
+        let seen =
+            answer(OperationKind::Reserve, 201, r#"{"id":"b","slot_version":3,"hold_ms":5000}"#)
+                .seen;
+        assert_eq!((seen.booking.as_deref(), seen.hold_ms), (Some("b"), Some(5_000)));
+    }
+
+    /// A service that answers in this way: the first answer to each POST but the last, which every
+    /// later one has; the other to each GET.
+    async fn service(posts: &[&'static str], polls: &'static str) -> String {
+        let posts = posts.to_vec();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            let mut posted = 0;
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4_096];
+                while let Ok(read @ 1..) = stream.read(&mut request).await {
+                    let answer = if request[..read].starts_with(b"GET") {
+                        polls
+                    } else {
+                        posted += 1;
+                        posts[posts.len().min(posted) - 1]
+                    };
+                    let Some((status, body)) = answer.split_once(' ') else { continue };
+                    let text = format!(
+                        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if stream.write_all(text.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        format!("http://{address}")
+    }
+
+    async fn reserve(base_url: &str, policy: RetryPolicy) -> (Answer, u32) {
+        reserve_by(&target(base_url), base_url, policy).await
+    }
+
+    async fn reserve_by(file: &FileTarget, base_url: &str, policy: RetryPolicy) -> (Answer, u32) {
+        let place = Place::of_id("s").names();
+        let session = Session::default();
+        let scope = Scope { key: "k", ..Scope::of(base_url, &place, &session) };
+        let http = reqwest::Client::new();
+        let ready = file.begin(&http, OperationKind::Reserve, scope).await.expect("it begins");
+        let made = file.make(&http, OperationKind::Reserve, scope, ready, &policy, false).await;
+        (made.answer, made.attempts)
+    }
+
+    const ACCEPTED: &[&str] = &["202 {}"];
+
+    #[tokio::test]
+    async fn a_definite_refusal_of_a_poll_decides_the_reserve() {
+        for (poll, reason) in [
+            (r#"404 {"code":"not_found"}"#, "not_found"),
+            (r#"422 {"code":"idempotency_mismatch"}"#, "idempotency_mismatch"),
+        ] {
+            let service = service(ACCEPTED, poll).await;
+            let (answer, _) = reserve(&service, RetryPolicy::once(Duration::from_secs(5))).await;
+            assert_eq!((answer.outcome, answer.reason), (Outcome::Rejected, Some(reason.into())));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_is_itself_refused_leaves_the_reserve_unknown() {
+        for poll in [
+            r#"429 {"code":"slow_down"}"#,
+            r#"503 {"code":"retry_later"}"#,
+            r#"401 {"code":"expired"}"#,
+            "404 <html>",
+            r#"201 {"id":"#,
+            "202 {}",
+        ] {
+            let service = service(ACCEPTED, poll).await;
+            let (answer, _) =
+                reserve(&service, RetryPolicy::once(Duration::from_millis(100))).await;
+            assert_eq!(answer, Answer::unknown(ReasonCode::Undecided), "{poll}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_answered_is_sent_again_and_a_refusal_after_that_is_in_doubt() {
+        let policy = RetryPolicy {
+            timeout: Duration::from_secs(20),
+            attempts: 3,
+            resend: Duration::from_millis(50),
+        };
+        let booked = r#"201 {"id":"b","hold_ms":5000}"#;
+        let sold_out = r#"409 {"code":"sold_out"}"#;
+        let later = r#"503 {"code":"retry_later"}"#;
+        let reason = |answer: &Answer| answer.reason.as_ref().map(ToString::to_string);
+
+        let (answer, attempts) =
+            reserve(&service(&["500 {}", "500 {}", booked], "").await, policy).await;
+        assert_eq!((answer.outcome, attempts), (Outcome::Ok, 3), "the receipt, whoever wrote it");
+        let (answer, attempts) = reserve(&service(&["500 {}", sold_out], "").await, policy).await;
+        assert_eq!((answer.outcome, attempts), (Outcome::Unknown, 2));
+        assert_eq!(reason(&answer).as_deref(), Some("unanswered_then_sold_out"));
+        let (answer, attempts) = reserve(&service(&[later, sold_out], "").await, policy).await;
+        assert_eq!((answer.outcome, attempts), (Outcome::SoldOut, 2), "it was refused for certain");
+        let (answer, attempts) = reserve(&service(&[sold_out, booked], "").await, policy).await;
+        assert_eq!((answer.outcome, attempts), (Outcome::SoldOut, 1), "it was decided");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_by_the_second_step_is_in_doubt_after_an_unanswered_first_one() {
+        let text = "[target]\nname = \"t\"\nbase = \"BASE\"\n[idempotency]\nheader = \"K\"\n\
+                    [claims]\nhold_ms = 0\n\
+                    [[reserve.step]]\ntakes_seats = false\n\
+                    request = { method = \"POST\", path = \"/cart\" }\n\
+                    answers = [{ status = 200, means = \"next\" }]\n\
+                    [[reserve.step]]\nrequest = { method = \"POST\", path = \"/order\" }\n\
+                    answers = [{ status = 409, means = \"sold_out\" }]\n";
+        let policy = RetryPolicy {
+            timeout: Duration::from_secs(20),
+            attempts: 2,
+            resend: Duration::from_millis(50),
+        };
+        for (posts, outcome) in [
+            (&["200 {}", "409 {}"][..], Outcome::SoldOut),
+            (&["500 {}", "200 {}", "409 {}"], Outcome::Unknown),
+        ] {
+            let base_url = service(posts, "").await;
+            let text = text.replace("BASE", &base_url);
+            let file = FileTarget::parse(&text, Path::new(""), &[], |_| None).expect("a target");
+            let (answer, _) = reserve_by(&file, &base_url, policy).await;
+            assert_eq!(answer.outcome, outcome, "{posts:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_sets_seats_aside_is_sent_once() {
+        let text = "[target]\nname = \"t\"\nbase = \"BASE\"\n[idempotency]\nheader = \"K\"\n\
+                    [claims]\nhold_ms = 0\n\
+                    [[reserve.step]]\ntakes_seats = true\n\
+                    request = { method = \"POST\", path = \"/cart\" }\n\
+                    answers = [{ status = 200, means = \"next\" }]\n\
+                    [[reserve.step]]\nrequest = { method = \"POST\", path = \"/order\" }\n\
+                    answers = [{ status = 201, means = \"ok\", capture = { booking = \"$.id\" } }]\n";
+        let base_url = service(&["500 {}", "200 {}", r#"201 {"id":"b"}"#], "").await;
+        let text = text.replace("BASE", &base_url);
+        let file = FileTarget::parse(&text, Path::new(""), &[], |_| None).expect("a target");
+        let policy = RetryPolicy {
+            timeout: Duration::from_secs(20),
+            attempts: 3,
+            resend: Duration::from_millis(50),
+        };
+        let (answer, attempts) = reserve_by(&file, &base_url, policy).await;
+        assert_eq!(
+            (answer.outcome, attempts),
+            (Outcome::Unknown, 1),
+            "the cart may be twice there"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_longer_than_the_operation_ends_it() {
+        let policy = RetryPolicy {
+            timeout: Duration::from_secs(20),
+            attempts: 3,
+            resend: Duration::from_millis(50),
+        };
+        // A header instead of a reason phrase.
+        let later = "503\r\nretry-after:18446744073709551615\r\nx: {\"code\":\"retry_later\"}";
+        let service = service(&[later, r#"201 {"id":"b","hold_ms":5000}"#], "").await;
+        let (answer, attempts) = reserve(&service, policy).await;
+        assert_eq!((answer.outcome, attempts), (Outcome::Throttled, 1));
     }
 
     #[test]

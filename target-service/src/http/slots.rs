@@ -17,7 +17,7 @@ use super::{
     request::{Body, Parameters, PathId, whole_number},
     state::State,
 };
-use crate::{catalogue, read_model, read_model::SlotFilter};
+use crate::{catalogue, operations::SlotRead, read_model, read_model::SlotFilter};
 
 /// See the constraint `appointment_slots_capacity_range`.
 const CAPACITY_MAX: i32 = 1_000_000;
@@ -55,21 +55,45 @@ pub(super) async fn list(
     Ok(Json(SlotList { items: read_model::list_slots(&state.pool, filter).await? }))
 }
 
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReadParameters {
+    /// The highest version of the slot that the client has seen: the answer has it or a later one.
+    min_version: Option<i64>,
+}
+
 /// Read a slot
 ///
-/// Counter, version and the seats of its bookings, in one snapshot.
+/// Counter, version and the seats of its bookings, in one snapshot. Where the database has standbys,
+/// one of them may answer: as old as the service declares at most, and never older than
+/// `min_version`.
 #[utoipa::path(
-    get, path = "/v1/slots/{id}", tag = "slots", params(("id" = SlotId, Path, description = "The slot")),
-    responses((status = 200, body = SlotBody), (status = 404, description = "`not_found`", body = Problem)),
+    get, path = "/v1/slots/{id}", tag = "slots",
+    params(("id" = SlotId, Path, description = "The slot"), ReadParameters),
+    responses(
+        (status = 200, body = SlotBody),
+        (status = 404, description = "`not_found`", body = Problem),
+        (status = 422, description = "`invalid_field`", body = Problem),
+        (status = 503, description = "`retry_later`: `min_version` has not been reached", body = Problem),
+    ),
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     PathId(slot): PathId<SlotId>,
+    Parameters(parameters): Parameters<ReadParameters>,
 ) -> Result<Json<SlotBody>, Refusal> {
-    let found = state.operations.read_slot(slot).await?;
-    found
-        .map(Json)
-        .ok_or_else(|| Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
+    let min_version = parameters.min_version.unwrap_or_default();
+    match state.operations.read_slot(slot, min_version).await? {
+        SlotRead::Found(body) => Ok(Json(body)),
+        SlotRead::NoSlot => {
+            Err(Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
+        }
+        SlotRead::NotYet => Err(Refusal::new(
+            ProblemCode::RetryLater,
+            format!("slot {slot} has not reached version {min_version}; retry"),
+        )),
+    }
 }
 
 /// Create a slot

@@ -9,7 +9,7 @@
 
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
-use super::{Count, Evidence, counted, fewest_beyond, instant, witness};
+use super::{Count, Evidence, counted, fewest_beyond, witness};
 use crate::{
     held_interval::HeldInterval,
     overbooking::{Overbooking, Promised},
@@ -85,7 +85,7 @@ fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, promised: &Promised) -
             format!(
                 "at {}, {} hold {seats} seats of {capacity}: none had been cancelled, and none can \
                  have expired",
-                instant(at_ns),
+                evidence.instant(at_ns),
                 counted(fewest.len() as u64, "acknowledged booking")
             ),
         )

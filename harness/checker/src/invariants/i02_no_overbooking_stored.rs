@@ -6,7 +6,9 @@
 //! Where clients resized the slot, `audit/capacity_claims.rs` says what the capacity was.
 
 use foldhash::HashSet;
-use slotproof_vocabulary::{Action, AuditRecord, BookingRow, Finding, Invariant, SlotRow, Witness};
+use slotproof_vocabulary::{
+    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, SlotRow, Witness,
+};
 
 use super::{Count, Evidence, counted, fewest_beyond, seats_between, witness};
 use crate::audit::{Entry, SlotLedger};
@@ -85,12 +87,28 @@ fn overbooked(slot: &SlotLedger<'_>, place: usize, entry: &Entry<'_>) -> Witness
     Witness { records, ..witness(slot.name(), explanation) }
 }
 
+/// Pending rows of another API whose hold may have run out: many APIs leave them as they are, and
+/// count them no more. So do rows that no client knows: nothing says when they run out.
+fn run_out<'a>(evidence: &Evidence<'a>) -> HashSet<&'a str> {
+    let Some(end) = evidence.case.end.as_ref().filter(|end| end.foreign.is_some()) else {
+        return HashSet::default();
+    };
+    let read_ns = end.read_ns.unwrap_or(u64::MAX);
+    let lasting = evidence.held_intervals().filter(|held| held.hold_over_ns > read_ns);
+    let lasting: HashSet<&str> = lasting.map(|held| held.booking).collect();
+    let pending = end.bookings.iter().filter(|row| row.status == BookingStatus::Pending);
+    let over = pending.map(|row| row.booking.as_str()).filter(|it| !lasting.contains(it));
+    over.collect()
+}
+
 fn check_rows<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<'a>) {
     let slot_rows = evidence.case.end.iter().flat_map(|end| &end.slots);
     let slot_rows: std::collections::BTreeMap<&str, &SlotRow> =
         slot_rows.map(|row| (row.slot.as_str(), row)).collect();
-    for (slot, rows) in evidence.rows_that_take_seats() {
+    let may_be_over = run_out(evidence);
+    for (slot, mut rows) in evidence.rows_that_take_seats() {
         count.examine();
+        rows.retain(|row| !may_be_over.contains(row.booking.as_str()));
         let taken: i64 = rows.iter().map(|row| row.seats).sum();
         // The row says which of the possible capacities it is.
         let said = slot_rows.get(slot).map(|row| row.capacity);
@@ -166,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, left, only, record, reserve, resize, row, unknown},
+        fixture::{case, end, foreign_end, left, only, record, reserve, resize, row, unknown},
     };
 
     fn logged(capacity: i64, records: Vec<AuditRecord>) -> Finding {
@@ -174,6 +192,24 @@ mod tests {
             &Case { audit: Some(records), ..case(capacity, vec![]) },
             Invariant::NoOverbookingStored,
         )
+    }
+
+    #[test]
+    fn a_pending_row_of_another_api_counts_while_its_hold_lasts() {
+        let judged = |hold_ms| {
+            let mut hold = reserve("a", 1, 0, 10);
+            hold.seen.hold_ms = Some(hold_ms);
+            let rows = ["a", "b"].map(|booking| row(booking, BookingStatus::Pending, 1));
+            let rows = vec![
+                rows[0].clone(),
+                BookingRow { status: BookingStatus::Confirmed, ..rows[1].clone() },
+            ];
+            let end = Some(foreign_end(rows));
+            let operations = vec![hold, reserve("b", 1, 20, 30)];
+            only(&Case { end, ..case(1, operations) }, Invariant::NoOverbookingStored).verdict
+        };
+        assert_eq!(judged(1), Verdict::Upheld, "it is left as it is, and counts no more");
+        assert_eq!(judged(600_000), Verdict::Violated);
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         check_the_unknown(evidence, end, &mut count);
     }
     check_answers(evidence, &mut count);
-    if count.examined == 0 && evidence.case.end.is_none() {
+    let none_to_look_at = evidence.case.end.is_none() || evidence.foreign_rows().is_some();
+    if count.examined == 0 && none_to_look_at {
         return None;
     }
     Some(count.finding(
@@ -57,6 +58,10 @@ fn check_rows(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
         if elsewhere && held.may_have_left() {
             continue;
         }
+        let provisional = evidence.case.history.operations[held.reserve].is_provisional();
+        if row.is_none() && (provisional || may_be_gone(held, end)) {
+            continue;
+        }
         count.examine();
         let unlogged = || unlogged(held, logged.as_ref()?);
         let Some(loss) = loss(held, row).or_else(unlogged) else { continue };
@@ -69,6 +74,14 @@ fn check_rows(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
             }
         });
     }
+}
+
+/// Whether a booking may have ended where rows of ended bookings are not kept.
+fn may_be_gone(held: &HeldInterval<'_>, end: &EndState) -> bool {
+    let forgotten = end.foreign.as_ref().is_some_and(|foreign| !foreign.ended_are_kept);
+    let read_ns = end.read_ns.unwrap_or(u64::MAX);
+    let may_have_expired = held.is_hold && held.confirmed.is_none() && held.hold_over_ns <= read_ns;
+    forgotten && (held.cancelled.is_some() || held.maybe_cancelled || may_have_expired)
 }
 
 /// Confirms and cancels that were acknowledged, of bookings that no client was told of and no row
@@ -193,7 +206,8 @@ fn loss(held: &HeldInterval<'_>, row: Option<&BookingRow>) -> Option<String> {
         return Some("it was acknowledged, and it has no final row".to_owned());
     };
     let lawful = match &held.pieces {
-        None => row.seats == held.seats,
+        // A booking that has ended takes no seats, and its row may say so.
+        None => row.seats == held.seats || row.seats == 0 && !row.status.takes_seats(),
         Some(pieces) => row.slot != held.slot || pieces.at_the_end.contains(&row.seats),
     };
     if !lawful {
@@ -249,6 +263,48 @@ mod tests {
     }
 
     type Told = fn() -> Vec<Operation>;
+
+    #[test]
+    fn seats_that_were_set_aside_and_given_back_need_no_row() {
+        let mut position = reserve("a", 1, 0, 10);
+        let judged = |operations: Vec<Operation>| {
+            let end = Some(end(9, 8, vec![row("kept", BookingStatus::Pending, 1)]));
+            let operations = [operations, vec![reserve("kept", 1, 0, 10)]].concat();
+            only(&Case { end, ..case(9, operations) }, Invariant::NoLostBooking).verdict
+        };
+        let given_back = || cancel("a", 20, 30);
+        assert_eq!(judged(vec![position.clone(), given_back()]), Verdict::Violated);
+        let terms = slotproof_vocabulary::Terms { provisional: true, ..Default::default() };
+        position.terms = Some(Box::new(terms));
+        assert_eq!(judged(vec![position, given_back()]), Verdict::Upheld);
+    }
+
+    #[test]
+    fn rows_of_ended_bookings_may_be_missing_where_they_are_not_kept() {
+        let judged = |operations: Vec<Operation>, ended_are_kept| {
+            let foreign = Some(slotproof_vocabulary::ForeignRows {
+                ended_are_kept,
+                by_key: false,
+                own_slots: true,
+            });
+            let read_ns = Some(5_000_000_000);
+            let bookings = vec![row("kept", BookingStatus::Pending, 1)];
+            let end = Some(EndState { bookings, foreign, read_ns, ..EndState::default() });
+            let operations = [operations, vec![reserve("kept", 1, 0, 10)]].concat();
+            only(&Case { end, ..case(9, operations) }, Invariant::NoLostBooking).verdict
+        };
+        let cancelled = || vec![reserve("a", 1, 0, 10), cancel("a", 20, 30)];
+        assert_eq!(judged(cancelled(), false), Verdict::Upheld);
+        assert_eq!(judged(cancelled(), true), Verdict::Violated);
+        assert_eq!(judged(vec![reserve("a", 1, 0, 10)], false), Verdict::Violated);
+        let held_for = |hold_ms| {
+            let mut hold = reserve("a", 1, 0, 10);
+            hold.seen.hold_ms = Some(hold_ms);
+            vec![hold]
+        };
+        assert_eq!(judged(held_for(1), false), Verdict::Upheld);
+        assert_eq!(judged(held_for(600_000), false), Verdict::Violated, "it has not run out");
+    }
 
     #[test]
     fn a_booking_is_as_its_client_was_told() {

@@ -15,6 +15,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         else {
             continue;
         };
+        // Seats that were set aside and given back are no effect.
+        if operation.is_provisional() {
+            continue;
+        }
         let first = *acknowledged.entry(key).or_insert_with(|| {
             count.examined += 1;
             index
@@ -38,11 +42,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let mut rows: HashMap<&str, &BookingRow> = HashMap::default();
     for row in evidence.case.end.iter().flat_map(|end| &end.bookings) {
+        let Some(key) = row.key.as_deref() else { continue };
         count.examine();
-        if let Some(first) = rows.insert(&row.key, row) {
+        if let Some(first) = rows.insert(key, row) {
             count.violation(|| Witness {
                 rows: vec![first.clone(), row.clone()],
-                ..witness(&row.slot, format!("key {} has two final rows", row.key))
+                ..witness(&row.slot, format!("key {key} has two final rows"))
             });
         }
     }
@@ -86,7 +91,7 @@ mod tests {
     #[test]
     fn a_key_with_two_rows_had_two_effects() {
         let mut twin = row("b", BookingStatus::Pending, 1);
-        twin.key = "key-a".to_owned();
+        twin.key = Some("key-a".to_owned());
         let rows = vec![row("a", BookingStatus::Pending, 1), twin];
         let judged = Case { end: Some(end(9, 7, rows)), ..case(9, vec![reserve("a", 1, 0, 10)]) };
         assert_eq!(only(&judged, Invariant::Idempotent).verdict, Verdict::Violated);

@@ -109,8 +109,8 @@ fn check_expiries(
                     format!(
                         "booking {}: it expired by {}, and its hold lasted until {}",
                         record.booking,
-                        super::instant(latest_ns),
-                        super::instant(over_ns)
+                        evidence.instant(latest_ns),
+                        evidence.instant(over_ns)
                     ),
                 )
             });
@@ -139,8 +139,8 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
         } else if read_ns < held.hold_over_ns {
             format!(
                 "its row is expired at {}, and its hold lasts until {}",
-                super::instant(read_ns),
-                super::instant(held.hold_over_ns)
+                evidence.instant(read_ns),
+                evidence.instant(held.hold_over_ns)
             )
         } else {
             continue;

@@ -25,7 +25,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     leaked(row, &format!("expired {overdue_ms} ms ago and still takes seats"))
                 });
             }
-            None if row.status == BookingStatus::Pending => {
+            // Another API does not say when a hold runs out: the probes judge that.
+            None if row.status == BookingStatus::Pending && evidence.foreign_rows().is_none() => {
                 count.violation(|| leaked(row, "has no expiry"))
             }
             Some(_) | None => {}
@@ -38,8 +39,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
         for (index, operation) in probes {
             let Action::Reserve { seats, .. } = operation.action else { continue };
-            // Without a connection the service has said nothing about seats.
-            if operation.outcome == Outcome::Unknown
+            // Who is asked to come later, or has no connection, is told nothing about seats.
+            if matches!(operation.outcome, Outcome::Unknown | Outcome::Throttled)
                 || operation.reason_code() == Some(ReasonCode::NotConnected)
             {
                 unanswered += 1;
@@ -55,7 +56,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 .iter()
                 .filter(|held| held.maybe_cancelled && held.cancelled.is_none());
             let late: i64 = late.map(|held| held.seats).sum();
-            let free = slot.capacity.at_the_end().0 - used - late;
+            // Of another API a reserve without an answer may have taken seats that no row shows.
+            let unseen = slot.operations.iter().filter(|(_, it)| {
+                it.outcome == Outcome::Unknown && evidence.foreign_rows().is_some()
+            });
+            let unseen: i64 = unseen
+                .filter_map(|(_, it)| match it.action {
+                    Action::Reserve { seats, .. } => Some(i64::from(seats)),
+                    _ => None,
+                })
+                .sum();
+            let free = slot.capacity.at_the_end().0 - used - late - unseen;
             if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
                 count.violation(|| Witness {
                     operations: evidence.show([index]),
@@ -108,7 +119,7 @@ mod tests {
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, only, reserve, row, sold_out, unknown},
+        fixture::{case, end, foreign_end, only, reserve, row, sold_out, unknown},
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
@@ -137,6 +148,24 @@ mod tests {
             verdict(vec![sold_out(1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
             Verdict::Violated
         );
+    }
+
+    #[test]
+    fn a_probe_of_another_api_may_meet_what_no_row_shows() {
+        let judged = |mut before: Vec<Operation>, probe: Operation| {
+            before.iter_mut().for_each(|it| it.client = 2);
+            let operations = [before, vec![probe]].concat();
+            let end = Some(foreign_end(vec![row("a", BookingStatus::Cancelled, 1)]));
+            let case = Case { end, prober: Some(1), ..case(1, operations) };
+            only(&case, Invariant::NothingLeaked).verdict
+        };
+        let refused = || sold_out(1, 40, 50);
+        assert_eq!(judged(vec![], refused()), Verdict::Violated);
+        let lost = || vec![unknown(reserve("x", 1, 0, 10))];
+        assert_eq!(judged(lost(), refused()), Verdict::Upheld, "its seat may be taken");
+        let mut throttled = refused();
+        throttled.outcome = Outcome::Throttled;
+        assert_eq!(judged(vec![], throttled), Verdict::Unknown, "it says nothing of seats");
     }
 
     #[test]

@@ -27,7 +27,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     } else if evidence.case.history.operations.is_empty() {
         (Verdict::Unknown, "the history is empty".to_owned())
     } else if missing.is_empty() {
-        (Verdict::Upheld, "the run reached everything that its scenario requires".to_owned())
+        let reached = "the run reached everything that its scenario requires";
+        let summary = match expected.contains(&Expectation::Full) {
+            true => format!("{reached}; {} of its grants were contested", contested(evidence)),
+            false => reached.to_owned(),
+        };
+        (Verdict::Upheld, summary)
     } else {
         (Verdict::Unknown, format!("{}; {REMEDY}", missing.join(", and ")))
     };
@@ -50,6 +55,15 @@ fn missing(
 ) -> Option<String> {
     let prober = evidence.case.prober;
     let operations = &evidence.case.history.operations;
+    if let Expectation::Contested(least) = expectation {
+        let contested = contested(evidence);
+        return (contested < u64::from(least)).then(|| {
+            format!(
+                "{contested} contested grants, {least} needed (a client got seats while another was \
+                 refused seats of the slot); lower contested_min if the load cannot have so many"
+            )
+        });
+    }
     let (reached, missing) = match expectation {
         Expectation::SoldOut => (
             operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
@@ -65,7 +79,7 @@ fn missing(
         Expectation::Resend => {
             (operations.iter().any(|operation| operation.attempts > 1), "no request was resent")
         }
-        Expectation::OnSchedule(_) => return None,
+        Expectation::Contested(_) | Expectation::OnSchedule(_) => return None,
     };
     (!reached).then(|| missing.to_owned())
 }
@@ -176,9 +190,80 @@ fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<SlotActivity<'a>> {
     activity.filter(in_danger).collect()
 }
 
-/// By the log: a booking expired, and later another one was made in the same slot. Without a log no
-/// expiry is seen.
+/// The latest return of some refusals: the client's and when, and that of any other client.
+#[derive(Debug, Clone, Copy, Default)]
+struct Latest {
+    first: Option<(u64, u64)>,
+    of_others_ns: Option<u64>,
+}
+
+impl Latest {
+    fn with(&mut self, refused: &Operation) -> Self {
+        let this = (refused.client, refused.returned_ns);
+        match &mut self.first {
+            Some((client, ns)) if *client == this.0 => *ns = this.1.max(*ns),
+            Some((_, ns)) if this.1 <= *ns => {
+                self.of_others_ns = self.of_others_ns.max(Some(this.1));
+            }
+            first => self.of_others_ns = first.replace(this).map(|(_, ns)| ns),
+        }
+        *self
+    }
+
+    /// Of clients other than this one.
+    fn of_others(&self, client: u64) -> Option<u64> {
+        match self.first {
+            Some((first, ns)) if first != client => Some(ns),
+            _ => self.of_others_ns,
+        }
+    }
+}
+
+/// Reserves that got seats while another client was refused seats of the same slot: as often the
+/// service had to decide who gets the last ones.
+fn contested(evidence: &Evidence<'_>) -> u64 {
+    let of_slot = |slot: &SlotEvidence<'_>| {
+        let activity = SlotActivity { slot, prober: evidence.case.prober };
+        let reserves = |outcome| {
+            let made = activity.operations().filter(move |it| it.outcome == outcome);
+            made.filter(|it| matches!(it.action, Action::Reserve { .. }))
+        };
+        let mut refused: Vec<&Operation> = reserves(Outcome::SoldOut).collect();
+        refused.sort_unstable_by_key(|it| it.sent_ns);
+        // The latest return of those that were sent until then, and the latest of other clients.
+        let mut latest = Latest::default();
+        let latest: Vec<Latest> = refused.iter().map(|it| latest.with(it)).collect();
+        let is_contested = |granted: &&Operation| {
+            let before = refused.partition_point(|it| it.sent_ns <= granted.returned_ns);
+            let latest = before.checked_sub(1).map(|last| &latest[last]);
+            let returned_ns = latest.and_then(|latest| latest.of_others(granted.client));
+            returned_ns.is_some_and(|returned_ns| returned_ns >= granted.sent_ns)
+        };
+        let contested = reserves(Outcome::Ok)
+            .filter(|it| !it.terms.as_ref().is_some_and(|terms| terms.provisional));
+        // A booking that was acknowledged twice was granted once.
+        let bookings: BTreeSet<_> =
+            contested.filter(is_contested).filter_map(|it| it.seen.booking.as_deref()).collect();
+        bookings.len() as u64
+    };
+    evidence.slots.iter().map(of_slot).sum()
+}
+
+/// By the log: a booking expired, and later another one was made in the same slot. Without a log:
+/// a slot gave more seats than it has, and no cancel can have given enough of them back.
 fn reclaim(evidence: &Evidence<'_>) -> bool {
+    let given_again = |slot: &SlotEvidence<'_>| {
+        let given = slot.held_intervals.iter().filter(|held| {
+            let by_prober = Some(evidence.case.history.operations[held.reserve].client);
+            !held.maybe_cancelled && held.pieces.is_none() && by_prober != evidence.case.prober
+        });
+        let seats: i64 = given.map(|held| held.seats).sum();
+        seats > slot.capacity.within(0, u64::MAX).1
+            && slot.held_intervals.iter().any(|held| held.is_hold)
+    };
+    if evidence.case.audit.is_none() {
+        return evidence.slots.iter().any(given_again);
+    }
     let mut expired = BTreeSet::new();
     evidence.case.audit.iter().flatten().any(|record| {
         if record.to == BookingStatus::Expired {
@@ -198,6 +283,10 @@ mod tests {
         fixture::{cancel, case, ms, only, read, record, reserve, sold_out},
     };
 
+    fn by(client: u64, operation: Operation) -> Operation {
+        Operation { client, process: client, ..operation }
+    }
+
     fn judged(operations: Vec<Operation>) -> Finding {
         let expectations = vec![Expectation::SoldOut, Expectation::Full, Expectation::Resale];
         only(&Case { expectations, ..case(1, operations) }, Invariant::RunCoverage)
@@ -212,6 +301,60 @@ mod tests {
             reserve("b", 1, 60, 70),
         ];
         assert_eq!(judged(run).verdict, Verdict::Upheld);
+    }
+
+    #[test]
+    fn a_grant_is_contested_if_another_client_is_refused_meanwhile() {
+        let asked = |operations: Vec<Operation>, least| {
+            let expectations = vec![Expectation::Full, Expectation::Contested(least)];
+            only(&Case { expectations, ..case(2, operations) }, Invariant::RunCoverage)
+        };
+        // The long refusal overlaps both grants, and the short one inside it none.
+        let contested = || {
+            vec![
+                reserve("a", 1, 0, 10),
+                by(2, sold_out(2, 5, 100)),
+                sold_out(2, 30, 40),
+                reserve("b", 1, 60, 70),
+                // Its receipt, again.
+                reserve("b", 1, 60, 75),
+            ]
+        };
+        let covered = asked(contested(), 2);
+        assert_eq!(covered.verdict, Verdict::Upheld, "{}", covered.summary);
+        assert!(covered.summary.contains("2 of its grants were contested"), "{}", covered.summary);
+        let missed = asked(contested(), 3);
+        assert_eq!(missed.verdict, Verdict::Unknown);
+        assert!(missed.summary.starts_with("2 contested grants, 3 needed"), "{}", missed.summary);
+        let after = vec![reserve("a", 2, 0, 10), by(2, sold_out(1, 11, 20))];
+        assert!(asked(after, 1).summary.starts_with("0 contested grants, 1 needed"));
+        let itself = vec![reserve("a", 2, 0, 10), sold_out(1, 5, 20)];
+        assert!(
+            asked(itself, 1).summary.starts_with("0 contested grants, 1 needed"),
+            "refused by nobody else"
+        );
+        let later_of_itself =
+            vec![reserve("a", 2, 0, 10), by(2, sold_out(1, 5, 8)), sold_out(1, 6, 90)];
+        assert_eq!(asked(later_of_itself, 1).verdict, Verdict::Upheld);
+    }
+
+    #[test]
+    fn without_a_log_seats_that_were_given_twice_show_that_a_hold_ran_out() {
+        let hold = |booking: &str, at: u64| {
+            let mut hold = reserve(booking, 1, at, at + 10);
+            hold.seen.hold_ms = Some(1);
+            hold
+        };
+        let reached = |operations: Vec<Operation>| {
+            let expectations = vec![Expectation::Reclaim];
+            let case = Case { expectations, ..case(1, operations) };
+            only(&case, Invariant::RunCoverage).verdict
+        };
+        let later = 5 * ms(1);
+        assert_eq!(reached(vec![hold("a", 0), hold("b", later)]), Verdict::Upheld);
+        assert_eq!(reached(vec![hold("a", 0)]), Verdict::Unknown, "given once");
+        let cancelled = vec![hold("a", 0), cancel("a", 20, 30), hold("b", later)];
+        assert_eq!(reached(cancelled), Verdict::Unknown, "given back by a cancel");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use slotproof_vocabulary::{Finding, Invariant, Witness};
 
-use super::{Count, Evidence, counted, instant, witness};
+use super::{Count, Evidence, counted, witness};
 use crate::held_interval::HeldInterval;
 
 /// An owner in a period.
@@ -40,7 +40,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                     live[0].slot,
                     format!(
                         "at {}, owner {owner} has {}{during}; the limit is {limit}",
-                        instant(at_ns),
+                        evidence.instant(at_ns),
                         counted(live.len() as u64, "live booking")
                     ),
                 )

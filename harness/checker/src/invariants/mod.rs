@@ -30,7 +30,7 @@ use std::{
 };
 
 use slotproof_vocabulary::{
-    BookingRow, Finding, Invariant, Verdict, Witness, verdict::WitnessOperation,
+    BookingRow, Finding, ForeignRows, Invariant, Verdict, Witness, verdict::WitnessOperation,
 };
 
 use self::i13_one_order::OneOrder;
@@ -54,6 +54,10 @@ struct Evidence<'a> {
     slots: Vec<SlotEvidence<'a>>,
     /// What slots say about the operations of other slots.
     elsewhere: Elsewhere,
+    /// When the first operation was sent: people count from there.
+    first_ns: u64,
+    /// When the last one returned.
+    last_ns: u64,
     /// The audit log, if the service keeps one.
     ledger: Option<Ledger<'a>>,
     /// Whether one order explains everything: I15 asks for it too.
@@ -64,10 +68,38 @@ impl<'a> Evidence<'a> {
     fn of(case: &'a Case, written: &'a History) -> Self {
         let slots = slot_evidence::of(case);
         let moved = slot_history::moved(&case.history);
-        let elsewhere = Elsewhere { moved, ..slot_evidence::refused_baskets(&slots) };
+        let elsewhere =
+            Elsewhere { moved, ..slot_evidence::refused_baskets(&case.history, &slots) };
         let log = case.audit.as_deref();
         let ledger = log.map(|log| Ledger::of_slots(log, &slots, |name| case.capacity_of(name)));
-        Self { case, written, slots, elsewhere, ledger, one_order: OnceLock::new() }
+        let sent_ns = case.history.operations.iter().map(|operation| operation.sent_ns);
+        let first_ns = sent_ns.min().unwrap_or_default();
+        let returned_ns = case.history.operations.iter().map(|operation| operation.returned_ns);
+        let last_ns = returned_ns.filter(|ns| *ns < u64::MAX).max().unwrap_or_default();
+        Self {
+            case,
+            written,
+            slots,
+            elsewhere,
+            first_ns,
+            last_ns,
+            ledger,
+            one_order: OnceLock::new(),
+        }
+    }
+
+    /// An instant as people read it: counted from the first operation of the history.
+    fn instant(&self, ns: u64) -> String {
+        const MS: u64 = 1_000_000;
+        let since = ns.saturating_sub(self.first_ns);
+        // A history of another system may count instants in small numbers.
+        let small = self.last_ns.saturating_sub(self.first_ns) < 10 * MS;
+        match small {
+            true => format!("{since} ns after the first operation"),
+            false => {
+                format!("{}.{:03} ms after the first operation", since / MS, since % MS / 1_000)
+            }
+        }
     }
 
     fn one_order(&self) -> &OneOrder {
@@ -93,6 +125,11 @@ impl<'a> Evidence<'a> {
             slots.entry(&row.slot).or_default().push(row);
         }
         slots
+    }
+
+    /// What is known of the final rows, if they are those of another API.
+    fn foreign_rows(&self) -> Option<&'a ForeignRows> {
+        self.case.end.as_ref()?.foreign.as_ref()
     }
 
     /// The fewest and the most seats that a slot can have when the run has settled.
@@ -343,16 +380,6 @@ fn counted(number: impl Into<i128>, thing: &str) -> String {
         1 => format!("1 {thing}"),
         number => format!("{number} {thing}s"),
     }
-}
-
-/// An instant of the history's clock as a text.
-fn instant(ns: u64) -> String {
-    const SECOND: u64 = 1_000_000_000;
-    // A history of another system may count instants from 0 in small numbers.
-    if ns < SECOND / 100 {
-        return format!("{ns} ns");
-    }
-    format!("{}.{:03} s", ns / SECOND, ns % SECOND / (SECOND / 1_000))
 }
 
 /// A capacity as a text: `3`, or `2 to 4` where it is not known exactly.

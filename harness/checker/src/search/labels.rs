@@ -76,6 +76,8 @@ pub(super) struct Facts {
     pub(super) bookings: Vec<BookingFacts>,
     /// Whether any answer tells pending seats from confirmed ones.
     pub(super) splits: bool,
+    /// Whether some steps are parts of one basket.
+    pub(super) baskets: bool,
     pub(super) by_sending: Vec<u32>,
     pub(super) by_return: Vec<u32>,
     pub(super) by_version: Vec<u32>,
@@ -95,6 +97,7 @@ impl Facts {
         Self {
             bookings: booking_facts(observations),
             splits: observations.iter().any(|observed| observed.claim.splits()),
+            baskets: observations.iter().any(|observed| observed.joined),
             by_sending: sorted(places.clone().collect(), &|observed| observed.sent_ns),
             by_return: sorted(places.filter(sure).collect(), &|observed| observed.returned_ns),
             by_version,

@@ -251,19 +251,60 @@ impl<'a> Search<'a> {
             }
             choices.push(Choice { placed: self.order.len(), left_from });
             // Back to the last place where something is left to try.
-            let next = loop {
+            loop {
                 if self.steps >= self.budget.steps || self.seen.len() >= self.budget.sets {
                     return Found::Undecided { steps: self.steps };
                 }
                 let Some(choice) = choices.last() else { return Found::Impossible };
                 self.take_back_to(choice.placed);
                 if left.len() > choice.left_from {
-                    break left.pop().expect("there is one");
+                    let next = left.pop().expect("there is one");
+                    if self.put_with_its_parts(next) {
+                        break;
+                    }
+                } else {
+                    choices.pop();
                 }
-                choices.pop();
-            };
-            self.put(next);
+            }
         }
+    }
+
+    /// Whether a step is one of several in one instant: the parts of a basket.
+    fn is_a_part(&self, place: u32) -> bool {
+        self.facts.baskets && (self.is_joined(place) || self.is_joined(place + 1))
+    }
+
+    fn is_joined(&self, place: u32) -> bool {
+        self.observations.get(place as usize).is_some_and(|observed| observed.joined)
+    }
+
+    /// Places a step and those that happened in the same instant; `false` if they are not possible
+    /// one after the other.
+    fn put_with_its_parts(&mut self, first: u32) -> bool {
+        self.put(first);
+        let mut version = self.observations[first as usize].fresh_version();
+        let mut place = first + 1;
+        while self.is_joined(place) {
+            self.steps += 1;
+            let observed = &self.observations[place as usize];
+            let said = observed.fresh_version();
+            let two_versions = version.zip(said).is_some_and(|(version, said)| version != said);
+            if two_versions || !self.allows(observed) || !self.fits_the_versions(observed) {
+                return false;
+            }
+            version = version.or(said);
+            self.put(place);
+            place += 1;
+        }
+        true
+    }
+
+    /// Whether a booking is made together with the next one: the last one of a basket writes the
+    /// version of all.
+    fn is_made_with_the_next(&self, place: u32) -> bool {
+        self.facts.baskets
+            && self.is_joined(place + 1)
+            && matches!(self.observations[place as usize + 1].step, Step::Reserve { .. })
     }
 
     /// The step that comes next was sent before this instant: the first return of a step that
@@ -288,7 +329,11 @@ impl<'a> Search<'a> {
                     break None;
                 }
                 self.steps += 1;
-                if observed.sure && self.is_idle(observed) && self.is_free(observed) {
+                if observed.sure
+                    && self.is_idle(observed)
+                    && self.is_free(observed)
+                    && !self.is_a_part(place)
+                {
                     break Some(place);
                 }
                 candidate = self.open.after(place);
@@ -387,7 +432,8 @@ impl<'a> Search<'a> {
             self.steps += 1;
             candidate = self.open.after(place);
             let idle = self.is_idle(observed);
-            if (idle && !observed.sure)
+            if observed.joined
+                || (idle && !observed.sure)
                 || self.is_needless(observed)
                 || self.earliest_ns(observed) > horizon_ns
                 || !self.allows(observed)
@@ -396,6 +442,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             let label = match (idle, observed.fresh_version()) {
+                _ if self.is_a_part(place) => Label::Own(place),
                 (false, _) => self.labels[place as usize],
                 (true, None) => Label::Idle,
                 (true, Some(_)) => Label::Jump,
@@ -464,7 +511,9 @@ impl<'a> Search<'a> {
         self.now_ns = now_ns;
         self.version = match observed.fresh_version() {
             Some(version) => version,
-            None if moves && self.version != NO_VERSION => self.version + 1,
+            None if moves && self.version != NO_VERSION && !self.is_made_with_the_next(place) => {
+                self.version + 1
+            }
             None => self.version,
         };
         self.open.take_out(place);

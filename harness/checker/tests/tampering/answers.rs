@@ -467,7 +467,10 @@ fn ids() -> Vec<Tampering> {
                 let name = key(it).map(|key| format!("other-{key}"));
                 name.iter().for_each(|name| set_key(it, name));
             }
-            end(case).bookings.iter_mut().for_each(|row| row.key = format!("other-{}", row.key));
+            end(case)
+                .bookings
+                .iter_mut()
+                .for_each(|row| row.key = row.key.take().map(|key| format!("other-{key}")));
             Some(())
         }),
     ]

@@ -163,7 +163,7 @@ pub(crate) fn unanswered(case: &Case, has_row: bool) -> Option<usize> {
     find(case, |it| {
         is("reserve", Outcome::Unknown)(it)
             && sendings(case, it) == 1
-            && rows.iter().any(|row| Some(row.key.as_str()) == key(it)) == has_row
+            && rows.iter().any(|row| row.key.as_deref() == key(it)) == has_row
     })
 }
 

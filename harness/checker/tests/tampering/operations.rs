@@ -286,7 +286,7 @@ fn long_reserve(case: &mut Case) -> Option<(String, u64, i64)> {
         slot: slot.clone(),
         status: pending,
         seats: 1,
-        key: "late".to_owned(),
+        key: Some("late".to_owned()),
         overdue_ms: Some(-50),
     });
     let announced = end(case).announced.as_mut()?;

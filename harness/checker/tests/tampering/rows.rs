@@ -71,7 +71,7 @@ fn bookings() -> Vec<Tampering> {
         }),
         convicted("a row's key is another", &[NoPhantom], |case| {
             let id = kept(case)?.booking;
-            edit(case, &id, |row| row.key = "forged".to_owned())
+            edit(case, &id, |row| row.key = Some("forged".to_owned()))
         }),
         convicted("the keys of two rows swapped", &[NoPhantom], |case| {
             let ids = [kept(case)?.booking, expired(case)?.booking];
@@ -96,7 +96,7 @@ fn bookings() -> Vec<Tampering> {
                 slot: "slot-1".to_owned(),
                 status: BookingStatus::Cancelled,
                 seats: 1,
-                key: "forged".to_owned(),
+                key: Some("forged".to_owned()),
                 overdue_ms: None,
             });
             Some(())

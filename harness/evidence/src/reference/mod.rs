@@ -4,9 +4,8 @@
 //! share the service's compile-time schema.
 
 pub mod bench;
+pub mod fill;
 pub mod observation;
-
-use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
 use slotproof_scenarios::Clock;
@@ -46,6 +45,15 @@ pub(crate) enum Announcements {
     Left,
     /// `lost`: what is missing will not come any more.
     Made { lost: bool },
+}
+
+/// Holds that still take seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holds {
+    /// All of them.
+    pub(crate) left: i64,
+    /// Those whose time has not run out.
+    pub(crate) to_run_out: i64,
 }
 
 /// How far the announcements have come.
@@ -92,25 +100,20 @@ impl ReferenceDatabase {
         Ok(())
     }
 
-    /// Holds that will still be swept: those that have not been overdue for longer than
-    /// `leaked_after`.
-    pub(crate) async fn holds_to_come(
-        &mut self,
-        slots: &Slots,
-        leaked_after: Duration,
-    ) -> Result<i64, EvidenceError> {
-        Ok(sqlx::query_scalar(
+    /// The holds of the slots.
+    pub(crate) async fn holds(&mut self, slots: &Slots) -> Result<Holds, EvidenceError> {
+        let row = sqlx::query(
             "
-            select count(*) from bookings
+            select count(*) as left_over,
+                count(*) filter (where expires_at > clock_timestamp()) as to_run_out
+            from bookings
             where status = 'pending' and slot_id = any($1)
-                and (expires_at is null
-                    or expires_at > clock_timestamp() - make_interval(secs => $2))
             ",
         )
         .bind(&slots.0)
-        .bind(leaked_after.as_secs_f64())
         .fetch_one(&mut self.connection)
-        .await?)
+        .await?;
+        Ok(Holds { left: row.try_get("left_over")?, to_run_out: row.try_get("to_run_out")? })
     }
 
     /// How far the announcements have come.
@@ -166,6 +169,7 @@ impl ReferenceDatabase {
             slots: rows.iter().map(slot_row).collect::<Result<_, _>>()?,
             bookings: bookings.iter().map(booking_row).collect::<Result<_, _>>()?,
             announced,
+            foreign: None,
         };
         Ok((audit.iter().map(audit_record).collect::<Result<_, _>>()?, end))
     }

@@ -23,7 +23,10 @@ use rustix::process::Signal;
 use slotproof_reports::bench::engine::{
     CrowdReport, EngineBench, StallReport, Tool, ToolCost, ToolReport,
 };
-use slotproof_scenarios::{Durations, Event, LoadOrder, ReferenceTarget};
+use slotproof_scenarios::{
+    Durations, Event, LoadOrder,
+    target::{OperationKind, Place, Scope, Session, reference},
+};
 use slotproof_vocabulary::{Mix, Outcome, Plan, PlanArgs, Ramp, Rate, ScenarioKind, Span};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -192,6 +195,14 @@ impl Server {
     }
 }
 
+/// Where the slot is read.
+fn read_url(target: &str) -> Result<reqwest::Url> {
+    let (place, session) = (Place::of_id(SLOT).names(), Session::default());
+    let scope = Scope::of(target, &place, &session);
+    let request = reference::target(target).first_request(OperationKind::Read, scope);
+    Ok(request.map_err(anyhow::Error::msg)?.url().clone())
+}
+
 struct Bench<'a> {
     spec: &'a EngineSpec,
     guard: &'a Guard,
@@ -205,8 +216,8 @@ impl Bench<'_> {
         let program = program(tool).context("it is installed")?;
         let (seconds, clients) =
             (self.spec.measure.as_secs().max(1).to_string(), self.spec.clients.to_string());
-        let path = ReferenceTarget.read(SLOT).request.path().to_owned();
-        let url = format!("{}{path}", self.server.target);
+        let url = read_url(&self.server.target)?;
+        let (url, path) = (url.to_string(), url.path().to_owned());
         let mut command = Command::new(program);
         match tool {
             Tool::Slotproof | Tool::SlotproofWithoutRecorder => {
@@ -293,6 +304,7 @@ impl Bench<'_> {
             slots: vec![SLOT.to_owned()],
             history: recorded.then(|| file("history.jsonl.zst")),
             latency: recorded.then(|| file("latency.hlog")),
+            described: None,
         };
         let name = format!("{cell}-order.json");
         self.run.write_json(&name, &order)?;
@@ -351,7 +363,7 @@ impl Bench<'_> {
             "--output-format",
             "json",
         ]);
-        command.arg(ReferenceTarget.read(SLOT).request.url(&self.server.target));
+        command.arg(read_url(&self.server.target)?.as_str());
         self.through_the_stall("oha, through a stall", command).await?;
         let said: serde_json::Value =
             serde_json::from_slice(&fs::read(self.run.log("oha--through-a-stall"))?)

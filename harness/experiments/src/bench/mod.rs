@@ -2,6 +2,7 @@
 //! intervals.
 
 pub mod checker;
+pub mod comparison;
 #[cfg(feature = "porcupine")]
 pub mod porcupine;
 pub mod synthetic;

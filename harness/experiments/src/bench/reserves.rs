@@ -19,7 +19,10 @@ use hyper::{StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slotproof_scenarios::{ReferenceTarget, Request};
+use slotproof_scenarios::{
+    Target,
+    target::{OperationKind, Scope, Session},
+};
 use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
 
 /// Pauses between two questions after a 202.
@@ -67,9 +70,11 @@ pub struct Order {
 pub async fn reserve(order: &Order) -> anyhow::Result<Reserves> {
     let gate = Arc::new(Barrier::new(order.clients + 1));
     let refused = Arc::new(AtomicU64::new(0));
+    let target = Arc::new(Target::reference(&format!("http://{}", order.target), &order.slots));
     let mut clients = JoinSet::new();
     for number in 0..order.clients {
-        clients.spawn(live(order.clone(), number, Arc::clone(&gate), Arc::clone(&refused)));
+        let (target, gate) = (Arc::clone(&target), Arc::clone(&gate));
+        clients.spawn(live(order.clone(), number, target, gate, Arc::clone(&refused)));
     }
     gate.wait().await;
     let mut latency_us = histogram();
@@ -91,6 +96,7 @@ fn histogram() -> Histogram<u64> {
 async fn live(
     order: Order,
     number: usize,
+    target: Arc<Target>,
     gate: Arc<Barrier>,
     refused: Arc<AtomicU64>,
 ) -> anyhow::Result<Histogram<u64>> {
@@ -106,9 +112,9 @@ async fn live(
         if sent >= end {
             break;
         }
-        let slot = &order.slots[rng.random_range(0..order.slots.len())];
+        let slot = rng.random_range(0..order.slots.len());
         let key = format!("{:x}-{number:x}-{request:x}", order.nonce);
-        let booked = book(&mut sender, slot, &key, end + DRAIN_MAX).await?;
+        let booked = book(&mut sender, &target, slot, &key, end + DRAIN_MAX).await?;
         let answered = Instant::now();
         // By its answer alone: who left out what was under way at the beginning would count one
         // booking per client too few.
@@ -139,23 +145,28 @@ async fn connect(target: SocketAddr) -> anyhow::Result<Sender> {
 /// also after the measured time: it must not be left for the next cell to pay for.
 async fn book(
     sender: &mut Sender,
-    slot: &str,
+    target: &Target,
+    slot: usize,
     key: &str,
     patience: Instant,
 ) -> anyhow::Result<bool> {
-    let exchange = ReferenceTarget.reserve(slot, 1, key);
-    let mut status = ask(sender, &exchange.request).await?;
+    let session = Session::default();
+    let of_slot = Scope::of(&target.file.base_url, &target.places[slot], &session);
+    let scope = Scope { key, ..of_slot };
+    let request = target.file.first_request(OperationKind::Reserve, scope);
+    let mut status = ask(sender, &request.map_err(anyhow::Error::msg)?).await?;
     let mut pause = POLL_FIRST;
     while status == StatusCode::ACCEPTED && Instant::now() < patience {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
-        let poll = exchange.poll.as_ref().context("a reserve can be asked about")?;
-        status = ask(sender, poll).await?;
+        let poll = target.file.poll_request(OperationKind::Reserve, scope);
+        let poll = poll.map_err(anyhow::Error::msg)?.context("a reserve can be asked about")?;
+        status = ask(sender, &poll).await?;
     }
     Ok(status == StatusCode::CREATED)
 }
 
-async fn ask(sender: &mut Sender, request: &Request) -> anyhow::Result<StatusCode> {
+async fn ask(sender: &mut Sender, request: &reqwest::Request) -> anyhow::Result<StatusCode> {
     sender.ready().await?;
     let response = sender.send_request(to_hyper(request)?).await?;
     let status = response.status();
@@ -164,12 +175,14 @@ async fn ask(sender: &mut Sender, request: &Request) -> anyhow::Result<StatusCod
     Ok(status)
 }
 
-fn to_hyper(request: &Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
-    let method = request.method().clone();
-    let mut built = hyper::Request::builder().method(method).uri(request.path());
+fn to_hyper(request: &reqwest::Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
+    let url = request.url();
+    let path = [url.path(), url.query().map_or("", |_| "?"), url.query().unwrap_or("")].concat();
+    let mut built = hyper::Request::builder().method(request.method().clone()).uri(path);
     built = built.header("host", "slotproof");
     for (name, value) in request.headers() {
         built = built.header(name, value);
     }
-    Ok(built.body(Full::new(request.body()))?)
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    Ok(built.body(Full::new(Bytes::copy_from_slice(body)))?)
 }

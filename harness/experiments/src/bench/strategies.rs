@@ -32,7 +32,7 @@ use slotproof_evidence::{
     ReferenceDatabase, RunDirectory,
     reference::bench::{BenchCounters, BenchSlots, SeatRows, month},
 };
-use slotproof_scenarios::ReferenceTarget;
+use slotproof_scenarios::target::{OperationKind, Place, Scope, Session, reference};
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec, StackSpec, guard::Guard, proc,
 };
@@ -258,15 +258,16 @@ impl Bench<'_> {
         };
         let postgresql = self.environment.processes.iter().find(|(name, _)| name == "postgresql");
         let postgresql =
-            postgresql.map(|(_, pid)| *pid).context("PostgreSQL is a child of ours")?;
+            postgresql.map(|(_, leader)| leader.pid()).context("PostgreSQL is a child of ours")?;
         let cpu_ms = || (service.pids().map(proc::cpu_ms).sum::<u64>(), proc::cpu_ms(postgresql));
         let target = &service.targets()[0];
+        let processes = service.metrics_targets();
 
-        let before = (Counters::read(database, target).await?, cpu_ms());
+        let before = (Counters::read(database, &processes).await?, cpu_ms());
         let reserves = reserves::reserve(&order).await?;
         let cpu_after = cpu_ms();
         flush_statistics(target, &order.slots[0]).await?;
-        let after = (Counters::read(database, target).await?, cpu_after);
+        let after = (Counters::read(database, &processes).await?, cpu_after);
 
         // Counters also saw the warm-up: so did all bookings, whose number is the database's.
         let all = (after.0.database.bookings - before.0.database.bookings).max(1.0);
@@ -350,8 +351,12 @@ impl Bench<'_> {
 async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
     tokio::time::sleep(STATISTICS_INTERVAL).await;
     let http = reqwest::Client::new();
-    let read = || ReferenceTarget.read(slot).request.on(&http, target).send();
-    let reads = (0..CONNECTIONS * 4).map(|_| read());
+    let (file, place) = (reference::target(target), Place::of_id(slot).names());
+    let session = Session::default();
+    let scope = Scope::of(target, &place, &session);
+    let request = || file.first_request(OperationKind::Read, scope).map_err(anyhow::Error::msg);
+    let requests: Vec<_> = (0..CONNECTIONS * 4).map(|_| request()).collect::<Result<_>>()?;
+    let reads = requests.into_iter().map(|request| http.execute(request));
     for read in futures::future::join_all(reads).await {
         read?.bytes().await?;
     }
@@ -365,10 +370,12 @@ struct Counters {
 }
 
 impl Counters {
-    async fn read(database: &mut ReferenceDatabase, target: &str) -> Result<Self> {
-        // The process that answers: retries of queue workers are not among them.
+    async fn read(database: &mut ReferenceDatabase, targets: &[String]) -> Result<Self> {
         let http = reqwest::Client::new();
-        let retries = ReferenceTarget.reserve_retries(&http, target).await? as f64;
+        let mut retries = 0.0;
+        for target in targets {
+            retries += reference::reserve_retries(&http, target).await? as f64;
+        }
         Ok(Self { database: database.bench_counters().await?, retries })
     }
 }

@@ -4,21 +4,30 @@
 use anyhow::Result;
 use slotproof_reports::{
     RunReport,
-    capacity::{Bracket, ClaimVerdict, JudgedClaim, Probe, ProbeOutcome, Rates},
+    capacity::{
+        Bracket, ClaimVerdict, JudgedClaim, Objective, Phase, Probe, ProbeOutcome, Rates, Scope,
+        SizeMeasured,
+    },
     quantity,
 };
 use slotproof_vocabulary::{
-    Action, Invariant, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, UsageError,
+    Action, Invariant, Mix, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, UsageError,
     Verdict,
 };
 
 use super::{
-    Bench,
-    claims::{Claim, ClaimKind, Price},
+    Bench, Trial,
+    claims::{Claim, ClaimKind, ClaimedMachine, Price},
+    machine::{self, AllOfIt, Carried},
+    size,
 };
 use slotproof_stack::faults::{Fault, FaultKind};
 
-use crate::{series::Tried, statistics::ratio_of_medians};
+use crate::{
+    on::{On, Subject},
+    series::Tried,
+    statistics::ratio_of_medians,
+};
 
 /// Fewer connections than this that wait, on average, are no contention.
 const CONTENTION_MIN: f64 = 1.0;
@@ -28,19 +37,31 @@ const BACKUP_EVERY: Span = Span::of_ms(3_600_000);
 const CRASH_AFTER: std::time::Duration = std::time::Duration::from_millis(1_500);
 
 /// A verdict with what it rests on.
-struct Judged {
-    verdict: ClaimVerdict,
-    because: String,
-    working: Vec<String>,
+pub(super) struct Judged {
+    pub(super) verdict: ClaimVerdict,
+    pub(super) because: String,
+    pub(super) working: Vec<String>,
+    scope: Option<Scope>,
     operations_per_s: Option<f64>,
 }
 
 impl Judged {
-    fn new(verdict: ClaimVerdict, because: impl Into<String>) -> Self {
-        Self { verdict, because: because.into(), working: Vec::new(), operations_per_s: None }
+    pub(super) fn new(verdict: ClaimVerdict, because: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            because: because.into(),
+            working: Vec::new(),
+            scope: None,
+            operations_per_s: None,
+        }
     }
 
-    fn worked(mut self, working: impl IntoIterator<Item = String>) -> Self {
+    fn on(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    pub(super) fn worked(mut self, working: impl IntoIterator<Item = String>) -> Self {
         self.working.extend(working);
         self
     }
@@ -51,35 +72,75 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// What kept a trial from being made.
-    pub(super) async fn judge(&mut self, bracket: &Bracket) -> Result<Vec<JudgedClaim>> {
+    pub(super) async fn judge(
+        &mut self,
+        bracket: &Bracket,
+        size: Option<&SizeMeasured>,
+    ) -> Result<Vec<JudgedClaim>> {
         let mut judged = Vec::new();
         for claim in self.spec.claims.claims.clone() {
-            let Judged { verdict, because, working, operations_per_s } =
-                self.one(&claim, bracket).await?;
-            self.progress.line(&format!("  {}: {}", claim.id, verdict.name()));
+            let Judged { verdict, because, working, scope, operations_per_s } =
+                match &self.violation {
+                    Some(violation) => Judged::new(
+                        ClaimVerdict::NotMeasurableHere,
+                        format!(
+                            "not judged: {} was violated under {}",
+                            violation.invariant, violation.under
+                        ),
+                    ),
+                    None => self.one(&claim, bracket, size).await?,
+                };
             let Claim { id, says, source, .. } = claim;
-            judged.push(JudgedClaim {
+            let claim = JudgedClaim {
                 id,
                 says,
                 source,
                 verdict,
+                scope,
                 because,
                 working,
                 operations_per_s,
-            });
+            };
+            self.progress.line(&format!("  {}: {}", claim.id, claim.verdict_text()));
+            judged.push(claim);
         }
         Ok(judged)
     }
 
-    async fn one(&mut self, claim: &Claim, bracket: &Bracket) -> Result<Judged> {
+    async fn one(
+        &mut self,
+        claim: &Claim,
+        bracket: &Bracket,
+        size: Option<&SizeMeasured>,
+    ) -> Result<Judged> {
+        if self.spec.target.is_some() && claim.kind.is_of_the_reference_service() {
+            return Ok(Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                "it is about strategies, a database or faults of the reference service, and a target \
+                 file describes none",
+            ));
+        }
         Ok(match &claim.kind {
             ClaimKind::Throughput { rate, nodes } => {
-                let judged = self.throughput(rate.per_s(), *nodes, bracket);
+                let judged = self.throughput(rate.per_s(), *nodes, &claim.machine, bracket);
                 Judged { operations_per_s: Some(rate.per_s()), ..judged }
             }
-            ClaimKind::Users { users, think, nodes } => self.users(*users, *think, *nodes, bracket),
-            ClaimKind::Latency { rate, p99 } => self.latency(rate.per_s(), *p99, bracket).await?,
-            ClaimKind::Size { bytes } => self.size(bytes.0, bracket)?,
+            ClaimKind::Users { users, think, nodes } => {
+                let per_user = PerUser { users: *users, think: *think };
+                self.users(per_user, *nodes, &claim.machine, bracket)
+            }
+            ClaimKind::Latency { rate, p99 } => {
+                self.latency(rate.per_s(), *p99, &claim.machine, bracket).await?
+            }
+            ClaimKind::Size { bytes } => match size {
+                Some(size) => size::judge(
+                    bytes.0,
+                    size,
+                    self.spec.claims.objective,
+                    self.calibration.machine().memory_bytes,
+                ),
+                None => self.size(bytes.0, bracket),
+            },
             ClaimKind::Better { strategy, than, clients } => {
                 self.better(*strategy, *than, *clients).await?
             }
@@ -91,43 +152,111 @@ impl Bench<'_> {
         })
     }
 
-    /// The probe that confirmed the rate which holds.
+    /// The last load that confirmed the rate which holds.
     fn confirmed(&self, bracket: &Bracket) -> Option<&Probe> {
         let holds = bracket.holds?;
         self.probes.iter().rfind(|probe| {
-            probe.phase == "confirmation"
+            probe.phase == Phase::Confirmation
                 && probe.held == ProbeOutcome::Holds
-                && probe.asked_per_s == holds.visits_per_s
+                && probe.rate_per_s == holds.rate_per_s
         })
     }
 
-    fn throughput(&self, needed: f64, nodes: Option<u32>, bracket: &Bracket) -> Judged {
-        let per_s = quantity::rate;
+    /// The last load of the rate that failed.
+    fn failing(&self, bracket: &Bracket) -> Option<&Probe> {
+        let fails = bracket.fails?;
+        let mut probes = self.probes.iter().rev();
+        probes.find(|probe| {
+            probe.rate_per_s == fails.rate_per_s && matches!(probe.held, ProbeOutcome::Fails(_))
+        })
+    }
+
+    fn throughput(
+        &self,
+        needed: f64,
+        nodes: Option<u32>,
+        claimed: &ClaimedMachine,
+        bracket: &Bracket,
+    ) -> Judged {
+        let here = self.calibration.machine();
         let (Some(holds), Some(confirmed)) = (bracket.holds, self.confirmed(bracket)) else {
             return Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "no rate kept the objective on this machine",
+                format!("no rate was confirmed on this machine ({})", here.text()),
             );
         };
-        let held = holds.operations_per_s;
         let at = format!(
-            "{} operations/s were held, with a response p99 of {}",
-            per_s(held),
-            quantity::duration_us(confirmed.response_us_p99)
+            "on this machine ({}) {} operations/s were held in {} of {} loads, with a response p99 of {}",
+            here.text(),
+            quantity::rate(holds.operations_per_s),
+            bracket.at_holds.held,
+            bracket.at_holds.loads,
+            confirmed.response_p99.text()
         );
-        if nodes.is_none_or(|nodes| nodes == 1) && needed <= held {
-            return Judged::new(ClaimVerdict::Supported, at);
+        // A claim that names a machine is about one, unless it says about how many.
+        let nodes = nodes.or(claimed.is_named().then_some(1));
+        if nodes.is_some_and(|nodes| nodes > 1) {
+            return self.several(needed, nodes, &at, bracket, confirmed);
         }
-        match (nodes, bracket.fails) {
-            (Some(1), Some(fails)) if needed >= self.without_the_client(fails) => Judged::new(
+        let used = self.report_of(confirmed).map_or(0, |report| {
+            report.resources.iter().map(|resource| resource.memory_bytes_max).sum()
+        });
+        match machine::carry(claimed, &here, self.failing(bracket), used) {
+            Carried::Here if nodes.is_none() && needed > holds.operations_per_s => {
+                self.several(needed, nodes, &at, bracket, confirmed)
+            }
+            Carried::Here => self.throughput_here(needed, &at, holds, bracket.fails),
+            Carried::Nothing(reason) => Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                format!("{at}; it is not carried over to the claimed machine: {reason}"),
+            ),
+            Carried::Scaled { low, high, working } => {
+                let most = bracket.fails.map_or(f64::INFINITY, |it| self.without_the_client(it));
+                let (least, most) = (holds.operations_per_s * low, most * high);
+                let text = format!(
+                    "{at}; carried over, the claimed machine has its limit between {} and {} operations/s",
+                    quantity::rate(least),
+                    quantity::rate(most)
+                );
+                let working = working.into_iter().chain([format!(
+                    "{} operations/s held here times {low:.2} are {}; {} at the very most here, with the client on a machine of its own, times {high:.2} are {}",
+                    quantity::rate(holds.operations_per_s),
+                    quantity::rate(least),
+                    quantity::rate(most / high),
+                    quantity::rate(most)
+                )]);
+                let judged = if needed <= least {
+                    Judged::new(ClaimVerdict::Supported, text)
+                } else if needed >= most {
+                    Judged::new(ClaimVerdict::Refuted, text)
+                } else {
+                    let inside = format!(
+                        "{text}; {} lies inside, so it is not decided here",
+                        quantity::rate(needed)
+                    );
+                    Judged::new(ClaimVerdict::NotMeasurableHere, inside)
+                };
+                judged.worked(working).on(Scope::ClaimedMachine)
+            }
+        }
+    }
+
+    fn throughput_here(&self, needed: f64, at: &str, holds: Rates, fails: Option<Rates>) -> Judged {
+        let per_s = quantity::rate;
+        if needed <= holds.operations_per_s {
+            return Judged::new(ClaimVerdict::Supported, at).on(Scope::ThisMachine);
+        }
+        match fails {
+            Some(fails) if needed >= self.without_the_client(fails) => Judged::new(
                 ClaimVerdict::Refuted,
                 format!("{at}; {} operations/s did not keep the objective", per_s(fails.operations_per_s)),
             )
+            .on(Scope::ThisMachine)
             .worked([format!(
                 "had the load engine not shared the CPUs, at most {} operations/s could have been kept: its share of them is given to the service",
                 per_s(self.without_the_client(fails))
             )]),
-            (Some(1), Some(fails)) if needed >= fails.operations_per_s => Judged::new(
+            Some(fails) if needed >= fails.operations_per_s => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
                 format!(
                     "{at}, and {} were not; but the load engine shared the CPUs, and on a machine of its own up to {} might be",
@@ -135,27 +264,45 @@ impl Bench<'_> {
                     per_s(self.without_the_client(fails))
                 ),
             ),
-            (Some(1), Some(fails)) => Judged::new(
+            Some(fails) => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
                 format!("{at}; {} operations/s did not: the claim lies between", per_s(fails.operations_per_s)),
             ),
-            (Some(1), None) => Judged::new(
+            None => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                format!("{at}; the load generator was saturated above that on this machine"),
+                format!("{at}; no higher rate was shown to fail: the load generator was saturated, or the loads did not agree"),
             ),
-            (_, fails) => Judged::new(
-                ClaimVerdict::NotMeasurableHere,
-                format!("{at} on one machine; the claim refers to several"),
-            )
-            .worked(self.extrapolated(needed, nodes, holds, fails, confirmed)),
         }
+    }
+
+    /// More than one machine makes.
+    fn several(
+        &self,
+        needed: f64,
+        nodes: Option<u32>,
+        at: &str,
+        bracket: &Bracket,
+        confirmed: &Probe,
+    ) -> Judged {
+        let judged = Judged::new(
+            ClaimVerdict::NotMeasurableHere,
+            format!(
+                "{at}; that is more than one machine like this sustains, and {}",
+                match nodes {
+                    None => "the claim does not say how many it means".to_owned(),
+                    Some(nodes) => format!("the claim is about {nodes}"),
+                }
+            ),
+        );
+        let Some(holds) = bracket.holds else { return judged };
+        judged.worked(self.extrapolated(needed, nodes, holds, bracket.fails, confirmed))
     }
 
     /// What would have been too much at the very most if the load engine had not shared the CPUs,
     /// where they were what was busy.
     fn without_the_client(&self, fails: Rates) -> f64 {
         let failed = self.probes.iter().find(|probe| {
-            probe.asked_per_s == fails.visits_per_s && matches!(probe.held, ProbeOutcome::Fails(_))
+            probe.rate_per_s == fails.rate_per_s && matches!(probe.held, ProbeOutcome::Fails(_))
         });
         let Some(probe) = failed else { return fails.operations_per_s };
         let busy: f64 = probe.cpus_busy.values().sum();
@@ -228,15 +375,24 @@ impl Bench<'_> {
     }
 
     fn report_of(&self, probe: &Probe) -> Option<RunReport> {
-        let path = self.series.parent.file(&probe.run).join("run.json");
+        let path = self.parent.file(&probe.run).join("run.json");
         RunReport::from_json(&std::fs::read(path).ok()?).ok()
     }
 
-    fn users(&self, users: u64, think: Span, nodes: Option<u32>, bracket: &Bracket) -> Judged {
+    fn users(
+        &self,
+        PerUser { users, think }: PerUser,
+        nodes: Option<u32>,
+        claimed: &ClaimedMachine,
+        bracket: &Bracket,
+    ) -> Judged {
         let Some((holds, confirmed)) = bracket.holds.zip(self.confirmed(bracket)) else {
             return Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "no rate kept the objective on this machine",
+                format!(
+                    "no rate was confirmed on this machine ({})",
+                    self.calibration.machine().text()
+                ),
             );
         };
         let operations_per_visit = holds.operations_per_s / holds.visits_per_s;
@@ -252,41 +408,80 @@ impl Bench<'_> {
             quantity::rate(visits_per_s),
             quantity::rate(needed)
         );
-        let judged = self.throughput(needed, nodes, bracket);
+        let judged = self.throughput(needed, nodes, claimed, bracket);
         let working = std::iter::once(law).chain(judged.working);
         Judged { working: working.collect(), operations_per_s: Some(needed), ..judged }
     }
 
+    /// The rate that the claim names, judged by the p99 that it names. Latency under load is not
+    /// proportional to a calibration: on another machine only the order of all figures decides.
     async fn latency(
         &mut self,
         operations_per_s: f64,
         p99: Span,
+        claimed: &ClaimedMachine,
         bracket: &Bracket,
     ) -> Result<Judged> {
-        let per_visit =
-            bracket.holds.map_or(1.0, |holds| holds.operations_per_s / holds.visits_per_s);
-        self.probe("claim", operations_per_s / per_visit).await?;
-        let probe = self.probes.last().expect("it was just tried");
-        let measured = format!(
-            "at {} operations/s the response p99 was {}",
-            quantity::rate(probe.operations_per_s),
-            quantity::duration_us(probe.response_us_p99)
+        let per_visit = bracket.holds.map_or_else(
+            || self.operations_per_visit(),
+            |holds| holds.operations_per_s / holds.visits_per_s,
         );
-        Ok(match &probe.held {
-            ProbeOutcome::GeneratorSaturated(reason) => {
-                Judged::new(ClaimVerdict::NotMeasurableHere, format!("{measured}; {reason}"))
-            }
+        let visits_per_s = operations_per_s / per_visit;
+        if self.spec.plan(visits_per_s, self.spec.longest()).is_err() {
+            return Ok(Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                format!("no load can have its {} visits/s", quantity::rate(visits_per_s)),
+            ));
+        }
+        let objective = Objective { p99_ms: p99.ms(), ..self.spec.claims.objective };
+        let probe = self.measure(Phase::Claim, visits_per_s, objective).await?;
+        let here = self.calibration.machine();
+        let measured = format!(
+            "on this machine ({}) the response p99 was {} at {} operations/s",
+            here.text(),
+            probe.response_p99.text(),
+            quantity::rate(probe.operations_per_s)
+        );
+        self.probes.push(probe.clone());
+        let verdict = match &probe.held {
+            ProbeOutcome::Holds => ClaimVerdict::Supported,
             ProbeOutcome::Fails(reason) if probe.verdict == Verdict::Violated => {
-                Judged::new(ClaimVerdict::Refuted, reason.clone())
+                return Ok(Judged::new(ClaimVerdict::Refuted, reason.clone()));
             }
-            _ if probe.response_us_p99 <= p99.ms() * 1_000 => {
-                Judged::new(ClaimVerdict::Supported, measured)
+            ProbeOutcome::Fails(_) => ClaimVerdict::Refuted,
+            ProbeOutcome::GeneratorSaturated(reason) | ProbeOutcome::Undecided(reason) => {
+                return Ok(Judged::new(
+                    ClaimVerdict::NotMeasurableHere,
+                    format!("{measured}; {reason}"),
+                ));
             }
-            _ => Judged::new(ClaimVerdict::Refuted, measured),
+        };
+        if machine::agrees(claimed, &here) {
+            return Ok(Judged::new(verdict, measured).on(Scope::ThisMachine));
+        }
+        let carries = match machine::compared(claimed, &here) {
+            Some(AllOfIt::AtLeast) => verdict == ClaimVerdict::Supported,
+            Some(AllOfIt::AtMost) => verdict == ClaimVerdict::Refuted,
+            None => false,
+        };
+        Ok(if carries {
+            Judged::new(verdict, measured).on(Scope::ClaimedMachine).worked([
+                "the claimed machine has at least as much of everything if this is supported, and at most as much if it is refuted: cores, memory, durable commits/s and speed of a core, beyond the measured ranges".to_owned(),
+            ])
+        } else {
+            Judged::new(
+                ClaimVerdict::NotMeasurableHere,
+                format!(
+                    "{measured}; latency is not proportional to a calibration, and the claim does not say of a machine that has more, or less, of everything"
+                ),
+            )
         })
     }
 
-    fn size(&self, bytes: f64, bracket: &Bracket) -> Result<Judged> {
+    /// Without a fill: what a booking takes, from the load alone.
+    fn size(&self, bytes: f64, bracket: &Bracket) -> Judged {
+        let remedy =
+            "--fill SIZE loads that much in bulk and measures there, for example --fill 5GB";
         let confirmed = self.confirmed(bracket).and_then(|probe| self.report_of(probe));
         let measured = confirmed.and_then(|report| {
             let grown = report.costs?.database_bytes?;
@@ -297,15 +492,15 @@ impl Bench<'_> {
             Some(grown as f64 / reserved.count.max(1) as f64)
         });
         let Some(per_booking) = measured else {
-            return Ok(Judged::new(
+            return Judged::new(
                 ClaimVerdict::NotMeasurableHere,
-                "the size of the database could not be read",
-            ));
+                format!("the size of the database was not measured; {remedy}"),
+            );
         };
-        Ok(Judged::new(
+        Judged::new(
             ClaimVerdict::NotMeasurableHere,
             format!(
-                "a booking takes {} with its audit records, receipt, events and indexes; not measured: writing that much data would take longer than this run",
+                "the database was as good as empty; {remedy}. A booking of the confirmed load took {} with its audit records, receipt, events and indexes",
                 quantity::bytes(per_booking as u64)
             ),
         )
@@ -314,26 +509,14 @@ impl Bench<'_> {
             quantity::bytes(bytes as u64),
             quantity::count((bytes / per_booking) as u64),
             quantity::bytes(per_booking as u64)
-        )]))
+        )])
     }
 
-    /// A strategy on one hot slot, as `compare` has it.
+    /// A strategy on one slot that sells out.
     async fn hot(&mut self, strategy: StrategyKind, clients: u32, round: u32) -> Result<Tried> {
-        let plan = Plan::try_from(PlanArgs {
-            scenario: Some(ScenarioKind::FlashSale),
-            strategy: Some(strategy),
-            clients: Some(clients),
-            capacity: Some(clients / 2),
-            hold: Some(Span::of_ms(600)),
-            warm_up: Some(Span::of_ms(250)),
-            duration: Some(Span::of_ms(2_000)),
-            seed: Some(u64::from(round)),
-            ..PlanArgs::default()
-        })
-        .map_err(|error| UsageError(error.to_string()))?;
-        let trial =
-            self.spec.trial(plan, strategy, self.spec.experiment.stack.replicas, Vec::new());
-        self.series.trial(&trial).await
+        let plan = hot_plan(strategy, clients, round)?;
+        let trial = Trial { subject: Subject::Strategy(strategy), ..self.spec.trial(plan) };
+        self.trial(trial, &format!("{clients} clients of one hot slot")).await
     }
 
     async fn better(
@@ -345,21 +528,24 @@ impl Bench<'_> {
         let (mut theirs, mut others) = (Vec::new(), Vec::new());
         for round in 1..=self.spec.effort.rounds.max(3) {
             for (kind, rates) in [(strategy, &mut theirs), (than, &mut others)] {
-                let report = self.hot(kind, clients, round).await?.report;
+                let plan = spare_plan(kind, clients, round)?;
+                let trial = Trial { subject: Subject::Strategy(kind), ..self.spec.trial(plan) };
+                let what = format!("{clients} clients of one slot with seats to spare");
+                let report = self.trial(trial, &what).await?.report;
                 if report.verdict.verdict == Verdict::Violated {
                     return Ok(Judged::new(
                         ClaimVerdict::Refuted,
                         format!("{kind} violated an invariant and is disqualified"),
                     ));
                 }
-                rates.push(report.totals.operations_per_s);
+                rates.push(report.totals.confirmed_per_s);
             }
         }
         let Some(ratio) = ratio_of_medians(&theirs, &others) else {
             return Ok(Judged::new(ClaimVerdict::NotMeasurableHere, "nothing was measured"));
         };
         let text = format!(
-            "{strategy} answered {:.2} ({:.2} to {:.2}) times as many operations per second as {than} on one hot slot with {clients} clients",
+            "{strategy} confirmed {:.2} ({:.2} to {:.2}) times as many bookings per second as {than} on one slot with seats to spare and {clients} clients",
             ratio.median, ratio.low, ratio.high
         );
         Ok(match (ratio.low > 1.0, ratio.high < 1.0) {
@@ -418,32 +604,21 @@ impl Bench<'_> {
 
     /// A crash of the database is measured; the loss of a machine or a region is not.
     async fn recovery(&mut self, rto: Span, rpo: Span) -> Result<Judged> {
-        if !self.series.environment.takes_faults() {
-            return Ok(Judged::new(
-                ClaimVerdict::NotMeasurableHere,
-                "this environment takes no faults; use --environment native",
-            ));
-        }
-        let words = PlanArgs {
-            strategy: Some(self.spec.claims.strategy),
-            clients: Some(50),
-            duration: Some(Span::of_ms(6_000)),
-            timeout: Some(Span::of_ms(5_000)),
-            ..PlanArgs {
-                scenario: Some(ScenarioKind::FlashSale),
-                capacity: Some(30),
-                ..PlanArgs::default()
-            }
+        let drill = "RTO and RPO are shown by a rehearsed loss of a machine or a region, which this run is not";
+        let takes_faults = match &self.on {
+            On::Stack(series) => series.environment.takes_faults(),
+            On::Targets(_) => false,
         };
-        let plan = Plan::try_from(words).map_err(|error| UsageError(error.to_string()))?;
+        let (true, Some(strategy)) = (takes_faults, self.spec.claims.strategy) else {
+            return Ok(Judged::new(
+                ClaimVerdict::NeedsDrill,
+                format!("{drill}; nor does this environment take faults, use --environment native"),
+            ));
+        };
+        let plan = crash_plan(strategy)?;
         let crash = Fault { kind: FaultKind::CrashPostgres, at: CRASH_AFTER };
-        let trial = self.spec.trial(
-            plan,
-            self.spec.claims.strategy,
-            self.spec.experiment.stack.replicas,
-            vec![crash],
-        );
-        let Tried { case, report } = self.series.trial(&trial).await?;
+        let trial = Trial { faults: vec![crash], ..self.spec.trial(plan) };
+        let Tried { case, report } = self.trial(trial, "a crash of PostgreSQL").await?;
         let lost = report
             .verdict
             .findings
@@ -454,10 +629,12 @@ impl Bench<'_> {
             .operations
             .iter()
             .filter(|operation| {
-                operation.outcome != Outcome::Unknown && Some(operation.client) != case.prober
+                operation.error_class().is_none() && Some(operation.client) != case.prober
             })
             .map(|operation| operation.returned_ns)
             .collect();
+        // A service that never comes back is out until the end of the load.
+        answered.extend(case.load.as_ref().map(|load| load.measured_until_ns));
         answered.sort_unstable();
         let outage_ns = answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
         let outage = quantity::duration_ms(outage_ns / 1_000_000);
@@ -467,11 +644,14 @@ impl Bench<'_> {
                 format!("acknowledged bookings were lost in a crash of PostgreSQL: {}", lost.map(|it| it.summary.clone()).unwrap_or_default()),
             ),
             _ if outage_ns > rto.ns() => Judged::new(ClaimVerdict::Refuted, format!("no request was answered for {outage} after a crash of PostgreSQL")),
-            _ => Judged::new(
+            None | Some(Verdict::Unknown) => Judged::new(
                 ClaimVerdict::NotMeasurableHere,
+                format!("{drill}; whether a crash of PostgreSQL lost a booking was not decided"),
+            ),
+            Some(Verdict::Upheld) => Judged::new(
+                ClaimVerdict::NeedsDrill,
                 format!(
-                    "a crash of PostgreSQL alone was over after {outage} without an answer and lost no acknowledged booking; the claim refers to the loss of a \
-                     machine or a region, and there is no second one here"
+                    "{drill}. A crash of PostgreSQL alone was over after {outage} without an answer and lost no acknowledged booking"
                 ),
             )
             .worked((rpo < BACKUP_EVERY).then(|| {
@@ -479,4 +659,77 @@ impl Bench<'_> {
             })),
         })
     }
+}
+
+/// The users of a claim.
+#[derive(Debug, Clone, Copy)]
+struct PerUser {
+    users: u64,
+    think: Span,
+}
+
+/// A strategy on one slot with seats to spare, whose clients never pause: `compare`'s hot_slot.
+///
+/// # Errors
+/// More clients than a plan has.
+pub(super) fn spare_plan(
+    strategy: StrategyKind,
+    clients: u32,
+    round: u32,
+) -> Result<Plan, UsageError> {
+    Plan::try_from(PlanArgs {
+        scenario: Some(ScenarioKind::Steady),
+        mix: Some(Mix { buy: 1, ..Mix::default() }),
+        think: Some(Span::of_ms(0)),
+        strategy: Some(strategy),
+        clients: Some(clients),
+        slots: Some(1),
+        capacity: Some(50_000),
+        hold: Some(Span::of_ms(600)),
+        warm_up: Some(Span::of_ms(250)),
+        duration: Some(Span::of_ms(2_000)),
+        seed: Some(u64::from(round)),
+        ..PlanArgs::default()
+    })
+    .map_err(|error| UsageError(error.to_string()))
+}
+
+/// A strategy on one slot that sells out.
+///
+/// # Errors
+/// More clients than a plan has.
+pub(super) fn hot_plan(
+    strategy: StrategyKind,
+    clients: u32,
+    round: u32,
+) -> Result<Plan, UsageError> {
+    Plan::try_from(PlanArgs {
+        scenario: Some(ScenarioKind::FlashSale),
+        strategy: Some(strategy),
+        clients: Some(clients),
+        capacity: Some((clients / 2).max(1)),
+        hold: Some(Span::of_ms(600)),
+        warm_up: Some(Span::of_ms(250)),
+        duration: Some(Span::of_ms(2_000)),
+        seed: Some(u64::from(round)),
+        ..PlanArgs::default()
+    })
+    .map_err(|error| UsageError(error.to_string()))
+}
+
+/// The load during which the database is killed.
+///
+/// # Errors
+/// None of its words is anybody's choice.
+pub(super) fn crash_plan(strategy: StrategyKind) -> Result<Plan, UsageError> {
+    Plan::try_from(PlanArgs {
+        scenario: Some(ScenarioKind::FlashSale),
+        strategy: Some(strategy),
+        clients: Some(50),
+        capacity: Some(30),
+        duration: Some(Span::of_ms(6_000)),
+        timeout: Some(Span::of_ms(5_000)),
+        ..PlanArgs::default()
+    })
+    .map_err(|error| UsageError(error.to_string()))
 }

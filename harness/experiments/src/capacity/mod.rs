@@ -5,30 +5,39 @@
 //! Every probe is a whole trial, judged like any other.
 
 pub mod claims;
-mod judge;
+
+mod machine;
+mod probe;
+mod quantile;
+mod search;
 mod usl;
+
+mod judge;
+mod size;
 
 use anyhow::Result;
 use async_recursion::async_recursion as boxed_future;
-use slotproof_checker::Case;
 use slotproof_reports::{
     ReportHeader, RunReport,
-    capacity::{Bracket, Capacity, Objective, Probe, ProbeOutcome, Rates, Scaling},
+    capacity::{Capacity, Objective, Phase, Probe, ProbeOutcome, Scaling, Violation},
     quantity,
 };
-use slotproof_scenarios::Durations;
-use slotproof_vocabulary::{Plan, PlanArgs, Rate, Span, StrategyKind, UsageError, Verdict};
+use slotproof_vocabulary::{Plan, PlanArgs, Rate, ScenarioKind, Span, UsageError};
 
-use self::claims::Claims;
+use self::{
+    claims::{Bytes, ClaimKind, Claims},
+    machine::Calibration,
+    probe::Asked,
+};
 use slotproof_evidence::RunDirectory;
-use slotproof_stack::{faults::Fault, guard::Guard};
+use slotproof_stack::{EnvironmentSpec, faults::Fault, guard::Guard};
 
 use crate::{
+    on::{On, Subject},
     progress::Progress,
-    series::{Series, Tried},
+    series::Tried,
     spec::ExperimentSpec,
-    summary::Window,
-    trial::TrialSpec,
+    target_series::TargetSpec,
 };
 
 /// What is measured.
@@ -36,12 +45,18 @@ use crate::{
 pub struct CapacitySpec {
     /// The stack, and where results go.
     pub experiment: ExperimentSpec,
+    /// The booking API that is measured, instead of the reference service.
+    pub target: Option<TargetSpec>,
+    /// What is measured: the strategy of the claims, or the target.
+    pub subject: Subject,
     /// What is claimed, and the load by which it is judged.
     pub claims: Claims,
     /// How much is spent.
     pub effort: Effort,
     /// The rate with which the search begins.
     pub start: Rate,
+    /// The size to which the database is filled, to measure the confirmed rate there.
+    pub fill: Option<Bytes>,
 }
 
 /// How much is spent.
@@ -49,8 +64,12 @@ pub struct CapacitySpec {
 pub struct Effort {
     /// Load before the measured time of a probe.
     pub warm_up: Span,
-    /// The measured time of a probe; a confirmation takes twice as long.
+    /// The measured time of a probe; a repeated one takes twice as long. A probe with too few
+    /// operations, or whose p99 has the limit in its interval, takes up to [`LONGEST`] times as
+    /// long.
     pub window: Span,
+    /// How often each end of the bracket is loaded, at least.
+    pub confirmations: u32,
     /// The bracket is halved until its ends are no further apart than this.
     pub precision: f64,
     /// Numbers of clients by which scaling is measured.
@@ -61,25 +80,42 @@ pub struct Effort {
     pub rounds: u32,
 }
 
-/// Rates that are tried at most: a search that has not ended by then has lost its way in noise.
-const PROBES_MAX: usize = 24;
-/// A rate below this is no load.
-const RATE_MIN: f64 = 1.0;
-/// How often a confirmation may fail before the search gives up.
-const CONFIRMATIONS_MAX: usize = 4;
+/// How many times as long as its window a probe may last.
+pub const LONGEST: u32 = 8;
+/// Disk space that a fill needs for each byte of it: the tables, and the files of a vacuum.
+const DISK_PER_FILLED: f64 = 1.3;
+/// Disk space beside it: the log of the database, and the histories of the runs.
+const DISK_BESIDE: f64 = 3e9;
 /// Clients of the scaling over service processes: enough to keep all of them busy, though a client
 /// that books waits a while before it pays.
 const REPLICAS_CLIENTS: u32 = 256;
+
+/// A trial that is to be made.
+struct Trial {
+    subject: Subject,
+    plan: Plan,
+    /// Processes of the reference service.
+    replicas: u32,
+    faults: Vec<Fault>,
+    /// Whether the tables are left as they are.
+    beside: bool,
+}
 
 /// Everything that the measurements need.
 struct Bench<'a> {
     spec: &'a CapacitySpec,
     progress: &'a dyn Progress,
-    series: Series<'a>,
+    on: On<'a>,
+    /// Where the directories of the runs are.
+    parent: RunDirectory,
+    calibration: Calibration,
     probes: Vec<Probe>,
+    /// The first violation by the strategy that is measured: nothing goes on after it.
+    violation: Option<Violation>,
 }
 
-/// Searches, scales, judges the claims; writes `capacity.json`, `report.html` and `report.md`.
+/// Searches, scales, judges the claims; writes `capacity.json`, `report.html` and `report.md`. The
+/// first violated invariant ends it: a service that breaks its promises has no capacity.
 ///
 /// # Errors
 /// What kept a trial from being made.
@@ -89,31 +125,48 @@ pub async fn capacity(
     guard: &Guard,
     progress: &dyn Progress,
 ) -> Result<(RunDirectory, Capacity)> {
+    spec.check()?;
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.experiment.runs, "capacity", now)?;
     progress.line(&format!("capacity {}", run.path().display()));
-    let series = Series::begin(run.clone(), &spec.experiment, guard).await?;
-    let mut bench = Bench { spec, progress, series, probes: Vec::new() };
+    let targets = spec.target.as_slice();
+    let on = On::begin(&spec.experiment, targets, &run, guard, progress).await?;
+    let mut calibration = Calibration::new();
+    calibration.measure(on.postgres_url()).await;
+    let mut bench = Bench {
+        spec,
+        progress,
+        on,
+        parent: run.clone(),
+        calibration,
+        probes: Vec::new(),
+        violation: None,
+    };
     let bracket = bench.search().await?;
     let by_clients = bench.over_clients().await?;
     let by_replicas = bench.over_replicas().await?;
-    let claims = bench.judge(&bracket).await?;
-    let context = bench.series.run_context(&spec.experiment, now)?;
-    let Bench { series, probes, .. } = bench;
-    series.end().await;
+    let size = bench.measure_size(&bracket).await?;
+    bench.calibration.measure(bench.on.postgres_url()).await;
+    let claims = bench.judge(&bracket, size.as_ref()).await?;
+    let context = bench.on.run_context(&spec.experiment, now)?;
+    let Bench { on, calibration, probes, violation, .. } = bench;
+    on.end().await;
     let capacity = Capacity {
         header: ReportHeader {
             schema_version: Capacity::SCHEMA_VERSION,
             name: run.name(),
             context,
         },
-        strategy: spec.claims.strategy,
-        plan: spec.plan(spec.start, spec.effort.window)?,
+        strategy: spec.subject.name().to_owned(),
+        plan: spec.plan(spec.start.per_s(), spec.effort.window)?,
         objective: spec.claims.objective,
+        machine: calibration.machine(),
+        violation,
         probes,
         bracket,
         by_clients,
         by_replicas,
+        size,
         claims,
     };
     run.write_json("capacity.json", &capacity)?;
@@ -122,303 +175,355 @@ pub async fn capacity(
 }
 
 impl CapacitySpec {
-    fn plan(&self, rate: Rate, window: Span) -> Result<Plan, UsageError> {
+    /// Makes every plan that the search, the scaling and the claims will need, so that what cannot
+    /// be asked is said before anything is begun.
+    ///
+    /// # Errors
+    /// The first that cannot be made, with the line of its claim; or a fill that has no place.
+    pub fn check(&self) -> Result<(), UsageError> {
+        let longest = self.longest();
+        if longest > Plan::SPAN_MAX {
+            return Err(UsageError(format!(
+                "--window {} is too long: a probe lasts up to {LONGEST} times as long, and a plan {} at most",
+                self.effort.window,
+                Plan::SPAN_MAX
+            )));
+        }
+        if !(1.0..=self.rate_max()).contains(&self.start.per_s()) {
+            return Err(UsageError(format!(
+                "--start must be 1/s to {}/s",
+                self.rate_max().floor()
+            )));
+        }
+        let load = |error: UsageError| self.claims.refuse_load(&error.0);
+        for window in [self.effort.window, longest] {
+            self.plan(self.start.per_s(), window).map_err(load)?;
+        }
+        for clients in self.effort.clients.iter().copied().chain([REPLICAS_CLIENTS]) {
+            self.closed_plan(clients, 1).map_err(load)?;
+        }
+        for claim in &self.claims.claims {
+            let refused = |error: UsageError| self.claims.refuse(claim.line, &error.0);
+            if self.target.is_some() && claim.kind.is_of_the_reference_service() {
+                continue;
+            }
+            match &claim.kind {
+                ClaimKind::Latency { rate, .. } if rate.per_s() > self.rate_max() => {
+                    return Err(self.claims.refuse(
+                        claim.line,
+                        &format!(
+                            "rate is {rate}, and {}/s is the most that a load of {longest} can have",
+                            self.rate_max().floor()
+                        ),
+                    ));
+                }
+                ClaimKind::Latency { rate, .. } => {
+                    let window = quantile::window(self.effort.window, longest, rate.per_s());
+                    self.plan(rate.per_s(), window).map(drop).map_err(refused)?;
+                }
+                ClaimKind::Better { strategy, than, clients } => {
+                    judge::hot_plan(*strategy, *clients, 1).map_err(refused)?;
+                    judge::hot_plan(*than, *clients, 1).map(drop).map_err(refused)?;
+                }
+                ClaimKind::Contention { strategy, clients }
+                | ClaimKind::Retries { strategy, clients } => {
+                    judge::hot_plan(*strategy, *clients, 1).map(drop).map_err(refused)?;
+                }
+                ClaimKind::Recovery { .. } => {
+                    let strategy = self.claims.strategy.ok_or_else(|| {
+                        self.claims.refuse(claim.line, "the file names no strategy")
+                    })?;
+                    judge::crash_plan(strategy).map(drop).map_err(refused)?;
+                }
+                ClaimKind::Throughput { .. } | ClaimKind::Users { .. } | ClaimKind::Size { .. } => {
+                }
+            }
+        }
+        self.check_fill()
+    }
+
+    /// Whether there is a database to fill, and room for it.
+    fn check_fill(&self) -> Result<(), UsageError> {
+        let Some(Bytes(bytes)) = self.fill else { return Ok(()) };
+        match self.experiment.stack.environment {
+            EnvironmentSpec::External(_) => Err(UsageError(
+                "--fill writes into a database that ends with the run; use --environment native or containers".to_owned(),
+            )),
+            EnvironmentSpec::Containers(_) => Ok(()),
+            EnvironmentSpec::Native => {
+                let needed = bytes * DISK_PER_FILLED + DISK_BESIDE;
+                let existing = self.experiment.runs.ancestors().find(|path| path.is_dir());
+                let places =
+                    [existing.unwrap_or_else(|| ".".as_ref()).to_owned(), std::env::temp_dir()];
+                // The servers' data lies in one of both.
+                let free = places.iter().filter_map(|path| rustix::fs::statvfs(path).ok());
+                let free = free.map(|it| it.f_bavail as f64 * it.f_frsize as f64).fold(f64::INFINITY, f64::min);
+                if free >= needed {
+                    return Ok(());
+                }
+                Err(UsageError(format!(
+                    "--fill {} needs {} of disk, and {} are free; fill less, or let --runs name another disk",
+                    quantity::bytes(bytes as u64),
+                    quantity::bytes(needed as u64),
+                    quantity::bytes(free as u64)
+                )))
+            }
+        }
+    }
+
+    /// How long the longest probe is.
+    fn longest(&self) -> Span {
+        Span(self.effort.window.0.saturating_mul(LONGEST))
+    }
+
+    /// The highest rate whose longest load is a plan, in visits per second.
+    fn rate_max(&self) -> f64 {
+        let longest_s = (self.longest().0 + self.effort.warm_up.0).as_secs_f64();
+        (Plan::ARRIVALS_MAX / longest_s).min(Rate::PER_S_MAX)
+    }
+
+    fn plan(&self, per_s: f64, window: Span) -> Result<Plan, UsageError> {
+        let rate = Rate::of_per_s(per_s)
+            .ok_or_else(|| UsageError(format!("{per_s} visits/s is no rate")))?;
         self.claims.plan(rate, window, self.effort.warm_up).map_err(UsageError)
     }
 
-    fn trial(
-        &self,
-        plan: Plan,
-        strategy: StrategyKind,
-        replicas: u32,
-        faults: Vec<Fault>,
-    ) -> TrialSpec {
-        let mut trial = self.experiment.trial(plan, strategy, faults);
-        trial.experiment.stack.replicas = replicas;
-        trial
+    /// The load by which scaling is measured: clients who never think. What the load says of
+    /// arrivals is about the open one.
+    fn closed_plan(&self, clients: u32, round: u32) -> Result<Plan, UsageError> {
+        let words = PlanArgs {
+            strategy: self.claims.strategy,
+            scenario: self.claims.words.scenario.or(Some(ScenarioKind::Steady)),
+            clients: Some(clients),
+            think: Some(Span::of_ms(0)),
+            arrivals: None,
+            spike: None,
+            lag_limit: None,
+            warm_up: Some(self.effort.warm_up),
+            duration: Some(self.effort.window),
+            seed: Some(u64::from(round)),
+            ..self.claims.words.clone()
+        };
+        Plan::try_from(words)
+            .map_err(|error| UsageError(format!("[load] cannot be run closed: {error}")))
+    }
+}
+
+impl CapacitySpec {
+    /// A trial of what is measured.
+    fn trial(&self, plan: Plan) -> Trial {
+        let replicas = self.experiment.stack.replicas;
+        Trial { subject: self.subject.clone(), plan, replicas, faults: Vec::new(), beside: false }
     }
 }
 
 impl Bench<'_> {
-    /// Up until a rate fails, down if the first one does, halves the bracket, and holds what was
-    /// held once more.
-    async fn search(&mut self) -> Result<Bracket> {
-        let (mut holds, mut fails) = (None, None);
-        let mut rate = self.spec.start.per_s();
-        while fails.is_none() && self.probes.len() < PROBES_MAX {
-            match self.probe("growth", rate).await? {
-                ProbeOutcome::Holds => {
-                    holds = Some(rate);
-                    rate *= 2.0;
-                }
-                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => fails = Some(rate),
-            }
-        }
-        while let (None, Some(lowest)) = (holds, fails) {
-            rate = lowest / 4.0;
-            if rate < RATE_MIN || self.probes.len() >= PROBES_MAX {
-                break;
-            }
-            match self.probe("growth", rate).await? {
-                ProbeOutcome::Holds => holds = Some(rate),
-                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => fails = Some(rate),
-            }
-        }
-        while let (Some(low), Some(high)) = (holds, fails) {
-            if high / low <= self.spec.effort.precision || self.probes.len() >= PROBES_MAX {
-                break;
-            }
-            let middle = (low * high).sqrt();
-            match self.probe("bisection", middle).await? {
-                ProbeOutcome::Holds => holds = Some(middle),
-                ProbeOutcome::Fails(_) | ProbeOutcome::GeneratorSaturated(_) => {
-                    fails = Some(middle)
+    /// A trial. A violation by what is measured is kept; that of another strategy is a matter of the
+    /// claim that asked for it.
+    async fn trial(&mut self, asked: Trial, under: &str) -> Result<Tried> {
+        let Trial { subject, plan, replicas, faults, beside } = asked;
+        let tried = match (&mut self.on, subject.strategy()) {
+            (On::Stack(series), Some(strategy)) => {
+                let mut trial = self.spec.experiment.trial(plan, strategy, faults);
+                trial.experiment.stack.replicas = replicas;
+                match beside {
+                    true => series.trial_beside(&trial).await?,
+                    false => series.trial(&trial).await?,
                 }
             }
-        }
-        let holds = self.confirm(holds).await?;
-        Ok(self.bracket(holds))
-    }
-
-    /// The highest rate that was held, and is held again for twice as long; after each failure a
-    /// lower one is tried.
-    async fn confirm(&mut self, held: Option<f64>) -> Result<Option<f64>> {
-        let Some(mut rate) = held else { return Ok(None) };
-        for _ in 0..CONFIRMATIONS_MAX {
-            if self.probe("confirmation", rate).await? == ProbeOutcome::Holds {
-                return Ok(Some(rate));
+            (on, _) => {
+                let experiment = &self.spec.experiment;
+                on.until_decided(experiment, &subject, &plan, None, |_| false).await?.tried
             }
-            rate /= self.spec.effort.precision;
-        }
-        Ok(None)
+        };
+        self.note(&subject, &tried.report, under);
+        Ok(tried)
     }
 
-    fn bracket(&self, holds: Option<f64>) -> Bracket {
-        let rates = |probe: &Probe| Rates {
-            visits_per_s: probe.asked_per_s,
-            operations_per_s: probe.operations_per_s,
-        };
-        let confirmed = self.probes.iter().rfind(|probe| {
-            probe.phase == "confirmation" && probe.held == ProbeOutcome::Holds && holds.is_some()
-        });
-        let above =
-            |probe: &&Probe| confirmed.is_none_or(|held| probe.asked_per_s > held.asked_per_s);
-        let lowest = |wanted: fn(&ProbeOutcome) -> bool| {
-            let probes = self.probes.iter().filter(above).filter(|probe| wanted(&probe.held));
-            probes.min_by(|left, right| left.asked_per_s.total_cmp(&right.asked_per_s))
-        };
-        let failed = lowest(|held| matches!(held, ProbeOutcome::Fails(_)));
-        let overloaded = lowest(|held| matches!(held, ProbeOutcome::GeneratorSaturated(_)));
-        Bracket {
-            holds: confirmed.map(rates),
-            fails: failed.map(|probe| Rates {
-                // More than it was asked for it cannot make: what is refused is the load that was
-                // asked.
-                operations_per_s: match confirmed {
-                    Some(held) => probe.asked_per_s * held.operations_per_s / held.asked_per_s,
-                    None => probe.operations_per_s,
-                },
-                ..rates(probe)
-            }),
-            ended_by_generator: failed.is_none() && overloaded.is_some(),
-            saturated: failed.or(overloaded).map(|probe| self.saturated(probe)).unwrap_or_default(),
+    fn note(&mut self, subject: &Subject, report: &RunReport, under: &str) {
+        let Some(finding) = probe::violated(report) else { return };
+        if *subject == self.spec.subject && self.violation.is_none() {
+            self.progress.line(&format!("  {} is violated; the search ends", finding.invariant));
+            self.violation = Some(Violation {
+                run: report.run.clone(),
+                invariant: finding.invariant,
+                summary: finding.summary.clone(),
+                under: under.to_owned(),
+            });
         }
     }
 
-    /// What was busy.
-    fn saturated(&self, probe: &Probe) -> Vec<String> {
-        let mut busy = Vec::new();
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-        let sum: f64 = probe.cpus_busy.values().sum();
-        let shares: Vec<String> = probe
-            .cpus_busy
-            .iter()
-            .map(|(group, cpus)| format!("{group} {}", quantity::rate(*cpus)))
-            .collect();
-        let cpu =
-            format!("CPU: {} of {cpus} were busy ({})", quantity::rate(sum), shares.join(", "));
-        if sum >= cpus * 0.85 {
-            busy.push(format!("{cpu}. Client, service and servers share this machine, so a machine of its own for the client would move the knee."));
-        }
-        if let Some(flushing) = probe.flushing.filter(|share| *share >= 0.5) {
-            busy.push(format!(
-                "Durable writes: flushes of the log took about {:.0} % of the time, by the calibration's median.",
-                flushing * 100.0
-            ));
-        }
-        if let Some(waiters) = probe.lock_waiters.filter(|waiters| *waiters >= 1.0) {
-            busy.push(format!(
-                "Locks: {} connections of the database waited for one, on average.",
-                quantity::rate(waiters)
-            ));
-        }
-        if busy.is_empty() {
-            busy.push(format!("Nothing that is measured was busy when it failed. {cpu}."));
-        }
-        busy
-    }
-
-    /// One rate.
-    async fn probe(&mut self, phase: &str, per_s: f64) -> Result<ProbeOutcome> {
-        let window = match phase {
-            "confirmation" => Span::of_ms(self.spec.effort.window.ms() * 2),
-            _ => self.spec.effort.window,
-        };
-        let rate = Rate::of_per_s(per_s)
-            .ok_or_else(|| UsageError(format!("{per_s} visits/s is no rate")))?;
-        let plan = self.spec.plan(rate, window)?;
-        let trial = self.spec.trial(
-            plan,
-            self.spec.claims.strategy,
-            self.spec.experiment.stack.replicas,
-            Vec::new(),
-        );
-        let Tried { case, report } = self.series.trial(&trial).await?;
-        let probe = probe_of(phase, &case, &report, self.spec.claims.objective);
-        self.progress.line(&format!(
-            "  {phase}: {} visits/s, response p99 {}, {}",
-            quantity::rate(per_s),
-            quantity::duration_us(probe.response_us_p99),
-            match &probe.held {
-                ProbeOutcome::Holds => "holds".to_owned(),
-                ProbeOutcome::Fails(reason) => format!("fails: {reason}"),
-                ProbeOutcome::GeneratorSaturated(reason) =>
-                    format!("load generator saturated: {reason}"),
-            }
-        ));
+    /// One rate of the search.
+    async fn probe(&mut self, phase: Phase, per_s: f64) -> Result<ProbeOutcome> {
+        let probe = self.measure(phase, per_s, self.spec.claims.objective).await?;
         let held = probe.held.clone();
         self.probes.push(probe);
         Ok(held)
     }
 
-    async fn over_clients(&mut self) -> Result<Scaling> {
-        let sizes = self.spec.effort.clients.clone();
-        let mut points: Vec<(u32, Vec<f64>)> = sizes.iter().map(|n| (*n, Vec::new())).collect();
-        for round in 1..=self.spec.effort.rounds {
-            for (clients, rounds) in &mut points {
-                rounds
-                    .push(self.closed(*clients, self.spec.experiment.stack.replicas, round).await?);
+    /// Loads a rate for long enough, and for longer while that can decide it.
+    async fn measure(&mut self, phase: Phase, per_s: f64, objective: Objective) -> Result<Probe> {
+        let longest = self.spec.longest();
+        let usual = search::window_of(phase, self.spec.effort.window);
+        let mut window = quantile::window(usual, longest, per_s * self.operations_per_visit());
+        let mut shorter = 0;
+        loop {
+            let asked = Asked { phase, rate_per_s: per_s, objective, shorter };
+            let probe = self.load(asked, window).await?;
+            let undecided = matches!(probe.held, ProbeOutcome::Undecided(_));
+            if !undecided || window >= longest || self.violation.is_some() {
+                return Ok(probe);
             }
+            window = Span::of_ms(window.ms() * 2).min(longest);
+            shorter += 1;
         }
-        self.progress.line("  scaling over clients: done");
-        let usl = usl::fit(&points);
-        Ok(Scaling { over: "clients".to_owned(), points, usl })
+    }
+
+    async fn load(&mut self, asked: Asked, window: Span) -> Result<Probe> {
+        let plan = self.spec.plan(asked.rate_per_s, window)?;
+        let trial = Trial { beside: asked.phase == Phase::Filled, ..self.spec.trial(plan) };
+        let rate = quantity::rate(asked.rate_per_s);
+        let under = format!("{} at {rate} visits/s", asked.phase.name());
+        let Tried { case, report } = self.trial(trial, &under).await?;
+        let probe = probe::probe_of(asked, &case, &report);
+        self.progress.line(&format!(
+            "  {}: {rate} visits/s for {window}, {} operations, response p99 {}, {}",
+            asked.phase.name(),
+            quantity::count(probe.response_p99.operations),
+            probe.response_p99.text(),
+            match &probe.held {
+                ProbeOutcome::Holds => "holds".to_owned(),
+                ProbeOutcome::Fails(reason) => format!("fails: {reason}"),
+                ProbeOutcome::GeneratorSaturated(reason) =>
+                    format!("load generator saturated: {reason}"),
+                ProbeOutcome::Undecided(reason) => format!("undecided: {reason}"),
+            }
+        ));
+        Ok(probe)
+    }
+
+    /// Operations of a visit, as the last load had them.
+    fn operations_per_visit(&self) -> f64 {
+        let last = self.probes.iter().rfind(|probe| probe.made_per_s > 0.0);
+        last.map_or(1.0, |probe| probe.operations_per_s / probe.made_per_s).max(0.1)
+    }
+
+    async fn over_clients(&mut self) -> Result<Scaling> {
+        let replicas = self.spec.experiment.stack.replicas;
+        let sizes = self.spec.effort.clients.clone();
+        let loads = sizes.iter().map(|clients| (*clients, *clients, replicas)).collect();
+        self.scaling("clients", loads).await
     }
 
     async fn over_replicas(&mut self) -> Result<Scaling> {
         let sizes = self.spec.effort.replicas.clone();
-        let mut points: Vec<(u32, Vec<f64>)> = sizes.iter().map(|n| (*n, Vec::new())).collect();
+        let loads = sizes.iter().map(|replicas| (*replicas, REPLICAS_CLIENTS, *replicas)).collect();
+        self.scaling("service processes", loads).await
+    }
+
+    /// Throughput of each of (N, clients, service processes), round by round.
+    async fn scaling(&mut self, over: &str, loads: Vec<(u32, u32, u32)>) -> Result<Scaling> {
+        let mut points: Vec<(u32, Vec<f64>)> =
+            loads.iter().map(|(n, ..)| (*n, Vec::new())).collect();
         for round in 1..=self.spec.effort.rounds {
-            for (replicas, rounds) in &mut points {
-                rounds.push(self.closed(REPLICAS_CLIENTS, *replicas, round).await?);
+            for ((_, clients, replicas), (_, rounds)) in loads.iter().zip(&mut points) {
+                if self.violation.is_some() {
+                    break;
+                }
+                rounds.push(self.closed(*clients, *replicas, round).await?);
             }
         }
-        self.progress.line("  scaling over service processes: done");
+        points.retain(|(_, rounds)| !rounds.is_empty());
+        self.progress.line(&format!("  scaling over {over}: done"));
         let usl = usl::fit(&points);
-        Ok(Scaling { over: "service processes".to_owned(), points, usl })
+        Ok(Scaling { over: over.to_owned(), points, usl })
     }
 
     /// Operations per second of so many clients who never think.
     async fn closed(&mut self, clients: u32, replicas: u32, round: u32) -> Result<f64> {
-        let words = PlanArgs {
-            strategy: Some(self.spec.claims.strategy),
-            clients: Some(clients),
-            think: Some(Span::of_ms(0)),
-            warm_up: Some(self.spec.effort.warm_up),
-            duration: Some(self.spec.effort.window),
-            seed: Some(u64::from(round)),
-            ..self.spec.claims.words.clone()
-        };
-        let plan = Plan::try_from(words)
-            .map_err(|error| UsageError(format!("[load] cannot be run closed: {error}")))?;
-        let trial = self.spec.trial(plan, self.spec.claims.strategy, replicas, Vec::new());
-        Ok(self.series.trial(&trial).await?.report.totals.operations_per_s)
+        let plan = self.spec.closed_plan(clients, round)?;
+        let trial = Trial { replicas, ..self.spec.trial(plan) };
+        let under = format!("{clients} clients without think time, {replicas} service processes");
+        Ok(self.trial(trial, &under).await?.report.totals.operations_per_s)
     }
 }
 
-/// What a trial of an open load says of its rate.
-fn probe_of(phase: &str, case: &Case, report: &RunReport, objective: Objective) -> Probe {
-    let mut durations = Durations::default();
-    let window = Window::of(case, &report.plan);
-    for operation in window.scheduled(case).filter(|it| it.error_class().is_none()) {
-        durations.record(operation);
-    }
-    let totals = &report.totals;
-    // CPU and flushes were counted until the last return.
-    let loaded_ms = (totals.window_ms + totals.drain_ms).max(1) as f64;
-    let loaded_us = (loaded_ms + report.plan.warm_up.ms() as f64) * 1e3;
-    let (asked_per_s, made_per_s) =
-        totals.arrivals.map_or((0.0, 0.0), |it| (it.asked_per_s, it.made_per_s));
-    let mut probe = Probe {
-        phase: phase.to_owned(),
-        run: report.run.clone(),
-        asked_per_s,
-        made_per_s,
-        operations_per_s: totals.operations_per_s,
-        response_us_p50: durations.response.value_at_quantile(0.5),
-        response_us_p99: durations.response.value_at_quantile(0.99),
-        service_us_p99: durations.service.value_at_quantile(0.99),
-        lag_us_p99: durations.lag.value_at_quantile(0.99),
-        errors: totals.errors.share(),
-        verdict: report.verdict.verdict,
-        cpus_busy: report
-            .resources
-            .iter()
-            .map(|resource| (resource.group.clone(), resource.cpu_ms as f64 / loaded_ms))
-            .collect(),
-        lock_waiters: report.costs.and_then(|costs| costs.lock_waiters),
-        flushing: report
-            .costs
-            .zip(report.environment.fsync)
-            .map(|(costs, fsync)| costs.wal_syncs as f64 * fsync.us_p50 as f64 / loaded_us),
-        held: ProbeOutcome::Holds,
-    };
-    let all_came = totals.arrivals.is_none_or(|arrivals| arrivals.made == arrivals.asked);
-    probe.held = held(&probe, all_came, objective, report);
-    probe
-}
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
 
-/// The service is blamed for what it took itself, the generator for what it sent late.
-fn held(probe: &Probe, all_came: bool, objective: Objective, report: &RunReport) -> ProbeOutcome {
-    /// A later request says nothing of the instant at which it was due.
-    const LAG_US_MAX: u64 = 100_000;
-    let limit_us = objective.p99_ms * 1_000;
-    let violated =
-        report.verdict.findings.iter().find(|finding| finding.verdict == Verdict::Violated);
-    if let Some(finding) = violated {
-        return ProbeOutcome::Fails(format!(
-            "{} is violated: {}",
-            finding.invariant, finding.summary
-        ));
+    use slotproof_stack::{StackSpec, Topology};
+
+    use super::*;
+
+    fn spec(claims: &str) -> CapacitySpec {
+        let head = "strategy = \"pessimistic\"\nobjective = { p99 = \"500ms\", errors = 0.01 }\n";
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("claims.toml");
+        std::fs::write(&file, format!("{head}{claims}")).expect("it is written");
+        CapacitySpec {
+            target: None,
+            subject: Subject::Strategy(slotproof_vocabulary::StrategyKind::Conditional),
+            experiment: ExperimentSpec {
+                stack: StackSpec {
+                    topology: Topology::single(),
+                    environment: EnvironmentSpec::Native,
+                    replicas: 1,
+                    connections: 4,
+                    lock_ttl: std::time::Duration::from_secs(5),
+                },
+                runs: PathBuf::from("runs"),
+                repeat_command: String::new(),
+            },
+            claims: Claims::read(&file).expect("it can be read"),
+            effort: Effort {
+                warm_up: Span::of_ms(1_000),
+                window: Span::of_ms(3_000),
+                confirmations: 2,
+                precision: 1.25,
+                clients: vec![16, 64],
+                replicas: vec![1, 2],
+                rounds: 1,
+            },
+            start: Rate::of_per_s(100.0).expect("a rate"),
+            fill: None,
+        }
     }
-    if probe.errors > objective.errors_max {
-        return ProbeOutcome::Fails(format!(
-            "{} of operations got no decision",
-            quantity::share(probe.errors)
-        ));
+
+    fn claim(rest: &str) -> String {
+        format!("[[claim]]\nid = \"a\"\nsays = \"b\"\n{rest}")
     }
-    if probe.service_us_p99 > limit_us {
-        return ProbeOutcome::Fails(format!(
-            "service p99 {}",
-            quantity::duration_us(probe.service_us_p99)
-        ));
+
+    #[test]
+    fn what_no_plan_can_be_made_of_is_refused_before_the_search_with_its_line() {
+        let sound = claim("kind = \"users\"\nusers = 5\nthink = \"1s\"\n");
+        assert_eq!(spec(&sound).check().map_err(|error| error.0), Ok(()));
+        let refused = |spec: &CapacitySpec| spec.check().expect_err("it is refused").0;
+
+        let fast = spec(&claim("kind = \"latency\"\nrate = \"1000000/s\"\np99 = \"1s\"\n"));
+        assert_eq!(fast.check().map_err(|error| error.0), Ok(()), "a short load can have it");
+        let mut long = fast.clone();
+        long.effort.window = Span::of_ms(60_000);
+        let said = refused(&long);
+        assert!(said.contains("line 3: rate is 1000000/s"), "{said}");
+
+        let arrivals = spec(&format!("{sound}[load]\narrivals = \"poisson\"\n"));
+        assert_eq!(arrivals.check().map_err(|error| error.0), Ok(()), "the closed load has none");
+        let spike = spec(&format!("{sound}[load]\nspike = \"900/s:2s@500ms\"\n"));
+        let mut short = spike.clone();
+        short.effort.window = Span::of_ms(1_000);
+        assert_eq!(spike.check().map_err(|error| error.0), Ok(()));
+        let said = refused(&short);
+        assert!(said.contains("line 9: [load] cannot be run"), "{said}");
+
+        let mut late = spec(&sound);
+        late.effort.window = Span::of_ms(20 * 3_600_000);
+        assert!(refused(&late).contains("--window"), "{}", refused(&late));
+        let mut start = spec(&sound);
+        start.start = Rate::of_per_s(0.5).expect("a rate");
+        assert!(refused(&start).contains("--start"), "{}", refused(&start));
+        let mut full = spec(&sound);
+        full.fill = Some(Bytes(1e18));
+        assert!(refused(&full).contains("of disk"), "{}", refused(&full));
     }
-    if !all_came {
-        return ProbeOutcome::GeneratorSaturated(
-            "not every visit that was due was made".to_owned(),
-        );
-    }
-    if probe.lag_us_p99 > LAG_US_MAX {
-        return ProbeOutcome::GeneratorSaturated(format!(
-            "p99 send lag {}, limit 100 ms",
-            quantity::duration_us(probe.lag_us_p99)
-        ));
-    }
-    if probe.response_us_p99 > limit_us {
-        return ProbeOutcome::Fails(format!(
-            "response p99 {}",
-            quantity::duration_us(probe.response_us_p99)
-        ));
-    }
-    ProbeOutcome::Holds
 }

@@ -7,7 +7,10 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slotproof_reports::{capacity::Usl, estimate::Estimate};
+use slotproof_reports::{
+    capacity::{Residual, Usl},
+    estimate::{Estimate, median},
+};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 500;
@@ -61,7 +64,13 @@ pub(crate) fn fit(points: &[(u32, Vec<f64>)]) -> Option<Usl> {
         kappa: interval(2),
         peak_at: (kappa > 0.0 && sigma < 1.0).then(|| ((1.0 - sigma) / kappa).sqrt()),
         r_squared: r_squared(&all, law),
+        residuals: points.iter().map(|(n, rounds)| residual(*n, rounds, law)).collect(),
     })
+}
+
+fn residual(n: u32, rounds: &[f64], law: Law) -> Residual {
+    let (measured, predicted) = (median(rounds.iter().copied()), at(law, f64::from(n)));
+    Residual { n, measured, predicted, relative: (measured - predicted) / predicted }
 }
 
 fn at([lambda, sigma, kappa]: Law, n: f64) -> f64 {
@@ -164,6 +173,24 @@ mod tests {
         let noisy = fit(&points(law, 0.05)).expect("seven sizes");
         assert!(noisy.sigma.low <= 0.05 && 0.05 <= noisy.sigma.high, "{noisy:?}");
         assert!(noisy.lambda.low < noisy.lambda.high);
+        assert_eq!(noisy.residuals.len(), 7);
+        assert!(noisy.residuals.iter().all(|it| it.relative.abs() < 0.02), "{noisy:?}");
+        assert_eq!(noisy.misfit(), None);
+    }
+
+    #[test]
+    fn a_law_that_does_not_fit_says_so() {
+        // Clients that wait for each other's holds: throughput rises faster than linear, then
+        // stands still.
+        let bent = [(16, 100.0), (32, 200.0), (64, 480.0), (128, 1_200.0), (256, 2_000.0)];
+        let bent: Vec<_> = bent.iter().map(|(n, per_s)| (*n, vec![*per_s])).collect();
+        let usl = fit(&bent).expect("five sizes");
+        let misfit = usl.misfit().expect("it does not fit");
+        assert!(misfit.contains("off the law"), "{misfit}");
+        let falls = [(1, 400.0), (2, 900.0), (3, 300.0), (4, 800.0)];
+        let falls: Vec<_> = falls.iter().map(|(n, per_s)| (*n, vec![*per_s])).collect();
+        let misfit = fit(&falls).expect("four sizes").misfit().expect("it does not fit");
+        assert!(misfit.contains("R²"), "{misfit}");
     }
 
     #[test]

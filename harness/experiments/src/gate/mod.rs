@@ -25,8 +25,9 @@ use slotproof_evidence::RunDirectory;
 use slotproof_stack::guard::Guard;
 
 use crate::{
+    on::{On, Subject},
     progress::Progress,
-    series::{Extended, LONGEST, Series, Tried, lacks_coverage},
+    series::{Extended, LONGEST, Tried, lacks_coverage},
     spec::ExperimentSpec,
 };
 
@@ -52,6 +53,9 @@ pub async fn gate(
     guard: &Guard,
     progress: &dyn Progress,
 ) -> Result<(RunDirectory, Gate)> {
+    if let (Some(config), Some(baseline)) = (&spec.config.performance, &spec.baseline) {
+        baseline.is_of_this_machine(&config.plan)?;
+    }
     let begun = Instant::now();
     let now = time::OffsetDateTime::now_utc();
     let run = RunDirectory::create_named(&spec.experiment.runs, "gate", now)?;
@@ -64,25 +68,33 @@ pub async fn gate(
         quantity::duration_ms(least),
         quantity::duration_ms(spec.config.budget.ms()),
     ));
-    let mut series = Series::begin(run.clone(), &spec.experiment, guard).await?;
+    let targets = spec.config.target.as_slice();
+    let mut on = On::begin(&spec.experiment, targets, &run, guard, progress).await?;
+    let context = on.run_context(&spec.experiment, now)?;
+    if let Some(baseline) = &spec.baseline {
+        baseline.is_of_these_servers(&context.environment)?;
+    }
+    let judged = match &spec.config.target {
+        Some(target) => target.read()?.name,
+        None => String::new(),
+    };
     let mut checks = Vec::new();
     for config in &spec.config.checks {
         let ran = if begun.elapsed() < spec.config.budget.0 {
-            Some(check(spec, config, &mut series, begun + spec.config.budget.0).await?)
+            Some(check(spec, &run, config, &mut on, begun + spec.config.budget.0).await?)
         } else {
             None
         };
         let check = Check {
             name: config.name.clone(),
-            strategy: config.strategy,
+            strategy: config.strategy.map_or(judged.clone(), |it| it.name().to_owned()),
             required: required(config.require.as_deref(), ran.as_ref()),
             ran,
         };
         progress.line(&format!("  {} with {}: {:?}", check.name, check.strategy, check.outcome()));
         checks.push(check);
     }
-    let context = series.run_context(&spec.experiment, now)?;
-    series.end().await;
+    on.end().await;
     let performance = match (&spec.config.performance, &spec.baseline) {
         (Some(config), Some(baseline)) => Some(
             performance::measure(config, baseline, spec, &run, &context.environment, progress)
@@ -121,15 +133,22 @@ fn required(named: Option<&[Invariant]>, ran: Option<&CheckRun>) -> Vec<Invarian
 
 async fn check(
     spec: &GateSpec,
+    run: &RunDirectory,
     config: &CheckConfig,
-    series: &mut Series<'_>,
+    on: &mut On<'_>,
     deadline: Instant,
 ) -> Result<CheckRun> {
     let begun = Instant::now();
-    let trial = spec.experiment.trial(config.plan.clone(), config.strategy, Vec::new());
-    let Extended { tried: Tried { case, report }, shorter } =
-        series.trial_until_decided(&trial, Some(deadline), lacks_coverage).await?;
-    let evidence = write_evidence(&case, &report, &series.parent)?;
+    let subject = match (config.strategy, &spec.config.target) {
+        (Some(strategy), _) => Subject::Strategy(strategy),
+        (None, Some(target)) => Subject::Target(target.read()?.name),
+        (None, None) => anyhow::bail!("check {:?} has no strategy", config.name),
+    };
+    let deadline = Some(deadline);
+    let Extended { tried: Tried { case, report }, shorter } = on
+        .until_decided(&spec.experiment, &subject, &config.plan, deadline, lacks_coverage)
+        .await?;
+    let evidence = write_evidence(&case, &report, run)?;
     Ok(CheckRun {
         run: report.run.clone(),
         seed: report.plan.seed,

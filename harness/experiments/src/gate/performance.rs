@@ -1,5 +1,7 @@
 //! Is the head slower than the base? Both run the same plan, in turns; the head runs twice in each
-//! round, so that the noise of this machine is known.
+//! round, so that the noise of this machine is known. The verdict is by the statistics of `compare`:
+//! ratios inside a round, and a margin. A base that was recorded earlier has no rounds in common with
+//! the head; there medians are compared.
 //!
 //! Each measurement is a whole `slotproof run` of its own: a base may be another version, of which
 //! nothing is asked but that it knows the plan.
@@ -15,7 +17,8 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use slotproof_reports::{
     RunReport,
-    gate::{Gate, Measure, MeasureKind, Performance},
+    estimate::Estimate,
+    gate::{Gate, Measure, MeasureKind, Performance, RoundsLay},
     run_report::EnvironmentBlock,
 };
 use slotproof_vocabulary::{Plan, UsageError};
@@ -25,8 +28,10 @@ use super::{GateSpec, config::PerformanceConfig, elapsed_ms};
 use slotproof_evidence::RunDirectory;
 
 use crate::{
+    machine::Machine,
     progress::Progress,
-    statistics::{estimate, ratio_of_medians},
+    spec::command_of,
+    statistics::{ratio_of_medians, ratios_to},
 };
 
 /// What the head is compared with.
@@ -51,9 +56,14 @@ impl Baseline {
             ))
         };
         if path.is_file() {
-            return Ok(Self::Program(
-                path.canonicalize().map_err(|error| refused(&error.to_string()))?,
-            ));
+            let program = path.canonicalize().map_err(|error| refused(&error.to_string()))?;
+            let version = std::process::Command::new(&program).arg("--version").output();
+            let version =
+                version.map_err(|error| refused(&format!("it cannot be run: {error}")))?;
+            if !version.stdout.starts_with(b"slotproof ") {
+                return Err(refused("that program is not a build of slotproof"));
+            }
+            return Ok(Self::Program(program));
         }
         let file = path.join("gate.json");
         let text = fs::read(&file)
@@ -63,51 +73,56 @@ impl Baseline {
         })?;
         let performance =
             gate.performance.ok_or_else(|| refused("that gate measured no performance"))?;
+        if performance.measures.iter().all(|measure| measure.head.is_empty()) {
+            return Err(refused("that gate measured nothing"));
+        }
         Ok(Self::Stored(path.to_owned(), Box::new(performance)))
     }
 
-    /// Refuses a baseline that says nothing about here.
+    /// Refuses a baseline that was recorded by another plan or on another machine: all that can be
+    /// known before anything is begun.
     ///
     /// # Errors
     /// Says in what it differs.
-    pub(crate) fn comparable(
-        &self,
-        plan: &Plan,
-        here: &EnvironmentBlock,
-    ) -> Result<(), UsageError> {
+    pub(crate) fn is_of_this_machine(&self, plan: &Plan) -> Result<(), UsageError> {
         let Self::Stored(path, stored) = self else { return Ok(()) };
-        let refused = |what: &str, theirs: String, ours: String| {
-            Err(UsageError(format!(
-                "--baseline {}: it was measured with another {what} ({theirs}; here it is {ours}), and says nothing about this one; record it here again",
-                path.display()
-            )))
-        };
-        let same_plan = Plan { seed: plan.seed, ..stored.plan.clone() } == *plan;
-        if !same_plan {
-            return refused("plan", format!("{:?}", stored.plan), format!("{plan:?}"));
+        if (Plan { seed: plan.seed, ..stored.plan.clone() }) != *plan {
+            let (theirs, ours) = (command_of(&stored.plan), command_of(plan));
+            return Err(refused(path, "plan", &theirs, &ours));
         }
-        let there = &stored.environment;
-        let machine = |block: &EnvironmentBlock| {
-            format!("{} CPUs, {} bytes of memory, {}", block.cpus, block.memory_bytes, block.kernel)
-        };
-        if machine(there) != machine(here) {
-            return refused("machine", machine(there), machine(here));
-        }
-        let servers = |block: &EnvironmentBlock| {
-            let each =
-                block.servers.iter().map(|server| format!("{} {}", server.name, server.version));
-            format!(
-                "{}, {} replicas, {}",
-                block.kind,
-                block.replicas,
-                each.collect::<Vec<_>>().join(", ")
-            )
-        };
-        if servers(there) != servers(here) {
-            return refused("environment", servers(there), servers(here));
+        let (theirs, ours) = (Machine::of(&stored.environment), Machine::here());
+        if theirs != ours {
+            return Err(refused(path, "machine", &theirs.to_string(), &ours.to_string()));
         }
         Ok(())
     }
+
+    /// Refuses a baseline that was recorded on other servers.
+    ///
+    /// # Errors
+    /// Says in what they differ.
+    pub(crate) fn is_of_these_servers(&self, here: &EnvironmentBlock) -> Result<(), UsageError> {
+        let Self::Stored(path, stored) = self else { return Ok(()) };
+        let (theirs, ours) = (servers(&stored.environment), servers(here));
+        if theirs != ours {
+            return Err(refused(path, "environment", &theirs, &ours));
+        }
+        Ok(())
+    }
+}
+
+fn refused(path: &Path, what: &str, theirs: &str, ours: &str) -> UsageError {
+    UsageError(format!(
+        "--baseline {}: it was measured with another {what} ({theirs}; here it is {ours}), and says \
+         nothing about this one; record it here again",
+        path.display()
+    ))
+}
+
+fn servers(block: &EnvironmentBlock) -> String {
+    let each = block.servers.iter().map(|server| format!("{} {}", server.name, server.version));
+    let each = each.collect::<Vec<_>>().join(", ");
+    format!("{}, {} replicas, {each}", block.kind, block.replicas)
 }
 
 /// Who runs.
@@ -130,7 +145,6 @@ pub(crate) async fn measure(
     here: &EnvironmentBlock,
     progress: &dyn Progress,
 ) -> Result<Performance> {
-    baseline.comparable(&config.plan, here)?;
     let head = std::env::current_exe()?;
     let begun = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(config.plan.seed);
@@ -149,35 +163,29 @@ pub(crate) async fn measure(
         }
         progress.line(&format!("  performance: round {round} of {} is done", config.rounds));
     }
-    let stored = match baseline {
-        Baseline::Stored(_, performance) => performance.measures.clone(),
-        Baseline::Record | Baseline::Program(_) => Vec::new(),
-    };
     let measures = MeasureKind::ALL.into_iter().map(|kind| {
         let of = |wanted: Side| -> Vec<f64> {
             let of_side = reports.iter().filter(|(side, _)| *side == wanted);
             of_side.filter_map(|(_, report)| value(kind, report)).collect()
         };
-        let (first, second) = (of(Side::Head), of(Side::HeadAgain));
-        let pairs: Vec<f64> = first.iter().zip(&second).map(|(left, right)| left / right).collect();
-        let head = [first.clone(), second].concat();
-        let (base, ratio) = match baseline {
-            Baseline::Record => (Vec::new(), None),
+        let (head, again) = (of(Side::Head), of(Side::HeadAgain));
+        let both = [head.clone(), again.clone()].concat();
+        let (base, ratio, noise) = match baseline {
+            Baseline::Record => (Vec::new(), None, ratio(1, 0, &[head, again])),
             Baseline::Program(_) => {
-                let base = of(Side::Base);
-                let ratios: Vec<f64> =
-                    first.iter().zip(&base).map(|(head, base)| head / base).collect();
-                let ratio = estimate(&ratios);
-                (base, ratio)
+                let rows = [of(Side::Base), head, again];
+                let (to_base, noise) = (ratio(1, 0, &rows), ratio(2, 1, &rows));
+                let [base, ..] = rows;
+                (base, to_base, noise)
             }
-            Baseline::Stored(..) => {
-                let base = stored.iter().find(|measure| measure.kind == kind);
+            Baseline::Stored(_, stored) => {
+                let base = stored.measures.iter().find(|measure| measure.kind == kind);
                 let base = base.map(|measure| measure.head.clone()).unwrap_or_default();
-                let ratio = ratio_of_medians(&head, &base);
-                (base, ratio)
+                let to_base = ratio_of_medians(&both, &base);
+                (base, to_base, ratio(1, 0, &[head, again]))
             }
         };
-        Measure { kind, head, base, ratio, noise: estimate(&pairs) }
+        Measure { kind, head: both, base, ratio, noise }
     });
     Ok(Performance {
         plan: config.plan.clone(),
@@ -185,6 +193,11 @@ pub(crate) async fn measure(
         rounds: config.rounds,
         took_ms: Some(elapsed_ms(begun)),
         tolerance: config.tolerance,
+        undecided: config.undecided,
+        rounds_lay: match baseline {
+            Baseline::Program(_) => RoundsLay::InTurns,
+            Baseline::Record | Baseline::Stored(..) => RoundsLay::Apart,
+        },
         base: match baseline {
             Baseline::Record => None,
             Baseline::Program(path) => Some(format!("the build {}", name(path))),
@@ -192,6 +205,12 @@ pub(crate) async fn measure(
         },
         measures: measures.collect(),
     })
+}
+
+/// A row beside another one, by the statistics of `compare`: paired by round, with an interval that
+/// holds at 95 % for all measures together.
+fn ratio(over: usize, under: usize, rows: &[Vec<f64>]) -> Option<Estimate> {
+    ratios_to(under, rows, 0.05 / MeasureKind::ALL.len() as f64)[over]
 }
 
 /// The last part of a path: the whole would name somebody's machine.
@@ -235,10 +254,10 @@ async fn one(
         .kill_on_drop(true);
     let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
     let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    // Whatever its verdict: correctness is the checks' business, and a negative control may be the
-    // base.
+    // Whatever its verdict and objectives: those are the checks' business, and a negative control
+    // may be the base.
     anyhow::ensure!(
-        output.status.code().is_some_and(|code| code < 3),
+        output.status.code().is_some_and(|code| code <= 3),
         "{} could not run the plan, and ended with {}:\n{}",
         program.display(),
         output.status,

@@ -1,11 +1,11 @@
 //! The director's acts: what is sent and ordered, so that one thing of the schedule happens.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use slotproof_evidence::reference::observation;
 use slotproof_models::{CallId, ModelEvent};
-use slotproof_scenarios::{Exchange, ReferenceTarget};
+use slotproof_scenarios::target::{OperationKind, Place, Scope, Session};
 use slotproof_target_service::pausing::{CALL_HEADER, HOLD_HEADER, Order};
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ impl Director<'_> {
         match what {
             // The model has begun the call, so it is due to be sent.
             ModelEvent::Send { client, path } => {
-                self.send(CallId { client: client - 1, call: 0 }, *path)
+                self.send(CallId { client: client - 1, call: 0 }, *path)?;
             }
             ModelEvent::Call { call, .. } => {
                 let Some(At::Parked(step)) = self.work.get(&Work::Call(*call)) else {
@@ -48,8 +48,8 @@ impl Director<'_> {
                 self.work.insert(Work::Call(*call), At::Over);
                 observation::cut(&self.rig.database, &name).await?;
             }
-            ModelEvent::Confirm { client } => self.ask(Work::Confirm(client - 1)),
-            ModelEvent::Cancel { client } => self.ask(Work::Cancel(client - 1)),
+            ModelEvent::Confirm { client } => self.ask(Work::Confirm(client - 1))?,
+            ModelEvent::Cancel { client } => self.ask(Work::Cancel(client - 1))?,
             ModelEvent::RunOut { booking } => {
                 if let Some(id) = self.id_of(*booking) {
                     self.move_time(Some(id)).await?;
@@ -74,55 +74,68 @@ impl Director<'_> {
     }
 
     /// Sends the calls that the model has begun: the retries of clients that heard nothing.
-    pub(super) fn send_what_is_due(&mut self) -> bool {
+    pub(super) fn send_what_is_due(&mut self) -> Result<bool> {
         let mut sent = false;
         for client in 0..u8::try_from(self.clients.len()).expect("few clients") {
             let retry = CallId { client, call: 1 };
             if self.walk.point(retry).is_some() && !self.work.contains_key(&Work::Call(retry)) {
-                self.send(retry, self.clients[usize::from(client)].path);
+                self.send(retry, self.clients[usize::from(client)].path)?;
                 sent = true;
             }
         }
-        sent
+        Ok(sent)
     }
 
-    fn send(&mut self, call: CallId, path: u8) {
+    fn send(&mut self, call: CallId, path: u8) -> Result<()> {
         let now = self.clock.now_ns();
         let client = &mut self.clients[usize::from(call.client)];
         client.latest = Some((call.call, client.latest.map_or(now, |(_, first)| first)));
         client.path = path;
         let (slot, key) = (self.slot.to_string(), self.key(call.client));
         let seats = u32::try_from(self.walk.seats()).expect("a few seats");
-        let exchange = match path {
-            0 | 1 => ReferenceTarget.reserve(&slot, seats, &key),
-            _ => ReferenceTarget.reserve_urgently(&slot, seats, &key),
-        };
-        let exchange = exchange.with_header(HOLD_HEADER, self.hold_ms(call).to_string());
-        self.request(Work::Call(call), process_of(call), exchange);
+        let (place, session) = (Place::of_id(&slot).names(), Session::default());
+        let process = process_of(call);
+        let of_slot = Scope::of(self.rig.target(process), &place, &session);
+        let scope = Scope { seats, key: &key, ..of_slot };
+        let reserve = self.rig.target.first_request(OperationKind::Reserve, scope);
+        let mut request = reserve.map_err(Error::msg)?;
+        if path > 1 {
+            let body = serde_json::json!({ "seats": seats, "urgent": true });
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        request.headers_mut().insert(HOLD_HEADER, self.hold_ms(call).into());
+        self.request(Work::Call(call), OperationKind::Reserve, request);
+        Ok(())
     }
 
     /// A client confirms or cancels the booking that it was told of.
-    fn ask(&mut self, work: Work) {
-        let (Work::Confirm(client) | Work::Cancel(client)) = work else { return };
+    fn ask(&mut self, work: Work) -> Result<()> {
+        let (Work::Confirm(client) | Work::Cancel(client)) = work else { return Ok(()) };
         let number = usize::from(client);
-        let Some(booking) = self.clients[number].booking.clone() else { return };
+        let Some(booking) = self.clients[number].booking.clone() else { return Ok(()) };
         self.clients[number].asked_ns = self.clock.now_ns();
-        let exchange = match work {
-            Work::Confirm(_) => ReferenceTarget.confirm(&booking),
-            _ => ReferenceTarget.cancel(&booking),
+        let operation = match work {
+            Work::Confirm(_) => OperationKind::Confirm,
+            _ => OperationKind::Cancel,
         };
-        self.request(work, 0, exchange);
+        let (place, session) = (Place::of_id(&self.slot.to_string()).names(), Session::default());
+        let of_slot = Scope::of(self.rig.target(0), &place, &session);
+        let scope = Scope { booking: Some(&booking), ..of_slot };
+        let request = self.rig.target.first_request(operation, scope).map_err(Error::msg)?;
+        self.request(work, operation, request);
+        Ok(())
     }
 
     /// Sends a request under its name. Its answer is heard whenever it comes.
-    fn request(&mut self, work: Work, process: usize, exchange: Exchange) {
+    fn request(&mut self, work: Work, operation: OperationKind, mut request: reqwest::Request) {
         self.work.insert(work, At::Going);
-        let exchange = exchange.with_header(CALL_HEADER, self.full_name(work));
+        let name = self.full_name(work).parse().expect("a name of ours can be a header");
+        request.headers_mut().insert(CALL_HEADER, name);
         let answers = self.answers.0.clone();
-        let (http, base) = (self.rig.http.clone(), self.rig.target(process).to_owned());
+        let (http, target) = (self.rig.http.clone(), Arc::clone(&self.rig.target));
         let clock = self.clock.clone();
         tokio::spawn(async move {
-            let answer = exchange.send_once(&http, &base).await;
+            let answer = target.send_first(&http, operation, request).await;
             let _ = answers.send(Heard { work, answer, returned_ns: clock.now_ns() });
         });
     }

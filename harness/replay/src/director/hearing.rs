@@ -89,6 +89,11 @@ impl Director<'_> {
         match report {
             Report::Parked { call, step } => {
                 if let Ok(call) = CallId::try_from(of(&call)) {
+                    // A call that asks for a lock in Redis again has not come further.
+                    let (steps, last) = self.steps.entry(call).or_default();
+                    if *last != step {
+                        (*steps, *last) = (*steps + 1, step.clone());
+                    }
                     self.work.insert(Work::Call(call), At::Parked(step));
                 }
             }

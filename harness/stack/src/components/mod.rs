@@ -2,14 +2,19 @@
 //! and how it is asked whether it answers. This is the one place that chooses among them.
 
 pub(crate) mod postgresql;
+pub(crate) mod postgresql_standby;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 
 use slotproof_vocabulary::ServerBlock;
 
 use crate::{
-    ComponentKind, EnvironmentError, address::Address, data::DataDirectory, guard::Guard,
-    process::Process, programs::Wanted,
+    ComponentKind, EnvironmentError,
+    address::Address,
+    data::DataDirectory,
+    guard::Guard,
+    process::{Launch, Process, ProcessError, tail},
+    programs::Wanted,
 };
 
 /// A native server that answers.
@@ -33,44 +38,68 @@ pub(crate) struct Container {
     pub(crate) url: fn(&str, u16) -> String,
 }
 
+/// Runs a program that prepares a server.
+///
+/// # Errors
+/// It fails; with the end of its log.
+async fn run_to_its_end(launch: Launch<'_>, guard: &Guard) -> Result<(), EnvironmentError> {
+    let (name, log) = (launch.name.to_owned(), launch.log.clone());
+    let mut process = Process::start(launch, guard)?;
+    let waited = process.wait().await;
+    let status = waited.map_err(|source| EnvironmentError::Files { path: name.clone(), source })?;
+    if status.success() {
+        return Ok(());
+    }
+    let (status, tail) = (status.to_string(), tail(&log));
+    Err(ProcessError::Died { name, status, tail, log }.into())
+}
+
 impl ComponentKind {
     /// The programs of a native server.
     pub(crate) fn programs(self) -> &'static [Wanted] {
         match self {
             Self::Postgresql => &[postgresql::INITDB, postgresql::POSTGRES],
+            Self::PostgresqlStandby => &[postgresql_standby::BASEBACKUP],
             Self::Redis => &[redis::REDIS],
             Self::Rabbitmq => &[rabbitmq::RABBITMQ, rabbitmq::EPMD],
         }
     }
 
-    /// Starts a private server and waits until it answers.
+    /// Starts a private server and waits until it answers. `of`: the URL of the server that it
+    /// follows.
     pub(crate) async fn start(
         self,
         name: &str,
+        of: Option<&str>,
         data: &DataDirectory,
         guard: &Guard,
     ) -> Result<Started, EnvironmentError> {
         match self {
             Self::Postgresql => postgresql::start(name, data, guard).await,
+            Self::PostgresqlStandby => {
+                let primary = of.expect("a topology is checked: a standby follows a primary");
+                postgresql_standby::start(name, primary, data, guard).await
+            }
             Self::Redis => redis::start(name, data, guard).await,
             Self::Rabbitmq => rabbitmq::start(name, data, guard).await,
         }
     }
 
-    /// Its container.
+    /// Its container; `None` if only the native environment has servers of this kind.
     #[cfg_attr(not(feature = "containers"), expect(dead_code, reason = "only containers call it"))]
-    pub(crate) fn container(self, password: &str) -> Container {
+    pub(crate) fn container(self, password: &str) -> Option<Container> {
         match self {
-            Self::Postgresql => postgresql::container(password),
-            Self::Redis => redis::container(password),
-            Self::Rabbitmq => rabbitmq::container(password),
+            Self::Postgresql => Some(postgresql::container(password)),
+            Self::PostgresqlStandby => None,
+            Self::Redis => Some(redis::container(password)),
+            Self::Rabbitmq => Some(rabbitmq::container(password)),
         }
     }
 
     /// Where a URL of this kind points.
     pub(crate) fn address(self, url: &str) -> Option<Address> {
         let (schemes, port) = match self {
-            Self::Postgresql => (postgresql::SCHEMES, postgresql::PORT),
+            Self::Postgresql | Self::PostgresqlStandby => (postgresql::SCHEMES, postgresql::PORT),
             Self::Redis => (redis::SCHEMES, redis::PORT),
             Self::Rabbitmq => (rabbitmq::SCHEMES, rabbitmq::PORT),
         };
@@ -80,7 +109,7 @@ impl ComponentKind {
     /// The scheme that its URLs begin with.
     pub(crate) fn scheme(self) -> &'static str {
         match self {
-            Self::Postgresql => postgresql::SCHEMES[0],
+            Self::Postgresql | Self::PostgresqlStandby => postgresql::SCHEMES[0],
             Self::Redis => redis::SCHEMES[0],
             Self::Rabbitmq => rabbitmq::SCHEMES[0],
         }
@@ -91,6 +120,7 @@ impl ComponentKind {
         let address = self.address(url).ok_or_else(|| format!("not a {} URL", self.scheme()))?;
         match self {
             Self::Postgresql => postgresql::probe(url).await,
+            Self::PostgresqlStandby => postgresql_standby::probe(url).await,
             Self::Redis => redis::probe(&address).await,
             Self::Rabbitmq => rabbitmq::probe(&address).await,
         }

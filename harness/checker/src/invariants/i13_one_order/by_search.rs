@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
 use super::{
-    super::{Evidence, counted, i10_session_order::versions, instant, witness},
+    super::{Evidence, counted, i10_session_order::versions, witness},
     OneOrder,
 };
 use crate::{
@@ -225,12 +225,17 @@ fn shrunk(slot_history: &SlotHistory, capacity: i64) -> Vec<Observation> {
     kept
 }
 
-/// The answers that only say how many seats were free, with their places.
+/// The answers that only say how many seats were free, with their places; those of baskets stay with
+/// their other parts.
 fn answers_about_seats(
     observations: &[Observation],
 ) -> impl Iterator<Item = (usize, &Observation)> {
+    let alone = |place: usize| {
+        let joined = |place: usize| observations.get(place).is_some_and(|it| it.joined);
+        !joined(place) && !joined(place + 1)
+    };
     let observations = observations.iter().enumerate();
-    observations.filter(|(_, observed)| says_only(&observed.step))
+    observations.filter(move |(place, observed)| says_only(&observed.step) && alone(*place))
 }
 
 /// Whether a step only says something of the slot or of a booking, and is nobody's change.
@@ -282,7 +287,7 @@ fn shown(evidence: &Evidence<'_>, slot: &str, kept: &[Observation]) -> Witness {
                 "no order of these {} operations explains every answer; those that had not \
                  returned by {} may have happened or not",
                 kept.len(),
-                instant(until_ns.unwrap_or_default())
+                evidence.instant(until_ns.unwrap_or_default())
             ),
         )
     }

@@ -7,11 +7,12 @@ mod by_log;
 mod by_search;
 mod unversioned;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Verdict, Witness};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, Verdict, Witness};
 
 use super::{Evidence, counted, witness};
+use crate::basket;
 
 /// What is known of the order of a run.
 pub(super) struct OneOrder {
@@ -57,25 +58,22 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> OneOrder {
 
 /// Baskets of which one part was acknowledged and another refused, and the first of them.
 fn half_baskets(evidence: &Evidence<'_>) -> (u64, Option<Witness>) {
-    let mut baskets: BTreeMap<(u64, &str), Vec<usize>> = BTreeMap::new();
-    for (index, operation) in evidence.case.history.indexed() {
-        if let (Some(basket), Action::Reserve { .. }) = (operation.basket(), &operation.action) {
-            baskets.entry((operation.client, basket)).or_default().push(index);
-        }
-    }
     let (mut halves, mut shown) = (0, None);
-    for ((_, basket), parts) in baskets {
-        let outcomes = parts.iter().map(|index| evidence.case.history.operations[*index].outcome);
-        let outcomes: BTreeSet<Outcome> = outcomes.collect();
+    let operations = &evidence.case.history.operations;
+    for parts in basket::calls(&evidence.case.history) {
+        let outcomes: BTreeSet<Outcome> =
+            parts.iter().map(|index| operations[*index].outcome).collect();
         let refused = [Outcome::SoldOut, Outcome::Rejected, Outcome::Throttled];
         if !outcomes.contains(&Outcome::Ok) || refused.iter().all(|it| !outcomes.contains(it)) {
             continue;
         }
         halves += 1;
+        let first = &operations[parts[0]];
+        let basket = first.basket().unwrap_or_default();
         shown.get_or_insert_with(|| Witness {
             operations: evidence.show(parts.iter().copied()),
             ..witness(
-                &evidence.case.history.operations[parts[0]].slot,
+                &first.slot,
                 format!("basket {basket}: some of its parts were acknowledged, others refused"),
             )
         });

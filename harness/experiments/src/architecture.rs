@@ -1,0 +1,216 @@
+//! The selftest of topologies: each negative control under the load and the fault that show its bug,
+//! and its right twin under the same, on one set of servers.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result};
+use async_recursion::async_recursion as boxed_future;
+use slotproof_evidence::RunDirectory;
+use slotproof_reports::{
+    RunReport,
+    architecture::{ArchitectureRow, ArchitectureSelftest},
+};
+use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, guard::Guard};
+use slotproof_vocabulary::{
+    Invariant, Plan, PlanArgs, ReadMode, ScenarioKind, Span, StrategyKind, Verdict,
+};
+
+use crate::{
+    progress::Progress,
+    series::{Extended, Series, lacks_coverage},
+    spec::ExperimentSpec,
+};
+
+/// What decides is the same everywhere: a strategy that is right.
+const STRATEGY: StrategyKind = StrategyKind::Conditional;
+
+/// What shows the bug of a control.
+struct Shown {
+    /// The invariant that must convict it.
+    convicts: Invariant,
+    fault: Option<&'static str>,
+    words: PlanArgs,
+}
+
+/// Runs every control and its twin, and writes `architecture.json`, `architecture.md` and the
+/// report.
+///
+/// # Errors
+/// What kept a trial from being made.
+#[boxed_future]
+pub async fn architecture_selftest(
+    runs: PathBuf,
+    guard: &Guard,
+    progress: &dyn Progress,
+) -> Result<(RunDirectory, ArchitectureSelftest)> {
+    let begun = Instant::now();
+    let run = RunDirectory::create_named(&runs, "architecture", time::OffsetDateTime::now_utc())?;
+    progress.line(&format!("selftest {}", run.path().display()));
+    let mut rows = Vec::new();
+    for twin in Topology::built_in().filter(|topology| !topology.is_negative_control()) {
+        let is_of = |mutant: &Topology| mutant.right_twin().as_ref() == Some(&twin);
+        let mutants: Vec<_> = Topology::built_in().filter(is_of).collect();
+        if mutants.is_empty() {
+            continue;
+        }
+        let twin = on(twin, &run);
+        let mut series = Series::begin(run.clone(), &twin, guard).await?;
+        for mutant in mutants {
+            let row = one(&on(mutant, &run), &twin, &mut series).await?;
+            progress.line(&format!(
+                "  {:<30} {} ({} s)",
+                row.mutant,
+                row.summary(),
+                begun.elapsed().as_secs()
+            ));
+            rows.push(row);
+        }
+        series.end().await;
+    }
+    let report = ArchitectureSelftest {
+        schema_version: ArchitectureSelftest::SCHEMA_VERSION,
+        took_s: begun.elapsed().as_secs(),
+        rows,
+    };
+    run.write_json("architecture.json", &report)?;
+    run.write("architecture.md", report.document().markdown().as_bytes())?;
+    run.write_document(&report.document())?;
+    Ok((run, report))
+}
+
+fn on(topology: Topology, run: &RunDirectory) -> ExperimentSpec {
+    ExperimentSpec {
+        stack: StackSpec { topology, ..StackSpec::single(EnvironmentSpec::Native) },
+        runs: run.path().to_owned(),
+        repeat_command: "slotproof selftest --architecture".to_owned(),
+    }
+}
+
+/// A control, loaded until it is convicted, and its twin, loaded until the load has reached what it
+/// is about. A topology says only how the service is wired: the servers are the same.
+async fn one(
+    mutant: &ExperimentSpec,
+    twin: &ExperimentSpec,
+    series: &mut Series<'_>,
+) -> Result<ArchitectureRow> {
+    let topology = &mutant.stack.topology;
+    let Shown { convicts, fault, words } = shown_by(topology.service.read_mode)
+        .with_context(|| format!("{} is no negative control", topology.name))?;
+    let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..words })?;
+    let faults = fault.map(|fault| fault.parse().expect("a test parses it")).into_iter();
+    let faults: Vec<_> = faults.collect();
+
+    let spec = mutant.trial(plan.clone(), STRATEGY, faults.clone());
+    let unconvicted = |report: &RunReport| !convicted_by(report).contains(&convicts);
+    let Extended { tried: of_mutant, .. } =
+        series.trial_until_decided(&spec, None, unconvicted).await?;
+    let spec = twin.trial(plan, STRATEGY, faults);
+    let Extended { tried: of_twin, .. } =
+        series.trial_until_decided(&spec, None, lacks_coverage).await?;
+    Ok(ArchitectureRow {
+        mutant: topology.name.clone(),
+        summary: topology.summary.clone(),
+        fault: fault.map(str::to_owned),
+        convicts,
+        verdict: of_mutant.report.verdict.verdict,
+        convicted_by: convicted_by(&of_mutant.report).into_iter().collect(),
+        twin: twin.stack.topology.name.clone(),
+        twin_verdict: of_twin.report.verdict.verdict,
+    })
+}
+
+fn convicted_by(report: &RunReport) -> Vec<Invariant> {
+    let findings = report.verdict.findings.iter();
+    let violated = findings.filter(|finding| finding.verdict == Verdict::Violated);
+    violated.map(|finding| finding.invariant).collect()
+}
+
+/// `None` for what is right.
+fn shown_by(mode: ReadMode) -> Option<Shown> {
+    let flash_sale = |duration_ms| PlanArgs {
+        clients: Some(100),
+        capacity: Some(20),
+        duration: Some(Span::of_ms(duration_ms)),
+        hold: Some(Span::of_ms(600)),
+        seed: Some(1),
+        ..PlanArgs::default()
+    };
+    match mode {
+        ReadMode::Split => None,
+        // Clients that buy one after the other, and look in between. Half of the looks go to a
+        // standby that stands still; without that, a standby is behind for a millisecond, and a
+        // client on a busy machine is slower.
+        ReadMode::ReplicaReadNoToken => Some(Shown {
+            convicts: Invariant::SessionOrder,
+            fault: Some("pause-replay:standby-1@100ms for 1s"),
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                mix: Some("browse=1,buy=1".parse().expect("a test parses it")),
+                think: Some(Span::of_ms(10)),
+                clients: Some(30),
+                slots: Some(1),
+                capacity: Some(300),
+                ..flash_sale(3_000)
+            },
+        }),
+        // Seats that go one after the other for longer than the pause: whatever the standby says
+        // is soon long gone.
+        ReadMode::ReplicaStalenessUndeclared => Some(Shown {
+            convicts: Invariant::PossibleReads,
+            fault: Some("pause-replay:standby-1@100ms for 3s"),
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                mix: Some("browse=1,book=1".parse().expect("a test parses it")),
+                clients: Some(30),
+                think: Some(Span::of_ms(50)),
+                slots: Some(2),
+                capacity: Some(400),
+                ..flash_sale(5_000)
+            },
+        }),
+        // The standby stands still while the slot is sold out, and seats come back meanwhile.
+        ReadMode::ReplicaDecides => Some(Shown {
+            convicts: Invariant::HonestSoldOut,
+            fault: Some("pause-replay:standby-1@500ms for 3s"),
+            words: flash_sale(5_000),
+        }),
+        // While one standby is away no commit ends, and the other shows each of them.
+        ReadMode::ReplicaReadAhead => Some(Shown {
+            convicts: Invariant::OneOrder,
+            fault: Some("kill:standby-2@500ms for 2s"),
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                think: Some(Span::of_ms(50)),
+                clients: Some(40),
+                slots: Some(5),
+                capacity: Some(5),
+                ..flash_sale(5_000)
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_stack::faults::Fault;
+
+    use super::*;
+
+    #[test]
+    fn every_control_has_a_load_and_a_fault_that_its_servers_can_take() {
+        let controls = Topology::built_in().filter(Topology::is_negative_control);
+        assert_eq!(controls.count() + 1, ReadMode::ALL.len());
+        for mode in ReadMode::ALL.into_iter().filter(|mode| mode.is_negative_control()) {
+            let control = Topology::find(mode.name()).expect("built in");
+            let twin = control.right_twin().expect("a right twin");
+            let shown = shown_by(mode).expect("it is shown by something");
+            let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..shown.words });
+            let plan = plan.expect("a plan");
+            let Some(fault) = shown.fault else { continue };
+            let fault: Fault = fault.parse().expect("a fault");
+            assert_eq!(fault.fits(&twin), Ok(()));
+            let lasts = fault.lasts().expect("it ends");
+            assert!(fault.at + lasts < plan.duration().0, "{fault} ends under load");
+        }
+    }
+}

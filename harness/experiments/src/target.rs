@@ -1,0 +1,267 @@
+//! What a target file leaves unjudged: an API says less of itself than the reference service does.
+
+use std::collections::{BTreeMap, HashSet};
+
+use slotproof_checker::Case;
+use slotproof_evidence::TargetEvidence;
+use slotproof_vocabulary::{
+    Action, Finding, Invariant, Operation, Outcome, ReasonCode, Verdict, VerdictReport,
+};
+
+/// Of more answers that no rule matches than this share nothing is known, and so of the API.
+const UNMATCHED_MAX: f64 = 0.01;
+
+/// The verdict on a run through a target file: without what the API offers no evidence for, and
+/// undecided where too many answers were not understood or rows could not be read.
+pub(crate) fn judge(case: &Case, evidence: &TargetEvidence) -> VerdictReport {
+    restricted(judge_with_stale_reads(case, evidence.stale_ms), case, evidence)
+}
+
+/// The verdict on the reference service where a topology declares how old reads may be. Each read
+/// says which version its client has seen, so that a client never goes back: the order of sessions
+/// is judged as if nothing were declared.
+pub(crate) fn judge_of_topology(case: &Case, stale_ms: Option<u64>) -> VerdictReport {
+    let VerdictReport { operations, mut findings, .. } = judge_with_stale_reads(case, stale_ms);
+    if stale_ms.is_some_and(|stale_ms| stale_ms > 0) {
+        let of_sessions = |finding: &Finding| finding.invariant == Invariant::SessionOrder;
+        let strict = slotproof_checker::judge(case).findings.into_iter().find(of_sessions);
+        for finding in findings.iter_mut().filter(|finding| of_sessions(finding)) {
+            if let Some(strict) = &strict {
+                finding.clone_from(strict);
+            }
+        }
+    }
+    VerdictReport::new(operations, findings)
+}
+
+/// The verdict where reads may be as old as a target file declares.
+fn judge_with_stale_reads(case: &Case, stale_ms: Option<u64>) -> VerdictReport {
+    match stale_ms {
+        None | Some(0) => slotproof_checker::judge(case),
+        Some(stale_ms) => {
+            with_the_claim(slotproof_checker::judge(&with_stale_reads(case, stale_ms)), stale_ms)
+        }
+    }
+}
+
+/// The case with reads that may say what was so before they were sent, as is declared.
+fn with_stale_reads(case: &Case, stale_ms: u64) -> Case {
+    let mut case = case.clone();
+    let stale_ns = stale_ms.saturating_mul(1_000_000);
+    for operation in &mut case.history.operations {
+        if operation.action == Action::Read {
+            // Both, so that a generator that was late still shows.
+            let earlier_ns = stale_ns.min(operation.scheduled_ns).min(operation.sent_ns);
+            operation.scheduled_ns -= earlier_ns;
+            operation.sent_ns -= earlier_ns;
+        }
+    }
+    case
+}
+
+/// What a finding rests on beside what was seen: a declaration that weakened it.
+fn with_the_claim(mut verdict: VerdictReport, stale_ms: u64) -> VerdictReport {
+    let weakened = [Invariant::PossibleReads, Invariant::SessionOrder, Invariant::OneOrder];
+    for finding in verdict.findings.iter_mut().filter(|it| weakened.contains(&it.invariant)) {
+        finding.summary.push_str(&format!("; reads may be {stale_ms} ms old, as declared"));
+    }
+    verdict
+}
+
+fn restricted(verdict: VerdictReport, case: &Case, evidence: &TargetEvidence) -> VerdictReport {
+    let VerdictReport { operations, mut findings, .. } = verdict;
+    let any_key_twice = any_key_was_sent_twice(case);
+    findings.retain(|finding| match finding.invariant {
+        // A refusal may be about a hold that was still there.
+        Invariant::NothingLeaked if evidence.holds_left => false,
+        invariant => {
+            finding.verdict == Verdict::Violated || {
+                is_judged(invariant, evidence, any_key_twice)
+            }
+        }
+    });
+    let all = case.history.operations.len();
+    let unmatched = case.history.operations.iter().filter(|it| is_unmatched(it)).count();
+    let problem = if unmatched as f64 > all as f64 * UNMATCHED_MAX {
+        Some(format!(
+            "{unmatched} of {all} answers matched no rule of the target file{}, limit 1 %; slotproof \
+             target try shows the rule to add",
+            most_frequent(case)
+        ))
+    } else {
+        evidence.problem.as_ref().map(|problem| format!("the rows could not be read: {problem}"))
+    };
+    if let Some(summary) = problem {
+        findings.retain(|finding| finding.invariant != Invariant::RunCoverage);
+        findings.push(Finding {
+            invariant: Invariant::RunCoverage,
+            verdict: Verdict::Unknown,
+            summary,
+            examined: all as u64,
+            violations: 0,
+            witness: None,
+        });
+    }
+    VerdictReport::new(operations, findings)
+}
+
+/// Whether there is evidence that could have convicted the API. Without it, that nothing was found
+/// says nothing.
+fn is_judged(invariant: Invariant, evidence: &TargetEvidence, any_key_twice: bool) -> bool {
+    let rows = evidence.rows.as_ref();
+    let all_rows = rows.is_some_and(|rows| rows.all);
+    let keyed = rows.is_some_and(|rows| rows.keyed);
+    let own_slots = rows.is_some_and(|rows| rows.own_slots);
+    match invariant {
+        Invariant::NoOverbookingStored => all_rows,
+        Invariant::NoPhantom => all_rows && (keyed || own_slots),
+        Invariant::Idempotent => evidence.keeps_keys && any_key_twice,
+        _ => true,
+    }
+}
+
+/// Whether an API that forgets its keys could have shown it.
+fn any_key_was_sent_twice(case: &Case) -> bool {
+    let mut sent = HashSet::new();
+    case.history.operations.iter().any(|operation| match &operation.action {
+        Action::Reserve { key, .. } => operation.attempts > 1 || !sent.insert(&**key),
+        _ => false,
+    })
+}
+
+/// Why most answers were not understood: their status.
+fn most_frequent(case: &Case) -> String {
+    let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
+    for operation in case.history.operations.iter().filter(|it| is_unmatched(it)) {
+        *by_reason.entry(operation.reason.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    let Some((reason, count)) = by_reason.into_iter().max_by_key(|(_, count)| *count) else {
+        return String::new();
+    };
+    let means = match reason {
+        "http_401" | "http_403" => ": the API refuses who asks, see [auth]",
+        "http_429" => ": the API wants fewer requests, see rate",
+        _ => "",
+    };
+    format!(" ({count} of them {reason}{means})")
+}
+
+/// An answer came, and no rule said what it means.
+fn is_unmatched(operation: &Operation) -> bool {
+    let reason = operation.reason.as_deref().map(ReasonCode::from);
+    operation.outcome == Outcome::Unknown
+        && matches!(reason, Some(ReasonCode::Http(_) | ReasonCode::Unreadable(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use slotproof_checker::History;
+    use slotproof_evidence::RowsEvidence;
+    use slotproof_vocabulary::operation_builder;
+
+    use super::*;
+
+    fn case(unmatched: usize) -> Case {
+        let operation = |number: usize| {
+            let mut read = Operation::new(1, "s", Action::Read, 1, 2);
+            if number < unmatched {
+                read.outcome = Outcome::Unknown;
+                read.reason = Some("http_418".into());
+            }
+            read
+        };
+        let operations = (0..100).map(operation).collect();
+        Case { history: History { operations, ..History::default() }, ..Case::default() }
+    }
+
+    fn upheld() -> VerdictReport {
+        let finding = |invariant| Finding {
+            invariant,
+            verdict: Verdict::Upheld,
+            summary: String::new(),
+            examined: 1,
+            violations: 0,
+            witness: None,
+        };
+        let all = [
+            Invariant::NoOverbookingStored,
+            Invariant::NoPhantom,
+            Invariant::Idempotent,
+            Invariant::RunCoverage,
+        ];
+        VerdictReport::new(100, all.map(finding).into())
+    }
+
+    #[test]
+    fn answers_that_nobody_understood_leave_a_run_undecided() {
+        let evidence = TargetEvidence::default();
+        assert_eq!(restricted(upheld(), &case(1), &evidence).verdict, Verdict::Upheld);
+        let undecided = restricted(upheld(), &case(2), &evidence);
+        assert_eq!(undecided.verdict, Verdict::Unknown);
+        let summary = &undecided.findings.iter().find(|it| it.verdict == Verdict::Unknown);
+        let summary = &summary.expect("a finding").summary;
+        assert!(summary.contains("2 of 100 answers matched no rule"), "{summary}");
+    }
+
+    #[test]
+    fn rows_that_could_not_be_read_leave_a_run_undecided() {
+        let problem = Some("the role can write".to_owned());
+        let evidence = TargetEvidence { problem, ..TargetEvidence::default() };
+        let undecided = restricted(upheld(), &case(0), &evidence);
+        assert_eq!(undecided.verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_there_is_no_evidence_for_is_not_upheld() {
+        use Invariant::{Idempotent, NoOverbookingStored, NoPhantom, RunCoverage};
+        let judged = |keeps_keys, rows| {
+            let evidence = TargetEvidence { keeps_keys, rows, ..TargetEvidence::default() };
+            let verdict = restricted(upheld(), &case(0), &evidence);
+            verdict.findings.iter().map(|finding| finding.invariant).collect::<Vec<_>>()
+        };
+        let rows = |all, keyed| Some(RowsEvidence { all, keyed, ..RowsEvidence::default() });
+        assert_eq!(judged(false, None), [RunCoverage]);
+        assert_eq!(judged(true, rows(false, true)), [RunCoverage], "no key was sent twice");
+        assert_eq!(judged(false, rows(true, false)), [NoOverbookingStored, RunCoverage]);
+        let all = [NoOverbookingStored, NoPhantom, RunCoverage];
+        assert_eq!(judged(true, rows(true, true)), all);
+        let mut twice = case(0);
+        let click = operation_builder::reserve("s").key("k").at(0, 10).booked("b");
+        twice.history.operations.extend([click.clone(), click]);
+        let keeps = TargetEvidence { keeps_keys: true, ..TargetEvidence::default() };
+        let verdict = restricted(upheld(), &twice, &keeps);
+        assert!(verdict.findings.iter().any(|finding| finding.invariant == Idempotent));
+        let mut violated = upheld();
+        violated.findings[0].verdict = Verdict::Violated;
+        let violated = restricted(violated, &case(0), &TargetEvidence::default());
+        assert_eq!(violated.verdict, Verdict::Violated, "less evidence never acquits");
+    }
+
+    #[test]
+    fn a_client_of_a_topology_never_goes_back_however_old_reads_may_be() {
+        let reserve = operation_builder::reserve("s").key("k").at(0, 10).version(7).booked("b");
+        let back = operation_builder::read("s").at(20, 30).available(1).version(6).ok();
+        let operations = vec![reserve, back];
+        let case = Case { history: History { operations, ..History::default() }, ..case(0) };
+        let of_sessions = |verdict: VerdictReport| {
+            let mut findings = verdict.findings.into_iter();
+            let found = findings.find(|finding| finding.invariant == Invariant::SessionOrder);
+            found.expect("it is judged").verdict
+        };
+        assert_eq!(of_sessions(judge_with_stale_reads(&case, Some(3))), Verdict::Upheld);
+        assert_eq!(of_sessions(judge_of_topology(&case, Some(3))), Verdict::Violated);
+        assert_eq!(of_sessions(judge_of_topology(&case, None)), Verdict::Violated);
+    }
+
+    #[test]
+    fn a_read_may_be_as_old_as_the_file_claims() {
+        let mut case = case(0);
+        case.history.operations[0].scheduled_ns = 4_000_000;
+        case.history.operations[0].sent_ns = 5_000_000;
+        case.history.operations[0].returned_ns = 6_000_000;
+        let stale = with_stale_reads(&case, 3);
+        assert_eq!(stale.history.operations[0].sent_ns, 2_000_000);
+        assert_eq!(stale.history.operations[0].scheduled_ns, 1_000_000, "as late as it was");
+        assert!(stale.history.operations[1].scheduled_ns <= stale.history.operations[1].sent_ns);
+    }
+}

@@ -1,0 +1,294 @@
+//! What makes a file a topology beside its keys.
+
+use slotproof_vocabulary::ReadMode;
+
+use super::{Component, ComponentKind, Topology};
+
+/// Why a file is not a topology.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// There is neither a built-in topology nor a file of this name.
+    #[error("no topology has this name; give one of {0}, or the path of a file")]
+    NoSuchName(String),
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It does not parse.
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A file has the name of a built-in topology: reports would not tell the two apart.
+    #[error("name = \"{0}\": the built-in topology `{0}` has this name; choose another")]
+    NameOfBuiltIn(String),
+    /// A name that cannot be that of a file or an option.
+    #[error(
+        "the component name {0:?} must be lower-case letters, digits, `-` and `_`, {NAME_MAX} at \
+         most: files are named by it"
+    )]
+    BadName(String),
+    /// Two components have one name.
+    #[error("two components are named `{0}`; give each a name of its own")]
+    DuplicateName(String),
+    /// The wiring names a component that is missing or is of another kind.
+    #[error("[service] {role} = \"{name}\": no component of kind `{kind}` has this name", kind = .kind.name())]
+    Unwired {
+        /// The key of the wiring.
+        role: &'static str,
+        /// The name that it gives.
+        name: String,
+        /// The kind that the role needs.
+        kind: ComponentKind,
+    },
+    /// A standby without a primary.
+    #[error("the standby `{0}` follows no component; add of = \"...\", the name of its primary")]
+    StandbyOfNone(String),
+    /// A component follows one that is not there.
+    #[error("the component `{name}` has of = \"{of}\", and no component has this name")]
+    StandbyOfMissing {
+        /// The component.
+        name: String,
+        /// What it follows.
+        of: String,
+    },
+    /// A chain of components that ends where it began.
+    #[error(
+        "the component `{0}` follows itself, by way of {1}; name a component of kind `postgresql` \
+         in `of`"
+    )]
+    Circle(String, String),
+    /// A standby follows something that is no primary.
+    #[error(
+        "the standby `{name}` has of = \"{of}\", which is a `{kind}`; name a component of kind \
+         `postgresql`: standbys of standbys are not supported",
+        kind = .kind.name()
+    )]
+    NotAPrimary {
+        /// The standby.
+        name: String,
+        /// What it follows.
+        of: String,
+        /// What that is.
+        kind: ComponentKind,
+    },
+    /// A component of another kind follows one.
+    #[error("the component `{name}` is a `{kind}` and follows no other; take out its `of`", kind = .kind.name())]
+    FollowsNone {
+        /// The component.
+        name: String,
+        /// Its kind.
+        kind: ComponentKind,
+    },
+    /// Reads would go to a standby of another database.
+    #[error(
+        "[service] reads: `{name}` is a standby of `{of}`, and the database is `{database}`; name \
+         standbys of the database"
+    )]
+    OtherDatabase {
+        /// The standby.
+        name: String,
+        /// What it follows.
+        of: String,
+        /// What the service writes to.
+        database: String,
+    },
+    /// A standby is named twice.
+    #[error("[service] reads names `{0}` twice; name each standby once")]
+    ReadTwice(String),
+    /// Something is said of reads from standbys, and there are none.
+    #[error("[service] {0} is about reads from standbys, and `reads` names none")]
+    NoReads(&'static str),
+    /// A commit would wait for ever.
+    #[error(
+        "[replication] synchronous waits for {asked} standbys, and `{database}` has {has}; every \
+         commit would wait for ever"
+    )]
+    TooFewStandbys {
+        /// How many a commit waits for.
+        asked: u32,
+        /// The database.
+        database: String,
+        /// How many standbys it has.
+        has: usize,
+    },
+}
+
+/// As much of a name as anybody reads.
+const NAME_MAX: usize = 40;
+
+pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
+    names(topology)?;
+    for component in &topology.components {
+        follows(topology, component)?;
+    }
+    wired(topology)?;
+    reads(topology)?;
+    let (database, asked) =
+        (&topology.service.database, topology.replication.synchronous.standbys());
+    let has = topology.standbys_of(database).count();
+    if asked as usize > has {
+        return Err(TopologyError::TooFewStandbys { asked, database: database.clone(), has });
+    }
+    Ok(())
+}
+
+fn names(topology: &Topology) -> Result<(), TopologyError> {
+    let plain = |char: char| matches!(char, 'a'..='z' | '0'..='9' | '-' | '_');
+    for (index, component) in topology.components.iter().enumerate() {
+        let name = &component.name;
+        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
+            return Err(TopologyError::BadName(name.clone()));
+        }
+        if topology.components[..index].iter().any(|other| other.name == *name) {
+            return Err(TopologyError::DuplicateName(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn follows(topology: &Topology, component: &Component) -> Result<(), TopologyError> {
+    let (name, kind) = (component.name.clone(), component.kind);
+    let Some(of) = component.of.clone() else {
+        return match kind {
+            ComponentKind::PostgresqlStandby => Err(TopologyError::StandbyOfNone(name)),
+            _ => Ok(()),
+        };
+    };
+    if kind != ComponentKind::PostgresqlStandby {
+        return Err(TopologyError::FollowsNone { name, kind });
+    }
+    let Some(followed) = topology.component(&of) else {
+        return Err(TopologyError::StandbyOfMissing { name, of });
+    };
+    if let Some(way) = circle(topology, component) {
+        return Err(TopologyError::Circle(name, way));
+    }
+    match followed.kind {
+        ComponentKind::Postgresql => Ok(()),
+        kind => Err(TopologyError::NotAPrimary { name, of, kind }),
+    }
+}
+
+/// The components through which one follows itself.
+fn circle(topology: &Topology, from: &Component) -> Option<String> {
+    let mut way: Vec<&str> = Vec::new();
+    let mut next = from.of.as_deref();
+    while let Some(name) = next {
+        if way.contains(&name) {
+            return None;
+        }
+        way.push(name);
+        if name == from.name {
+            return Some(way.join(", "));
+        }
+        next = topology.component(name)?.of.as_deref();
+    }
+    None
+}
+
+fn wired(topology: &Topology) -> Result<(), TopologyError> {
+    let service = &topology.service;
+    let standby = |name| ("reads", name, ComponentKind::PostgresqlStandby);
+    let wires = [
+        ("database", Some(&service.database), ComponentKind::Postgresql),
+        ("locks", service.locks.as_ref(), ComponentKind::Redis),
+        ("queue", service.queue.as_ref(), ComponentKind::Rabbitmq),
+    ];
+    let wires = wires.into_iter().filter_map(|(role, name, kind)| Some((role, name?, kind)));
+    for (role, name, kind) in wires.chain(service.reads.iter().map(standby)) {
+        if topology.component(name).is_none_or(|component| component.kind != kind) {
+            return Err(TopologyError::Unwired { role, name: name.clone(), kind });
+        }
+    }
+    Ok(())
+}
+
+fn reads(topology: &Topology) -> Result<(), TopologyError> {
+    let service = &topology.service;
+    if service.reads.is_empty() {
+        if service.staleness_ms.slots > 0 {
+            return Err(TopologyError::NoReads("staleness_ms"));
+        }
+        if service.read_mode != ReadMode::Split {
+            return Err(TopologyError::NoReads("read_mode"));
+        }
+    }
+    for (index, name) in service.reads.iter().enumerate() {
+        if service.reads[..index].contains(name) {
+            return Err(TopologyError::ReadTwice(name.clone()));
+        }
+        let of = topology.component(name).and_then(|standby| standby.of.clone());
+        if let Some(of) = of.filter(|of| *of != service.database) {
+            let (name, database) = (name.clone(), service.database.clone());
+            return Err(TopologyError::OtherDatabase { name, of, database });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A topology of components (name, kind, what it follows) and lines after `[service]`.
+    fn text(components: &[(&str, &str, Option<&str>)], service: &str) -> String {
+        let mut text = "name = \"t\"\nsummary = \"s\"\n".to_owned();
+        for (name, kind, of) in components {
+            text.push_str(&format!("[[components]]\nname = \"{name}\"\nkind = \"{kind}\"\n"));
+            text.extend(of.map(|of| format!("of = \"{of}\"\n")));
+        }
+        format!("{text}[service]\ndatabase = \"db\"\n{service}")
+    }
+
+    const DB: (&str, &str, Option<&str>) = ("db", "postgresql", None);
+    const S: (&str, &str, Option<&str>) = ("s", "postgresql_standby", Some("db"));
+
+    #[test]
+    fn a_topology_that_cannot_be_wired_is_refused_by_name() {
+        let standby = |name, of| (name, "postgresql_standby", Some(of));
+        let cases: [(&[_], &str, &str); 20] = [
+            (&[DB, DB], "", "two components are named `db`"),
+            (&[("db", "redis", None)], "", "no component of kind `postgresql`"),
+            (&[("db", "oracle", None)], "", "unknown variant `oracle`"),
+            (&[("../db", "postgresql", None)], "", "\"../db\" must be lower-case"),
+            (&[DB], "colour = 1\n", "unknown field `colour`"),
+            (&[DB, ("s", "postgresql_standby", None)], "", "`s` follows no component"),
+            (&[DB, standby("s", "dbb")], "", "of = \"dbb\", and no component has this name"),
+            (&[DB, S, standby("s2", "s")], "", "standbys of standbys are not supported"),
+            (&[DB, standby("a", "b"), standby("b", "a")], "", "`a` follows itself, by way of b, a"),
+            (&[DB, standby("a", "a")], "", "`a` follows itself"),
+            (&[DB, ("r", "redis", Some("db"))], "", "take out its `of`"),
+            (&[DB, ("r", "redis", None), standby("s", "r")], "", "which is a `redis`"),
+            (&[DB, S], "reads = [\"db\"]\n", "reads = \"db\": no component of kind `postgresql_st"),
+            (&[DB, S], "reads = [\"s\", \"s\"]\n", "names `s` twice"),
+            (
+                &[DB, ("other", "postgresql", None), standby("s", "other")],
+                "reads = [\"s\"]\n",
+                "a standby of `other`",
+            ),
+            (&[DB, S], "staleness_ms = { slots = 1 }\n", "staleness_ms is about reads"),
+            (&[DB, S], "read_mode = \"replica_decides\"\n", "read_mode is about reads"),
+            (&[DB, S], "reads = [\"s\"]\nread_mode = \"fast\"\n", "unknown variant `fast`"),
+            (
+                &[DB, S],
+                "reads = [\"s\"]\nstaleness_ms = { bookings = 1 }\n",
+                "unknown field `bookings`",
+            ),
+            (
+                &[DB, S],
+                "[replication]\nsynchronous = \"any 2\"\n",
+                "waits for 2 standbys, and `db` has 1",
+            ),
+        ];
+        for (components, service, says) in cases {
+            let text = text(components, service);
+            let refused = Topology::parse(&text).expect_err(&text).to_string();
+            assert!(refused.contains(says), "{refused} does not say {says}");
+        }
+    }
+
+    #[test]
+    fn a_standby_that_serves_reads_and_one_that_commits_wait_for_are_accepted() {
+        let service = "reads = [\"s\"]\nstaleness_ms = { slots = 500 }\n[replication]\nsynchronous = \"first 1\"\n";
+        let topology = Topology::parse(&text(&[S, DB], service)).expect("in any order");
+        assert_eq!(topology.block().stale_ms, Some(500));
+    }
+}

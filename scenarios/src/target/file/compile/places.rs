@@ -1,0 +1,178 @@
+//! Where an operation is made and what is kept of it: slots, setup, teardown, rows.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+use serde_json::Value;
+use slotproof_vocabulary::BookingStatus;
+use toml::Spanned;
+
+use super::{Compiler, Names};
+use crate::target::file::{
+    at::At,
+    format::{
+        Each, ListWords, RowsEach, RowsWords, SetupWords, SqlWords, TeardownEach, TeardownWords,
+    },
+    inline,
+    rows::{HttpRows, OWN_STATUSES, Rows, RowsSource, SqlRows},
+    setup::{Setup, SlotList, Slots, Teardown},
+};
+
+/// Names that slots have without a capture.
+const OF_MADE_SLOTS: [&str; 3] = ["slot.number", "slot.capacity", "slot.starts_at"];
+
+impl Compiler<'_> {
+    pub(super) fn slots(
+        &self,
+        given: Vec<Spanned<BTreeMap<String, Value>>>,
+        found: Option<Spanned<ListWords>>,
+        names: &mut Names,
+    ) -> Result<Slots, String> {
+        let needs = |of: &str, line: usize, has: &dyn Fn(&str) -> bool| match ["id", "capacity"]
+            .into_iter()
+            .find(|name| !has(name))
+        {
+            Some(name) => Err(format!("line {line}: {of} needs the key {name}")),
+            None => Ok(()),
+        };
+        let Some(first) = given.first() else {
+            let Some(words) = found else {
+                names.extend(OF_MADE_SLOTS.map(str::to_owned));
+                return Ok(Slots::Made);
+            };
+            let line = self.line(words.span().start);
+            let ListWords { request, items, capture } = words.into_inner();
+            let at = |reason: String| format!("line {line}: {reason}");
+            needs("[slots] capture", line, &|name| capture.contains_key(name))?;
+            let known = names.iter().filter(|name| name.starts_with("run.")).cloned().collect();
+            let list = SlotList {
+                request: self.request(&request, &known).map_err(at)?,
+                items: At::parse(&items).map_err(at)?,
+                captures: self.captures(&capture).map_err(at)?,
+                line,
+            };
+            names.insert("slot.number".to_owned());
+            names.extend(capture.keys().map(|name| format!("slot.{name}")));
+            return Ok(Slots::Found(Box::new(list)));
+        };
+        if found.is_some() {
+            return Err("slots are listed by [[slot]] or found by [slots], and not both".to_owned());
+        }
+        names.insert("slot.number".to_owned());
+        names.extend(first.get_ref().keys().map(|name| format!("slot.{name}")));
+        let mut slots = Vec::new();
+        for slot in given {
+            let line = self.line(slot.span().start);
+            needs("[[slot]]", line, &|name| slot.get_ref().contains_key(name))?;
+            slots.push(slot.into_inner().into_iter().collect());
+        }
+        Ok(Slots::Given(slots))
+    }
+
+    pub(super) fn setup(
+        &self,
+        words: Spanned<SetupWords>,
+        names: &mut Names,
+    ) -> Result<Setup, String> {
+        let line = self.line(words.span().start);
+        let SetupWords { each, request, capture } = words.into_inner();
+        let at = |reason: String| format!("line {line}: {reason}");
+        let scopes: &[&str] = match each {
+            Each::Run => &["run."],
+            Each::Slot => &["run.", "slot."],
+            Each::Client => &["run.", "client."],
+            Each::Visit => &["run.", "slot.", "client.", "visit."],
+        };
+        let in_scope = |name: &&String| scopes.iter().any(|scope| name.starts_with(scope));
+        let known: Names = names.iter().filter(in_scope).cloned().collect();
+        let request = self.request(&request, &known).map_err(at)?;
+        if each == Each::Slot && capture.contains_key("capacity") {
+            return Err(at(
+                "the plan says the capacity of a slot that is made; do not capture it".to_owned()
+            ));
+        }
+        let captures = self.captures(&capture).map_err(at)?;
+        names.extend(capture.keys().map(|name| format!("{}.{name}", each.name())));
+        Ok(Setup { each, request, captures, line })
+    }
+
+    pub(super) fn teardown(
+        &self,
+        words: Spanned<TeardownWords>,
+        names: &Names,
+    ) -> Result<Teardown, String> {
+        let line = self.line(words.span().start);
+        let TeardownWords { each, request } = words.into_inner();
+        let found = !names.contains("slot.starts_at");
+        if found && each == TeardownEach::Slot {
+            return Err(format!(
+                "line {line}: the run has not made these slots, and does not take them away; use \
+                 each = \"booking\""
+            ));
+        }
+        let scopes: &[&str] = match each {
+            TeardownEach::Run => &["run."],
+            TeardownEach::Slot => &["run.", "slot."],
+            TeardownEach::Booking => &["run.", "slot.", "booking"],
+        };
+        let in_scope = |name: &String| scopes.iter().any(|scope| name.starts_with(scope));
+        let all = names.iter().cloned().chain(["booking".to_owned()]);
+        let known = all.filter(in_scope).collect();
+        let request =
+            self.request(&request, &known).map_err(|reason| format!("line {line}: {reason}"))?;
+        Ok(Teardown { each, request, line })
+    }
+
+    pub(super) fn rows(&self, words: Spanned<RowsWords>, names: &Names) -> Result<Rows, String> {
+        let line = self.line(words.span().start);
+        let RowsWords { sql, http, status, ended_are_kept } = words.into_inner();
+        let at = |reason: String| format!("line {line}: [rows]: {reason}");
+        let source = match (sql, http) {
+            (Some(words), None) => RowsSource::Sql(self.sql(words).map_err(at)?),
+            (None, Some(words)) => {
+                let scopes: &[&str] = match words.each {
+                    RowsEach::Run => &["run."],
+                    RowsEach::Slot => &["run.", "slot."],
+                    RowsEach::Booking => &["run.", "slot.", "booking"],
+                };
+                let all = names.iter().cloned().chain(["booking".to_owned()]);
+                let in_scope = |name: &String| scopes.iter().any(|it| name.starts_with(it));
+                let known: Names = all.filter(in_scope).collect();
+                let needed = ["booking", "seats", "status"].into_iter();
+                if let Some(name) = needed.clone().find(|name| !words.row.contains_key(*name)) {
+                    return Err(at(format!("row needs {name}")));
+                }
+                RowsSource::Http(Box::new(HttpRows {
+                    each: words.each,
+                    request: self.request(&words.request, &known).map_err(at)?,
+                    items: At::parse(words.items.as_deref().unwrap_or("$")).map_err(at)?,
+                    next: words.next.as_deref().map(At::parse).transpose().map_err(at)?,
+                    row: self.captures(&words.row).map_err(at)?,
+                }))
+            }
+            _ => return Err(at("bookings are read by sql or by http".to_owned())),
+        };
+        let mut statuses: BTreeMap<String, BookingStatus> =
+            OWN_STATUSES.into_iter().map(|status| (status.name().to_owned(), status)).collect();
+        if !status.is_empty() {
+            statuses.clear();
+        }
+        for (status, words) in status {
+            statuses.extend(words.into_iter().map(|word| (word, status)));
+        }
+        Ok(Rows { source, ended_are_kept, statuses })
+    }
+
+    pub(super) fn sql(&self, words: SqlWords) -> Result<SqlRows, String> {
+        let url = self.secret("url", &words.url)?;
+        // Without the text: it has a password.
+        let place = Url::parse(&url).map_err(|_| "the database's URL is no URL".to_owned())?;
+        self.may_be_loaded(&place)?;
+        let query = match (words.query, words.query_file) {
+            (Some(query), None) => query,
+            (None, Some(name)) => inline::read(&self.folder, &name)?,
+            _ => return Err("sql needs either query or query_file".to_owned()),
+        };
+        Ok(SqlRows { url, query: query.trim().trim_end_matches(';').to_owned() })
+    }
+}
