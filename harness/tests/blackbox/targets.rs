@@ -257,12 +257,14 @@ async fn run_on(strategy: &str, more: &[&str]) -> (Output, String) {
     (output, page)
 }
 
+/// A machine that does little in a second gets a longer load.
+const UNTIL_COVERED: [&str; 2] = ["--until", "covered"];
 const FLASH_SALE: [&str; 8] =
     ["--clients", "60", "--capacity", "20", "--duration", "3s", "--hold", "2s"];
 
 #[tokio::test]
 async fn an_honest_service_is_upheld_through_its_file_as_far_as_clients_were_told() {
-    let (output, page) = run_on("conditional", &FLASH_SALE).await;
+    let (output, page) = run_on("conditional", &[&FLASH_SALE[..], &UNTIL_COVERED].concat()).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(page.contains("upheld as far as clients were told"), "{page}");
@@ -284,7 +286,8 @@ async fn a_broken_service_is_convicted_through_its_file() {
 async fn slots_that_are_spread_and_read_are_upheld_through_the_file() {
     let more = ["--scenario", "hot_and_cold", "--slots", "3", "--capacity", "5", "--think", "0s"];
     let load = ["--clients", "40", "--duration", "3s", "--hold", "1s"];
-    let (output, _) = run_on("pessimistic", &[&more[..], &load[..]].concat()).await;
+    let words = [&more[..], &load[..], &UNTIL_COVERED].concat();
+    let (output, _) = run_on("pessimistic", &words).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
