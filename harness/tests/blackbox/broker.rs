@@ -40,7 +40,7 @@ fn add(url: &str, name: &str) {
     // One call makes the host and opens it; `add_vhost` and `set_permissions` would be two, and
     // each starts an Erlang of its own.
     let mut child = rabbitmqctl(port)
-        .args(["--quiet", "import_definitions", "--format", "json"])
+        .args(["--quiet", "--timeout", "300", "import_definitions", "--format", "json"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
