@@ -17,8 +17,9 @@ use slotproof_vocabulary::{
 };
 
 use slotproof_evidence::{LoadEnd, RunDirectory, TargetEvidence};
+use slotproof_stack::faults::Injected;
 
-use crate::{summary, target};
+use crate::{injected, summary, target};
 
 /// Bytes of history that are decompressed at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -186,6 +187,8 @@ pub fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
         None => target::judge_of_topology(case, declared_staleness(run)?),
         Some(target) => target::judge(case, target),
     };
+    let faults: Option<Vec<Injected>> = run.read_json_if_there("faults.json")?;
+    let verdict = injected::judged(verdict, case, &faults.unwrap_or_default());
     run.write_json("verdict.json", &verdict)?;
     Ok(verdict)
 }

@@ -31,6 +31,7 @@ mod statistics;
 
 pub mod progress;
 
+mod injected;
 mod input;
 mod machine;
 mod target;

@@ -89,7 +89,10 @@ fn restricted(verdict: VerdictReport, case: &Case, evidence: &TargetEvidence) ->
             most_frequent(case)
         ))
     } else {
-        evidence.problem.as_ref().map(|problem| format!("the rows could not be read: {problem}"))
+        evidence
+            .problem
+            .as_ref()
+            .map(|problem| format!("the evidence could not be read: {problem}"))
     };
     if let Some(summary) = problem {
         findings.retain(|finding| finding.invariant != Invariant::RunCoverage);
@@ -112,9 +115,11 @@ fn is_judged(invariant: Invariant, evidence: &TargetEvidence, any_key_twice: boo
     let all_rows = rows.is_some_and(|rows| rows.all);
     let keyed = rows.is_some_and(|rows| rows.keyed);
     let own_slots = rows.is_some_and(|rows| rows.own_slots);
+    let logged = evidence.changes.is_some();
     match invariant {
-        Invariant::NoOverbookingStored => all_rows,
-        Invariant::NoPhantom => all_rows && (keyed || own_slots),
+        Invariant::NoOverbookingStored => all_rows || logged,
+        // A log is only read of slots that the run has made.
+        Invariant::NoPhantom => all_rows && (keyed || own_slots) || logged,
         Invariant::Idempotent => evidence.keeps_keys && any_key_twice,
         _ => true,
     }
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(judged(false, rows(true, false)), [NoOverbookingStored, RunCoverage]);
         let all = [NoOverbookingStored, NoPhantom, RunCoverage];
         assert_eq!(judged(true, rows(true, true)), all);
+        let logged = TargetEvidence { changes: Some(3), ..TargetEvidence::default() };
+        assert_eq!(restricted(upheld(), &case(0), &logged).findings.len(), all.len());
         let mut twice = case(0);
         let click = operation_builder::reserve("s").key("k").at(0, 10).booked("b");
         twice.history.operations.extend([click.clone(), click]);

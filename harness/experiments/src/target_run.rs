@@ -20,7 +20,10 @@ use slotproof_scenarios::{
     engine::{DescribedOrder, LoadOrder},
     target::file::{FileTarget, OperationKind, Place, Prepared, Scope, Session, TargetError},
 };
-use slotproof_stack::guard::Guard;
+use slotproof_stack::{
+    faults::{self, Fault},
+    guard::Guard,
+};
 use slotproof_vocabulary::{Outcome, Plan, RunContext, UsageError};
 
 use crate::{
@@ -47,6 +50,8 @@ pub struct TargetRunSpec {
     pub target: TargetSpec,
     /// The load. It has no strategy: that is the API's own affair.
     pub plan: Plan,
+    /// What is done to the service under load, of what the file declares.
+    pub faults: Vec<Fault>,
     /// The loads before it that did not decide.
     pub shorter: Vec<ShorterLoad>,
     /// Where the run directory is made.
@@ -90,7 +95,7 @@ impl Left {
         let mut commands = std::mem::take(&mut *self.stopping());
         commands.dedup();
         for command in commands.iter().rev() {
-            if let Err(error) = target_stack::stop(command).await {
+            if let Err(error) = target_stack::carry_out(command).await {
                 progress.line(&format!("  failed to stop the service of the target: {error:#}"));
             }
         }
@@ -142,6 +147,9 @@ impl TargetRunSpec {
                 self.plan.scenario, self.plan.attempts
             ))
             .into());
+        }
+        for fault in &self.faults {
+            target_stack::declared(&target, fault)?;
         }
         Ok(target)
     }
@@ -240,7 +248,14 @@ async fn load(
             places: places.clone(),
         }),
     };
-    let (load, ()) = load_process(&order, run, Vec::new(), guard, progress, |_| async {}).await?;
+    let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
+    let act = |fault| target_stack::inject(&target, fault);
+    let inject = |begun| faults::inject_by(&spec.faults, begun, &announce, act);
+    let (load, injected) = load_process(&order, run, Vec::new(), guard, progress, inject).await?;
+    let injected = injected?;
+    if !injected.is_empty() {
+        run.write_json("faults.json", &injected)?;
+    }
     // What setup has captured may be a secret, and is not needed any more.
     let described = None;
     run.write_json("order.json", &LoadOrder { described, ..order })?;
@@ -263,7 +278,7 @@ async fn load(
     Ok(())
 }
 
-/// Reads the rows. That they cannot be read leaves the run undecided.
+/// Reads the rows and the log. That they cannot be read leaves the run undecided.
 async fn collect(
     rows: &TargetRows<'_>,
     before: &BTreeSet<String>,
@@ -293,6 +308,14 @@ async fn collect(
         Ok(Some((end, of_rows))) => {
             run.write_json("end_state.json", &end)?;
             evidence.rows = Some(of_rows);
+        }
+        Err(problem) => evidence.problem = Some(problem),
+    }
+    match rows.changes(&bookings).await {
+        Ok(None) => {}
+        Ok(Some(records)) => {
+            run.write_audit(&records)?;
+            evidence.changes = Some(records.len() as u64);
         }
         Err(problem) => evidence.problem = Some(problem),
     }

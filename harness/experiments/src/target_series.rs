@@ -7,7 +7,7 @@ use anyhow::Result;
 use slotproof_evidence::RunDirectory;
 use slotproof_reports::run_report::ShorterLoad;
 use slotproof_scenarios::target::file::FileTarget;
-use slotproof_stack::guard::Guard;
+use slotproof_stack::{faults::Fault, guard::Guard};
 use slotproof_vocabulary::{Plan, RunContext, UsageError};
 
 use crate::{
@@ -44,7 +44,7 @@ impl TargetSpec {
     ///
     /// # Errors
     /// The target cannot carry it.
-    pub fn run_of(&self, plan: Plan, runs: PathBuf) -> Result<TargetRunSpec> {
+    pub fn run_of(&self, plan: Plan, faults: Vec<Fault>, runs: PathBuf) -> Result<TargetRunSpec> {
         if let Some(strategy) = plan.strategy {
             return Err(UsageError(format!(
                 "strategy {strategy} is of the reference service; a plan for a target has none"
@@ -52,10 +52,13 @@ impl TargetSpec {
             .into());
         }
         let allowed: String = self.allow.iter().map(|host| format!(" --allow {host}")).collect();
+        let injected: String =
+            faults.iter().map(|fault| format!(" {}", fault.argument())).collect();
         let repeat_command =
-            format!("{} --target {}{allowed}", command_of(&plan), self.file.display());
-        let spec =
-            TargetRunSpec { target: self.clone(), plan, shorter: Vec::new(), runs, repeat_command };
+            format!("{} --target {}{allowed}{injected}", command_of(&plan), self.file.display());
+        let target = self.clone();
+        let shorter = Vec::new();
+        let spec = TargetRunSpec { target, plan, faults, shorter, runs, repeat_command };
         spec.target()?;
         Ok(spec)
     }
@@ -108,7 +111,7 @@ impl<'a> TargetSeries<'a> {
         deadline: Option<Instant>,
         open: impl Fn(&slotproof_reports::RunReport) -> bool,
     ) -> Result<Extended> {
-        let of = |plan: Plan| self.spec.run_of(plan, self.parent.path().to_owned());
+        let of = |plan: Plan| self.spec.run_of(plan, Vec::new(), self.parent.path().to_owned());
         let mut begun = Instant::now();
         let mut tried = self.run(&of(plan.clone())?).await?;
         while let Some(longer) = longer_plan(plan, &tried.report).filter(|_| open(&tried.report)) {

@@ -4,18 +4,20 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use slotproof_scenarios::target::file::{FileTarget, StackWords};
+use slotproof_scenarios::target::file::{FaultWords, FileTarget, StackWords};
 use slotproof_stack::{
+    faults::{Fault, FaultError, FaultKind},
     guard::Guard,
     process::{Launch, Process, Stdout, tail},
 };
+use slotproof_vocabulary::UsageError;
 use tokio::{process::Command, time::Instant};
 
 use crate::progress::Progress;
 
 /// Building images and filling databases takes minutes.
 const READY_WITHIN: Duration = Duration::from_secs(300);
-const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A service that was started.
@@ -96,22 +98,83 @@ impl TargetStack {
     /// Ends what `start` has become.
     pub(crate) async fn end(self) {
         if let Some(process) = self.process {
-            process.stop(STOPPED_WITHIN).await;
+            process.stop(ENDED_WITHIN).await;
         }
     }
 }
 
-/// Carries out the command `stop`.
+/// What the file declares of a fault, and how long it lasts.
 ///
 /// # Errors
-/// It fails.
-pub(crate) async fn stop(command: &str) -> Result<()> {
-    let mut stopping = shell(command);
+/// It declares no such fault, or nothing that ends it.
+pub(crate) fn declared<'a>(
+    target: &'a FileTarget,
+    fault: &Fault,
+) -> Result<(&'a FaultWords, Option<Duration>), UsageError> {
+    let declared = &target.stack.fault;
+    let names = || match declared.is_empty() {
+        true => "it declares none".to_owned(),
+        false => {
+            let names: Vec<&str> = declared.iter().map(|fault| fault.name.as_str()).collect();
+            format!("it declares {}", names.join(", "))
+        }
+    };
+    let FaultKind::Declared { name, lasts } = &fault.kind else {
+        return Err(UsageError(format!(
+            "--fault {fault} is of the reference service; of a target, it is what [[stack.fault]] \
+             declares, \"target:NAME@2s for 1s\": {}",
+            names()
+        )));
+    };
+    let Some(found) = declared.iter().find(|it| it.name == *name) else {
+        let reason = format!("the target file has no such [[stack.fault]]: {}", names());
+        return Err(UsageError(format!("--fault {fault}: {reason}")));
+    };
+    match (lasts, &found.heal) {
+        (Some(_), None) => Err(UsageError(format!(
+            "--fault {fault}: [[stack.fault]] {name} has no heal, which would end it; leave out \
+             \"for\", or add heal"
+        ))),
+        (lasts, _) => Ok((found, *lasts)),
+    }
+}
+
+/// Carries out the commands of a declared fault, and waits until the service is ready again.
+pub(crate) async fn inject(target: &FileTarget, fault: Fault) -> Result<(), FaultError> {
+    let acting = async {
+        let (FaultWords { inject, heal, .. }, lasts) = declared(target, &fault)?;
+        carry_out(inject).await?;
+        let Some(heal) = heal else { return Ok(()) };
+        tokio::time::sleep(lasts.unwrap_or_default()).await;
+        carry_out(heal).await?;
+        if let Some(path) = &target.stack.ready {
+            let http = target.connections(Duration::from_secs(5))?.build()?;
+            let url = format!("{}{path}", target.base_url);
+            let deadline = Instant::now() + READY_WITHIN;
+            while !answers(&http, &url).await {
+                let within = READY_WITHIN.as_secs();
+                anyhow::ensure!(Instant::now() < deadline, "{url}: no 2xx within {within} s");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
+    };
+    acting.await.map_err(|error: anyhow::Error| FaultError::NotTaken {
+        reason: format!("{error:#}"),
+        fault: fault.clone(),
+    })
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// It fails, or does not end.
+pub(crate) async fn carry_out(command: &str) -> Result<()> {
+    let mut shell = shell(command);
     // The standard output is for data: `gate --json` is read by programs.
-    let running =
-        stopping.stdin(Stdio::null()).stdout(std::io::stderr()).kill_on_drop(true).status();
-    let within = STOPPED_WITHIN.as_secs();
-    let status = tokio::time::timeout(STOPPED_WITHIN, running)
+    let running = shell.stdin(Stdio::null()).stdout(std::io::stderr()).kill_on_drop(true).status();
+    let within = ENDED_WITHIN.as_secs();
+    let status = tokio::time::timeout(ENDED_WITHIN, running)
         .await
         .with_context(|| format!("`{command}` did not end within {within} s"))?
         .with_context(|| format!("run `{command}`"))?;

@@ -84,12 +84,13 @@ pub(crate) struct Args {
     /// What is done to the stack under load, and when; can be given again: kill-worker@3s,
     /// pause-service:6s@2s, restart-rabbitmq@5s, restart-redis@5s, crash-postgres@5s,
     /// "pause-replay:STANDBY@2s for 1s", "kill:COMPONENT@2s for 1s". Needs the native environment.
+    /// With --target, what its [[stack.fault]] declare: "target:NAME@2s for 1s".
     #[arg(long = "fault", value_name = "FAULT@TIME")]
     faults: Vec<Fault>,
 
     /// A booking API that a target file describes, instead of the reference service and its stack:
     /// its setup prepares the slots, and its answers are judged. It has no strategy of ours.
-    #[arg(long, value_name = "FILE", conflicts_with = "faults")]
+    #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
 
     /// With --target: a host beside this machine that may be loaded; the file must allow it too.
@@ -184,7 +185,8 @@ fn on_target(args: &Args, file: &Path, plan: Plan) -> Result<Code> {
     let (file, allow) = (file.to_owned(), args.allow.clone());
     let target = TargetSpec { file, allow, left: Left::default() };
     // Read before anything is sent.
-    let spec = target.run_of(plan, args.runs.clone())?;
+    in_the_load(args, &plan)?;
+    let spec = target.run_of(plan, args.faults.clone(), args.runs.clone())?;
     let console = if args.json { Console::new(OutputMode::Events) } else { Console::of_stderr() };
     if args.until == Some(Until::Covered) {
         coverage::can_last_longer(&spec.plan)?;
@@ -205,7 +207,7 @@ fn show_requests(args: &Args, file: &Path, plan: Plan) -> Result<()> {
     let (file, allow) = (file.to_owned(), args.allow.clone());
     let target = TargetSpec { file, allow, left: Left::default() };
     let capacity = plan.capacity;
-    let target = target.run_of(plan, args.runs.clone())?.target()?;
+    let target = target.run_of(plan, Vec::new(), args.runs.clone())?.target()?;
     for request in target.dry_run(capacity) {
         out!("");
         request.to_string().lines().for_each(|line| out!("{}", format!("# {line}").trim_end()));
@@ -266,28 +268,9 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         ));
     };
     let stack = args.stack.spec_for([strategy])?;
+    in_the_load(args, &plan)?;
     if args.until == Some(Until::Covered) {
-        if let Some(fault) = args.faults.first() {
-            return Err(UsageError(format!(
-                "--until covered makes the load again for longer, and --fault {fault} has its time \
-                 in one load; give one of them"
-            )));
-        }
         coverage::can_last_longer(&plan)?;
-    }
-    let lasts = plan.warm_up.0 + plan.duration().0;
-    if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
-        return Err(UsageError(format!(
-            "--fault {fault} comes after the load has ended ({} s)",
-            lasts.as_secs()
-        )));
-    }
-    let ends = |fault: &&Fault| fault.lasts().is_some_and(|lasting| fault.at + lasting > lasts);
-    if let Some(fault) = args.faults.iter().find(ends) {
-        return Err(UsageError(format!(
-            "--fault {fault} ends after the load has ended ({} s)",
-            lasts.as_secs()
-        )));
     }
     if !args.faults.is_empty() && args.stack.environment != Kind::Native {
         return Err(UsageError(
@@ -315,6 +298,31 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         plan,
         strategy,
     })
+}
+
+/// Faults happen while the one load of the run goes on.
+fn in_the_load(args: &Args, plan: &Plan) -> Result<(), UsageError> {
+    if let (Some(Until::Covered), Some(fault)) = (args.until, args.faults.first()) {
+        return Err(UsageError(format!(
+            "--until covered makes the load again for longer, and --fault {fault} has its time in one \
+             load; give one of them"
+        )));
+    }
+    let lasts = plan.warm_up.0 + plan.duration().0;
+    if let Some(fault) = args.faults.iter().find(|fault| fault.at >= lasts) {
+        return Err(UsageError(format!(
+            "--fault {fault} comes after the load has ended ({} s)",
+            lasts.as_secs()
+        )));
+    }
+    let ends = |fault: &&Fault| fault.lasts().is_some_and(|lasting| fault.at + lasting > lasts);
+    if let Some(fault) = args.faults.iter().find(ends) {
+        return Err(UsageError(format!(
+            "--fault {fault} ends after the load has ended ({} s)",
+            lasts.as_secs()
+        )));
+    }
+    Ok(())
 }
 
 fn repeat_command(plan: &Plan, stack: &StackSpec, faults: &[Fault]) -> String {

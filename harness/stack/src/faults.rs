@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slotproof_vocabulary::Span;
 use tokio::{
     sync::watch,
@@ -43,6 +43,13 @@ pub enum FaultKind {
         /// How long it is away.
         down: Duration,
     },
+    /// What a target file declares: its command begins it, and another ends it after this time.
+    Declared {
+        /// Its name in the file.
+        name: String,
+        /// How long it lasts; without, nothing ends it.
+        lasts: Option<Duration>,
+    },
 }
 
 /// A fault, and how long after the beginning of the load it comes.
@@ -55,12 +62,18 @@ pub struct Fault {
 }
 
 /// A fault that was injected. Times are milliseconds since the load began.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Injected {
-    fault: String,
-    began_ms: u64,
+    /// As the command line says it.
+    pub fault: String,
+    /// When it began.
+    pub began_ms: u64,
     /// When the stack was whole again, as far as it is made whole.
-    ended_ms: u64,
+    pub ended_ms: u64,
+    /// Why it did not take: then the run decides nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl FromStr for Fault {
@@ -70,8 +83,8 @@ impl FromStr for Fault {
         let wrong = || {
             format!(
                 "{text:?} is not a fault; write kill-worker@3s, pause-service:6s@2s, restart-rabbitmq@5s, \
-                 restart-redis@5s, crash-postgres@5s, \"pause-replay:STANDBY@2s for 1s\" or \
-                 \"kill:COMPONENT@2s for 1s\""
+                 restart-redis@5s, crash-postgres@5s, \"pause-replay:STANDBY@2s for 1s\", \
+                 \"kill:COMPONENT@2s for 1s\" or, of a target, \"target:NAME@2s for 1s\""
             )
         };
         let (what, when) = text.split_once('@').ok_or_else(wrong)?;
@@ -86,6 +99,9 @@ impl FromStr for Fault {
             }
             (Some(("kill", component)), Some(down)) => {
                 FaultKind::Kill { component: component.to_owned(), down }
+            }
+            (Some(("target", name)), lasts) if !name.is_empty() => {
+                FaultKind::Declared { name: name.to_owned(), lasts }
             }
             (_, Some(_)) => return Err(wrong()),
             (what_of, None) => match what_of {
@@ -110,6 +126,7 @@ impl Fault {
         match &self.kind {
             FaultKind::PauseService(pause) | FaultKind::PauseReplay { pause, .. } => Some(*pause),
             FaultKind::Kill { down, .. } => Some(*down),
+            FaultKind::Declared { lasts, .. } => *lasts,
             FaultKind::KillWorker
             | FaultKind::RestartRabbitmq
             | FaultKind::RestartRedis
@@ -146,6 +163,9 @@ impl Fault {
             FaultKind::RestartRabbitmq => acts_on(&|_| true, "rabbitmq"),
             FaultKind::RestartRedis => acts_on(&|_| true, "redis"),
             FaultKind::CrashPostgres => acts_on(&|_| true, "postgresql"),
+            FaultKind::Declared { .. } => {
+                Err("only a target file declares such a fault; give --target".to_owned())
+            }
             FaultKind::KillWorker | FaultKind::PauseService(_) => Ok(()),
         }
     }
@@ -175,6 +195,10 @@ impl fmt::Display for Fault {
             FaultKind::Kill { component, down } => {
                 return write!(f, "kill:{component}@{} for {}", Span(self.at), Span(*down));
             }
+            FaultKind::Declared { name, lasts: Some(lasts) } => {
+                return write!(f, "target:{name}@{} for {}", Span(self.at), Span(*lasts));
+            }
+            FaultKind::Declared { name, lasts: None } => write!(f, "target:{name}")?,
         }
         write!(f, "@{}", Span(self.at))
     }
@@ -213,20 +237,17 @@ pub enum FaultError {
 /// does not delay the next. `announce` is called when a fault begins.
 ///
 /// # Errors
-/// A server that does not come back, or a process that is not there to be killed.
+/// A server that does not come back.
 #[boxed_future]
 pub async fn inject(
     faults: &[Fault],
     environment: &Environment,
     replicas: &Replicas,
-    mut begun: watch::Receiver<bool>,
+    begun: watch::Receiver<bool>,
     announce: &(dyn Fn(&Fault) + Sync),
 ) -> Result<Vec<Injected>, FaultError> {
-    if faults.is_empty() || begun.wait_for(|begun| *begun).await.is_err() {
-        return Ok(Vec::new());
-    }
     let mut workers = replicas.worker_pids();
-    each_at_its_time(faults, announce, |fault| {
+    inject_by(faults, begun, announce, |fault| {
         // Each kill takes a worker that no earlier one has taken.
         let worker = if fault.kind == FaultKind::KillWorker { workers.next() } else { None };
         commit(fault, environment, replicas, worker)
@@ -234,15 +255,22 @@ pub async fn inject(
     .await
 }
 
-/// Acts on each fault at its time from now, whatever the others are doing.
-async fn each_at_its_time<F>(
+/// As [`inject`], where `act` says how a fault is injected.
+///
+/// # Errors
+/// A server that does not come back.
+pub async fn inject_by<F>(
     faults: &[Fault],
+    mut begun: watch::Receiver<bool>,
     announce: &(dyn Fn(&Fault) + Sync),
     mut act: impl FnMut(Fault) -> F,
 ) -> Result<Vec<Injected>, FaultError>
 where
     F: Future<Output = Result<(), FaultError>>,
 {
+    if faults.is_empty() || begun.wait_for(|begun| *begun).await.is_err() {
+        return Ok(Vec::new());
+    }
     let begin = Instant::now();
     let mut ordered = faults.to_vec();
     ordered.sort_by_key(|fault| fault.at);
@@ -252,8 +280,14 @@ where
             sleep_until(begin + fault.at).await;
             let began_ms = elapsed_ms(begin);
             announce(&fault);
-            acting.await?;
-            Ok(Injected { fault: fault.to_string(), began_ms, ended_ms: elapsed_ms(begin) })
+            let problem = match acting.await {
+                Ok(()) => None,
+                Err(FaultError::NoProcess { reason, .. }) => Some(reason.to_owned()),
+                Err(FaultError::NotTaken { reason, .. }) => Some(reason),
+                Err(error @ FaultError::Server { .. }) => return Err(error),
+            };
+            let ended_ms = elapsed_ms(begin);
+            Ok(Injected { fault: fault.to_string(), began_ms, ended_ms, problem })
         }
     });
     let injections: Vec<_> = injections.collect();
@@ -294,6 +328,10 @@ async fn commit(
             let paused = postgresql_standby::pause_replay(url, *pause).await;
             return paused.map_err(|reason| FaultError::NotTaken { fault, reason });
         }
+        FaultKind::Declared { .. } => {
+            let reason = "no target file declares it".to_owned();
+            return Err(FaultError::NotTaken { fault, reason });
+        }
         FaultKind::Kill { component, down } => (component.as_str(), *down),
         FaultKind::RestartRabbitmq => ("rabbitmq", Duration::ZERO),
         FaultKind::RestartRedis => ("redis", Duration::ZERO),
@@ -318,18 +356,25 @@ mod tests {
         let (killed, announced) = (Semaphore::new(0), std::sync::Mutex::new(Vec::new()));
         let announce =
             |fault: &Fault| announced.lock().expect("nobody panics with it").push(fault.clone());
-        let injecting = each_at_its_time(&faults, &announce, async |fault| {
-            match fault.kind {
-                FaultKind::KillWorker => killed.add_permits(1),
-                _ => drop(killed.acquire().await.expect("it is never closed")),
+        let (_begin, begun) = watch::channel(true);
+        let injecting = inject_by(&faults, begun, &announce, async |fault| match fault.kind {
+            FaultKind::KillWorker => {
+                killed.add_permits(1);
+                let reason = "it was gone".to_owned();
+                Err(FaultError::NotTaken { fault, reason })
             }
-            Ok(())
+            _ => {
+                drop(killed.acquire().await.expect("it is never closed"));
+                Ok(())
+            }
         });
         let limit = Duration::from_secs(20);
         let injected = tokio::time::timeout(limit, injecting).await.expect("both happen at once");
         let injected = injected.expect("nothing fails");
         let names: Vec<&str> = injected.iter().map(|injected| &*injected.fault).collect();
         assert_eq!(names, ["pause-service:6s@1ms", "kill-worker@2ms"], "in the order of time");
+        let problems: Vec<_> = injected.iter().map(|it| it.problem.as_deref()).collect();
+        assert_eq!(problems, [None, Some("it was gone")]);
         assert_eq!(
             *announced.lock().expect("nobody panics with it"),
             [faults[1].clone(), faults[0].clone()]
@@ -345,6 +390,8 @@ mod tests {
             "crash-postgres@5s",
             "pause-replay:standby-1@2s for 1s",
             "kill:standby-1@2s for 500ms",
+            "target:api@2s for 500ms",
+            "target:api@2s",
         ] {
             assert_eq!(text.parse::<Fault>().expect("a fault").to_string(), text);
         }
@@ -358,6 +405,7 @@ mod tests {
             "pause-replay@1s for 1s",
             "kill-worker@1s for 1s",
             "kill:standby-1@1s for ever",
+            "target:@1s",
         ] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }

@@ -117,7 +117,7 @@ fn own_stack() -> (Option<Child>, String) {
 /// A service process of one strategy, on a database and a virtual host of its own on the shared
 /// servers. Dropping it ends it.
 pub(crate) struct Service {
-    _process: Process,
+    process: Process,
     pub(crate) target: String,
     pub(crate) http: reqwest::Client,
 }
@@ -161,7 +161,11 @@ impl Service {
         BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let said: Value = serde_json::from_str(&line).expect("it says where it listens");
         let target = format!("http://{}", said["listening"].as_str().expect("an address"));
-        Self { _process: process, target, http: reqwest::Client::new() }
+        Self { process, target, http: reqwest::Client::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -7,7 +7,9 @@ use std::{
     process::Output,
 };
 
-use crate::stack::{Service, slotproof};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::stack::{Service, eventually, fresh_database, slotproof};
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ci/targets/reference.toml")
@@ -282,6 +284,122 @@ async fn a_broken_service_is_convicted_through_its_file() {
     assert!(page.contains("violated"), "{page}");
 }
 
+/// What the target file says of the reference service's log: no claim but what its tables hold.
+const LOG: &str = r#"
+[log]
+records_expiry = true
+sql.url = { env = "SLOTPROOF_LOG_URL" }
+sql.query = """
+select slot_id as slot, slot_version as version, booking_id as booking, to_status as status, seats,
+    available_seats as available
+from booking_audit
+"""
+"#;
+
+/// A run on a service whose log is read by a role that can do nothing else.
+async fn run_with_its_log(strategy: &str, log: &str) -> (Output, String) {
+    let url = fresh_database().await;
+    let variables = [("SLOTPROOF_DATABASE_URL", url.as_str()), ("SLOTPROOF_HOLD", "2s")];
+    let service = Service::start_with(strategy, &variables).await;
+    eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
+    let mut reader = reqwest::Url::parse(&url).expect("a URL");
+    let role = format!("{}_reader", reader.path().trim_start_matches('/'));
+    let mut database = PgConnection::connect(&url).await.expect("the server answers");
+    let grants = format!(
+        "create role {role} login password 'reader'; grant select on booking_audit to {role};"
+    );
+    database.execute(sqlx::AssertSqlSafe(grants)).await.expect("a role");
+    reader.set_username(&role).and(reader.set_password(Some("reader"))).expect("it can have one");
+
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("their.toml");
+    let text = fs::read_to_string(reference()).expect("it is kept") + log;
+    fs::write(&file, text).expect("it can be written");
+    let mut command = slotproof();
+    command.args(["run", "--target"]).arg(&file).args(FLASH_SALE).args(UNTIL_COVERED);
+    command.arg("--runs").arg(folder.path()).env("SLOTPROOF_SERVICE", &service.target);
+    let output = command.env("SLOTPROOF_LOG_URL", reader.as_str()).output().expect("it runs");
+    database.close().await.expect("it closes");
+    let run = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let page = fs::read_to_string(PathBuf::from(run).join("report.md")).unwrap_or_default();
+    (output, page)
+}
+
+#[tokio::test]
+async fn a_log_lets_what_clients_cannot_see_be_judged() {
+    let (output, page) = run_with_its_log("conditional", LOG).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(!page.contains("as far as clients were told"), "{page}");
+    for judged in ["I2", "I4", "I6", "I13"] {
+        let line = page.lines().find(|line| line.starts_with(&format!("| {judged} |")));
+        assert!(line.is_some_and(|line| line.contains("upheld")), "{judged}: {page}");
+    }
+
+    // Clients are told what is true; the log is not.
+    let (output, page) = run_with_its_log("audit_apart", LOG).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}\n{page}");
+    let (output, _) = run_with_its_log("audit_apart", "").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_no_log_is_refused_before_the_load() {
+    let no_expiry = LOG.replace("records_expiry = true\n", "");
+    let no_version = LOG.replace("slot_version as version, ", "");
+    for (log, code, said) in [
+        (no_expiry, 64, "say records_expiry = true"),
+        (no_version, 69, "the query has no column version"),
+    ] {
+        let (output, page) = run_with_its_log("conditional", &log).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), page.as_str()), (Some(code), ""), "{error}");
+        assert!(error.contains(said), "{error} does not say {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_the_file_declares_is_injected_and_one_that_fails_decides_nothing() {
+    let service = Service::start("conditional", "2s").await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("their.toml");
+    let pid = service.pid();
+    let faults = format!(
+        "\n[stack]\nready = \"/readyz\"\n[[stack.fault]]\nname = \"stall\"\n\
+         inject = \"kill -STOP {pid}\"\nheal = \"kill -CONT {pid}\"\n\
+         [[stack.fault]]\nname = \"broken\"\ninject = \"exit 3\"\n"
+    );
+    let text = fs::read_to_string(reference()).expect("it is kept") + &faults;
+    fs::write(&file, text).expect("it can be written");
+    let run = |fault: &str| {
+        let mut command = slotproof();
+        command.args(["run", "--target"]).arg(&file).args(FLASH_SALE).args(["--fault", fault]);
+        command.args(["--errors-max", "100%", "--runs"]).arg(folder.path());
+        let output = command.env("SLOTPROOF_SERVICE", &service.target).output().expect("it runs");
+        let run = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), run, said)
+    };
+    let (code, stalled, said) = run("target:stall@500ms for 700ms");
+    // On a slow machine the slot may not be sold out in what is left of the load.
+    assert!(matches!(code, Some(0 | 2)) && !said.contains("did not take"), "{said}");
+    let injected = fs::read(stalled.join("faults.json")).expect("it is noted");
+    let injected: serde_json::Value = serde_json::from_slice(&injected).expect("JSON");
+    let at = |name: &str| injected[0][name].as_u64().expect("a time");
+    assert!(at("ended_ms") >= at("began_ms") + 700, "{injected:#}");
+
+    let (code, broken, said) = run("target:broken@500ms");
+    assert_eq!(code, Some(2), "{said}");
+    let page = fs::read_to_string(broken.join("report.md")).expect("it is there");
+    assert!(page.contains("the fault target:broken@500ms did not take: \\`exit 3\\` ended"), "{page}");
+
+    let (code, _, said) = run("target:other@1s");
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("no such [[stack.fault]]: it declares stall, broken"), "{said}");
+}
+
 #[tokio::test]
 async fn slots_that_are_spread_and_read_are_upheld_through_the_file() {
     let more = ["--scenario", "hot_and_cold", "--slots", "3", "--capacity", "5", "--think", "0s"];
@@ -316,7 +434,7 @@ async fn a_load_that_a_target_file_cannot_carry_is_refused_by_name() {
     for (file, more, said) in [
         (without_keys, &["--scenario", "retry_storm"][..], "--attempts 1"),
         (reference(), &["--strategy", "conditional"], "strategy conditional is of the reference"),
-        (reference(), &["--fault", "kill-worker@1s"], "--target"),
+        (reference(), &["--fault", "kill-worker@1s"], "[[stack.fault]]"),
     ] {
         let mut command = slotproof();
         command.args(["run", "--target"]).arg(file).args(more).current_dir(folder.path());

@@ -1,14 +1,13 @@
-//! The evidence of a target that a file describes: the bookings that its API or its database shows
-//! after the load, as final rows.
+//! The evidence of a target that a file describes: what its API or its database shows after the
+//! load, bookings as final rows and their changes as the audit log.
 
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use slotproof_scenarios::target::file::{FileTarget, Place, RowsEach, RowsSource};
-use slotproof_vocabulary::{BookingRow, BookingStatus, EndState, ForeignRows};
+use slotproof_scenarios::target::file::{FileTarget, Place, RowsEach, Source};
+use slotproof_vocabulary::{AuditRecord, BookingRow, BookingStatus, EndState, ForeignRows};
 
 /// `evidence.json`: what a run on a target can be judged by.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +27,13 @@ pub struct TargetEvidence {
     /// The rows, if the file says where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowsEvidence>,
+    /// Changes that the log has, if the file says where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u64>,
     /// Whether holds may still have been there when the service was probed.
     #[serde(default)]
     pub holds_left: bool,
-    /// Why the rows could not be read.
+    /// Why the rows or the log could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -71,8 +73,9 @@ impl TargetRows<'_> {
     /// # Errors
     /// The rows cannot be read, in words.
     pub async fn before(&self) -> Result<BTreeSet<String>, String> {
+        // Whether they can be read at all is better known before the load than after it.
+        self.changes(&[]).await?;
         if !self.target.finds_slots() {
-            // Whether they can be read at all is better known before the load than after it.
             self.read(&[], &HashSet::new()).await?;
             return Ok(BTreeSet::new());
         }
@@ -149,6 +152,36 @@ impl TargetRows<'_> {
         Ok(Some((end, evidence)))
     }
 
+    /// The changes of the run's slots, in the order of slots and versions; `None` where the file
+    /// does not say where they are. `bookings` are those that clients were told of.
+    ///
+    /// # Errors
+    /// The log cannot be read, in words.
+    pub async fn changes(
+        &self,
+        bookings: &[(usize, String)],
+    ) -> Result<Option<Vec<AuditRecord>>, String> {
+        let Some(log) = &self.target.log else { return Ok(None) };
+        let listed = match &log.source {
+            Source::Http(list) => self.target.listed(self.http, list, self.places, &[]).await?,
+            Source::Sql(query) => sql::read(query, sql::LOG).await?,
+        };
+        let capacity = |place: &Place| (place.slot_name(), i64::from(place.capacity()));
+        let capacities = self.places.iter().map(capacity).collect();
+        let records = log.records(&listed, &capacities)?;
+        let logged: HashSet<&str> = records.iter().map(|record| &*record.booking).collect();
+        if !bookings.is_empty() && !bookings.iter().any(|(_, it)| logged.contains(&**it)) {
+            return Err(format!(
+                "none of the {} bookings that clients were told of is in the log, which has {} \
+                 changes of these slots; see that booking and slot are the ids of the API, as it \
+                 writes them",
+                bookings.len(),
+                records.len()
+            ));
+        }
+        Ok(Some(records))
+    }
+
     /// The rows of the run's slots; `None` where the file does not say where they are.
     /// Those with a key of the run are, whatever slot they name.
     async fn read(
@@ -157,19 +190,17 @@ impl TargetRows<'_> {
         keys: &HashSet<String>,
     ) -> Result<Option<Vec<BookingRow>>, String> {
         let Some(rows) = &self.target.rows else { return Ok(None) };
-        let mut read = match &rows.source {
-            RowsSource::Http(list) => {
-                self.target.rows(self.http, rows, list, self.places, bookings).await?
+        let listed = match &rows.source {
+            Source::Http(list) => {
+                self.target.listed(self.http, list, self.places, bookings).await?
             }
-            RowsSource::Sql(sql) => {
-                let read: Vec<Map<String, Value>> = sql::read(sql).await?;
-                read.iter().map(|row| rows.row(row)).collect::<Result<_, _>>()?
-            }
+            Source::Sql(query) => sql::read(query, sql::ROWS).await?,
         };
+        let mut read = listed.iter().map(|of| rows.row(of)).collect::<Result<Vec<_>, _>>()?;
         let slots: BTreeSet<String> = self.places.iter().map(Place::slot_name).collect();
         let of_the_run = |row: &BookingRow| row.key.as_ref().is_some_and(|it| keys.contains(it));
         read.retain(|row| slots.contains(&row.slot) || of_the_run(row));
-        if let RowsSource::Http(list) = &rows.source
+        if let Source::Http(list) = &rows.source
             && list.each == RowsEach::Booking
         {
             // A booking that is asked for twice is one booking.

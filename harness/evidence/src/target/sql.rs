@@ -1,39 +1,64 @@
-//! Rows by a query, with a role that can only read: a mistake in a query, or in this program, must
-//! not change what is judged.
+//! Rows or changes by a query, with a role that can only read: a mistake in a query, or in this
+//! program, must not change what is judged.
 
 use serde_json::{Map, Value};
-use slotproof_scenarios::target::file::SqlRows;
+use slotproof_scenarios::target::file::SqlList;
 use sqlx::{Column, Connection, Executor, MySqlConnection, PgConnection, SqlSafeStr};
 
-/// Columns that a row has.
-const NEEDED: [&str; 4] = ["booking", "slot", "seats", "status"];
-/// A column that tells which reserve made a booking.
-const KEY: &str = "key";
+/// What a query is to give.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Columns {
+    /// The section of the file.
+    section: &'static str,
+    needed: &'static [&'static str],
+    /// A column that it may have beside them.
+    optional: &'static str,
+}
 
-/// The rows of a query.
+/// The columns of bookings. `key` tells which reserve made one.
+pub(super) const ROWS: Columns = Columns {
+    section: "[rows.sql]",
+    needed: &["booking", "slot", "seats", "status"],
+    optional: "key",
+};
+/// The columns of changes. `available` are the seats that were left after one.
+pub(super) const LOG: Columns = Columns {
+    section: "[log.sql]",
+    needed: &["slot", "version", "booking", "status", "seats"],
+    optional: "available",
+};
+
+/// What a query gives.
 ///
 /// # Errors
-/// The database does not answer, the role can write, or the query does not have the columns that
-/// rows have.
+/// The database does not answer, the role can write, or the query does not have the columns.
 pub(super) async fn read(
-    SqlRows { url, query }: &SqlRows,
+    SqlList { url, query }: &SqlList,
+    columns: Columns,
+) -> Result<Vec<Map<String, Value>>, String> {
+    read_texts(url, query, columns).await.map_err(|error| format!("{}: {error}", columns.section))
+}
+
+async fn read_texts(
+    url: &str,
+    query: &str,
+    columns: Columns,
 ) -> Result<Vec<Map<String, Value>>, String> {
     let scheme = url.split(':').next().unwrap_or_default();
     let texts = match scheme {
-        "postgres" | "postgresql" => postgres(url, query).await,
-        "mysql" | "mariadb" => mysql(url, query).await,
-        _ => Err(format!(
-            "[rows.sql]: a URL of {scheme:?} is not known; it begins with postgres:// or mysql://"
-        )),
+        "postgres" | "postgresql" => postgres(url, query, columns).await,
+        "mysql" | "mariadb" => mysql(url, query, columns).await,
+        _ => {
+            Err(format!("a URL of {scheme:?} is not known; it begins with postgres:// or mysql://"))
+        }
     }?;
-    let row = |text: String| {
-        serde_json::from_str(&text).map_err(|error| format!("[rows.sql]: {text}: {error}"))
-    };
-    texts.into_iter().map(row).collect()
+    let object =
+        |text: String| serde_json::from_str(&text).map_err(|error| format!("{text}: {error}"));
+    texts.into_iter().map(object).collect()
 }
 
-async fn postgres(url: &str, query: &str) -> Result<Vec<String>, String> {
-    let failed = |error: sqlx::Error| format!("[rows.sql]: {error}");
+async fn postgres(url: &str, query: &str, of: Columns) -> Result<Vec<String>, String> {
+    let failed = |error: sqlx::Error| error.to_string();
     let mut connection = PgConnection::connect(url).await.map_err(failed)?;
     let writable: Option<String> = sqlx::query_scalar(
         "
@@ -56,7 +81,7 @@ async fn postgres(url: &str, query: &str) -> Result<Vec<String>, String> {
     let described =
         (&mut connection).describe(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await;
     let described = described.map_err(failed)?;
-    columns(described.columns.iter().map(Column::name))?;
+    of.optional_is_in(described.columns.iter().map(Column::name))?;
     // One statement, and no other: it stands in brackets.
     let whole = format!("select row_to_json(row)::text from ({query}) row");
     let mut transaction = connection.begin_with("begin read only").await.map_err(failed)?;
@@ -66,8 +91,8 @@ async fn postgres(url: &str, query: &str) -> Result<Vec<String>, String> {
         .map_err(failed)
 }
 
-async fn mysql(url: &str, query: &str) -> Result<Vec<String>, String> {
-    let failed = |error: sqlx::Error| format!("[rows.sql]: {error}");
+async fn mysql(url: &str, query: &str, of: Columns) -> Result<Vec<String>, String> {
+    let failed = |error: sqlx::Error| error.to_string();
     let url = url.replacen("mariadb:", "mysql:", 1);
     let mut connection = MySqlConnection::connect(&url).await.map_err(failed)?;
     let grants: Vec<String> =
@@ -78,10 +103,12 @@ async fn mysql(url: &str, query: &str) -> Result<Vec<String>, String> {
     let described =
         (&mut connection).describe(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await;
     let described = described.map_err(failed)?;
-    let keyed = columns(described.columns.iter().map(Column::name))?;
-    let fields: Vec<String> = NEEDED
-        .into_iter()
-        .chain(keyed.then_some(KEY))
+    let more = of.optional_is_in(described.columns.iter().map(Column::name))?;
+    let fields: Vec<String> = of
+        .needed
+        .iter()
+        .copied()
+        .chain(more.then_some(of.optional))
         .map(|name| format!("'{name}', found.`{name}`"))
         .collect();
     let whole =
@@ -94,22 +121,25 @@ async fn mysql(url: &str, query: &str) -> Result<Vec<String>, String> {
         .map_err(failed)
 }
 
-/// Whether the query has a column of keys.
-fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<bool, String> {
-    let names: Vec<&str> = names.collect();
-    match NEEDED.into_iter().find(|needed| !names.contains(needed)) {
-        Some(missing) => Err(format!(
-            "[rows.sql]: the query has no column {missing}; it has {}. Rows have booking, slot, \
-             seats, status, and perhaps key",
-            names.join(", ")
-        )),
-        None => Ok(names.contains(&KEY)),
+impl Columns {
+    /// Whether the query has the optional column too.
+    fn optional_is_in<'a>(self, names: impl Iterator<Item = &'a str>) -> Result<bool, String> {
+        let names: Vec<&str> = names.collect();
+        match self.needed.iter().find(|needed| !names.contains(needed)) {
+            Some(missing) => Err(format!(
+                "the query has no column {missing}; it has {}. It needs {}, and may have {}",
+                names.join(", "),
+                self.needed.join(", "),
+                self.optional
+            )),
+            None => Ok(names.contains(&self.optional)),
+        }
     }
 }
 
 fn can_write(what: &str) -> String {
     format!(
-        "[rows.sql]: the database role can write ({what}); give a role that can only read, so that \
+        "the database role can write ({what}); give a role that can only read, so that \
          nothing here can change what is judged"
     )
 }
@@ -156,9 +186,11 @@ mod tests {
 
     #[test]
     fn a_query_without_a_column_of_rows_is_refused_by_its_name() {
-        assert_eq!(columns(["booking", "slot", "seats", "status"].into_iter()), Ok(false));
-        assert_eq!(columns(["key", "booking", "slot", "seats", "status"].into_iter()), Ok(true));
-        let error = columns(["booking", "slot", "status"].into_iter()).expect_err("seats");
+        let row = ["booking", "slot", "seats", "status"];
+        assert_eq!(ROWS.optional_is_in(row.into_iter()), Ok(false));
+        assert_eq!(ROWS.optional_is_in(["key"].into_iter().chain(row)), Ok(true));
+        let error = ROWS.optional_is_in(row.into_iter().filter(|it| *it != "seats"));
+        let error = error.expect_err("seats");
         assert!(error.contains("no column seats; it has booking, slot, status"), "{error}");
     }
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::{
     access::{Auth, Limits},
     format::{Claims, Meaning, StackWords, Words},
+    log::Log,
     request::{Idempotency, RequestTemplate},
     rows::Rows,
     rule::{Condition, Rule},
@@ -39,6 +40,8 @@ pub struct FileTarget {
     pub stack: StackWords,
     /// Where its bookings are read after a run.
     pub rows: Option<Rows>,
+    /// Where the changes of bookings are read after the run.
+    pub log: Option<Log>,
     pub(super) auth: Auth,
     pub(super) tls: Tls,
     pub(super) limits: Limits,
@@ -284,6 +287,8 @@ impl Compiler<'_> {
         let all = [&reserve, &confirm, &cancel, &booking, &read];
         let asks_for_versions =
             all.into_iter().flat_map(names_in).any(|name| name == "seen_version");
+        let rows = words.rows.map(|words| self.rows(words, &names)).transpose()?;
+        let log = words.log.map(|log| self.log(log, rows.as_ref(), &words.claims, &names));
         Ok(FileTarget {
             asks_for_versions,
             asks_for_seats: reserve.steps.iter().any(|step| step.request.names().contains("seats")),
@@ -297,7 +302,8 @@ impl Compiler<'_> {
             base_url,
             claims: words.claims,
             stack: words.stack,
-            rows: words.rows.map(|words| self.rows(words, &names)).transpose()?,
+            rows,
+            log: log.transpose()?,
             auth,
             tls: words.tls.map(|words| self.tls(&words)).transpose()?.unwrap_or_default(),
             limits: self.limits(words.target.rate, words.target.bookings_max)?,

@@ -15,7 +15,7 @@ use super::{
     format::{Each, RowsEach, TeardownEach},
     interpreter::OperationKind,
     request::{FORM, Idempotency, RequestTemplate, form},
-    rows::RowsSource,
+    rows::Source,
     setup::Slots,
     values::Values,
 };
@@ -39,7 +39,7 @@ impl fmt::Display for DryRequest {
 }
 
 impl FileTarget {
-    /// The requests of one visit to a slot of so many seats, with setup before it and rows and
+    /// The requests of one visit to a slot of so many seats, with setup before it and rows, log and
     /// teardown after it, in the order in which they would be sent.
     pub fn dry_run(&self, capacity: u32) -> Vec<DryRequest> {
         let mut dry = DryRun { target: self, names: Names::new(self, capacity), sent: Vec::new() };
@@ -53,7 +53,8 @@ impl FileTarget {
             dry.set_up(each);
         }
         OperationKind::ALL.into_iter().for_each(|operation| dry.operation(operation));
-        dry.rows();
+        dry.list("rows", self.rows.as_ref().map(|rows| &rows.source));
+        dry.list("log", self.log.as_ref().map(|log| &log.source));
         for each in [TeardownEach::Booking, TeardownEach::Slot, TeardownEach::Run] {
             dry.tear_down(each);
         }
@@ -124,17 +125,19 @@ impl DryRun<'_> {
         self.names.set(None, "booking", "<booking>".into());
     }
 
-    fn rows(&mut self) {
-        let Some(rows) = &self.target.rows else { return };
-        match &rows.source {
-            RowsSource::Sql(sql) => self.show("rows, after the run, by SQL", &sql.query),
-            RowsSource::Http(list) => {
+    fn list(&mut self, what: &str, source: Option<&Source>) {
+        match source {
+            None => {}
+            Some(Source::Sql(sql)) => {
+                self.show(&format!("{what}, after the run, by SQL"), &sql.query);
+            }
+            Some(Source::Http(list)) => {
                 let often = match list.each {
                     RowsEach::Run => "once",
                     RowsEach::Slot => "for each slot",
                     RowsEach::Booking => "for each booking",
                 };
-                self.request(&format!("rows, after the run, {often}"), &list.request, None);
+                self.request(&format!("{what}, after the run, {often}"), &list.request, None);
             }
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct Words {
     pub(super) booking: Option<OperationWords>,
     #[schemars(with = "Option<RowsWords>")]
     pub(super) rows: Option<Spanned<RowsWords>>,
+    #[schemars(with = "Option<LogWords>")]
+    pub(super) log: Option<Spanned<LogWords>>,
     #[serde(default)]
     pub(super) claims: Claims,
     #[serde(default)]
@@ -198,6 +200,49 @@ pub(super) struct RowsWords {
     pub(super) ended_are_kept: bool,
 }
 
+/// Where the changes of bookings are read after the run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogWords {
+    pub(super) sql: Option<SqlWords>,
+    pub(super) http: Option<LogHttpWords>,
+    /// Their words for `pending`, `confirmed`, `cancelled`, `expired` and `failed`; those of
+    /// `[rows.status]` unless given.
+    #[serde(default)]
+    #[schemars(with = "schema::Statuses")]
+    pub(super) status: BTreeMap<BookingStatus, Vec<String>>,
+    /// Whether a hold that runs out gets a record, before its seats are sold again.
+    #[serde(default)]
+    pub(super) records_expiry: bool,
+}
+
+/// Requests that list changes of bookings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogHttpWords {
+    #[serde(default)]
+    pub(super) each: LogEach,
+    pub(super) request: RequestWords,
+    /// Where the changes are in the body.
+    pub(super) items: String,
+    /// Where the URL of the next page is.
+    pub(super) next: Option<String>,
+    /// `slot`, `version`, `booking`, `status`, `seats` and perhaps `available`, from paths that
+    /// begin at the item.
+    pub(super) record: BTreeMap<String, CaptureWords>,
+}
+
+/// How often the changes are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LogEach {
+    /// Once: every change of the run.
+    #[default]
+    Run,
+    /// For every slot: its changes.
+    Slot,
+}
+
 /// A query of a database role that can only read.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -247,6 +292,21 @@ pub struct StackWords {
     pub ready: Option<String>,
     /// Stops it.
     pub stop: Option<String>,
+    /// What may be done to it under load.
+    #[serde(default)]
+    pub fault: Vec<FaultWords>,
+}
+
+/// A fault that the team declares: what may be killed is theirs to say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultWords {
+    /// Its name on the command line: `--fault "target:NAME@2s for 1s"`.
+    pub name: String,
+    /// Begins it.
+    pub inject: String,
+    /// Ends it; the service is whole once `ready` answers.
+    pub heal: Option<String>,
 }
 
 /// Where the key of a logical operation goes.

@@ -1,4 +1,5 @@
-//! Rows: the bookings that an API keeps, read after a run.
+//! Rows: the bookings that an API keeps, read after a run. How lists are read is here too, for the
+//! log is one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,53 +34,54 @@ const PAGES_MAX: usize = 100_000;
 #[derive(Debug)]
 pub struct Rows {
     /// How.
-    pub source: RowsSource,
+    pub source: Source,
     /// Whether bookings that are cancelled or expired are among them.
     pub ended_are_kept: bool,
     /// What each of their words for a status is.
     pub(super) statuses: BTreeMap<String, BookingStatus>,
 }
 
-/// How bookings are read.
+/// How bookings or their changes are read.
 #[derive(Debug)]
-pub enum RowsSource {
+pub enum Source {
     /// By a query.
-    Sql(SqlRows),
+    Sql(SqlList),
     /// By requests.
-    Http(Box<HttpRows>),
+    Http(Box<HttpList>),
 }
 
-/// A query of bookings, with a role that can only read.
-pub struct SqlRows {
+/// A query, with a role that can only read.
+pub struct SqlList {
     /// The database, with user and password.
     pub url: String,
-    /// Columns `booking`, `slot`, `seats`, `status`, and perhaps `key`.
+    /// For rows: columns `booking`, `slot`, `seats`, `status`, and perhaps `key`. For a log: `slot`,
+    /// `version`, `booking`, `status`, `seats`, and perhaps `available`.
     pub query: String,
 }
 
-impl fmt::Debug for SqlRows {
+impl fmt::Debug for SqlList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SqlRows").field("query", &self.query).finish_non_exhaustive()
+        formatter.debug_struct("SqlList").field("query", &self.query).finish_non_exhaustive()
     }
 }
 
-/// Requests that list bookings.
+/// Requests that list bookings or their changes.
 #[derive(Debug)]
-pub struct HttpRows {
+pub struct HttpList {
     /// How often they are made.
     pub each: RowsEach,
     pub(super) request: RequestTemplate,
     pub(super) items: At,
     pub(super) next: Option<At>,
-    pub(super) row: Vec<(String, Capture)>,
+    pub(super) item: Vec<(String, Capture)>,
 }
 
 impl Rows {
     /// Whether a booking that no client was told of would be among them.
     pub fn are_all(&self) -> bool {
         match &self.source {
-            RowsSource::Sql(_) => true,
-            RowsSource::Http(list) => list.each != RowsEach::Booking,
+            Source::Sql(_) => true,
+            Source::Http(list) => list.each != RowsEach::Booking,
         }
     }
 
@@ -88,27 +90,54 @@ impl Rows {
     /// # Errors
     /// Says what is missing or not understood.
     pub fn row(&self, of: &Map<String, Value>) -> Result<BookingRow, String> {
-        let text = |name: &str| match of.get(name) {
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(Value::Number(number)) => Ok(number.to_string()),
-            _ => Err(format!("a booking has no {name}: {}", Value::Object(of.clone()))),
-        };
-        let word = text("status")?;
-        let status = self.statuses.get(&word).ok_or_else(|| {
-            format!(
-                "a booking has the status {word:?}, which [rows.status] does not name; add it to \
-                 pending, confirmed, cancelled, expired or failed"
-            )
-        })?;
-        let seats = of.get("seats").and_then(integer);
+        let item = Item { what: "a booking", of };
         Ok(BookingRow {
-            booking: text("booking")?,
-            slot: text("slot")?,
-            status: *status,
-            seats: seats.ok_or_else(|| text("seats").err().unwrap_or_default())?,
-            key: text("key").ok(),
+            booking: item.text("booking")?,
+            slot: item.text("slot")?,
+            status: item.status(&self.statuses, "[rows.status]")?,
+            seats: item.integer("seats")?,
+            key: item.text("key").ok(),
             overdue_ms: None,
         })
+    }
+}
+
+/// What a query or a list says of one thing.
+pub(super) struct Item<'a> {
+    pub(super) what: &'static str,
+    pub(super) of: &'a Map<String, Value>,
+}
+
+impl Item<'_> {
+    pub(super) fn text(&self, name: &str) -> Result<String, String> {
+        match self.of.get(name) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            _ => Err(self.lacks(name)),
+        }
+    }
+
+    pub(super) fn integer(&self, name: &str) -> Result<i64, String> {
+        self.of.get(name).and_then(integer).ok_or_else(|| self.lacks(name))
+    }
+
+    pub(super) fn status(
+        &self,
+        statuses: &BTreeMap<String, BookingStatus>,
+        section: &str,
+    ) -> Result<BookingStatus, String> {
+        let word = self.text("status")?;
+        statuses.get(&word).copied().ok_or_else(|| {
+            format!(
+                "{} has the status {word:?}, which {section} does not name; add it to pending, \
+                 confirmed, cancelled, expired or failed",
+                self.what
+            )
+        })
+    }
+
+    fn lacks(&self, name: &str) -> String {
+        format!("{} has no {name}: {}", self.what, Value::Object(self.of.clone()))
     }
 }
 
@@ -131,22 +160,21 @@ impl FileTarget {
         }
     }
 
-    /// The bookings that the requests of the file list, of the slots of a run. `bookings` are those
-    /// that clients were told of, with the index of their slot.
+    /// The items that requests of the file list, of the slots of a run. `bookings` are those that
+    /// clients were told of, with the index of their slot.
     ///
     /// # Errors
-    /// A request that was not answered with a list, or a booking that is not understood.
-    pub async fn rows(
+    /// A request that was not answered with a list.
+    pub async fn listed(
         &self,
         http: &reqwest::Client,
-        rows: &Rows,
-        list: &HttpRows,
+        list: &HttpList,
         places: &[Place],
         bookings: &[(usize, String)],
-    ) -> Result<Vec<BookingRow>, String> {
+    ) -> Result<Vec<Map<String, Value>>, String> {
         let names: Vec<PlaceNames> = places.iter().map(Place::names).collect();
         let slots: Vec<String> = places.iter().map(Place::slot_name).collect();
-        let mut read = Vec::new();
+        let mut items = Vec::new();
         let scopes: Vec<(usize, Option<&str>)> = match list.each {
             RowsEach::Run => vec![(0, None)],
             RowsEach::Slot => (0..places.len()).map(|place| (place, None)).collect(),
@@ -161,16 +189,16 @@ impl FileTarget {
                 if list.each != RowsEach::Run && !of.contains_key("slot") {
                     of.insert("slot".to_owned(), slots[place].clone().into());
                 }
-                read.push(rows.row(&of)?);
+                items.push(of);
             }
         }
-        Ok(read)
+        Ok(items)
     }
 
     async fn pages(
         &self,
         http: &reqwest::Client,
-        list: &HttpRows,
+        list: &HttpList,
         place: &PlaceNames,
         booking: Option<&str>,
     ) -> Result<Vec<Map<String, Value>>, String> {
@@ -194,12 +222,12 @@ impl FileTarget {
                 Ok(received) if (200..300).contains(&received.status) => received.json.as_ref(),
                 _ => None,
             };
-            let json = json.ok_or_else(|| format!("no list of bookings came of {}", said()))?;
+            let json = json.ok_or_else(|| format!("no list came of {}", said()))?;
             for item in list.items.all(json) {
                 let value = |(name, capture): &(String, Capture)| {
                     Some((name.clone(), capture.of_json(Some(item))?))
                 };
-                items.push(list.row.iter().filter_map(value).collect());
+                items.push(list.item.iter().filter_map(value).collect());
             }
             let next = list.next.as_ref().and_then(|next| next.first(json));
             let next = match next {
@@ -208,22 +236,21 @@ impl FileTarget {
                 Some(Value::String(next)) => next,
                 Some(other) => {
                     return Err(format!(
-                        "the next page is {other}, not a URL; [rows.http] next must lead to a URL or to \
-                         nothing"
+                        "the next page is {other}, not a URL; next must lead to a URL or to nothing"
                     ));
                 }
             };
             let page = self.page(sent.url.as_ref(), next)?;
             if !asked.insert(page.clone()) {
                 return Err(format!(
-                    "{page} is the next page of itself or of an earlier one; see [rows.http] next"
+                    "{page} is the next page of itself or of an earlier one; see next of the list"
                 ));
             }
             let page = RequestTemplate::get(page);
             self.limits.turn().await;
             sent = self.send(to, &page, &context, None, true).await?;
         }
-        Err(format!("the list of bookings has more than {PAGES_MAX} pages"))
+        Err(format!("the list has more than {PAGES_MAX} pages"))
     }
 
     /// The URL of a next page, which stays on the API's own host.

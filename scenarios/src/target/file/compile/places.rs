@@ -1,4 +1,4 @@
-//! Where an operation is made and what is kept of it: slots, setup, teardown, rows.
+//! Where an operation is made and what is kept of it: slots, setup, teardown, rows, log.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,12 @@ use super::{Compiler, Names};
 use crate::target::file::{
     at::At,
     format::{
-        Each, ListWords, RowsEach, RowsWords, SetupWords, SqlWords, TeardownEach, TeardownWords,
+        CaptureWords, Claims, Each, ListWords, LogEach, LogHttpWords, LogWords, RequestWords,
+        RowsEach, RowsHttpWords, RowsWords, SetupWords, SqlWords, TeardownEach, TeardownWords,
     },
     inline,
-    rows::{HttpRows, OWN_STATUSES, Rows, RowsSource, SqlRows},
+    log::Log,
+    rows::{HttpList, OWN_STATUSES, Rows, Source, SqlList},
     setup::{Setup, SlotList, Slots, Teardown},
 };
 
@@ -126,11 +128,75 @@ impl Compiler<'_> {
     pub(super) fn rows(&self, words: Spanned<RowsWords>, names: &Names) -> Result<Rows, String> {
         let line = self.line(words.span().start);
         let RowsWords { sql, http, status, ended_are_kept } = words.into_inner();
-        let at = |reason: String| format!("line {line}: [rows]: {reason}");
-        let source = match (sql, http) {
-            (Some(words), None) => RowsSource::Sql(self.sql(words).map_err(at)?),
-            (None, Some(words)) => {
-                let scopes: &[&str] = match words.each {
+        let http = http.map(|RowsHttpWords { each, request, items, next, row }| ListOf {
+            each,
+            request,
+            items: items.unwrap_or_else(|| "$".to_owned()),
+            next,
+            item: ("row", row),
+        });
+        let source = self
+            .source(sql, http, &["booking", "seats", "status"], names)
+            .map_err(|reason| format!("line {line}: [rows]: {reason}"))?;
+        Ok(Rows { source, ended_are_kept, statuses: statuses(status) })
+    }
+
+    /// `rows` and `claims` are those of the file.
+    pub(super) fn log(
+        &self,
+        words: Spanned<LogWords>,
+        rows: Option<&Rows>,
+        claims: &Claims,
+        names: &Names,
+    ) -> Result<Log, String> {
+        let line = self.line(words.span().start);
+        let LogWords { sql, http, status, records_expiry } = words.into_inner();
+        let at = |reason: String| format!("line {line}: [log]: {reason}");
+        if !names.contains("slot.starts_at") {
+            return Err(at(
+                "the log of a slot that was there before the run begins before it; let \
+                           [[setup]] make the slots, or leave [log] out"
+                    .to_owned(),
+            ));
+        }
+        if !records_expiry && claims.hold_ms != Some(0) {
+            return Err(at(
+                "say records_expiry = true if a hold that runs out gets a record before \
+                           its seats are sold again; without it the log shows seats as taken that \
+                           are free: leave [log] out"
+                    .to_owned(),
+            ));
+        }
+        let http = http.map(|LogHttpWords { each, request, items, next, record }| ListOf {
+            each: match each {
+                LogEach::Run => RowsEach::Run,
+                LogEach::Slot => RowsEach::Slot,
+            },
+            request,
+            items,
+            next,
+            item: ("record", record),
+        });
+        let needed = ["version", "booking", "status", "seats"];
+        let source = self.source(sql, http, &needed, names).map_err(at)?;
+        let statuses = match rows {
+            Some(rows) if status.is_empty() => rows.statuses.clone(),
+            _ => statuses(status),
+        };
+        Ok(Log { source, statuses })
+    }
+
+    fn source(
+        &self,
+        sql: Option<SqlWords>,
+        http: Option<ListOf>,
+        needed: &[&str],
+        names: &Names,
+    ) -> Result<Source, String> {
+        match (sql, http) {
+            (Some(words), None) => Ok(Source::Sql(self.sql(words)?)),
+            (None, Some(list)) => {
+                let scopes: &[&str] = match list.each {
                     RowsEach::Run => &["run."],
                     RowsEach::Slot => &["run.", "slot."],
                     RowsEach::Booking => &["run.", "slot.", "booking"],
@@ -138,32 +204,23 @@ impl Compiler<'_> {
                 let all = names.iter().cloned().chain(["booking".to_owned()]);
                 let in_scope = |name: &String| scopes.iter().any(|it| name.starts_with(it));
                 let known: Names = all.filter(in_scope).collect();
-                let needed = ["booking", "seats", "status"].into_iter();
-                if let Some(name) = needed.clone().find(|name| !words.row.contains_key(*name)) {
-                    return Err(at(format!("row needs {name}")));
+                let (name, item) = list.item;
+                if let Some(missing) = needed.iter().find(|needed| !item.contains_key(**needed)) {
+                    return Err(format!("{name} needs {missing}"));
                 }
-                RowsSource::Http(Box::new(HttpRows {
-                    each: words.each,
-                    request: self.request(&words.request, &known).map_err(at)?,
-                    items: At::parse(words.items.as_deref().unwrap_or("$")).map_err(at)?,
-                    next: words.next.as_deref().map(At::parse).transpose().map_err(at)?,
-                    row: self.captures(&words.row).map_err(at)?,
-                }))
+                Ok(Source::Http(Box::new(HttpList {
+                    each: list.each,
+                    request: self.request(&list.request, &known)?,
+                    items: At::parse(&list.items)?,
+                    next: list.next.as_deref().map(At::parse).transpose()?,
+                    item: self.captures(&item)?,
+                })))
             }
-            _ => return Err(at("bookings are read by sql or by http".to_owned())),
-        };
-        let mut statuses: BTreeMap<String, BookingStatus> =
-            OWN_STATUSES.into_iter().map(|status| (status.name().to_owned(), status)).collect();
-        if !status.is_empty() {
-            statuses.clear();
+            _ => Err("it is read either by sql or by http".to_owned()),
         }
-        for (status, words) in status {
-            statuses.extend(words.into_iter().map(|word| (word, status)));
-        }
-        Ok(Rows { source, ended_are_kept, statuses })
     }
 
-    pub(super) fn sql(&self, words: SqlWords) -> Result<SqlRows, String> {
+    fn sql(&self, words: SqlWords) -> Result<SqlList, String> {
         let url = self.secret("url", &words.url)?;
         // Without the text: it has a password.
         let place = Url::parse(&url).map_err(|_| "the database's URL is no URL".to_owned())?;
@@ -173,6 +230,25 @@ impl Compiler<'_> {
             (None, Some(name)) => inline::read(&self.folder, &name)?,
             _ => return Err("sql needs either query or query_file".to_owned()),
         };
-        Ok(SqlRows { url, query: query.trim().trim_end_matches(';').to_owned() })
+        Ok(SqlList { url, query: query.trim().trim_end_matches(';').to_owned() })
     }
+}
+
+/// The words of a list that requests give.
+struct ListOf {
+    each: RowsEach,
+    request: RequestWords,
+    items: String,
+    next: Option<String>,
+    /// What each item has, and what the file calls it.
+    item: (&'static str, BTreeMap<String, CaptureWords>),
+}
+
+/// What each of their words for a status is: ours, where the file translates none.
+fn statuses(translated: BTreeMap<BookingStatus, Vec<String>>) -> BTreeMap<String, BookingStatus> {
+    if translated.is_empty() {
+        return OWN_STATUSES.into_iter().map(|it| (it.name().to_owned(), it)).collect();
+    }
+    let pairs = translated.into_iter();
+    pairs.flat_map(|(status, words)| words.into_iter().map(move |word| (word, status))).collect()
 }
