@@ -126,8 +126,10 @@ async fn give_back(database: &mut PgConnection) {
     sqlx::raw_sql("commit").execute(database).await.expect("it is committed");
 }
 
-/// The connections that wait for a row.
+/// The connections that wait for a row. A transaction sees the activity as it first looked.
 async fn waiters(database: &mut PgConnection) -> Vec<i32> {
+    let look_again = "select pg_stat_clear_snapshot()";
+    sqlx::query(look_again).execute(&mut *database).await.expect("it is forgotten");
     let query = "
         select pid from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' order by pid
