@@ -74,6 +74,8 @@ pub(crate) struct Database {
     others: i32,
     slot_locked_by: Option<CallId>,
     advisory_locked_by: Option<CallId>,
+    /// Who holds the row of another slot, which has a lower id. Nothing else of it matters here.
+    neighbour_locked_by: Option<CallId>,
     seats: Vec<Seat>,
     /// Rows of bookings that a transaction has locked, each with its holder.
     locked_bookings: Vec<(CallId, CallId)>,
@@ -118,6 +120,7 @@ impl Database {
             others: 0,
             slot_locked_by: None,
             advisory_locked_by: None,
+            neighbour_locked_by: None,
             seats: (0..capacity).map(|_| Seat::default()).collect(),
             locked_bookings: Vec::new(),
             redis: Redis::default(),
@@ -210,6 +213,12 @@ impl Database {
         locked == call
     }
 
+    /// Takes the lock on the neighbouring slot's row; `false` if another transaction has it.
+    pub fn lock_neighbour(&mut self, call: CallId) -> bool {
+        let locked = *self.neighbour_locked_by.get_or_insert(call);
+        locked == call
+    }
+
     /// Locks the rows of the live bookings; `false` if another transaction has one of them.
     pub fn lock_bookings(&mut self, call: CallId) -> bool {
         let live: Vec<CallId> = self
@@ -294,6 +303,7 @@ impl Database {
     pub fn rollback(&mut self, call: CallId) {
         self.slot_locked_by.take_if(|holder| *holder == call);
         self.advisory_locked_by.take_if(|holder| *holder == call);
+        self.neighbour_locked_by.take_if(|holder| *holder == call);
         for seat in &mut self.seats {
             seat.locked_by.take_if(|holder| *holder == call);
         }
@@ -304,8 +314,12 @@ impl Database {
     pub fn renumbered(&self, numbers: &[u8]) -> Self {
         let mut next = self.clone();
         let rename = |call: &mut CallId| call.client = numbers[usize::from(call.client)];
-        let holders =
-            [&mut next.slot_locked_by, &mut next.advisory_locked_by, &mut next.redis.owner];
+        let holders = [
+            &mut next.slot_locked_by,
+            &mut next.advisory_locked_by,
+            &mut next.neighbour_locked_by,
+            &mut next.redis.owner,
+        ];
         holders.into_iter().flatten().for_each(rename);
         for seat in &mut next.seats {
             [&mut seat.taken_by, &mut seat.locked_by].into_iter().flatten().for_each(rename);
@@ -345,6 +359,7 @@ impl Database {
     pub fn holds_no_lock(&self) -> bool {
         self.slot_locked_by.is_none()
             && self.advisory_locked_by.is_none()
+            && self.neighbour_locked_by.is_none()
             && self.seats.iter().all(|seat| seat.locked_by.is_none())
             && self.locked_bookings.is_empty()
     }
@@ -391,6 +406,7 @@ impl Database {
         }
         self.slot_locked_by = None;
         self.advisory_locked_by = None;
+        self.neighbour_locked_by = None;
         self.seats.iter_mut().for_each(|seat| seat.locked_by = None);
         self.locked_bookings.clear();
     }

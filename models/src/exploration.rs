@@ -153,8 +153,8 @@ mod tests {
     use super::*;
     use crate::{
         broken::{
-            AnswersBeforeItCommits, FencedWritesOnly, KeepsItsLock, LeaksASeat, NeverGoesOn,
-            WithoutLock, WithoutUniqueKey,
+            AnswersBeforeItCommits, FencedWritesOnly, GrantsByItsSnapshot, KeepsItsLock,
+            LeaksASeat, LocksInOrderOfArrival, NeverGoesOn, WithoutLock, WithoutUniqueKey,
         },
         page::PageStep,
         strategy::Strategy,
@@ -182,6 +182,16 @@ mod tests {
     #[test]
     fn fencing_the_writes_alone_does_not_stop_a_decision_by_a_stale_read() {
         check_violated::<FencedWritesOnly>(SMALL, NO_OVERBOOKING);
+    }
+
+    #[test]
+    fn batches_that_lock_their_slots_in_order_of_arrival_wait_for_each_other() {
+        check_violated::<LocksInOrderOfArrival>(SMALL, "no deadlock");
+    }
+
+    #[test]
+    fn a_batch_that_grants_by_what_it_read_before_it_waited_for_a_row_overbooks() {
+        check_violated::<GrantsByItsSnapshot>(SMALL, NO_OVERBOOKING);
     }
 
     #[test]

@@ -6,9 +6,11 @@ mod answer;
 mod call_id;
 mod database;
 
+mod lanes;
 mod strategy;
 
 mod advisory;
+mod batched;
 mod conditional;
 mod grouped;
 mod hybrid;

@@ -11,11 +11,12 @@ use slotproof_vocabulary::StrategyKind;
 
 #[cfg(test)]
 use crate::broken::{
-    AnswersBeforeItCommits, FencedWritesOnly, KeepsItsLock, LeaksASeat, NeverGoesOn, WithoutLock,
-    WithoutUniqueKey,
+    AnswersBeforeItCommits, FencedWritesOnly, GrantsByItsSnapshot, KeepsItsLock, LeaksASeat,
+    LocksInOrderOfArrival, NeverGoesOn, WithoutLock, WithoutUniqueKey,
 };
 use crate::{
     advisory::Advisory,
+    batched::Batched,
     call_id::CallId,
     conditional::Conditional,
     database::{Database, StateChange},
@@ -225,6 +226,7 @@ pages! {
         Queue
         Hybrid
         Grouped
+        Batched
         SeatRows
         Unprotected
         LostUpdate
@@ -253,5 +255,7 @@ pages! {
         LeaksASeat
         KeepsItsLock
         NeverGoesOn
+        LocksInOrderOfArrival
+        GrantsByItsSnapshot
     }
 }

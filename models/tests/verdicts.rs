@@ -80,6 +80,7 @@ fn convicted_by(kind: StrategyKind) -> &'static [&'static str] {
         | StrategyKind::Queue
         | StrategyKind::Hybrid
         | StrategyKind::Grouped
+        | StrategyKind::Batched
         | StrategyKind::SeatRows => &[],
     }
 }
@@ -113,7 +114,8 @@ fn the_number_of_states_is_known() {
         ("redis_lock", 1_403_956),
         ("queue", 256_203),
         ("hybrid", 118_579),
-        ("grouped", 24_212),
+        ("grouped", 32_380),
+        ("batched", 34_850),
         ("seat_rows", 23_232),
         ("unprotected", 7_203),
         ("lost_update", 7_410),

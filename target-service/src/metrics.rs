@@ -76,10 +76,10 @@ pub(crate) fn reserve_path(path: &'static str) {
     counter!("reserves_by_path_total", "path" => path).increment(1);
 }
 
-/// Requests that one transaction of the strategy `grouped` decided.
-pub(crate) fn batch_decided(requests: usize) {
-    counter!("grouped_batches_total").increment(1);
-    counter!("grouped_requests_total").increment(requests as u64);
+/// Requests that one transaction decided for all.
+pub(crate) fn batch_decided(strategy: StrategyKind, requests: usize) {
+    counter!("batches_total", "strategy" => strategy.name()).increment(1);
+    counter!("batch_requests_total", "strategy" => strategy.name()).increment(requests as u64);
 }
 
 pub(crate) fn request_decided() {

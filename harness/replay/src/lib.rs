@@ -106,7 +106,10 @@ pub async fn replay(
 /// A strategy whose requests no director can hold, or that has no model to compare with.
 pub fn can_be_replayed(strategy: StrategyKind) -> Result<(), UsageError> {
     let reason = match strategy {
-        StrategyKind::Queue | StrategyKind::Hybrid | StrategyKind::Grouped => {
+        StrategyKind::Queue
+        | StrategyKind::Hybrid
+        | StrategyKind::Grouped
+        | StrategyKind::Batched => {
             "workers and lanes decide its requests, and they have no pause points"
         }
         StrategyKind::CommitNotDurable => {

@@ -11,6 +11,7 @@ mod containers;
 mod engine;
 mod full_disk;
 mod http;
+mod lanes;
 mod lifecycle;
 mod native;
 mod outcomes;

@@ -11,7 +11,7 @@ macro_rules! with_safe_strategies {
         $then! {
             ($($arguments)*)
             pessimistic serializable optimistic conditional advisory redis_lock queue hybrid grouped
-            seat_rows
+            batched seat_rows
         }
     };
 }

@@ -1,99 +1,11 @@
 //! What single strategies promise beyond what all of them do.
 
-use futures::future::join_all;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
     broker::fresh_virtual_host,
     stack::{Service, endpoints, eventually, fresh_database, problem, slotproof},
 };
-
-/// A `grouped` service on a database that does `what` to a booking with the key `poison`.
-async fn grouped_with_poison(when: &str, what: &str) -> (Service, PgConnection) {
-    let database_url = fresh_database().await;
-    let service =
-        Service::start_with("grouped", &[("SLOTPROOF_DATABASE_URL", &database_url)]).await;
-    let mut database = PgConnection::connect(&database_url).await.expect("the server answers");
-    let trap = format!(
-        "
-        create function trap() returns trigger language plpgsql as $$
-        begin
-            if new.idempotency_key = 'poison' then {what} end if;
-            return new;
-        end $$;
-        create constraint trigger trap after insert on bookings {when} for each row execute function trap();
-        "
-    );
-    sqlx::raw_sql(AssertSqlSafe(trap)).execute(&mut database).await.expect("a trigger");
-    (service, database)
-}
-
-/// Reserves by many at once, so that they share transactions; the keys that were told 201, and the
-/// status of `poison`.
-async fn reserve_all(service: &Service) -> (Vec<String>, u16) {
-    let slot = service.slot(1_000).await;
-    let keys: Vec<String> =
-        (0..60).map(|n| if n == 30 { "poison".to_owned() } else { format!("key-{n}") }).collect();
-    let statuses = join_all(
-        keys.iter().map(async |key| service.reserve(&slot, 1, key).await.status().as_u16()),
-    )
-    .await;
-    let booked = keys
-        .iter()
-        .zip(&statuses)
-        .filter(|(_, status)| **status == 201)
-        .map(|(key, _)| key.clone());
-    (booked.collect(), statuses[30])
-}
-
-async fn rows(database: &mut PgConnection) -> Vec<String> {
-    let query = "select idempotency_key from bookings order by idempotency_key";
-    sqlx::query_scalar(query).fetch_all(database).await.expect("rows")
-}
-
-/// A batch that miscounts is refused by the database's constraint and decided one by one, rightly:
-/// only the counters tell.
-#[tokio::test]
-async fn requests_that_wait_together_are_decided_together() {
-    let service = Service::start("grouped", "1m").await;
-    let slot = service.slot(10).await;
-    let keys: Vec<String> = (0..60).map(|n| format!("key-{n}")).collect();
-    let statuses = join_all(
-        keys.iter().map(async |key| service.reserve(&slot, 1, key).await.status().as_u16()),
-    )
-    .await;
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 10);
-    let metrics = service.get("/metrics").await.text().await.expect("text");
-    let shared = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("grouped_requests_total ")?.parse::<u32>().ok());
-    assert!(shared.is_some_and(|shared| shared >= 20), "{shared:?} of 60 shared a transaction");
-}
-
-#[tokio::test]
-async fn a_request_that_the_database_refuses_takes_no_other_of_its_batch_with_it() {
-    let (service, mut database) =
-        grouped_with_poison("", "raise exception 'no such patient';").await;
-    let (mut booked, poison) = reserve_all(&service).await;
-    assert_eq!((booked.len(), poison), (59, 500));
-    booked.sort();
-    assert_eq!(rows(&mut database).await, booked);
-}
-
-#[tokio::test]
-async fn a_connection_lost_at_commit_acknowledges_nobody_whose_booking_is_not_there() {
-    let dies = "perform pg_terminate_backend(pg_backend_pid());";
-    let (service, mut database) = grouped_with_poison("deferrable initially deferred", dies).await;
-    let (booked, poison) = reserve_all(&service).await;
-    assert_eq!(poison, 500, "nobody knows");
-    let rows = rows(&mut database).await;
-    assert!(
-        booked.iter().all(|key| rows.contains(key)),
-        "{booked:?} were told 201, and there are {rows:?}"
-    );
-    assert!(!rows.contains(&"poison".to_owned()));
-}
 
 #[tokio::test]
 async fn an_urgent_request_is_decided_before_those_that_wait_longer() {

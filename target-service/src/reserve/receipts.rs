@@ -16,6 +16,7 @@ pub(super) struct SlotSnapshot {
 }
 
 /// What was answered to the first request with this key.
+#[derive(Clone)]
 pub(crate) struct Receipt {
     pub(crate) slot: uuid::Uuid,
     pub(crate) seats: i32,

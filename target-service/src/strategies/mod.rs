@@ -6,6 +6,7 @@
 //! strategy asks of the service beside `reserve` is in `wiring.rs`.
 
 mod advisory;
+mod batched;
 pub mod conditional;
 mod grouped;
 mod hybrid;
@@ -18,6 +19,7 @@ mod serializable;
 
 mod negative_controls;
 
+mod lanes;
 pub(crate) mod policy;
 mod statement;
 pub(crate) mod wiring;
@@ -32,6 +34,7 @@ use crate::{
     queue::Publisher,
     reserve::{Reserve, Retrying, Strategy},
 };
+use lanes::Lanes;
 use negative_controls::{lost_update, mutants, redis_lock_token, redis_lock_unfenced, unprotected};
 use policy::Policy;
 
@@ -73,7 +76,11 @@ pub(crate) fn build(kind: StrategyKind, dependencies: Dependencies) -> Option<Ar
                 .map(|redis| redis_lock::RedisLock::new(pool.clone(), redis, lock_ttl, tries)),
             pool,
         }),
-        StrategyKind::Grouped => Arc::new(grouped::Grouped::new(pool, tries)),
+        StrategyKind::Grouped => Arc::new(Lanes::new(kind, pool, tries, grouped::Grouped)),
+        StrategyKind::Batched => {
+            let page = batched::Batched::new(&pool);
+            Arc::new(Lanes::new(kind, pool, tries, page))
+        }
 
         StrategyKind::Unprotected => Arc::new(tried(kind, pool, tries, unprotected::Unprotected)),
         StrategyKind::LostUpdate => Arc::new(tried(kind, pool, tries, lost_update::LostUpdate)),

@@ -105,6 +105,7 @@ impl Wiring {
             | StrategyKind::Queue
             | StrategyKind::Hybrid
             | StrategyKind::Grouped
+            | StrategyKind::Batched
             | StrategyKind::Unprotected
             | StrategyKind::LostUpdate
             | StrategyKind::LockedBookings
