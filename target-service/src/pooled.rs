@@ -7,8 +7,6 @@
 //! setting is `local`, and sweepers take turns by a lock of the transaction. The writes of
 //! reservations are in `strategies/pooled.rs`; everything else goes to the database itself.
 
-use std::time::Duration;
-
 use slotproof_vocabulary::{Pooling, SlotId, reference_api::SlotBody};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
@@ -25,9 +23,7 @@ use crate::{
     unnamed::Unnamed,
 };
 
-/// How long the start waits for a pooler that may be down, before the first request does.
-const CONNECT_WITHIN: Duration = Duration::from_secs(30);
-/// The advisory lock by which sweepers take turns; no other lock of the service has a key this low.
+/// The advisory lock by which sweepers take turns. `advisory`, which locks too, does not run here.
 const SWEEPERS: i64 = 1;
 
 /// The connections to the pooler, and what is asked through them.
@@ -53,7 +49,7 @@ impl Pooled {
         let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT.min(CONNECT_WITHIN))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_with(options)
             .await
