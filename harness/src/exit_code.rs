@@ -77,7 +77,8 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
         match error {
             EnvironmentError::NotLoopback { .. }
             | EnvironmentError::BadUrl { .. }
-            | EnvironmentError::OnlyNative { .. } => USAGE,
+            | EnvironmentError::OnlyNative { .. }
+            | EnvironmentError::PoolTooSmall { .. } => USAGE,
             EnvironmentError::MissingProgram { .. }
             | EnvironmentError::TooOld { .. }
             | EnvironmentError::Process(_)

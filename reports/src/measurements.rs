@@ -130,6 +130,11 @@ pub(crate) fn totals(report: &RunReport) -> Table {
             let share = quantity::share(standby as f64 / all.max(1) as f64);
             line("reads of slots from standbys", format!("{} ({share})", quantity::count(standby)));
         }
+        if let Some(pooler) = costs.pooler {
+            line("transactions through the pooler", quantity::count(pooler.transactions));
+            let mean = pooler.waited_us as f64 / 1e3 / pooler.transactions.max(1) as f64;
+            line("wait for a pooled connection, mean", format!("{mean:.3} ms"));
+        }
         if let Some(waiters) = costs.lock_waiters {
             line("connections waiting for a lock, mean", quantity::rate(waiters));
         }

@@ -282,6 +282,19 @@ pub struct Costs {
     /// Who answered reads of slots; absent where the database has no standbys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_reads: Option<SlotReads>,
+    /// What clients of the pooler waited for; absent where requests go through none, or a fault has
+    /// killed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<PoolerWaits>,
+}
+
+/// What went through a pooler, and how long its clients waited for a connection of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerWaits {
+    /// Transactions, single statements included.
+    pub transactions: u64,
+    /// Waits, added up over all clients.
+    pub waited_us: u64,
 }
 
 /// Reads of slots by the server that answered.

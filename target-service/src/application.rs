@@ -2,19 +2,22 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use slotproof_vocabulary::Pooling;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    config::Config,
+    config::{Config, Pooler},
     database, heartbeat, http, metrics,
     operations::Operations,
     pausing::{self, PausePoints},
+    pooled::Pooled,
+    pooler_check,
     queue::{self, Duties, Publisher},
     reserve::Strategy,
     standbys::Standbys,
     start_error::StartError,
-    strategies::{self, Dependencies, redis_lock, wiring::Wiring},
+    strategies::{self, Dependencies, pooled::PooledConditional, redis_lock, wiring::Wiring},
     sweeper,
 };
 
@@ -30,6 +33,8 @@ pub struct Application {
     listener: TcpListener,
     director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
+    /// A pooler for reads of slots and writes of reservations, where not all goes through it.
+    pooled: Option<Arc<Pooled>>,
     standbys: Standbys,
     /// Renews the heartbeat that standbys are judged by; `None` where there are none.
     heart: Option<PgPool>,
@@ -60,8 +65,21 @@ impl Application {
         let redis = redis.map_err(StartError::BadRedisUrl)?;
         let pausing = director.as_ref().map(|(_, points)| points);
         let setting = wiring.connection_setting;
-        let pool =
-            database::open(&config.database_url, config.connections, setting, pausing).await?;
+        database::prepare(&config.database_url).await?;
+        // What a session is given when it begins, or later by a director, must stay with it.
+        let pooler = config.pooler.as_ref().filter(|_| setting.is_none() && pausing.is_none());
+        let (url, pooled) = match pooler {
+            None => (&config.database_url, None),
+            Some(Pooler { url, pooling: Pooling::Requests }) => {
+                pooler_check::keeps_statements_apart(url).await?;
+                (url, None)
+            }
+            Some(Pooler { url, pooling }) => {
+                let pooled = Pooled::connect(url, config.connections, *pooling).await?;
+                (&config.database_url, Some(Arc::new(pooled)))
+            }
+        };
+        let pool = database::open(url, config.connections, setting, pausing).await?;
         let standbys = Standbys::connect(&config.standby_reads).await?;
         let heart = standbys.are_there().then(|| heartbeat::connection(&config.database_url));
         let heart = heart.transpose()?;
@@ -74,8 +92,15 @@ impl Application {
             policy: config.policy.clone(),
             tries: config.tries,
         };
-        let strategy = strategies::build(kind, dependencies)
-            .ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?;
+        let strategy: Arc<dyn Strategy> = match &pooled {
+            Some(pooled) => Arc::new(PooledConditional {
+                pooled: Arc::clone(pooled),
+                pool: pool.clone(),
+                tries: config.tries,
+            }),
+            None => strategies::build(kind, dependencies)
+                .ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?,
+        };
         let needs = http::Needs {
             redis: redis.filter(|_| wiring.needs_redis),
             publisher: wiring.needs_rabbitmq.then(|| publisher.clone()),
@@ -85,6 +110,7 @@ impl Application {
             listener,
             director,
             pool,
+            pooled,
             standbys,
             heart,
             strategy,
@@ -119,6 +145,7 @@ impl Application {
             listener,
             director,
             pool,
+            pooled,
             standbys,
             heart,
             strategy,
@@ -140,7 +167,7 @@ impl Application {
                 pool.clone(),
                 stopped.clone(),
             )),
-            None => tasks.spawn(sweeper::run(pool.clone(), stopped.clone())),
+            None => tasks.spawn(sweeper::run(pool.clone(), pooled.clone(), stopped.clone())),
         };
         if let Some(heart) = heart {
             tasks.spawn(heartbeat::run(heart, stopped.clone()));
@@ -157,6 +184,7 @@ impl Application {
         }
         let operations = Operations {
             pool: pool.clone(),
+            pooled,
             standbys,
             strategy,
             confirm: wiring.confirm,
@@ -241,6 +269,7 @@ mod tests {
             wiring: Wiring::of(config.strategy),
             standbys: Standbys::new(&config.standby_reads).expect("there are none"),
             heart: None,
+            pooled: None,
             pool,
             needs: http::Needs { redis: None, publisher: None },
             publisher,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slotproof_vocabulary::{ReadMode, StrategyKind};
+use slotproof_vocabulary::{Pooling, ReadMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -32,6 +32,15 @@ pub struct StandbyReads {
     pub mode: ReadMode,
 }
 
+/// A pooler before the database.
+#[derive(Debug, Clone)]
+pub struct Pooler {
+    /// `postgres://user:password@host:port/database`, as the database's own.
+    pub url: String,
+    /// What goes through it: what is right, or as in a negative control.
+    pub pooling: Pooling,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -39,6 +48,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `postgres://user:password@host:port/database`.
     pub database_url: String,
+    /// A pooler before the database. What needs a session of its own goes past it: migrations,
+    /// settings of a connection, a director.
+    pub pooler: Option<Pooler>,
     /// Standbys of the database that answer reads of slots.
     pub standby_reads: StandbyReads,
     /// The strategy by which `reserve` is made safe, or a negative control.
@@ -154,6 +166,7 @@ pub(crate) mod tests {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
+            pooler: None,
             standby_reads: StandbyReads::default(),
             strategy: StrategyKind::Conditional,
             hold: Duration::from_secs(300),

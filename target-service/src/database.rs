@@ -1,10 +1,10 @@
-//! Connects to the database and brings its schema up to date. A database of another program is
+//! Brings the database's schema up to date and connects to it. A database of another program is
 //! refused before anything in it is changed.
 
 use std::time::Duration;
 
 use sqlx::{
-    PgPool,
+    Connection, PgConnection, PgPool,
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -20,6 +20,19 @@ pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const OUR_TABLES: [&str; 6] =
     ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
+
+/// Migrations hold a lock of their session: a pooler must not stand in between.
+pub(crate) async fn prepare(url: &str) -> Result<(), StartError> {
+    let mut connection = PgConnection::connect(url).await.map_err(StartError::Connect)?;
+    refuse_foreign(&mut connection).await?;
+    sqlx::migrate!().run(&mut connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+            StartError::NotOurs(error.to_string())
+        }
+        error => StartError::Migrate(error),
+    })?;
+    connection.close().await.map_err(StartError::Connect)
+}
 
 /// `setting`: a setting of every connection, and its value. `pausing`: present if the service is
 /// directed.
@@ -43,19 +56,16 @@ pub(crate) async fn open(
             .before_acquire(|connection, _| Box::pin(pausing::name_and_keep(connection)))
             .after_release(|connection, _| Box::pin(pausing::name_and_keep(connection)));
     }
-    let pool = pool.connect_with(options.options(setting)).await.map_err(StartError::Connect)?;
-    refuse_foreign(&pool).await?;
-    sqlx::migrate!().run(&pool).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-            StartError::NotOurs(error.to_string())
-        }
-        error => StartError::Migrate(error),
-    })?;
-    Ok(pool)
+    // Even without a setting this sends the startup parameter, which a pooler refuses.
+    let options = match setting {
+        Some(setting) => options.options([setting]),
+        None => options,
+    };
+    pool.connect_with(options).await.map_err(StartError::Connect)
 }
 
 /// Tables of our names without our migrations belong to another program.
-async fn refuse_foreign(pool: &PgPool) -> Result<(), StartError> {
+async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), StartError> {
     // A runtime query, because it asks the catalogue and not our schema.
     let found: Vec<String> = sqlx::query_scalar(
         "
@@ -66,7 +76,7 @@ async fn refuse_foreign(pool: &PgPool) -> Result<(), StartError> {
         ",
     )
     .bind(OUR_TABLES.map(str::to_owned).to_vec())
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(StartError::Connect)?;
     if found.is_empty() {

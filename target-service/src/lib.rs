@@ -16,15 +16,18 @@ mod catalogue;
 mod heartbeat;
 mod lifecycle;
 mod operations;
+mod pooled;
+mod pooler_check;
 mod read_model;
 mod standbys;
 mod sweeper;
+mod unnamed;
 
 pub mod queue;
 
 mod http;
 
 pub use application::Application;
-pub use config::{Announcements, Config, ConfigError, StandbyReads};
+pub use config::{Announcements, Config, ConfigError, Pooler, StandbyReads};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

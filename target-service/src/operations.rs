@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use crate::{
     lifecycle::Changed,
     metrics,
+    pooled::Pooled,
     reserve::{self, ReserveCommand, ReserveError, Reserved, Strategy},
     standbys::Standbys,
     strategies::wiring::{Change, SlotReads},
@@ -24,6 +25,8 @@ pub(crate) enum SlotRead {
 
 pub(crate) struct Operations {
     pub(crate) pool: PgPool,
+    /// A pooler through which slots are read.
+    pub(crate) pooled: Option<Arc<Pooled>>,
     pub(crate) standbys: Standbys,
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) confirm: Change,
@@ -61,7 +64,11 @@ impl Operations {
         if let Some(body) = self.standbys.read(slot, min_version).await {
             return Ok(SlotRead::Found(body));
         }
-        Ok(match self.slot_reads.read(&self.pool, slot).await? {
+        let read = match &self.pooled {
+            Some(pooled) => pooled.read(slot).await?,
+            None => self.slot_reads.read(&self.pool, slot).await?,
+        };
+        Ok(match read {
             None => SlotRead::NoSlot,
             Some(body) if body.version < min_version => SlotRead::NotYet,
             Some(body) => {

@@ -4,7 +4,7 @@ use slotproof_vocabulary::{
     BookingId, DoctorId, SlotId,
     reference_api::{BookingBody, DoctorBody, SlotBody, SlotSummary},
 };
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 use crate::routing::{doctor_key, month_key, not_an_id};
 
@@ -34,7 +34,7 @@ pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx:
 /// One slot with the seats of its bookings, in one snapshot: the sum is there to be checked, so it
 /// is counted from the bookings and not kept beside the counter.
 pub(crate) async fn read_slot(
-    pool: &PgPool,
+    database: impl PgExecutor<'_>,
     slot: SlotId,
 ) -> Result<Option<SlotBody>, sqlx::Error> {
     let row = sqlx::query!(
@@ -53,7 +53,7 @@ pub(crate) async fn read_slot(
         month_key(slot.month()),
         slot.as_uuid(),
     )
-    .fetch_optional(pool)
+    .fetch_optional(database)
     .await?;
     Ok(row.map(|row| SlotBody {
         id: slot,

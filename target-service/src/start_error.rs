@@ -25,6 +25,12 @@ pub enum StartError {
     /// The database does not answer.
     #[error("failed to connect to the database: {0}")]
     Connect(sqlx::Error),
+    /// A pooler answers one client with what another one has asked.
+    #[error(
+        "the pooler mixes up the prepared statements of its clients ({0}); use PgBouncer 1.21 or \
+         later with max_prepared_statements above 0, or pool_mode = session"
+    )]
+    MixesAnswers(String),
     /// The database belongs to another program. Nothing was changed.
     #[error(
         "the database belongs to another program ({0}); nothing was changed; use an empty database"

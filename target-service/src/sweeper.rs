@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,7 @@ use slotproof_vocabulary::BookingId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::{lifecycle, metrics, reserve, routing::not_an_id};
+use crate::{lifecycle, metrics, pooled::Pooled, reserve, routing::not_an_id};
 
 /// How often overdue holds are looked for: a seat is free again at most this long after its hold
 /// ran out, plus the sweep.
@@ -24,11 +25,17 @@ const SET_ASIDE_FOR: Duration = Duration::from_secs(5);
 /// database is broken, and the log says so.
 const SET_ASIDE_MAX: usize = 10_000;
 
-/// Sweeps until told to stop. A database that fails is tried again at the next round.
-pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
+/// Sweeps until told to stop, in turn with others where sweepers take turns. A database that fails
+/// is tried again at the next round.
+pub(crate) async fn run(
+    pool: PgPool,
+    turns: Option<Arc<Pooled>>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut sweeper = Sweeper::new(pool, stopping.clone());
     loop {
-        let next = sweeper.round().await.unwrap_or_else(|error| {
+        let round = in_turn(&mut sweeper, turns.as_deref());
+        let next = round.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to expire overdue holds; retrying");
             Next::Later
         });
@@ -40,6 +47,21 @@ pub(crate) async fn run(pool: PgPool, mut stopping: watch::Receiver<bool>) {
             _ = stopping.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+async fn in_turn(
+    sweeper: &mut Sweeper<PgPool>,
+    turns: Option<&Pooled>,
+) -> Result<Next, sqlx::Error> {
+    let Some(turns) = turns else { return sweeper.round().await };
+    let mut stopping = sweeper.stopping.clone();
+    let turn = tokio::select! {
+        turn = turns.turn() => turn?,
+        _ = stopping.wait_for(|stop| *stop) => return Ok(Next::Later),
+    };
+    let next = sweeper.round().await;
+    turn.end().await?;
+    next
 }
 
 /// When the next round is due.

@@ -23,6 +23,7 @@ fn every_error_says_what_failed_and_what_to_do() {
     let start = [
         StartError::Listen { address, source: refused() },
         StartError::Connect(sqlx::Error::PoolTimedOut),
+        StartError::MixesAnswers("prepared statement \"sqlx_s_1\" already exists".to_owned()),
         StartError::NotOurs("it has tables called bookings, doctors".to_owned()),
         StartError::Needs { strategy: StrategyKind::RedisLock, needed: "Redis" },
         StartError::Migrate(sqlx::migrate::MigrateError::Dirty(3)),

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
-use slotproof_reports::run_report::{Costs, SlotReads};
+use slotproof_reports::run_report::{Costs, PoolerWaits, SlotReads};
 use slotproof_scenarios::target::reference;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// How often the waits are counted: often enough for an average over seconds, and a thousandth of
 /// what the database does.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The database in which PgBouncer tells of itself.
+const CONSOLE: &str = "pgbouncer";
 
 /// What the database has counted since it began.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,8 @@ impl Counters {
 pub struct CostWatch {
     postgres_url: String,
     before: Option<Counters>,
+    pooler_url: Option<String>,
+    pooled_before: Option<PoolerWaits>,
     stop: Option<oneshot::Sender<()>>,
     waiting: Option<JoinHandle<Option<f64>>>,
     lock_waiters: Option<f64>,
@@ -63,10 +68,12 @@ pub struct CostWatch {
 impl CostWatch {
     /// Begins to count.
     #[boxed_future]
-    pub async fn begin(postgres_url: &str) -> Self {
+    pub async fn begin(postgres_url: &str, pooler_url: Option<&str>) -> Self {
         Self {
             postgres_url: postgres_url.to_owned(),
             before: counters(postgres_url).await,
+            pooler_url: pooler_url.map(str::to_owned),
+            pooled_before: pooler_waits(pooler_url).await,
             stop: None,
             waiting: None,
             lock_waiters: None,
@@ -112,9 +119,17 @@ impl CostWatch {
     pub async fn end(self) -> Option<Costs> {
         let (before, after) = (self.before?, counters(&self.postgres_url).await?);
         let since = |after: i64, before: i64| u64::try_from(after - before).ok();
+        let pooled = self.pooled_before.zip(pooler_waits(self.pooler_url.as_deref()).await);
+        let pooler = pooled.and_then(|(before, after)| {
+            Some(PoolerWaits {
+                transactions: after.transactions.checked_sub(before.transactions)?,
+                waited_us: after.waited_us.checked_sub(before.waited_us)?,
+            })
+        });
         Some(Costs {
             retries: self.retries,
             slot_reads: self.slot_reads,
+            pooler,
             commits: since(after.commits, before.commits)?,
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
@@ -143,6 +158,23 @@ async fn counters(postgres_url: &str) -> Option<Counters> {
     let counters = Counters::read(&mut database).await.ok();
     let _ = database.close().await;
     counters
+}
+
+/// What a pooler has counted since it began, in all databases behind it; its own one, in which it is
+/// asked, is not counted. It is a console that takes simple queries only.
+async fn pooler_waits(url: Option<&str>) -> Option<PoolerWaits> {
+    let options = url?.parse::<PgConnectOptions>().ok()?.database(CONSOLE);
+    let mut console = PgConnection::connect_with(&options).await.ok()?;
+    let rows = console.fetch_all(sqlx::raw_sql("show stats")).await.ok()?;
+    let _ = console.close().await;
+    let mut waits = PoolerWaits { transactions: 0, waited_us: 0 };
+    for row in rows.iter().filter(|row| row.try_get("database").ok() != Some(CONSOLE)) {
+        // Its numbers are of type `numeric`, and come as text.
+        let count = |column| u64::try_from(row.try_get_unchecked::<i64, _>(column).ok()?).ok();
+        waits.transactions += count("total_xact_count")?;
+        waits.waited_us += count("total_wait_time")?;
+    }
+    Some(waits)
 }
 
 /// Connections that wait for a lock, on average over many looks.

@@ -12,7 +12,7 @@ use slotproof_reports::{
 };
 use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, guard::Guard};
 use slotproof_vocabulary::{
-    Invariant, Plan, PlanArgs, ReadMode, ScenarioKind, Span, StrategyKind, Verdict,
+    Invariant, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span, StrategyKind, Verdict,
 };
 
 use crate::{
@@ -94,8 +94,8 @@ async fn one(
     series: &mut Series<'_>,
 ) -> Result<ArchitectureRow> {
     let topology = &mutant.stack.topology;
-    let Shown { convicts, fault, words } = shown_by(topology.service.read_mode)
-        .with_context(|| format!("{} is no negative control", topology.name))?;
+    let Shown { convicts, fault, words } =
+        shown_by(topology).with_context(|| format!("{} is no negative control", topology.name))?;
     let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..words })?;
     let faults = fault.map(|fault| fault.parse().expect("a test parses it")).into_iter();
     let faults: Vec<_> = faults.collect();
@@ -126,15 +126,74 @@ fn convicted_by(report: &RunReport) -> Vec<Invariant> {
 }
 
 /// `None` for what is right.
-fn shown_by(mode: ReadMode) -> Option<Shown> {
-    let flash_sale = |duration_ms| PlanArgs {
+fn shown_by(topology: &Topology) -> Option<Shown> {
+    shown_by_reads(topology.service.read_mode)
+        .or_else(|| shown_by_pooling(topology.service.pooling))
+}
+
+fn flash_sale(duration_ms: u64) -> PlanArgs {
+    PlanArgs {
         clients: Some(100),
         capacity: Some(20),
         duration: Some(Span::of_ms(duration_ms)),
         hold: Some(Span::of_ms(600)),
         seed: Some(1),
         ..PlanArgs::default()
-    };
+    }
+}
+
+fn shown_by_pooling(pooling: Pooling) -> Option<Shown> {
+    match pooling {
+        Pooling::Requests | Pooling::Transactions => None,
+        // Reads of several slots, some of them sold out, at once: for those another slot is looked
+        // for, by a statement of the same shape.
+        Pooling::PgbouncerUnnamed => Some(Shown {
+            convicts: Invariant::PossibleReads,
+            fault: None,
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                mix: Some("browse=3,book=1".parse().expect("a test parses it")),
+                think: Some(Span::of_ms(10)),
+                clients: Some(60),
+                slots: Some(5),
+                capacity: Some(4),
+                ..flash_sale(3_000)
+            },
+        }),
+        // Holds that must end.
+        Pooling::PgbouncerSessionLock => Some(Shown {
+            convicts: Invariant::NothingLeaked,
+            fault: None,
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                mix: Some("browse=1,abandon=1".parse().expect("a test parses it")),
+                think: Some(Span::of_ms(10)),
+                clients: Some(60),
+                slots: Some(2),
+                capacity: Some(10),
+                ..flash_sale(4_000)
+            },
+        }),
+        // Seats that go one after the other until the database is killed, on any machine, and no
+        // other commit that would bring them to disk: none is confirmed, and no hold ends before.
+        Pooling::PgbouncerSetLeak => Some(Shown {
+            convicts: Invariant::NoLostBooking,
+            fault: Some("kill:postgresql@3s for 200ms"),
+            words: PlanArgs {
+                scenario: Some(ScenarioKind::Steady),
+                mix: Some("browse=1,abandon=1".parse().expect("a test parses it")),
+                think: Some(Span::of_ms(700)),
+                clients: Some(40),
+                slots: Some(3),
+                capacity: Some(30),
+                hold: Some(Span::of_ms(8_000)),
+                ..flash_sale(14_000)
+            },
+        }),
+    }
+}
+
+fn shown_by_reads(mode: ReadMode) -> Option<Shown> {
     match mode {
         ReadMode::Split => None,
         // Clients that buy one after the other, and look in between. Half of the looks go to a
@@ -198,12 +257,12 @@ mod tests {
 
     #[test]
     fn every_control_has_a_load_and_a_fault_that_its_servers_can_take() {
-        let controls = Topology::built_in().filter(Topology::is_negative_control);
-        assert_eq!(controls.count() + 1, ReadMode::ALL.len());
-        for mode in ReadMode::ALL.into_iter().filter(|mode| mode.is_negative_control()) {
-            let control = Topology::find(mode.name()).expect("built in");
+        let reads = ReadMode::ALL.into_iter().filter(|it| it.is_negative_control());
+        let pooling = Pooling::ALL.into_iter().filter(|it| it.is_negative_control());
+        for name in reads.map(ReadMode::name).chain(pooling.map(Pooling::name)) {
+            let control = Topology::find(name).expect("built in");
             let twin = control.right_twin().expect("a right twin");
-            let shown = shown_by(mode).expect("it is shown by something");
+            let shown = shown_by(&control).expect("it is shown by something");
             let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..shown.words });
             let plan = plan.expect("a plan");
             let Some(fault) = shown.fault else { continue };

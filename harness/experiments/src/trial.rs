@@ -103,11 +103,12 @@ pub(crate) async fn load_and_collect(
         run.write_json("shorter.json", &spec.shorter)?;
     }
     let stack = &spec.experiment.stack;
-    let mut costs = CostWatch::begin(environment.endpoints.postgres_url()).await;
+    let endpoints = environment.endpoints.wired(stack.topology.service.clone());
+    let mut costs = CostWatch::begin(endpoints.postgres_url(), endpoints.pooler_url()).await;
     let step = progress.step(format!("start {} processes of the service", stack.replicas));
     let service = ServiceSpec {
         strategy: spec.strategy,
-        endpoints: environment.endpoints.wired(stack.topology.service.clone()),
+        endpoints,
         hold: spec.plan.hold.0,
         connections: stack.connections,
         replicas: stack.replicas,

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use slotproof_stack::Topology;
 
 use super::init_tracing;
 use crate::exit_code::{self, Code};
@@ -20,12 +21,16 @@ pub(crate) fn exec(_: Args) -> Result<Code> {
     init_tracing();
     let mut missing = false;
     out!("native environment");
-    for found in slotproof_stack::programs() {
+    let default = Topology::single();
+    for (kind, found) in slotproof_stack::programs() {
         match found {
             Ok(program) => out!("  ok       {} {}", program.path.display(), program.version),
-            Err(error) => {
+            Err(error) if default.components.iter().any(|component| component.kind == kind) => {
                 missing = true;
                 out!("  missing  {error}");
+            }
+            Err(error) => {
+                out!("  absent   {error}; only topologies with a {} need it", kind.name());
             }
         }
     }

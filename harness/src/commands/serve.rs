@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slotproof_target_service::{Announcements, Application, Config, Policy, StandbyReads};
-use slotproof_vocabulary::{ReadMode, ShownBy, Span, StrategyKind, UsageError};
+use slotproof_target_service::{Announcements, Application, Config, Policy, Pooler, StandbyReads};
+use slotproof_vocabulary::{Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError};
 
 use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code};
@@ -33,6 +33,16 @@ pub(crate) struct Args {
         required_unless_present = "list"
     )]
     database_url: Option<String>,
+
+    /// A pooler before the database, as PgBouncer. Requests go through it; migrations do not.
+    #[arg(long, value_name = "URL", env = "SLOTPROOF_POOLER_URL", hide_env_values = true)]
+    pooler_url: Option<String>,
+
+    /// What goes through the pooler: requests, or transactions: reads of slots and writes of
+    /// reservations by `conditional`, which is right with a pooler of any version; or a negative
+    /// control: pgbouncer_unnamed, pgbouncer_session_lock, pgbouncer_set_leak.
+    #[arg(long, env = "SLOTPROOF_POOLING", default_value = "requests")]
+    pooling: Pooling,
 
     /// A standby of the database that answers reads of slots; can be given again. Decisions never
     /// read one.
@@ -123,6 +133,13 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.read_mode.is_negative_control() {
         note!("warning: the read mode {} is a negative control", args.read_mode);
     }
+    if args.pooling.is_negative_control() {
+        note!("warning: the pooling {} is a negative control", args.pooling);
+    }
+    if args.pooling != Pooling::Requests && strategy != StrategyKind::Conditional {
+        let pooling = args.pooling;
+        return Err(UsageError(format!("--pooling {pooling} needs --strategy conditional")).into());
+    }
     let policy = match &args.policy {
         Some(path) => Policy::load(path).map_err(|error| UsageError(error.to_string()))?,
         None => Policy::default(),
@@ -130,6 +147,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     let config = Config {
         listen: args.listen,
         database_url,
+        pooler: args.pooler_url.map(|url| Pooler { url, pooling: args.pooling }),
         standby_reads: StandbyReads {
             database_urls: args.read_database_urls,
             staleness_ms: args.staleness_ms,

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use slotproof_stack::{
     EnvironmentSpec, External, Images, Remote, StackSpec, Topology, spec::ComponentNeed,
 };
-use slotproof_vocabulary::{Span, StrategyKind, UsageError};
+use slotproof_vocabulary::{Pooling, Span, StrategyKind, UsageError};
 
 /// Kinds of environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -143,6 +143,16 @@ pub(crate) fn has_servers_for(
     spec: &StackSpec,
     strategies: impl IntoIterator<Item = StrategyKind>,
 ) -> Result<(), UsageError> {
+    let strategies: Vec<_> = strategies.into_iter().collect();
+    let pooling = spec.topology.service.pooling;
+    let other = strategies.iter().find(|it| **it != StrategyKind::Conditional);
+    if let Some(other) = other.filter(|_| pooling != Pooling::Requests) {
+        return Err(UsageError(format!(
+            "the topology `{}` has pooling = \"{pooling}\", which writes reservations by \
+             conditional and not by {other}; use another topology or strategy",
+            spec.topology.name
+        )));
+    }
     let missing = strategies.into_iter().find_map(|it| Some((it, spec.missing_for(it)?)));
     let Some((strategy, need)) = missing else { return Ok(()) };
     let service = &spec.topology.service;

@@ -37,7 +37,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
         out!("{:<16} {}", topology.name, topology.summary);
         for component in &topology.components {
             let of = component.of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
-            out!("{:<16}   {:<12} {}{of}", "", component.name, component.kind.name());
+            let pool = component.pool.map(|pool| format!(", {pool}")).unwrap_or_default();
+            out!("{:<16}   {:<12} {}{of}{pool}", "", component.name, component.kind.name());
         }
     }
     out!("\nnegative controls, broken on purpose:");

@@ -32,6 +32,11 @@ impl Endpoints {
         self.get(&self.wiring.database).expect("it is checked when the endpoints are made")
     }
 
+    /// The pooler before the database of the service, if there is one.
+    pub fn pooler_url(&self) -> Option<&str> {
+        self.get(self.wiring.pooler.as_deref()?)
+    }
+
     /// The wiring of the service.
     pub fn wiring(&self) -> &Wiring {
         &self.wiring

@@ -189,9 +189,23 @@ pub enum EnvironmentError {
         /// Its kind.
         kind: &'static str,
     },
+    /// A pool from which some connections of the service would get nothing.
+    #[error(
+        "the pool has {size} connections in mode `session`, and {processes} service processes keep \
+         {needed}, workers included: lower --replicas or --connections, or give the pool a larger \
+         `size`"
+    )]
+    PoolTooSmall {
+        /// Connections of the pool.
+        size: u32,
+        /// Processes of the service.
+        processes: u32,
+        /// Connections that they keep.
+        needed: u32,
+    },
     /// We are root, and there is no unprivileged user.
     #[error(
-        "PostgreSQL refuses to run as root, and this machine has no user `postgres` or `nobody`; \
+        "PostgreSQL and PgBouncer refuse to run as root, and this machine has no user `postgres` or `nobody`; \
          add one"
     )]
     NoUnprivilegedUser,

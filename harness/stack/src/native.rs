@@ -37,7 +37,7 @@ pub(crate) async fn start(
         source,
     })?;
     let first = topology.components.iter().filter(|component| component.of.is_none());
-    let starts = first.map(|component| start_with_standbys(topology, component, &data, guard));
+    let starts = first.map(|component| start_with_followers(topology, component, &data, guard));
     let started = futures::future::try_join_all(starts).await?;
     let started: Vec<(&Component, Started)> = started.into_iter().flatten().collect();
     let urls = started.iter().map(|(component, it)| (component.name.clone(), it.url.clone()));
@@ -65,20 +65,20 @@ pub(crate) async fn start(
 }
 
 /// Starts a component, then all that follow it at once: a standby is a copy of what runs.
-async fn start_with_standbys<'a>(
+async fn start_with_followers<'a>(
     topology: &'a Topology,
     component: &'a Component,
     data: &DataDirectory,
     guard: &Guard,
 ) -> Result<Vec<(&'a Component, Started)>, EnvironmentError> {
     let primary = start_one(component, None, data, guard).await?;
-    let standbys: Vec<_> = topology.standbys_of(&component.name).collect();
-    let starts = standbys.iter().map(|it| start_one(it, Some(&primary.url), data, guard));
+    let followers: Vec<_> = topology.followers_of(&component.name).collect();
+    let starts = followers.iter().map(|it| start_one(it, Some(&primary.url), data, guard));
     let started = futures::future::try_join_all(starts).await?;
     if component.name == topology.service.database {
         wait_for_standbys(topology, &primary.url).await?;
     }
-    Ok([(component, primary)].into_iter().chain(standbys.into_iter().zip(started)).collect())
+    Ok([(component, primary)].into_iter().chain(followers.into_iter().zip(started)).collect())
 }
 
 /// Lets commits wait for standbys, if the topology says so; not sooner, because none would end.
@@ -103,7 +103,7 @@ async fn start_one(
     let mut tried = 1;
     loop {
         // On the heap: the future of a start holds the probes of every protocol.
-        match Box::pin(component.kind.start(&component.name, of, data, guard)).await {
+        match Box::pin(component.start(of, data, guard)).await {
             Err(error) if tried < STARTS_MAX && port_was_taken(&error) => tried += 1,
             result => return result,
         }

@@ -29,10 +29,10 @@ pub(crate) struct Wanted {
     pub(crate) asks: Option<&'static str>,
 }
 
-/// The programs of the native environment, each found or with its remedy.
-pub fn programs() -> Vec<Result<Program, EnvironmentError>> {
-    let kinds = ComponentKind::ALL.iter();
-    kinds.flat_map(|kind| kind.programs()).map(Wanted::find).collect()
+/// The programs of the native environment by what runs them, each found or with its remedy.
+pub fn programs() -> Vec<(ComponentKind, Result<Program, EnvironmentError>)> {
+    let programs_of = |kind: ComponentKind| kind.programs().iter().map(move |it| (kind, it.find()));
+    ComponentKind::ALL.into_iter().flat_map(programs_of).collect()
 }
 
 /// pgbench, which lies beside PostgreSQL's own programs.

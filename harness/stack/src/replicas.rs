@@ -61,7 +61,7 @@ pub enum Directed {
 }
 
 /// Processes that decide what the queue holds, beside those that answer requests.
-const WORKER_PROCESSES: u32 = 2;
+pub(crate) const WORKER_PROCESSES: u32 = 2;
 /// Workers in each of them.
 const WORKERS_EACH: u32 = 4;
 
@@ -214,10 +214,12 @@ async fn start_one(
     let wiring = spec.endpoints.wiring();
     command
         .args(["--staleness-ms", &wiring.staleness_ms.slots.to_string()])
-        .args(["--read-mode", wiring.read_mode.name()]);
+        .args(["--read-mode", wiring.read_mode.name()])
+        .args(["--pooling", wiring.pooling.name()]);
     let reads = spec.endpoints.read_urls().join(",");
     for (name, url) in [
         ("SLOTPROOF_READ_DATABASE_URL", Some(reads.as_str()).filter(|urls| !urls.is_empty())),
+        ("SLOTPROOF_POOLER_URL", spec.endpoints.pooler_url()),
         ("SLOTPROOF_REDIS_URL", spec.endpoints.redis_url()),
         ("SLOTPROOF_AMQP_URL", spec.endpoints.amqp_url()),
     ] {

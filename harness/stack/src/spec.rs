@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slotproof_vocabulary::StrategyKind;
 
-use crate::{ComponentKind, EnvironmentError, Topology};
+use crate::{ComponentKind, EnvironmentError, PoolMode, Topology, replicas::WORKER_PROCESSES};
 
 /// A stack to be started.
 #[derive(Debug, Clone)]
@@ -71,18 +71,38 @@ impl StackSpec {
         words
     }
 
-    /// Whether the environment has servers of every kind of the topology.
+    /// Whether the environment has servers of every kind of the topology, and its pool enough
+    /// connections for the service.
     ///
     /// # Errors
-    /// [`EnvironmentError::OnlyNative`].
+    /// [`EnvironmentError::OnlyNative`], [`EnvironmentError::PoolTooSmall`].
     pub fn can_be_had(&self) -> Result<(), EnvironmentError> {
         let mut components = self.topology.components.iter();
         let native = self.environment.kind() == EnvironmentKind::Native;
-        match components.find(|it| it.kind == ComponentKind::PostgresqlStandby && !native) {
+        let is_only_native = |kind| match kind {
+            ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
+            ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
+        };
+        match components.find(|it| is_only_native(it.kind) && !native) {
             Some(it) => {
                 Err(EnvironmentError::OnlyNative { name: it.name.clone(), kind: it.kind.name() })
             }
-            None => Ok(()),
+            None => self.pool_suffices(),
+        }
+    }
+
+    /// A client of a pooler in mode `session` that gets no connection waits until another one goes,
+    /// and the service keeps its connections.
+    fn pool_suffices(&self) -> Result<(), EnvironmentError> {
+        let Some(pool) = self.topology.pool().filter(|pool| pool.mode == PoolMode::Session) else {
+            return Ok(());
+        };
+        let workers = if self.topology.service.queue.is_some() { WORKER_PROCESSES } else { 0 };
+        let (processes, size) = (self.replicas.saturating_add(workers), pool.size.get());
+        let needed = processes.saturating_mul(self.connections);
+        match needed > size {
+            true => Err(EnvironmentError::PoolTooSmall { size, processes, needed }),
+            false => Ok(()),
         }
     }
 

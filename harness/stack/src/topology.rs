@@ -2,27 +2,34 @@
 //!
 //! A topology is a TOML file with strict keys; the built-in ones lie in `topologies/`.
 
+mod pool;
 mod replication;
 mod validation;
 
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use slotproof_vocabulary::{ReadMode, TopologyBlock};
+use slotproof_vocabulary::{Pooling, ReadMode, TopologyBlock};
 
+pub use pool::{Pool, PoolMode};
 pub use replication::{Replication, Synchronous};
 pub use validation::TopologyError;
 
 /// The built-in topologies; the first one is the default.
-const BUILT_IN: [&str; 8] = [
+const BUILT_IN: [&str; 13] = [
     include_str!("../topologies/single.toml"),
     include_str!("../topologies/without_queue.toml"),
     include_str!("../topologies/replicas.toml"),
     include_str!("../topologies/replicas_synchronous.toml"),
+    include_str!("../topologies/pooled.toml"),
+    include_str!("../topologies/pooled_transactions.toml"),
     include_str!("../topologies/replica_read_no_token.toml"),
     include_str!("../topologies/replica_staleness_undeclared.toml"),
     include_str!("../topologies/replica_decides.toml"),
     include_str!("../topologies/replica_read_ahead.toml"),
+    include_str!("../topologies/pgbouncer_unnamed.toml"),
+    include_str!("../topologies/pgbouncer_session_lock.toml"),
+    include_str!("../topologies/pgbouncer_set_leak.toml"),
 ];
 
 /// The components of a deployment.
@@ -53,8 +60,10 @@ pub struct Component {
     pub name: String,
     /// What it runs.
     pub kind: ComponentKind,
-    /// The component that it follows: a standby's primary.
+    /// The component that it follows: a standby's primary, the server behind a pooler.
     pub of: Option<String>,
+    /// Of a pooler: how it shares connections.
+    pub pool: Option<Pool>,
 }
 
 /// What a component runs. Each kind has a page in `components/`.
@@ -65,6 +74,8 @@ pub enum ComponentKind {
     Postgresql,
     /// A streaming standby of a PostgreSQL server.
     PostgresqlStandby,
+    /// A connection pooler before a PostgreSQL server.
+    Pgbouncer,
     /// A Redis server.
     Redis,
     /// A RabbitMQ node.
@@ -73,14 +84,15 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::Postgresql, Self::PostgresqlStandby, Self::Redis, Self::Rabbitmq];
+    pub const ALL: [Self; 5] =
+        [Self::Postgresql, Self::PostgresqlStandby, Self::Pgbouncer, Self::Redis, Self::Rabbitmq];
 
     /// The name in files and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgresql => "postgresql",
             Self::PostgresqlStandby => "postgresql_standby",
+            Self::Pgbouncer => "pgbouncer",
             Self::Redis => "redis",
             Self::Rabbitmq => "rabbitmq",
         }
@@ -93,6 +105,11 @@ impl ComponentKind {
 pub struct Wiring {
     /// Holds slots and bookings; a `postgresql`.
     pub database: String,
+    /// Stands between requests and the database; a `pgbouncer` before it.
+    pub pooler: Option<String>,
+    /// What goes through the pooler.
+    #[serde(default)]
+    pub pooling: Pooling,
     /// Holds the locks of the Redis strategies; a `redis`.
     pub locks: Option<String>,
     /// Holds queued requests and announcements; a `rabbitmq`.
@@ -172,7 +189,7 @@ impl Topology {
 
     /// Whether it is broken on purpose.
     pub fn is_negative_control(&self) -> bool {
-        self.service.read_mode.is_negative_control()
+        self.service.read_mode.is_negative_control() || self.service.pooling.is_negative_control()
     }
 
     /// The topology that is right where this one is a negative control: the same servers, and a
@@ -192,8 +209,18 @@ impl Topology {
     }
 
     /// The components that follow this one.
-    pub fn standbys_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Component> {
+    pub fn followers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Component> {
         self.components.iter().filter(move |component| component.of.as_deref() == Some(name))
+    }
+
+    /// The standbys of this component.
+    pub fn standbys_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Component> {
+        self.followers_of(name).filter(|it| it.kind == ComponentKind::PostgresqlStandby)
+    }
+
+    /// The settings of the service's pooler.
+    pub fn pool(&self) -> Option<Pool> {
+        self.component(self.service.pooler.as_deref()?)?.pool
     }
 
     /// The names of its servers: `postgresql, redis and rabbitmq`.
@@ -258,9 +285,11 @@ mod tests {
     fn a_negative_control_runs_on_the_servers_of_its_right_twin() {
         let controls = Topology::built_in().filter(Topology::is_negative_control);
         for control in controls {
-            assert_eq!(control.name, control.service.read_mode.name());
+            let Wiring { read_mode, pooling, .. } = &control.service;
+            let names = [read_mode.name(), pooling.name()];
+            assert!(names.contains(&control.name.as_str()), "{}", control.name);
             let twin = control.right_twin().expect("a right twin");
-            let wired = twin.component("standby-1").is_some() && !twin.service.reads.is_empty();
+            let wired = !twin.service.reads.is_empty() || twin.service.pooler.is_some();
             assert!(wired && twin.right_twin().is_none(), "{}", control.name);
         }
         let twin = |name| Topology::find(name).expect("built in").right_twin().map(|it| it.name);

@@ -16,6 +16,7 @@ mod lifecycle;
 mod native;
 mod outcomes;
 mod patients;
+mod pooled;
 mod queue;
 mod replay;
 mod runs;

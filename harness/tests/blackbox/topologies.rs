@@ -17,15 +17,15 @@ use crate::{
 };
 
 /// A run that has ended.
-struct Ended {
-    code: i32,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
     path: PathBuf,
-    said: String,
+    pub(crate) said: String,
     _runs: tempfile::TempDir,
 }
 
 /// A flash sale that sells out and resells within a second on any machine that runs these tests.
-const FLASH_SALE: &str = "--clients 60 --capacity 10 --hold 600ms";
+pub(crate) const FLASH_SALE: &str = "--clients 60 --capacity 10 --hold 600ms";
 /// Slots that are left alone for long enough to be read from standbys.
 const MANY_SLOTS: &str = "--scenario steady --think 50ms --clients 40 --slots 20 --capacity 3 \
                           --hold 600ms";
@@ -33,7 +33,7 @@ const MANY_SLOTS: &str = "--scenario steady --think 50ms --clients 40 --slots 20
 const BUYERS: &str = "--scenario steady --mix browse=1,buy=1 --think 10ms --clients 30 --slots 1 \
                       --capacity 300 --hold 600ms";
 
-fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
+pub(crate) fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
     let runs = tempfile::tempdir().expect("a directory");
     let output = slotproof()
         .args(["run", "--strategy", "conditional", "--topology", topology])
@@ -49,7 +49,7 @@ fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
 }
 
 impl Ended {
-    fn json(&self, name: &str) -> Value {
+    pub(crate) fn json(&self, name: &str) -> Value {
         let text = fs::read(self.path.join(name)).unwrap_or_else(|_| panic!("{}", self.said));
         serde_json::from_slice(&text).expect("it is JSON")
     }
@@ -163,7 +163,7 @@ async fn a_row_is_shown_if_its_transaction_is_in_the_snapshot_also_after_a_wrapa
 }
 
 /// Exit code 64 and the reason, before anything is begun.
-fn refused(arguments: &[&str], says: &str) {
+pub(crate) fn refused(arguments: &[&str], says: &str) {
     let runs = tempfile::tempdir().expect("a directory");
     let output =
         slotproof().args(arguments).arg("--runs").arg(runs.path()).output().expect("it runs");

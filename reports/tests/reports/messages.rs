@@ -83,6 +83,10 @@ fn open_run() -> RunReport {
         lock_waiters: Some(0.5),
         wal_bytes: Some(8),
         slot_reads: Some(slotproof_reports::run_report::SlotReads { standby: 830, primary: 170 }),
+        pooler: Some(slotproof_reports::run_report::PoolerWaits {
+            transactions: 1_200,
+            waited_us: 300_000,
+        }),
         database_bytes: Some(9),
     });
     report.verdict.findings.truncate(1);

@@ -12,6 +12,7 @@ mod grouped;
 mod hybrid;
 mod optimistic;
 mod pessimistic;
+pub(crate) mod pooled;
 mod queue;
 pub(crate) mod redis_lock;
 mod seat_rows;

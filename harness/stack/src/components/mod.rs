@@ -1,6 +1,7 @@
 //! The kinds of components, one page each: how a private server is started, what its container is,
 //! and how it is asked whether it answers. This is the one place that chooses among them.
 
+pub(crate) mod pgbouncer;
 pub(crate) mod postgresql;
 pub(crate) mod postgresql_standby;
 pub(crate) mod rabbitmq;
@@ -9,7 +10,7 @@ pub(crate) mod redis;
 use slotproof_vocabulary::ServerBlock;
 
 use crate::{
-    ComponentKind, EnvironmentError,
+    Component, ComponentKind, EnvironmentError,
     address::Address,
     data::DataDirectory,
     guard::Guard,
@@ -54,34 +55,41 @@ async fn run_to_its_end(launch: Launch<'_>, guard: &Guard) -> Result<(), Environ
     Err(ProcessError::Died { name, status, tail, log }.into())
 }
 
+impl Component {
+    /// Starts a private server and waits until it answers. `of`: the URL of the server that it
+    /// follows.
+    pub(crate) async fn start(
+        &self,
+        of: Option<&str>,
+        data: &DataDirectory,
+        guard: &Guard,
+    ) -> Result<Started, EnvironmentError> {
+        let name = &self.name;
+        let of = || of.expect("a topology is checked: it names what the component follows");
+        match self.kind {
+            ComponentKind::Postgresql => postgresql::start(name, data, guard).await,
+            ComponentKind::PostgresqlStandby => {
+                postgresql_standby::start(name, of(), data, guard).await
+            }
+            ComponentKind::Pgbouncer => {
+                let pool = self.pool.expect("a topology is checked: a pooler has a pool");
+                pgbouncer::start(name, of(), pool, data, guard).await
+            }
+            ComponentKind::Redis => redis::start(name, data, guard).await,
+            ComponentKind::Rabbitmq => rabbitmq::start(name, data, guard).await,
+        }
+    }
+}
+
 impl ComponentKind {
     /// The programs of a native server.
     pub(crate) fn programs(self) -> &'static [Wanted] {
         match self {
             Self::Postgresql => &[postgresql::INITDB, postgresql::POSTGRES],
             Self::PostgresqlStandby => &[postgresql_standby::BASEBACKUP],
+            Self::Pgbouncer => &[pgbouncer::PGBOUNCER],
             Self::Redis => &[redis::REDIS],
             Self::Rabbitmq => &[rabbitmq::RABBITMQ, rabbitmq::EPMD],
-        }
-    }
-
-    /// Starts a private server and waits until it answers. `of`: the URL of the server that it
-    /// follows.
-    pub(crate) async fn start(
-        self,
-        name: &str,
-        of: Option<&str>,
-        data: &DataDirectory,
-        guard: &Guard,
-    ) -> Result<Started, EnvironmentError> {
-        match self {
-            Self::Postgresql => postgresql::start(name, data, guard).await,
-            Self::PostgresqlStandby => {
-                let primary = of.expect("a topology is checked: a standby follows a primary");
-                postgresql_standby::start(name, primary, data, guard).await
-            }
-            Self::Redis => redis::start(name, data, guard).await,
-            Self::Rabbitmq => rabbitmq::start(name, data, guard).await,
         }
     }
 
@@ -90,7 +98,7 @@ impl ComponentKind {
     pub(crate) fn container(self, password: &str) -> Option<Container> {
         match self {
             Self::Postgresql => Some(postgresql::container(password)),
-            Self::PostgresqlStandby => None,
+            Self::PostgresqlStandby | Self::Pgbouncer => None,
             Self::Redis => Some(redis::container(password)),
             Self::Rabbitmq => Some(rabbitmq::container(password)),
         }
@@ -99,7 +107,9 @@ impl ComponentKind {
     /// Where a URL of this kind points.
     pub(crate) fn address(self, url: &str) -> Option<Address> {
         let (schemes, port) = match self {
-            Self::Postgresql | Self::PostgresqlStandby => (postgresql::SCHEMES, postgresql::PORT),
+            Self::Postgresql | Self::PostgresqlStandby | Self::Pgbouncer => {
+                (postgresql::SCHEMES, postgresql::PORT)
+            }
             Self::Redis => (redis::SCHEMES, redis::PORT),
             Self::Rabbitmq => (rabbitmq::SCHEMES, rabbitmq::PORT),
         };
@@ -109,7 +119,7 @@ impl ComponentKind {
     /// The scheme that its URLs begin with.
     pub(crate) fn scheme(self) -> &'static str {
         match self {
-            Self::Postgresql | Self::PostgresqlStandby => postgresql::SCHEMES[0],
+            Self::Postgresql | Self::PostgresqlStandby | Self::Pgbouncer => postgresql::SCHEMES[0],
             Self::Redis => redis::SCHEMES[0],
             Self::Rabbitmq => rabbitmq::SCHEMES[0],
         }
@@ -121,6 +131,7 @@ impl ComponentKind {
         match self {
             Self::Postgresql => postgresql::probe(url).await,
             Self::PostgresqlStandby => postgresql_standby::probe(url).await,
+            Self::Pgbouncer => pgbouncer::probe(url).await,
             Self::Redis => redis::probe(&address).await,
             Self::Rabbitmq => rabbitmq::probe(&address).await,
         }

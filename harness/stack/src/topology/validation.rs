@@ -1,6 +1,6 @@
 //! What makes a file a topology beside its keys.
 
-use slotproof_vocabulary::ReadMode;
+use slotproof_vocabulary::{Pooling, ReadMode};
 
 use super::{Component, ComponentKind, Topology};
 
@@ -38,12 +38,21 @@ pub enum TopologyError {
         /// The kind that the role needs.
         kind: ComponentKind,
     },
-    /// A standby without a primary.
-    #[error("the standby `{0}` follows no component; add of = \"...\", the name of its primary")]
-    StandbyOfNone(String),
+    /// A standby or a pooler without a server.
+    #[error(
+        "the component `{name}` follows no component; a `{kind}` needs of = \"...\", the name of \
+         its database",
+        kind = .kind.name()
+    )]
+    OfNone {
+        /// The component.
+        name: String,
+        /// Its kind.
+        kind: ComponentKind,
+    },
     /// A component follows one that is not there.
     #[error("the component `{name}` has of = \"{of}\", and no component has this name")]
-    StandbyOfMissing {
+    OfMissing {
         /// The component.
         name: String,
         /// What it follows.
@@ -55,14 +64,14 @@ pub enum TopologyError {
          in `of`"
     )]
     Circle(String, String),
-    /// A standby follows something that is no primary.
+    /// A standby or a pooler follows something that is no primary.
     #[error(
-        "the standby `{name}` has of = \"{of}\", which is a `{kind}`; name a component of kind \
-         `postgresql`: standbys of standbys are not supported",
+        "the component `{name}` has of = \"{of}\", which is a `{kind}`; name a component of kind \
+         `postgresql`: standbys and poolers of anything else are not supported",
         kind = .kind.name()
     )]
     NotAPrimary {
-        /// The standby.
+        /// The component.
         name: String,
         /// What it follows.
         of: String,
@@ -77,19 +86,46 @@ pub enum TopologyError {
         /// Its kind.
         kind: ComponentKind,
     },
-    /// Reads would go to a standby of another database.
+    /// A pooler without its settings.
     #[error(
-        "[service] reads: `{name}` is a standby of `{of}`, and the database is `{database}`; name \
-         standbys of the database"
+        "the pooler `{0}` does not say how it shares connections; add pool = {{ mode = \"session\", \
+         size = 100 }}"
+    )]
+    NoPool(String),
+    /// Another kind of component shares no connections.
+    #[error("the component `{name}` is a `{kind}` and no pooler; take out its `pool`", kind = .kind.name())]
+    NotAPooler {
+        /// The component.
+        name: String,
+        /// Its kind.
+        kind: ComponentKind,
+    },
+    /// A pool that the server cannot fill.
+    #[error("the pool of `{name}` has {size} connections; a server takes {POOL_MAX} at most")]
+    PoolTooLarge {
+        /// The pooler.
+        name: String,
+        /// Its size.
+        size: u32,
+    },
+    /// Requests would go to another database.
+    #[error(
+        "[service] {role}: `{name}` is of `{of}`, and the database is `{database}`; name what is of \
+         the database"
     )]
     OtherDatabase {
-        /// The standby.
+        /// The key of the wiring.
+        role: &'static str,
+        /// The standby or the pooler.
         name: String,
         /// What it follows.
         of: String,
         /// What the service writes to.
         database: String,
     },
+    /// Something is said of what goes through a pooler, and there is none.
+    #[error("[service] pooling is about a pooler, and `pooler` names none")]
+    NoPooler,
     /// A standby is named twice.
     #[error("[service] reads names `{0}` twice; name each standby once")]
     ReadTwice(String),
@@ -113,11 +149,14 @@ pub enum TopologyError {
 
 /// As much of a name as anybody reads.
 const NAME_MAX: usize = 40;
+/// Of the 300 that a server takes: evidence, heartbeats and what goes past the pooler need some.
+const POOL_MAX: u32 = 200;
 
 pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
     names(topology)?;
     for component in &topology.components {
         follows(topology, component)?;
+        pools(component)?;
     }
     wired(topology)?;
     reads(topology)?;
@@ -146,17 +185,18 @@ fn names(topology: &Topology) -> Result<(), TopologyError> {
 
 fn follows(topology: &Topology, component: &Component) -> Result<(), TopologyError> {
     let (name, kind) = (component.name.clone(), component.kind);
-    let Some(of) = component.of.clone() else {
-        return match kind {
-            ComponentKind::PostgresqlStandby => Err(TopologyError::StandbyOfNone(name)),
-            _ => Ok(()),
-        };
+    let follows = match kind {
+        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
+        ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
     };
-    if kind != ComponentKind::PostgresqlStandby {
-        return Err(TopologyError::FollowsNone { name, kind });
-    }
+    let of = match (component.of.clone(), follows) {
+        (Some(of), true) => of,
+        (None, true) => return Err(TopologyError::OfNone { name, kind }),
+        (Some(_), false) => return Err(TopologyError::FollowsNone { name, kind }),
+        (None, false) => return Ok(()),
+    };
     let Some(followed) = topology.component(&of) else {
-        return Err(TopologyError::StandbyOfMissing { name, of });
+        return Err(TopologyError::OfMissing { name, of });
     };
     if let Some(way) = circle(topology, component) {
         return Err(TopologyError::Circle(name, way));
@@ -164,6 +204,18 @@ fn follows(topology: &Topology, component: &Component) -> Result<(), TopologyErr
     match followed.kind {
         ComponentKind::Postgresql => Ok(()),
         kind => Err(TopologyError::NotAPrimary { name, of, kind }),
+    }
+}
+
+fn pools(component: &Component) -> Result<(), TopologyError> {
+    let (name, kind) = (component.name.clone(), component.kind);
+    match (component.pool, kind == ComponentKind::Pgbouncer) {
+        (Some(pool), true) if pool.size.get() > POOL_MAX => {
+            Err(TopologyError::PoolTooLarge { name, size: pool.size.get() })
+        }
+        (None, true) => Err(TopologyError::NoPool(name)),
+        (Some(_), false) => Err(TopologyError::NotAPooler { name, kind }),
+        (Some(_), true) | (None, false) => Ok(()),
     }
 }
 
@@ -189,6 +241,7 @@ fn wired(topology: &Topology) -> Result<(), TopologyError> {
     let standby = |name| ("reads", name, ComponentKind::PostgresqlStandby);
     let wires = [
         ("database", Some(&service.database), ComponentKind::Postgresql),
+        ("pooler", service.pooler.as_ref(), ComponentKind::Pgbouncer),
         ("locks", service.locks.as_ref(), ComponentKind::Redis),
         ("queue", service.queue.as_ref(), ComponentKind::Rabbitmq),
     ];
@@ -196,6 +249,17 @@ fn wired(topology: &Topology) -> Result<(), TopologyError> {
     for (role, name, kind) in wires.chain(service.reads.iter().map(standby)) {
         if topology.component(name).is_none_or(|component| component.kind != kind) {
             return Err(TopologyError::Unwired { role, name: name.clone(), kind });
+        }
+    }
+    if service.pooler.is_none() && service.pooling != Pooling::Requests {
+        return Err(TopologyError::NoPooler);
+    }
+    let of_database = service.pooler.iter().map(|name| ("pooler", name));
+    for (role, name) in of_database.chain(service.reads.iter().map(|name| ("reads", name))) {
+        let of = topology.component(name).and_then(|component| component.of.clone());
+        if let Some(of) = of.filter(|of| *of != service.database) {
+            let (name, database) = (name.clone(), service.database.clone());
+            return Err(TopologyError::OtherDatabase { role, name, of, database });
         }
     }
     Ok(())
@@ -214,11 +278,6 @@ fn reads(topology: &Topology) -> Result<(), TopologyError> {
     for (index, name) in service.reads.iter().enumerate() {
         if service.reads[..index].contains(name) {
             return Err(TopologyError::ReadTwice(name.clone()));
-        }
-        let of = topology.component(name).and_then(|standby| standby.of.clone());
-        if let Some(of) = of.filter(|of| *of != service.database) {
-            let (name, database) = (name.clone(), service.database.clone());
-            return Err(TopologyError::OtherDatabase { name, of, database });
         }
     }
     Ok(())
@@ -252,7 +311,7 @@ mod tests {
             (&[DB], "colour = 1\n", "unknown field `colour`"),
             (&[DB, ("s", "postgresql_standby", None)], "", "`s` follows no component"),
             (&[DB, standby("s", "dbb")], "", "of = \"dbb\", and no component has this name"),
-            (&[DB, S, standby("s2", "s")], "", "standbys of standbys are not supported"),
+            (&[DB, S, standby("s2", "s")], "", "which is a `postgresql_standby`"),
             (&[DB, standby("a", "b"), standby("b", "a")], "", "`a` follows itself, by way of b, a"),
             (&[DB, standby("a", "a")], "", "`a` follows itself"),
             (&[DB, ("r", "redis", Some("db"))], "", "take out its `of`"),
@@ -262,7 +321,7 @@ mod tests {
             (
                 &[DB, ("other", "postgresql", None), standby("s", "other")],
                 "reads = [\"s\"]\n",
-                "a standby of `other`",
+                "`s` is of `other`",
             ),
             (&[DB, S], "staleness_ms = { slots = 1 }\n", "staleness_ms is about reads"),
             (&[DB, S], "read_mode = \"replica_decides\"\n", "read_mode is about reads"),
@@ -281,6 +340,43 @@ mod tests {
         for (components, service, says) in cases {
             let text = text(components, service);
             let refused = Topology::parse(&text).expect_err(&text).to_string();
+            assert!(refused.contains(says), "{refused} does not say {says}");
+        }
+    }
+
+    #[test]
+    fn a_pooler_needs_a_database_and_a_pool_and_nothing_else_has_one() {
+        const P: (&str, &str, Option<&str>) = ("p", "pgbouncer", Some("db"));
+        let check = |components: &[_], pool: &str, service: &str| {
+            // The pool is that of the last component.
+            let wired = text(components, service);
+            Topology::parse(&wired.replace("[service]", &format!("{pool}[service]")))
+        };
+        let session = "pool = { mode = \"session\", size = 9 }\n";
+        let pooler = "pooler = \"p\"\n";
+        let accepted = check(&[DB, P], session, pooler).expect("a topology");
+        assert_eq!(
+            accepted.pool().map(|it| it.to_string()).as_deref(),
+            Some("9 connections by session")
+        );
+        let cases: [(&[_], &str, &str, &str); 9] = [
+            (&[DB, P], "", pooler, "`p` does not say how it shares connections"),
+            (&[DB, ("p", "pgbouncer", None)], session, pooler, "`p` follows no component"),
+            (&[DB, ("r", "redis", None)], session, "", "`r` is a `redis` and no pooler"),
+            (&[DB, P], "pool = { mode = \"statement\", size = 9 }\n", pooler, "`statement`"),
+            (&[DB, P], "pool = { mode = \"session\", size = 0 }\n", pooler, "nonzero"),
+            (&[DB, P], "pool = { mode = \"session\", size = 201 }\n", pooler, "200 at most"),
+            (&[DB, S], "", "pooler = \"s\"\n", "pooler = \"s\": no component of kind `pgbouncer`"),
+            (&[DB], "", "pooling = \"transactions\"\n", "pooling is about a pooler"),
+            (
+                &[DB, ("other", "postgresql", None), ("p", "pgbouncer", Some("other"))],
+                session,
+                pooler,
+                "[service] pooler: `p` is of `other`",
+            ),
+        ];
+        for (components, pool, service, says) in cases {
+            let refused = check(components, pool, service).expect_err(says).to_string();
             assert!(refused.contains(says), "{refused} does not say {says}");
         }
     }

@@ -1,0 +1,88 @@
+//! Topologies with a pooler: what goes through it, what it may not mix up, and what is refused.
+
+use std::{fs, path::PathBuf};
+
+use crate::{
+    stack::{output, slotproof},
+    topologies::{FLASH_SALE, refused, run},
+};
+
+const POOLED: &str = include_str!("../../stack/topologies/pooled.toml");
+
+/// A topology file of its own name, kept as long as the directory.
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("mine.toml");
+    fs::write(&path, text.replace("name = \"pooled\"", "name = \"mine\"")).expect("it is written");
+    (directory, path)
+}
+
+#[test]
+fn requests_go_through_a_pooler_and_the_run_is_upheld() {
+    let ended = run("pooled", FLASH_SALE, &["--duration", "2s", "--until", "covered"]);
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    let costs = ended.json("costs.json");
+    let reserved = ended.json("run.json")["totals"]["reserved"].as_u64().expect("a count");
+    let pooled = costs["pooler"]["transactions"].as_u64().expect("they are counted");
+    assert!(pooled >= reserved, "{costs:#}");
+    let environment = ended.json("environment.json");
+    let servers = environment["environment"]["servers"].as_array().expect("a list").clone();
+    let pooler = servers.iter().find(|it| it["name"] == "pgbouncer").expect("it was started");
+    assert_eq!(pooler["settings"]["pool_mode"], "session", "{environment:#}");
+}
+
+#[test]
+fn prepared_statements_that_a_pooler_mixes_up_are_found_before_the_first_request() {
+    let shares = "mode = \"transaction\", size = 4";
+    let (_kept, path) = file(&POOLED.replace("mode = \"session\", size = 100", shares));
+    let said = String::from_utf8_lossy(&output(&["doctor"]).stdout).into_owned();
+    let version = said.lines().find(|line| line.contains("/pgbouncer ")).expect("it is installed");
+    let version = version.split_whitespace().last().expect("a version");
+    let mut numbers = version.split('.').map(|it| it.parse::<u32>().expect("a number"));
+    let keeps_apart = (numbers.next(), numbers.next()) >= (Some(1), Some(21));
+    let ended = run(path.to_str().expect("plain"), FLASH_SALE, &["--duration", "2s"]);
+    assert_eq!(ended.code == 69, !keeps_apart, "{version}: {}", ended.said);
+    let found = ended.said.contains("mixes up the prepared statements of its clients");
+    assert_eq!(found, !keeps_apart, "{version}: {}", ended.said);
+}
+
+#[test]
+fn sweepers_take_turns_by_a_lock_of_the_transaction_and_never_again_by_one_of_the_session() {
+    let load = "--scenario steady --mix browse=1,abandon=1 --think 10ms --clients 60 --slots 2 \
+                --capacity 10 --hold 600ms";
+    let right = run("pooled_transactions", load, &["--duration", "3s", "--until", "covered"]);
+    assert_eq!(right.code, 0, "{}", right.said);
+    let wrong = run("pgbouncer_session_lock", load, &["--duration", "4s"]);
+    assert_eq!(wrong.code, 1, "{}", wrong.said);
+    let verdict = wrong.json("verdict.json");
+    let findings = verdict["findings"].as_array().expect("findings");
+    let leaked = findings.iter().find(|it| it["invariant"] == "I11").expect("it was judged");
+    assert_eq!(leaked["verdict"], "violated", "{verdict:#}");
+}
+
+#[test]
+fn a_pooler_that_is_not_installed_is_named_with_the_way_to_get_it() {
+    // First in the file, so that it is the first one that is missing.
+    let pooler = "[[components]]\nname = \"pgbouncer\"\nkind = \"pgbouncer\"\nof = \"postgresql\"\n\
+                  pool = { mode = \"session\", size = 100 }\n";
+    let others = POOLED.replace(pooler, "");
+    assert_ne!(others, POOLED);
+    let first = others.replacen("[[components]]", &format!("{pooler}\n[[components]]"), 1);
+    let (kept, path) = file(&first);
+    let mut command = slotproof();
+    command.args(["run", "--strategy", "conditional", "--topology"]).arg(path);
+    command.arg("--runs").arg(kept.path());
+    let output = command.env("SLOTPROOF_PROGRAMS", "/nowhere").output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("pgbouncer is not installed") && said.contains("ci/setup"), "{said}");
+}
+
+#[test]
+fn a_pool_that_is_too_small_and_a_strategy_that_does_not_go_through_it_are_refused() {
+    let on = ["run", "--strategy", "conditional", "--topology", "pooled"];
+    let more = [&on[..], &["--connections", "30"]].concat();
+    refused(&more, "100 connections in mode `session`, and 4 service processes keep 120");
+    let other = ["run", "--strategy", "advisory", "--topology", "pooled_transactions"];
+    refused(&other, "writes reservations by conditional and not by advisory");
+}
