@@ -393,7 +393,10 @@ async fn a_fault_that_the_file_declares_is_injected_and_one_that_fails_decides_n
     let (code, broken, said) = run("target:broken@500ms");
     assert_eq!(code, Some(2), "{said}");
     let page = fs::read_to_string(broken.join("report.md")).expect("it is there");
-    assert!(page.contains("the fault target:broken@500ms did not take: \\`exit 3\\` ended"), "{page}");
+    assert!(
+        page.contains("the fault target:broken@500ms did not take: \\`exit 3\\` ended"),
+        "{page}"
+    );
 
     let (code, _, said) = run("target:other@1s");
     assert_eq!(code, Some(64), "{said}");
