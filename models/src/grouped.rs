@@ -7,8 +7,8 @@
 //! gathered and decides them in one transaction under the slot's row lock, in order of arrival. A
 //! call that is alone goes as by `conditional`. There are two processes here, one for each path.
 //!
-//! **Fails when.** None known. A duplicate of an earlier batch makes it fail by the unique key; then
-//! receipts are read before seats are granted.
+//! **Fails when.** None known. A duplicate of an earlier batch makes it fail by the unique key;
+//! then receipts are read before seats are granted.
 //!
 //! **Service.** `target-service/src/strategies/grouped.rs`
 

@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Lanes of one process: with more of them a batch is smaller, with fewer the database waits while
-/// the next batch is made.
+/// the next batch is made. A choice, and not the best of several that were measured.
 const LANES_MAX: u32 = 4;
 
 pub(crate) struct Batched {
