@@ -288,7 +288,8 @@ pub struct Costs {
     pub pooler: Option<PoolerWaits>,
 }
 
-/// What went through a pooler, and how long its clients waited for a connection of the database.
+/// What went through a pooler under load, and how long its clients waited for a connection of the
+/// database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolerWaits {
     /// Transactions, single statements included.

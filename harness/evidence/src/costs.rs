@@ -58,6 +58,7 @@ pub struct CostWatch {
     before: Option<Counters>,
     pooler_url: Option<String>,
     pooled_before: Option<PoolerWaits>,
+    pooled: Option<PoolerWaits>,
     stop: Option<oneshot::Sender<()>>,
     waiting: Option<JoinHandle<Option<f64>>>,
     lock_waiters: Option<f64>,
@@ -73,7 +74,8 @@ impl CostWatch {
             postgres_url: postgres_url.to_owned(),
             before: counters(postgres_url).await,
             pooler_url: pooler_url.map(str::to_owned),
-            pooled_before: pooler_waits(pooler_url).await,
+            pooled_before: None,
+            pooled: None,
             stop: None,
             waiting: None,
             lock_waiters: None,
@@ -82,8 +84,10 @@ impl CostWatch {
         }
     }
 
-    /// The load begins.
-    pub fn load_begins(&mut self) {
+    /// The load begins. What the service has asked a pooler at its start is not counted.
+    #[boxed_future]
+    pub async fn load_begins(&mut self) {
+        self.pooled_before = pooler_waits(self.pooler_url.as_deref()).await;
         let (stop, stopped) = oneshot::channel();
         let postgres_url = self.postgres_url.clone();
         self.stop = Some(stop);
@@ -98,6 +102,13 @@ impl CostWatch {
     #[boxed_future]
     pub async fn load_ended(&mut self, targets: &[String]) {
         drop(self.stop.take());
+        let pooled = self.pooled_before.zip(pooler_waits(self.pooler_url.as_deref()).await);
+        self.pooled = pooled.and_then(|(before, after)| {
+            Some(PoolerWaits {
+                transactions: after.transactions.checked_sub(before.transactions)?,
+                waited_us: after.waited_us.checked_sub(before.waited_us)?,
+            })
+        });
         if let Some(waiting) = self.waiting.take() {
             self.lock_waiters = waiting.await.ok().flatten();
         }
@@ -119,17 +130,10 @@ impl CostWatch {
     pub async fn end(self) -> Option<Costs> {
         let (before, after) = (self.before?, counters(&self.postgres_url).await?);
         let since = |after: i64, before: i64| u64::try_from(after - before).ok();
-        let pooled = self.pooled_before.zip(pooler_waits(self.pooler_url.as_deref()).await);
-        let pooler = pooled.and_then(|(before, after)| {
-            Some(PoolerWaits {
-                transactions: after.transactions.checked_sub(before.transactions)?,
-                waited_us: after.waited_us.checked_sub(before.waited_us)?,
-            })
-        });
         Some(Costs {
             retries: self.retries,
             slot_reads: self.slot_reads,
-            pooler,
+            pooler: self.pooled,
             commits: since(after.commits, before.commits)?,
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,

@@ -125,7 +125,7 @@ pub(crate) async fn load_and_collect(
     let id = uuid::Uuid::new_v4().simple().to_string();
     let slots = reference::prepare(&reqwest::Client::new(), base, &id, &capacities).await;
     let slots = slots.context("make the slots")?;
-    costs.load_begins();
+    costs.load_begins().await;
     let under_load = UnderLoad { id, slots: slots.clone(), replicas: &replicas };
     let loaded = load(spec, run, environment, under_load, guard, progress).await?;
     costs.load_ended(&replicas.metrics_targets()).await;
