@@ -30,6 +30,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// As many states as by default, however long they take: for tests, whose result must not
+    /// depend on how much a machine does in two minutes.
+    pub fn untimed() -> Self {
+        Self { time: Duration::from_secs(24 * 3_600), ..Self::default() }
+    }
+}
+
 /// States that one search may expand, and a switch that stops all of them.
 #[derive(Debug)]
 pub(crate) struct Budget {

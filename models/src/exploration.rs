@@ -161,7 +161,7 @@ mod tests {
     };
 
     fn check_violated<S: Strategy + Into<PageStep>>(size: Size, name: &str) {
-        let found = explore_page(Page::of::<S>(), size, Limits::default());
+        let found = explore_page(Page::of::<S>(), size, Limits::untimed());
         let property = found
             .properties
             .into_iter()

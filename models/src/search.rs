@@ -90,7 +90,7 @@ mod tests {
 
     fn check_symmetry(kind: StrategyKind, size: Size) {
         let page = page_of(kind);
-        let (timer, _guard) = Timer::start(Limits::default().time);
+        let (timer, _guard) = Timer::start(Limits::untimed().time);
         let budget = || Budget::new(Limits::default().states, &timer);
         let watched = || {
             let mut watched = properties(page);
@@ -117,7 +117,7 @@ mod tests {
         fn some_client_got_it(world: &World) -> bool {
             world.clients.iter().any(|client| client.phase == Phase::RetryLater)
         }
-        let (timer, _guard) = Timer::start(Limits::default().time);
+        let (timer, _guard) = Timer::start(Limits::untimed().time);
         let budget = Budget::new(Limits::default().states, &timer);
         let reached = Property::sometimes("retry_later", |_, world| some_client_got_it(world));
         search_shortest(page_of(kind), size, budget, vec![reached])

@@ -13,7 +13,7 @@ fn result<'a>(exploration: &'a Exploration, name: &str) -> &'a PropertyResult {
 }
 
 fn check_upheld(kind: StrategyKind, size: Size) {
-    let found = explore(kind, size, Limits::default());
+    let found = explore(kind, size, Limits::untimed());
     assert!(found.complete, "{kind}");
     for property in found.properties {
         assert_eq!(property.verdict, Verdict::Upheld, "{kind}: {property:?}");
@@ -21,7 +21,7 @@ fn check_upheld(kind: StrategyKind, size: Size) {
 }
 
 fn check_shortest(kind: StrategyKind, property: &str, expected: &[&str]) {
-    let found = explore(kind, SMALL, Limits::default());
+    let found = explore(kind, SMALL, Limits::untimed());
     let steps = result(&found, property).shortest.as_deref().expect("it is violated");
     let texts: Vec<String> =
         (1..).zip(steps).map(|(number, step)| format!("{number}. {}", step.text)).collect();
@@ -88,7 +88,7 @@ fn convicted_by(kind: StrategyKind) -> &'static [&'static str] {
 #[test]
 fn every_negative_control_is_convicted_by_what_it_breaks_alone() {
     for kind in StrategyKind::all().filter(|kind| kind.is_negative_control()) {
-        let found = explore(kind, SMALL, Limits::default());
+        let found = explore(kind, SMALL, Limits::untimed());
         let always =
             found.properties.iter().filter(|property| property.expectation == Expectation::Always);
         let convicted: Vec<&str> = always
@@ -102,7 +102,7 @@ fn every_negative_control_is_convicted_by_what_it_breaks_alone() {
 
 #[test]
 fn the_number_of_states_is_known() {
-    let states = |kind: StrategyKind, size| explore(kind, size, Limits::default()).unique_states;
+    let states = |kind: StrategyKind, size| explore(kind, size, Limits::untimed()).unique_states;
     let found: Vec<_> =
         StrategyKind::all().map(|kind| (kind.name(), states(kind, SMALL))).collect();
     let expected = [
@@ -212,7 +212,7 @@ fn the_kept_schedules_are_what_the_models_say_today() {
         let Ok(text) = fs::read_to_string(folder.join(format!("{kind}.json"))) else {
             continue;
         };
-        let found = explore(kind, SMALL, Limits::default()).counterexample(kind, SMALL);
+        let found = explore(kind, SMALL, Limits::untimed()).counterexample(kind, SMALL);
         assert_eq!(found.map(|schedule| schedule.to_json()), Some(text), "{kind}");
         kept += 1;
     }
@@ -221,8 +221,8 @@ fn the_kept_schedules_are_what_the_models_say_today() {
 
 #[test]
 fn a_limit_that_is_reached_upholds_nothing() {
-    let few_states = Limits { states: 100, ..Limits::default() };
-    let no_time = Limits { time: Duration::ZERO, ..Limits::default() };
+    let few_states = Limits { states: 100, ..Limits::untimed() };
+    let no_time = Limits { time: Duration::ZERO, ..Limits::untimed() };
     for (limits, size) in [(few_states, SMALL), (no_time, LARGER)] {
         let found = explore(StrategyKind::Pessimistic, size, limits);
         assert!(!found.complete);
