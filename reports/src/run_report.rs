@@ -282,6 +282,37 @@ pub struct Costs {
     /// Who answered reads of slots; absent where the database has no standbys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_reads: Option<SlotReads>,
+    /// What the cache answered; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_reads: Option<CacheReads>,
+}
+
+/// Reads of slots and bookings of a service with a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CacheReads {
+    /// The cache answered.
+    pub hits: u64,
+    /// It had nothing.
+    pub absent: u64,
+    /// It had an older version than the client has seen.
+    pub behind: u64,
+    /// It had something older than declared.
+    pub stale: u64,
+    /// It did not answer.
+    pub unavailable: u64,
+    /// Fills that were refused, because a later version has been there.
+    pub fills_refused: u64,
+    /// How long ago the answers of the cache had been read from the database, on average.
+    pub age_ms_mean: u64,
+    /// The same of the oldest answer.
+    pub age_ms_max: u64,
+}
+
+impl CacheReads {
+    /// All reads.
+    pub fn all(&self) -> u64 {
+        self.hits + self.absent + self.behind + self.stale + self.unavailable
+    }
 }
 
 /// Reads of slots by the server that answered.

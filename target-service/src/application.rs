@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    cache::Cache,
     config::Config,
     database, heartbeat, http, metrics,
     operations::Operations,
@@ -31,6 +32,7 @@ pub struct Application {
     director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
     standbys: Standbys,
+    cache: Option<Arc<Cache>>,
     /// Renews the heartbeat that standbys are judged by; `None` where there are none.
     heart: Option<PgPool>,
     strategy: Arc<dyn Strategy>,
@@ -65,6 +67,7 @@ impl Application {
         let standbys = Standbys::connect(&config.standby_reads).await?;
         let heart = standbys.are_there().then(|| heartbeat::connection(&config.database_url));
         let heart = heart.transpose()?;
+        let cache = config.cache.as_ref().map(Cache::new).transpose()?.map(Arc::new);
         let publisher = Publisher::default();
         let dependencies = Dependencies {
             pool: pool.clone(),
@@ -86,6 +89,7 @@ impl Application {
             director,
             pool,
             standbys,
+            cache,
             heart,
             strategy,
             wiring,
@@ -120,6 +124,7 @@ impl Application {
             director,
             pool,
             standbys,
+            cache,
             heart,
             strategy,
             wiring,
@@ -140,7 +145,7 @@ impl Application {
                 pool.clone(),
                 stopped.clone(),
             )),
-            None => tasks.spawn(sweeper::run(pool.clone(), stopped.clone())),
+            None => tasks.spawn(sweeper::run(pool.clone(), cache.clone(), stopped.clone())),
         };
         if let Some(heart) = heart {
             tasks.spawn(heartbeat::run(heart, stopped.clone()));
@@ -158,6 +163,7 @@ impl Application {
         let operations = Operations {
             pool: pool.clone(),
             standbys,
+            cache,
             strategy,
             confirm: wiring.confirm,
             cancel: wiring.cancel,
@@ -240,6 +246,7 @@ mod tests {
             strategy: strategies::build(config.strategy, dependencies).expect("it needs no Redis"),
             wiring: Wiring::of(config.strategy),
             standbys: Standbys::new(&config.standby_reads).expect("there are none"),
+            cache: None,
             heart: None,
             pool,
             needs: http::Needs { redis: None, publisher: None },

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slotproof_vocabulary::{ReadMode, StrategyKind};
+use slotproof_vocabulary::{CacheMode, ReadMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -32,6 +32,22 @@ pub struct StandbyReads {
     pub mode: ReadMode,
 }
 
+/// Reads that a cache answers.
+#[derive(Debug, Clone)]
+pub struct CachedReads {
+    /// `redis://:password@host:port/`.
+    pub url: String,
+    /// How the cache is used: as it is right, or as in a negative control.
+    pub mode: CacheMode,
+    /// How old the answer to a read of a slot may be, as the service declares it.
+    pub slots_staleness_ms: u64,
+    /// The same of a read of a booking.
+    pub bookings_staleness_ms: u64,
+    /// How much later an entry of an even version is written to the cache: what a busy process does
+    /// by chance, for tests of the race. Zero in a service.
+    pub delay: Duration,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -41,6 +57,8 @@ pub struct Config {
     pub database_url: String,
     /// Standbys of the database that answer reads of slots.
     pub standby_reads: StandbyReads,
+    /// A cache that answers reads of slots and bookings, if there is one.
+    pub cache: Option<CachedReads>,
     /// The strategy by which `reserve` is made safe, or a negative control.
     pub strategy: StrategyKind,
     /// How long a hold lasts: more than 0, 30 days at most.
@@ -155,6 +173,7 @@ pub(crate) mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
             standby_reads: StandbyReads::default(),
+            cache: None,
             strategy: StrategyKind::Conditional,
             hold: Duration::from_secs(300),
             connections: 1,

@@ -78,7 +78,9 @@ impl StackSpec {
     pub fn can_be_had(&self) -> Result<(), EnvironmentError> {
         let mut components = self.topology.components.iter();
         let native = self.environment.kind() == EnvironmentKind::Native;
-        match components.find(|it| it.kind == ComponentKind::PostgresqlStandby && !native) {
+        let only_native =
+            |kind| matches!(kind, ComponentKind::PostgresqlStandby | ComponentKind::RedisCache);
+        match components.find(|it| only_native(it.kind) && !native) {
             Some(it) => {
                 Err(EnvironmentError::OnlyNative { name: it.name.clone(), kind: it.kind.name() })
             }

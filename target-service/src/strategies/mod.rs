@@ -18,6 +18,8 @@ mod serializable;
 
 mod negative_controls;
 
+pub(crate) use negative_controls::mutants::AsCached;
+
 pub(crate) mod policy;
 mod statement;
 pub(crate) mod wiring;

@@ -60,7 +60,7 @@ impl ComponentKind {
         match self {
             Self::Postgresql => &[postgresql::INITDB, postgresql::POSTGRES],
             Self::PostgresqlStandby => &[postgresql_standby::BASEBACKUP],
-            Self::Redis => &[redis::REDIS],
+            Self::Redis | Self::RedisCache => &[redis::REDIS],
             Self::Rabbitmq => &[rabbitmq::RABBITMQ, rabbitmq::EPMD],
         }
     }
@@ -80,7 +80,8 @@ impl ComponentKind {
                 let primary = of.expect("a topology is checked: a standby follows a primary");
                 postgresql_standby::start(name, primary, data, guard).await
             }
-            Self::Redis => redis::start(name, data, guard).await,
+            Self::Redis => redis::start(name, redis::DURABLE, data, guard).await,
+            Self::RedisCache => redis::start(name, redis::CACHE, data, guard).await,
             Self::Rabbitmq => rabbitmq::start(name, data, guard).await,
         }
     }
@@ -90,7 +91,7 @@ impl ComponentKind {
     pub(crate) fn container(self, password: &str) -> Option<Container> {
         match self {
             Self::Postgresql => Some(postgresql::container(password)),
-            Self::PostgresqlStandby => None,
+            Self::PostgresqlStandby | Self::RedisCache => None,
             Self::Redis => Some(redis::container(password)),
             Self::Rabbitmq => Some(rabbitmq::container(password)),
         }
@@ -100,7 +101,7 @@ impl ComponentKind {
     pub(crate) fn address(self, url: &str) -> Option<Address> {
         let (schemes, port) = match self {
             Self::Postgresql | Self::PostgresqlStandby => (postgresql::SCHEMES, postgresql::PORT),
-            Self::Redis => (redis::SCHEMES, redis::PORT),
+            Self::Redis | Self::RedisCache => (redis::SCHEMES, redis::PORT),
             Self::Rabbitmq => (rabbitmq::SCHEMES, rabbitmq::PORT),
         };
         Address::parse(url, schemes, port)
@@ -110,7 +111,7 @@ impl ComponentKind {
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Postgresql | Self::PostgresqlStandby => postgresql::SCHEMES[0],
-            Self::Redis => redis::SCHEMES[0],
+            Self::Redis | Self::RedisCache => redis::SCHEMES[0],
             Self::Rabbitmq => rabbitmq::SCHEMES[0],
         }
     }
@@ -121,7 +122,8 @@ impl ComponentKind {
         match self {
             Self::Postgresql => postgresql::probe(url).await,
             Self::PostgresqlStandby => postgresql_standby::probe(url).await,
-            Self::Redis => redis::probe(&address).await,
+            Self::Redis => redis::probe("redis", &address).await,
+            Self::RedisCache => redis::probe("redis_cache", &address).await,
             Self::Rabbitmq => rabbitmq::probe(&address).await,
         }
     }
