@@ -29,8 +29,6 @@ pub mod queue;
 mod http;
 
 pub use application::Application;
-pub use config::{
-    Announcements, CachedReads, Config, ConfigError, Pooler, StandbyReads,
-};
+pub use config::{Announcements, CachedReads, Config, ConfigError, Pooler, StandbyReads};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

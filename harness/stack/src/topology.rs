@@ -93,15 +93,14 @@ pub enum ComponentKind {
 
 impl ComponentKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [
-            Self::Postgresql,
-            Self::PostgresqlStandby,
-            Self::Pgbouncer,
-            Self::Redis,
-            Self::RedisCache,
-            Self::Rabbitmq,
-        ];
+    pub const ALL: [Self; 6] = [
+        Self::Postgresql,
+        Self::PostgresqlStandby,
+        Self::Pgbouncer,
+        Self::Redis,
+        Self::RedisCache,
+        Self::Rabbitmq,
+    ];
 
     /// The name in files and messages.
     pub fn name(self) -> &'static str {

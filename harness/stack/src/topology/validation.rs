@@ -203,7 +203,10 @@ fn follows(topology: &Topology, component: &Component) -> Result<(), TopologyErr
     let (name, kind) = (component.name.clone(), component.kind);
     let follows = match kind {
         ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
-        ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
+        ComponentKind::Postgresql
+        | ComponentKind::Redis
+        | ComponentKind::RedisCache
+        | ComponentKind::Rabbitmq => false,
     };
     let of = match (component.of.clone(), follows) {
         (Some(of), true) => of,
