@@ -135,6 +135,22 @@ pub(crate) fn totals(report: &RunReport) -> Table {
             let mean = pooler.waited_us as f64 / 1e3 / pooler.transactions.max(1) as f64;
             line("wait for a pooled connection, mean", format!("{mean:.3} ms"));
         }
+        if let Some(reads) = costs.cache_reads {
+            let share = quantity::share(reads.hits as f64 / reads.all().max(1) as f64);
+            let hits = quantity::count(reads.hits);
+            line("reads answered by the cache", format!("{hits} ({share})"));
+            line(
+                "age of cached answers, mean and max",
+                format!("{} ms, {} ms", reads.age_ms_mean, reads.age_ms_max),
+            );
+            line(
+                "reads that the cache could not answer: absent, behind, stale, unavailable",
+                [reads.absent, reads.behind, reads.stale, reads.unavailable]
+                    .map(quantity::count)
+                    .join(", "),
+            );
+            line("fills refused by a later version", quantity::count(reads.fills_refused));
+        }
         if let Some(waiters) = costs.lock_waiters {
             line("connections waiting for a lock, mean", quantity::rate(waiters));
         }

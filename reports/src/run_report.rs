@@ -286,6 +286,9 @@ pub struct Costs {
     /// killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler: Option<PoolerWaits>,
+    /// What the cache answered; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_reads: Option<CacheReads>,
 }
 
 /// What went through a pooler under load, and how long its clients waited for a connection of the
@@ -296,6 +299,34 @@ pub struct PoolerWaits {
     pub transactions: u64,
     /// Waits, added up over all clients.
     pub waited_us: u64,
+}
+
+/// Reads of slots and bookings of a service with a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CacheReads {
+    /// The cache answered.
+    pub hits: u64,
+    /// It had nothing.
+    pub absent: u64,
+    /// It had an older version than the client has seen.
+    pub behind: u64,
+    /// It had something older than declared.
+    pub stale: u64,
+    /// It did not answer.
+    pub unavailable: u64,
+    /// Fills that were refused, because a later version has been there.
+    pub fills_refused: u64,
+    /// How long ago the answers of the cache had been read from the database, on average.
+    pub age_ms_mean: u64,
+    /// The same of the oldest answer.
+    pub age_ms_max: u64,
+}
+
+impl CacheReads {
+    /// All reads.
+    pub fn all(&self) -> u64 {
+        self.hits + self.absent + self.behind + self.stale + self.unavailable
+    }
 }
 
 /// Reads of slots by the server that answered.

@@ -230,6 +230,16 @@ impl Client {
         self.record(self.process, held.slot, action, scheduled_ns, answer).await
     }
 
+    /// Reads a booking.
+    pub async fn look(&mut self, held: &Held, scheduled_ns: u64) -> Response {
+        if let Some(nothing) = self.not_made(OperationKind::Booking) {
+            return nothing;
+        }
+        let answer = self.make(Asked::of(OperationKind::Booking, held)).await;
+        let action = Action::Booking { booking: held.booking.as_str().into() };
+        self.record(self.process, held.slot, action, scheduled_ns, answer).await
+    }
+
     /// Reads the slot.
     pub async fn read(&mut self, slot: usize, scheduled_ns: u64) -> Response {
         if let Some(nothing) = self.not_made(OperationKind::Read) {

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    cache::Cache,
     config::{Config, Pooler},
     database, heartbeat, http, metrics,
     operations::Operations,
@@ -36,6 +37,7 @@ pub struct Application {
     /// A pooler for reads of slots and writes of reservations, where not all goes through it.
     pooled: Option<Arc<Pooled>>,
     standbys: Standbys,
+    cache: Option<Arc<Cache>>,
     /// Renews the heartbeat that standbys are judged by; `None` where there are none.
     heart: Option<PgPool>,
     strategy: Arc<dyn Strategy>,
@@ -83,6 +85,7 @@ impl Application {
         let standbys = Standbys::connect(&config.standby_reads).await?;
         let heart = standbys.are_there().then(|| heartbeat::connection(&config.database_url));
         let heart = heart.transpose()?;
+        let cache = config.cache.as_ref().map(Cache::new).transpose()?.map(Arc::new);
         let publisher = Publisher::default();
         let dependencies = Dependencies {
             pool: pool.clone(),
@@ -112,6 +115,7 @@ impl Application {
             pool,
             pooled,
             standbys,
+            cache,
             heart,
             strategy,
             wiring,
@@ -147,6 +151,7 @@ impl Application {
             pool,
             pooled,
             standbys,
+            cache,
             heart,
             strategy,
             wiring,
@@ -167,7 +172,12 @@ impl Application {
                 pool.clone(),
                 stopped.clone(),
             )),
-            None => tasks.spawn(sweeper::run(pool.clone(), pooled.clone(), stopped.clone())),
+            None => tasks.spawn(sweeper::run(
+                pool.clone(),
+                pooled.clone(),
+                cache.clone(),
+                stopped.clone(),
+            )),
         };
         if let Some(heart) = heart {
             tasks.spawn(heartbeat::run(heart, stopped.clone()));
@@ -186,6 +196,7 @@ impl Application {
             pool: pool.clone(),
             pooled,
             standbys,
+            cache,
             strategy,
             confirm: wiring.confirm,
             cancel: wiring.cancel,
@@ -268,6 +279,7 @@ mod tests {
             strategy: strategies::build(config.strategy, dependencies).expect("it needs no Redis"),
             wiring: Wiring::of(config.strategy),
             standbys: Standbys::new(&config.standby_reads).expect("there are none"),
+            cache: None,
             heart: None,
             pooled: None,
             pool,

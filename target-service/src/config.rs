@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slotproof_vocabulary::{Pooling, ReadMode, StrategyKind};
+use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -41,6 +41,22 @@ pub struct Pooler {
     pub pooling: Pooling,
 }
 
+/// Reads that a cache answers.
+#[derive(Debug, Clone)]
+pub struct CachedReads {
+    /// `redis://:password@host:port/`.
+    pub url: String,
+    /// How the cache is used: as it is right, or as in a negative control.
+    pub mode: CacheMode,
+    /// How old the answer to a read of a slot may be, as the service declares it.
+    pub slots_staleness_ms: u64,
+    /// The same of a read of a booking.
+    pub bookings_staleness_ms: u64,
+    /// How much later an entry of an even version is written to the cache: what a busy process does
+    /// by chance, for tests of the race. Zero in a service.
+    pub delay: Duration,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -53,6 +69,8 @@ pub struct Config {
     pub pooler: Option<Pooler>,
     /// Standbys of the database that answer reads of slots.
     pub standby_reads: StandbyReads,
+    /// A cache that answers reads of slots and bookings, if there is one.
+    pub cache: Option<CachedReads>,
     /// The strategy by which `reserve` is made safe, or a negative control.
     pub strategy: StrategyKind,
     /// How long a hold lasts: more than 0, 30 days at most.
@@ -168,6 +186,7 @@ pub(crate) mod tests {
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
             pooler: None,
             standby_reads: StandbyReads::default(),
+            cache: None,
             strategy: StrategyKind::Conditional,
             hold: Duration::from_secs(300),
             connections: 1,

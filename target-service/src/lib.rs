@@ -12,6 +12,7 @@ mod routing;
 mod reserve;
 pub mod strategies;
 
+mod cache;
 mod catalogue;
 mod heartbeat;
 mod lifecycle;
@@ -28,6 +29,6 @@ pub mod queue;
 mod http;
 
 pub use application::Application;
-pub use config::{Announcements, Config, ConfigError, Pooler, StandbyReads};
+pub use config::{Announcements, CachedReads, Config, ConfigError, Pooler, StandbyReads};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

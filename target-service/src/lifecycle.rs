@@ -7,7 +7,7 @@
 //! locks the slot and inserts a booking that no other transaction knows, so the two cannot
 //! deadlock.
 
-use slotproof_vocabulary::{BookingId, BookingStatus, reference_api::BookingBody};
+use slotproof_vocabulary::{BookingId, BookingStatus, SlotId, reference_api::BookingBody};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
@@ -122,9 +122,19 @@ pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed,
     }
 }
 
+/// A hold that was ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expired {
+    pub(crate) slot: SlotId,
+    pub(crate) slot_version: i64,
+}
+
 /// Pending to expired, once the hold has run out by the database's clock; the seats go back.
-/// `false`: another change came first.
-pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sqlx::Error> {
+/// `None`: another change came first.
+pub(crate) async fn expire(
+    pool: &PgPool,
+    booking: BookingId,
+) -> Result<Option<Expired>, sqlx::Error> {
     let written = sqlx::query!(
         r#"
         with booking as (
@@ -147,7 +157,7 @@ pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sq
         ), event as (
             insert into outbox (doctor_id, slot_month, slot_id, slot_version) select $1, $2, slot_id, version from slot
         )
-        select version as "slot_version!" from slot
+        select slot_id as "slot_id!", version as "slot_version!" from slot
         "#,
         doctor_key(booking.doctor()),
         month_key(booking.month()),
@@ -155,7 +165,12 @@ pub(crate) async fn expire(pool: &PgPool, booking: BookingId) -> Result<bool, sq
     )
     .fetch_optional(pool)
     .await?;
-    Ok(written.is_some())
+    written
+        .map(|row| {
+            let slot = row.slot_id.try_into().map_err(not_an_id)?;
+            Ok(Expired { slot, slot_version: row.slot_version })
+        })
+        .transpose()
 }
 
 /// Why a change wrote nothing; a change that was made before is done, so that a retry is harmless.

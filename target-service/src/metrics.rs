@@ -62,6 +62,24 @@ pub(crate) fn slot_read(source: &'static str) {
     counter!("slot_reads_total", "source" => source).increment(1);
 }
 
+/// A read of `slot` or `booking` that the cache did not answer: its entry is `absent`, `behind`,
+/// `stale` or `unreadable`, or it is `unavailable`.
+pub(crate) fn cache_read(of: &'static str, result: &'static str) {
+    counter!("cache_reads_total", "of" => of, "result" => result).increment(1);
+}
+
+/// A read that the cache answered, how old the answer was, and how old the oldest one.
+pub(crate) fn cache_hit(of: &'static str, age_ms: i64, oldest_ms: i64) {
+    cache_read(of, "hit");
+    counter!("cache_hit_age_ms_total").increment(age_ms.unsigned_abs());
+    gauge!("cache_hit_age_ms_max").set(oldest_ms as f64);
+}
+
+/// An entry that was written to the cache: `stored`, `refused` or `failed`.
+pub(crate) fn cache_fill(of: &'static str, result: &'static str) {
+    counter!("cache_fills_total", "of" => of, "result" => result).increment(1);
+}
+
 /// Why a read of a slot was not answered by a standby.
 pub(crate) fn slot_read_fell_back(reason: &'static str) {
     counter!("slot_read_fallbacks_total", "reason" => reason).increment(1);

@@ -3,22 +3,27 @@
 
 use std::sync::Arc;
 
-use slotproof_vocabulary::{BookingId, SlotId, reference_api::SlotBody};
+use slotproof_vocabulary::{
+    BookingId, SlotId,
+    reference_api::{BookingBody, SlotBody},
+};
 use sqlx::PgPool;
 
 use crate::{
+    cache::{self, By, Cache},
     lifecycle::Changed,
     metrics,
     pooled::Pooled,
+    read_model,
     reserve::{self, ReserveCommand, ReserveError, Reserved, Strategy},
     standbys::Standbys,
     strategies::wiring::{Change, SlotReads},
 };
 
-/// What a read of a slot came to.
-pub(crate) enum SlotRead {
-    Found(SlotBody),
-    NoSlot,
+/// What a read at a version or a later one came to.
+pub(crate) enum ReadAt<T> {
+    Found(T),
+    None,
     /// Nothing has reached the version that the client says it has seen.
     NotYet,
 }
@@ -28,6 +33,7 @@ pub(crate) struct Operations {
     /// A pooler through which slots are read.
     pub(crate) pooled: Option<Arc<Pooled>>,
     pub(crate) standbys: Standbys,
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) confirm: Change,
     pub(crate) cancel: Change,
@@ -39,20 +45,37 @@ impl Operations {
         if let Some(decided) = self.standbys.decide(command).await {
             return Ok(decided);
         }
-        self.strategy.reserve(command).await
+        let answer = match &self.cache {
+            None => self.strategy.reserve(command).await?,
+            Some(cache) => {
+                cache::look_first(cache, &self.pool, command).await?;
+                match cache::decide(cache, &self.pool, command).await? {
+                    Some(decided) => decided,
+                    None => self.strategy.reserve(command).await?,
+                }
+            }
+        };
+        self.booked(&answer).await;
+        Ok(answer)
     }
 
     /// What became of a request; `Accepted` if it has not been decided yet.
     pub(crate) async fn outcome(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
-        reserve::outcome(&self.pool, command).await
+        let answer = reserve::outcome(&self.pool, command).await?;
+        self.booked(&answer).await;
+        Ok(answer)
     }
 
     pub(crate) async fn confirm(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
-        (self.confirm)(&self.pool, booking).await
+        let changed = (self.confirm)(&self.pool, booking).await?;
+        self.changed(&changed).await;
+        Ok(changed)
     }
 
     pub(crate) async fn cancel(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
-        (self.cancel)(&self.pool, booking).await
+        let changed = (self.cancel)(&self.pool, booking).await?;
+        self.changed(&changed).await;
+        Ok(changed)
     }
 
     /// The slot, at this version or a later one.
@@ -60,21 +83,72 @@ impl Operations {
         &self,
         slot: SlotId,
         min_version: i64,
-    ) -> Result<SlotRead, sqlx::Error> {
+    ) -> Result<ReadAt<SlotBody>, sqlx::Error> {
         if let Some(body) = self.standbys.read(slot, min_version).await {
-            return Ok(SlotRead::Found(body));
+            return Ok(ReadAt::Found(body));
         }
-        let read = match &self.pooled {
-            Some(pooled) => pooled.read(slot).await?,
-            None => self.slot_reads.read(&self.pool, slot).await?,
-        };
-        Ok(match read {
-            None => SlotRead::NoSlot,
-            Some(body) if body.version < min_version => SlotRead::NotYet,
-            Some(body) => {
+        let read = async {
+            let read = match &self.pooled {
+                Some(pooled) => pooled.read(slot).await?,
+                None => self.slot_reads.read(&self.pool, slot).await?,
+            };
+            if read.is_some() {
                 metrics::slot_read("primary");
-                SlotRead::Found(body)
             }
-        })
+            Ok(read)
+        };
+        let (read, least) = match &self.cache {
+            None => (read.await?, min_version),
+            Some(cache) => {
+                (cache.read(slot, min_version, read).await?, cache.least_version(min_version))
+            }
+        };
+        Ok(read_at(least, read, |body| body.version))
+    }
+
+    /// The booking, at this version of its slot or a later one.
+    pub(crate) async fn read_booking(
+        &self,
+        booking: BookingId,
+        min_version: i64,
+    ) -> Result<ReadAt<BookingBody>, sqlx::Error> {
+        let read = read_model::read_booking(&self.pool, booking);
+        let (read, least) = match &self.cache {
+            None => (read.await?, min_version),
+            Some(cache) => {
+                (cache.read(booking, min_version, read).await?, cache.least_version(min_version))
+            }
+        };
+        Ok(read_at(least, read, |body| body.slot_version))
+    }
+
+    /// Tells the cache of a booking that was made.
+    async fn booked(&self, answer: &Reserved) {
+        if let Reserved::Booked(body) = answer {
+            self.tell(body, None).await;
+        }
+    }
+
+    /// Tells the cache of a booking that was changed.
+    async fn changed(&self, answer: &Changed) {
+        if let Changed::Done(body) = answer {
+            self.tell(body, Some(body.id)).await;
+        }
+    }
+
+    async fn tell(&self, body: &BookingBody, booking: Option<BookingId>) {
+        if let Some(cache) = &self.cache {
+            let (slot, version) = (body.slot_id, body.slot_version);
+            let change = cache::Change { slot, booking, version, by: By::Client };
+            cache.changed(change, read_model::read_slot(&self.pool, slot)).await;
+        }
+    }
+}
+
+fn read_at<T>(least_version: i64, read: Option<T>, version: impl Fn(&T) -> i64) -> ReadAt<T> {
+    match read {
+        None => ReadAt::None,
+        Some(body) if version(&body) < least_version => ReadAt::NotYet,
+        Some(body) => ReadAt::Found(body),
     }
 }

@@ -157,10 +157,13 @@ impl PausePoints {
                 let named =
                     Arc::new(Named { call: call.clone(), hold_ms: None, points: points.clone() });
                 tokio::spawn(CALL.scope(named, async move {
-                    let expired = lifecycle::expire(&pool, booking).await.unwrap_or_else(|error| {
-                        tracing::warn!(%error, "failed to expire a hold for the director");
-                        false
-                    });
+                    let expired = lifecycle::expire(&pool, booking)
+                        .await
+                        .map(|it| it.is_some())
+                        .unwrap_or_else(|error| {
+                            tracing::warn!(%error, "failed to expire a hold for the director");
+                            false
+                        });
                     points.report(Report::Swept { call, expired });
                 }));
             }

@@ -11,7 +11,13 @@ use slotproof_vocabulary::BookingId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::{lifecycle, metrics, pooled::Pooled, reserve, routing::not_an_id};
+use crate::{
+    cache::{By, Cache, Change},
+    lifecycle, metrics,
+    pooled::Pooled,
+    read_model, reserve,
+    routing::not_an_id,
+};
 
 /// How often overdue holds are looked for: a seat is free again at most this long after its hold
 /// ran out, plus the sweep.
@@ -30,9 +36,10 @@ const SET_ASIDE_MAX: usize = 10_000;
 pub(crate) async fn run(
     pool: PgPool,
     turns: Option<Arc<Pooled>>,
+    cache: Option<Arc<Cache>>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut sweeper = Sweeper::new(pool, stopping.clone());
+    let mut sweeper = Sweeper::new(Database { pool, cache }, stopping.clone());
     loop {
         let round = in_turn(&mut sweeper, turns.as_deref());
         let next = round.await.unwrap_or_else(|error| {
@@ -50,7 +57,7 @@ pub(crate) async fn run(
 }
 
 async fn in_turn(
-    sweeper: &mut Sweeper<PgPool>,
+    sweeper: &mut Sweeper<Database>,
     turns: Option<&Pooled>,
 ) -> Result<Next, sqlx::Error> {
     let Some(turns) = turns else { return sweeper.round().await };
@@ -95,7 +102,13 @@ trait Holds {
     async fn expire(&self, booking: BookingId) -> Result<Expiry, sqlx::Error>;
 }
 
-impl Holds for PgPool {
+/// The database, and the cache that is told of what was changed there.
+struct Database {
+    pool: PgPool,
+    cache: Option<Arc<Cache>>,
+}
+
+impl Holds for Database {
     async fn overdue(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error> {
         let rows = sqlx::query!(
             "
@@ -106,15 +119,21 @@ impl Holds for PgPool {
         ",
             most as i64,
         )
-        .fetch_all(self)
+        .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(|row| BookingId::try_from(row.booking_id).map_err(not_an_id)).collect()
     }
 
     async fn expire(&self, booking: BookingId) -> Result<Expiry, sqlx::Error> {
-        match lifecycle::expire(self, booking).await {
-            Ok(true) => Ok(Expiry::Expired),
-            Ok(false) => Ok(Expiry::ChangedBefore),
+        match lifecycle::expire(&self.pool, booking).await {
+            Ok(Some(lifecycle::Expired { slot, slot_version: version })) => {
+                if let Some(cache) = &self.cache {
+                    let change = Change { slot, booking: Some(booking), version, by: By::Sweeper };
+                    cache.changed(change, read_model::read_slot(&self.pool, slot)).await;
+                }
+                Ok(Expiry::Expired)
+            }
+            Ok(None) => Ok(Expiry::ChangedBefore),
             Err(error) if reserve::lost_race(&error) => Ok(Expiry::LostRace),
             Err(sqlx::Error::Database(error)) => Ok(Expiry::Refused(error.to_string())),
             Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed_future;
-use slotproof_reports::run_report::{Costs, PoolerWaits, SlotReads};
+use slotproof_reports::run_report::{CacheReads, Costs, PoolerWaits, SlotReads};
 use slotproof_scenarios::target::reference;
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -64,6 +64,7 @@ pub struct CostWatch {
     lock_waiters: Option<f64>,
     retries: u64,
     slot_reads: Option<SlotReads>,
+    cache_reads: Option<CacheReads>,
 }
 
 impl CostWatch {
@@ -81,6 +82,7 @@ impl CostWatch {
             lock_waiters: None,
             retries: 0,
             slot_reads: None,
+            cache_reads: None,
         }
     }
 
@@ -117,10 +119,15 @@ impl CostWatch {
             if let Ok(retries) = reference::reserve_retries(&http, target).await {
                 self.retries += retries;
             }
-            if let Ok(Some(reads)) = slot_reads(&http, target).await {
+            let Ok(metrics) = reference::metrics(&http, target).await else { continue };
+            if let Some(reads) = slot_reads(&metrics) {
                 let all = self.slot_reads.get_or_insert(SlotReads { standby: 0, primary: 0 });
                 all.standby += reads.standby;
                 all.primary += reads.primary;
+            }
+            if let Some(reads) = cache_reads(&metrics) {
+                let all = self.cache_reads.unwrap_or_default();
+                self.cache_reads = Some(added(all, reads));
             }
         }
     }
@@ -134,6 +141,7 @@ impl CostWatch {
             retries: self.retries,
             slot_reads: self.slot_reads,
             pooler: self.pooled,
+            cache_reads: self.cache_reads,
             commits: since(after.commits, before.commits)?,
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
@@ -145,8 +153,7 @@ impl CostWatch {
 }
 
 /// Reads of slots by who answered them, of a process that has standbys to ask.
-async fn slot_reads(http: &reqwest::Client, base_url: &str) -> reqwest::Result<Option<SlotReads>> {
-    let metrics = reference::metrics(http, base_url).await?;
+fn slot_reads(metrics: &str) -> Option<SlotReads> {
     let reads = |source: &str| {
         let series = format!("slot_reads_total{{source=\"{source}\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok())
@@ -154,7 +161,43 @@ async fn slot_reads(http: &reqwest::Client, base_url: &str) -> reqwest::Result<O
     let (standby, primary) = (reads("standby"), reads("primary"));
     let asked = standby.is_some() || metrics.contains("slot_read_fallbacks_total");
     let count = |reads: Option<u64>| reads.unwrap_or_default();
-    Ok(asked.then(|| SlotReads { standby: count(standby), primary: count(primary) }))
+    asked.then(|| SlotReads { standby: count(standby), primary: count(primary) })
+}
+
+/// What the cache of a process answered, if it has one.
+fn cache_reads(metrics: &str) -> Option<CacheReads> {
+    let sum = |counter: &str, label: &str| {
+        let of_it = |line: &&str| line.starts_with(counter) && line.contains(label);
+        let lines = metrics.lines().filter(of_it);
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>() as u64
+    };
+    let reads = |result: &str| sum("cache_reads_total{", &format!("result=\"{result}\""));
+    let hits = reads("hit");
+    metrics.contains("cache_reads_total{").then(|| CacheReads {
+        hits,
+        absent: reads("absent") + reads("unreadable"),
+        behind: reads("behind"),
+        stale: reads("stale"),
+        unavailable: reads("unavailable"),
+        fills_refused: sum("cache_fills_total{", "result=\"refused\""),
+        age_ms_mean: sum("cache_hit_age_ms_total", "").checked_div(hits).unwrap_or_default(),
+        age_ms_max: sum("cache_hit_age_ms_max", ""),
+    })
+}
+
+fn added(all: CacheReads, more: CacheReads) -> CacheReads {
+    let ages = all.age_ms_mean * all.hits + more.age_ms_mean * more.hits;
+    CacheReads {
+        hits: all.hits + more.hits,
+        absent: all.absent + more.absent,
+        behind: all.behind + more.behind,
+        stale: all.stale + more.stale,
+        unavailable: all.unavailable + more.unavailable,
+        fills_refused: all.fills_refused + more.fills_refused,
+        age_ms_mean: ages.checked_div(all.hits + more.hits).unwrap_or_default(),
+        age_ms_max: all.age_ms_max.max(more.age_ms_max),
+    }
 }
 
 async fn counters(postgres_url: &str) -> Option<Counters> {

@@ -10,9 +10,10 @@ use slotproof_reports::{
     RunReport,
     architecture::{ArchitectureRow, ArchitectureSelftest},
 };
-use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, guard::Guard};
+use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, Wiring, guard::Guard};
 use slotproof_vocabulary::{
-    Invariant, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span, StrategyKind, Verdict,
+    CacheMode, Invariant, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span, StrategyKind,
+    Verdict,
 };
 
 use crate::{
@@ -48,7 +49,7 @@ pub async fn architecture_selftest(
     progress.line(&format!("selftest {}", run.path().display()));
     let mut rows = Vec::new();
     for twin in Topology::built_in().filter(|topology| !topology.is_negative_control()) {
-        let is_of = |mutant: &Topology| mutant.right_twin().as_ref() == Some(&twin);
+        let is_of = |mutant: &Topology| mutant.right_twin().is_some_and(|it| it.name == twin.name);
         let mutants: Vec<_> = Topology::built_in().filter(is_of).collect();
         if mutants.is_empty() {
             continue;
@@ -56,6 +57,7 @@ pub async fn architecture_selftest(
         let twin = on(twin, &run);
         let mut series = Series::begin(run.clone(), &twin, guard).await?;
         for mutant in mutants {
+            let twin = on(mutant.right_twin().expect("it is of this twin"), &run);
             let row = one(&on(mutant, &run), &twin, &mut series).await?;
             progress.line(&format!(
                 "  {:<30} {} ({} s)",
@@ -94,8 +96,8 @@ async fn one(
     series: &mut Series<'_>,
 ) -> Result<ArchitectureRow> {
     let topology = &mutant.stack.topology;
-    let Shown { convicts, fault, words } =
-        shown_by(topology).with_context(|| format!("{} is no negative control", topology.name))?;
+    let Shown { convicts, fault, words } = shown_by(&topology.service)
+        .with_context(|| format!("{} is no negative control", topology.name))?;
     let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..words })?;
     let faults = fault.map(|fault| fault.parse().expect("a test parses it")).into_iter();
     let faults: Vec<_> = faults.collect();
@@ -110,7 +112,7 @@ async fn one(
     Ok(ArchitectureRow {
         mutant: topology.name.clone(),
         summary: topology.summary.clone(),
-        fault: fault.map(str::to_owned),
+        fault: done_to(&topology.service, fault),
         convicts,
         verdict: of_mutant.report.verdict.verdict,
         convicted_by: convicted_by(&of_mutant.report).into_iter().collect(),
@@ -125,10 +127,17 @@ fn convicted_by(report: &RunReport) -> Vec<Invariant> {
     violated.map(|finding| finding.invariant).collect()
 }
 
+/// What is done to a control and its twin under load.
+fn done_to(service: &Wiring, fault: Option<&str>) -> Option<String> {
+    let slow = format!("late-cache-writes:{}ms", service.cache_delay_ms);
+    fault.map(str::to_owned).or_else(|| (service.cache_delay_ms > 0).then_some(slow))
+}
+
 /// `None` for what is right.
-fn shown_by(topology: &Topology) -> Option<Shown> {
-    shown_by_reads(topology.service.read_mode)
-        .or_else(|| shown_by_pooling(topology.service.pooling))
+fn shown_by(service: &Wiring) -> Option<Shown> {
+    shown_by_reads(service.read_mode)
+        .or_else(|| shown_by_pooling(service.pooling))
+        .or_else(|| shown_by_cache(service.cache_mode))
 }
 
 fn flash_sale(duration_ms: u64) -> PlanArgs {
@@ -193,6 +202,56 @@ fn shown_by_pooling(pooling: Pooling) -> Option<Shown> {
     }
 }
 
+/// Clients of one slot, which do what `mix` says one after the other.
+fn visits(mix: &str, duration_ms: u64) -> PlanArgs {
+    PlanArgs {
+        scenario: Some(ScenarioKind::Steady),
+        mix: Some(mix.parse().expect("a test parses it")),
+        think: Some(Span::of_ms(10)),
+        clients: Some(30),
+        slots: Some(1),
+        capacity: Some(300),
+        ..flash_sale(duration_ms)
+    }
+}
+
+fn shown_by_cache(mode: CacheMode) -> Option<Shown> {
+    let shown = |convicts, words| Some(Shown { convicts, fault: None, words });
+    match mode {
+        CacheMode::Aside | CacheMode::Through => None,
+        // Clients that take and give back seats one after the other, and look in between: what a
+        // late write left in the cache is older than what one of them has just been told.
+        CacheMode::CacheAsideRace | CacheMode::CacheThroughReorder => shown(
+            Invariant::SessionOrder,
+            PlanArgs { capacity: Some(12), ..visits("browse=3,give_up=1", 4_000) },
+        ),
+        // Seats that are sold for good while holds last for longer than the declared staleness: what
+        // was left when a hold was made is not left when it is over.
+        CacheMode::CacheOutlivesHold => shown(
+            Invariant::PossibleReads,
+            PlanArgs {
+                hold: Some(Span::of_ms(2_000)),
+                think: Some(Span::of_ms(50)),
+                ..visits("buy=2,watch=1", 5_000)
+            },
+        ),
+        // All clients look before the first of them has written.
+        CacheMode::CacheDecides => shown(
+            Invariant::NoOverbookingObserved,
+            PlanArgs { hold: Some(Span::of_ms(4_000)), ..flash_sale(4_000) },
+        ),
+        // A client that is told that its booking does not exist, while its hold lasts.
+        CacheMode::NegativeCache => shown(
+            Invariant::NoLostBooking,
+            PlanArgs {
+                hold: Some(Span::of_ms(4_000)),
+                capacity: Some(40),
+                ..visits("buy=1,watch=1", 4_000)
+            },
+        ),
+    }
+}
+
 fn shown_by_reads(mode: ReadMode) -> Option<Shown> {
     match mode {
         ReadMode::Split => None,
@@ -202,15 +261,7 @@ fn shown_by_reads(mode: ReadMode) -> Option<Shown> {
         ReadMode::ReplicaReadNoToken => Some(Shown {
             convicts: Invariant::SessionOrder,
             fault: Some("pause-replay:standby-1@100ms for 1s"),
-            words: PlanArgs {
-                scenario: Some(ScenarioKind::Steady),
-                mix: Some("browse=1,buy=1".parse().expect("a test parses it")),
-                think: Some(Span::of_ms(10)),
-                clients: Some(30),
-                slots: Some(1),
-                capacity: Some(300),
-                ..flash_sale(3_000)
-            },
+            words: visits("browse=1,buy=1", 3_000),
         }),
         // Seats that go one after the other for longer than the pause: whatever the standby says
         // is soon long gone.
@@ -218,13 +269,10 @@ fn shown_by_reads(mode: ReadMode) -> Option<Shown> {
             convicts: Invariant::PossibleReads,
             fault: Some("pause-replay:standby-1@100ms for 3s"),
             words: PlanArgs {
-                scenario: Some(ScenarioKind::Steady),
-                mix: Some("browse=1,book=1".parse().expect("a test parses it")),
-                clients: Some(30),
                 think: Some(Span::of_ms(50)),
                 slots: Some(2),
                 capacity: Some(400),
-                ..flash_sale(5_000)
+                ..visits("browse=1,book=1", 5_000)
             },
         }),
         // The standby stands still while the slot is sold out, and seats come back meanwhile.
@@ -257,12 +305,17 @@ mod tests {
 
     #[test]
     fn every_control_has_a_load_and_a_fault_that_its_servers_can_take() {
-        let reads = ReadMode::ALL.into_iter().filter(|it| it.is_negative_control());
-        let pooling = Pooling::ALL.into_iter().filter(|it| it.is_negative_control());
-        for name in reads.map(ReadMode::name).chain(pooling.map(Pooling::name)) {
+        let reads = ReadMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
+        let pooling = Pooling::ALL.into_iter().filter(|mode| mode.is_negative_control());
+        let cache = CacheMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
+        let names = reads.map(ReadMode::name).chain(pooling.map(Pooling::name));
+        let names: Vec<_> = names.chain(cache.map(CacheMode::name)).collect();
+        let controls = Topology::built_in().filter(Topology::is_negative_control);
+        assert_eq!(controls.count(), names.len());
+        for name in names {
             let control = Topology::find(name).expect("built in");
             let twin = control.right_twin().expect("a right twin");
-            let shown = shown_by(&control).expect("it is shown by something");
+            let shown = shown_by(&control.service).expect("it is shown by something");
             let plan = Plan::try_from(PlanArgs { strategy: Some(STRATEGY), ..shown.words });
             let plan = plan.expect("a plan");
             let Some(fault) = shown.fault else { continue };

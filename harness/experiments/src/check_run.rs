@@ -19,7 +19,10 @@ use slotproof_vocabulary::{
 use slotproof_evidence::{LoadEnd, RunDirectory, TargetEvidence};
 use slotproof_stack::faults::Injected;
 
-use crate::{injected, summary, target};
+use crate::{
+    injected, summary,
+    target::{self, StaleReads},
+};
 
 /// Bytes of history that are decompressed at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -193,10 +196,14 @@ pub fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
     Ok(verdict)
 }
 
-/// How old a read may be, as the topology of the run declares.
-fn declared_staleness(run: &RunDirectory) -> Result<Option<u64>> {
+/// How old reads may be, as the topology of the run declares.
+fn declared_staleness(run: &RunDirectory) -> Result<StaleReads> {
     let context: Option<RunContext> = run.read_json_if_there("environment.json")?;
-    Ok(context.and_then(|context| context.environment.topology?.stale_ms))
+    let topology = context.and_then(|context| context.environment.topology);
+    Ok(topology.map_or_else(StaleReads::default, |topology| StaleReads {
+        slots_ms: topology.stale_ms,
+        bookings_ms: topology.booking_stale_ms,
+    }))
 }
 
 /// Reads a history, plain or compressed.

@@ -14,20 +14,53 @@ const UNMATCHED_MAX: f64 = 0.01;
 /// The verdict on a run through a target file: without what the API offers no evidence for, and
 /// undecided where too many answers were not understood or rows could not be read.
 pub(crate) fn judge(case: &Case, evidence: &TargetEvidence) -> VerdictReport {
-    restricted(judge_with_stale_reads(case, evidence.stale_ms), case, evidence)
+    let stale = StaleReads { slots_ms: evidence.stale_ms, bookings_ms: evidence.stale_ms };
+    restricted(judge_with_stale_reads(case, stale), case, evidence)
+}
+
+/// How old reads may be, as is declared; absent where nothing is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StaleReads {
+    /// Of a slot.
+    pub(crate) slots_ms: Option<u64>,
+    /// Of a booking.
+    pub(crate) bookings_ms: Option<u64>,
+}
+
+impl StaleReads {
+    /// How old the answer to this operation may be.
+    fn of(self, action: &Action) -> u64 {
+        let declared = match action {
+            Action::Read => self.slots_ms,
+            Action::Booking { .. } => self.bookings_ms,
+            Action::Reserve { .. }
+            | Action::Confirm { .. }
+            | Action::Cancel { .. }
+            | Action::Change { .. }
+            | Action::Resize { .. } => None,
+        };
+        declared.unwrap_or_default()
+    }
+
+    /// The longest that is declared; 0 if nothing is.
+    fn longest_ms(self) -> u64 {
+        self.slots_ms.max(self.bookings_ms).unwrap_or_default()
+    }
 }
 
 /// The verdict on the reference service where a topology declares how old reads may be. Each read
-/// says which version its client has seen, so that a client never goes back: the order of sessions
-/// is judged as if nothing were declared.
-pub(crate) fn judge_of_topology(case: &Case, stale_ms: Option<u64>) -> VerdictReport {
-    let VerdictReport { operations, mut findings, .. } = judge_with_stale_reads(case, stale_ms);
-    if stale_ms.is_some_and(|stale_ms| stale_ms > 0) {
-        let of_sessions = |finding: &Finding| finding.invariant == Invariant::SessionOrder;
-        let strict = slotproof_checker::judge(case).findings.into_iter().find(of_sessions);
-        for finding in findings.iter_mut().filter(|finding| of_sessions(finding)) {
-            if let Some(strict) = &strict {
-                finding.clone_from(strict);
+/// says which version its client has seen, and clients read no bookings but their own. So a client
+/// never goes back, and what it is told of a booking knows its own reserve and confirm: both are
+/// judged as if nothing were declared.
+pub(crate) fn judge_of_topology(case: &Case, stale: StaleReads) -> VerdictReport {
+    let VerdictReport { operations, mut findings, .. } = judge_with_stale_reads(case, stale);
+    if stale.longest_ms() > 0 {
+        let of_sessions = [Invariant::SessionOrder, Invariant::NoLostBooking];
+        let strict = slotproof_checker::judge(case).findings;
+        for strict in strict.into_iter().filter(|it| of_sessions.contains(&it.invariant)) {
+            let same = |finding: &&mut Finding| finding.invariant == strict.invariant;
+            if let Some(finding) = findings.iter_mut().find(same) {
+                *finding = strict;
             }
         }
     }
@@ -35,26 +68,24 @@ pub(crate) fn judge_of_topology(case: &Case, stale_ms: Option<u64>) -> VerdictRe
 }
 
 /// The verdict where reads may be as old as a target file declares.
-fn judge_with_stale_reads(case: &Case, stale_ms: Option<u64>) -> VerdictReport {
-    match stale_ms {
-        None | Some(0) => slotproof_checker::judge(case),
-        Some(stale_ms) => {
-            with_the_claim(slotproof_checker::judge(&with_stale_reads(case, stale_ms)), stale_ms)
+fn judge_with_stale_reads(case: &Case, stale: StaleReads) -> VerdictReport {
+    match stale.longest_ms() {
+        0 => slotproof_checker::judge(case),
+        longest_ms => {
+            with_the_claim(slotproof_checker::judge(&with_stale_reads(case, stale)), longest_ms)
         }
     }
 }
 
 /// The case with reads that may say what was so before they were sent, as is declared.
-fn with_stale_reads(case: &Case, stale_ms: u64) -> Case {
+fn with_stale_reads(case: &Case, stale: StaleReads) -> Case {
     let mut case = case.clone();
-    let stale_ns = stale_ms.saturating_mul(1_000_000);
     for operation in &mut case.history.operations {
-        if operation.action == Action::Read {
-            // Both, so that a generator that was late still shows.
-            let earlier_ns = stale_ns.min(operation.scheduled_ns).min(operation.sent_ns);
-            operation.scheduled_ns -= earlier_ns;
-            operation.sent_ns -= earlier_ns;
-        }
+        let stale_ns = stale.of(&operation.action).saturating_mul(1_000_000);
+        // Both, so that a generator that was late still shows.
+        let earlier_ns = stale_ns.min(operation.scheduled_ns).min(operation.sent_ns);
+        operation.scheduled_ns -= earlier_ns;
+        operation.sent_ns -= earlier_ns;
     }
     case
 }
@@ -244,6 +275,21 @@ mod tests {
         assert_eq!(violated.verdict, Verdict::Violated, "less evidence never acquits");
     }
 
+    fn of_slots(slots_ms: Option<u64>) -> StaleReads {
+        StaleReads { slots_ms, bookings_ms: None }
+    }
+
+    #[test]
+    fn a_read_is_as_old_as_is_declared_of_what_it_reads() {
+        let stale = StaleReads { slots_ms: Some(3), bookings_ms: Some(5) };
+        let (booking, key) = (|| "b".into(), || "k".into());
+        assert_eq!(stale.of(&Action::Read), 3);
+        assert_eq!(stale.of(&Action::Booking { booking: booking() }), 5);
+        assert_eq!(stale.of(&Action::Cancel { booking: booking() }), 0);
+        assert_eq!(stale.of(&Action::Reserve { seats: 1, key: key() }), 0);
+        assert_eq!((stale.longest_ms(), StaleReads::default().longest_ms()), (5, 0));
+    }
+
     #[test]
     fn a_client_of_a_topology_never_goes_back_however_old_reads_may_be() {
         let reserve = operation_builder::reserve("s").key("k").at(0, 10).version(7).booked("b");
@@ -255,9 +301,27 @@ mod tests {
             let found = findings.find(|finding| finding.invariant == Invariant::SessionOrder);
             found.expect("it is judged").verdict
         };
-        assert_eq!(of_sessions(judge_with_stale_reads(&case, Some(3))), Verdict::Upheld);
-        assert_eq!(of_sessions(judge_of_topology(&case, Some(3))), Verdict::Violated);
-        assert_eq!(of_sessions(judge_of_topology(&case, None)), Verdict::Violated);
+        assert_eq!(of_sessions(judge_with_stale_reads(&case, of_slots(Some(3)))), Verdict::Upheld);
+        assert_eq!(of_sessions(judge_of_topology(&case, of_slots(Some(3)))), Verdict::Violated);
+        assert_eq!(of_sessions(judge_of_topology(&case, of_slots(None))), Verdict::Violated);
+    }
+
+    #[test]
+    fn a_client_of_a_topology_knows_its_own_booking_however_old_reads_may_be() {
+        let (made, look) = (2_000_000_000, 2_100_000_000);
+        let reserve = operation_builder::reserve("s").key("k").at(made, made + 10);
+        let reserve = reserve.hold_ms(5_000).version(7).booked("b");
+        let gone = operation_builder::booking("s", "b").at(look, look + 10).rejected("not_found");
+        let operations = vec![reserve, gone];
+        let case = Case { history: History { operations, ..History::default() }, ..case(0) };
+        let lost = |verdict: VerdictReport| {
+            let mut findings = verdict.findings.into_iter();
+            let found = findings.find(|finding| finding.invariant == Invariant::NoLostBooking);
+            found.expect("it is judged").verdict
+        };
+        let stale = StaleReads { slots_ms: Some(1_000), bookings_ms: Some(1_000) };
+        assert_eq!(lost(judge_with_stale_reads(&case, stale)), Verdict::Upheld);
+        assert_eq!(lost(judge_of_topology(&case, stale)), Verdict::Violated);
     }
 
     #[test]
@@ -266,7 +330,7 @@ mod tests {
         case.history.operations[0].scheduled_ns = 4_000_000;
         case.history.operations[0].sent_ns = 5_000_000;
         case.history.operations[0].returned_ns = 6_000_000;
-        let stale = with_stale_reads(&case, 3);
+        let stale = with_stale_reads(&case, of_slots(Some(3)));
         assert_eq!(stale.history.operations[0].sent_ns, 2_000_000);
         assert_eq!(stale.history.operations[0].scheduled_ns, 1_000_000, "as late as it was");
         assert!(stale.history.operations[1].scheduled_ns <= stale.history.operations[1].sent_ns);

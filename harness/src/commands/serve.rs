@@ -4,8 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slotproof_target_service::{Announcements, Application, Config, Policy, Pooler, StandbyReads};
-use slotproof_vocabulary::{Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError};
+use slotproof_target_service::{
+    Announcements, Application, CachedReads, Config, Policy, Pooler, StandbyReads,
+};
+use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError};
 
 use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code};
@@ -63,6 +65,23 @@ pub(crate) struct Args {
     /// replica_staleness_undeclared, replica_decides, replica_read_ahead.
     #[arg(long, env = "SLOTPROOF_READ_MODE", value_name = "MODE", default_value = "split")]
     read_mode: ReadMode,
+
+    /// A Redis that caches reads of slots and bookings: redis://:password@host:port/
+    #[arg(long, value_name = "URL", env = "SLOTPROOF_CACHE_URL", hide_env_values = true)]
+    cache_url: Option<String>,
+
+    /// How old a read of a booking may be, where there is a cache.
+    #[arg(long, env = "SLOTPROOF_BOOKING_STALENESS_MS", value_name = "MS", default_value_t = 0)]
+    booking_staleness_ms: u64,
+
+    /// How the cache is used: aside, through, or a negative control: cache_aside_race,
+    /// cache_outlives_hold, cache_decides, negative_cache, cache_through_reorder.
+    #[arg(long, env = "SLOTPROOF_CACHE_MODE", value_name = "MODE", default_value = "aside")]
+    cache_mode: CacheMode,
+
+    /// How much later entries of even versions are written to the cache, for tests of the race.
+    #[arg(long, env = "SLOTPROOF_CACHE_DELAY", value_name = "TIME", default_value = "0ms")]
+    cache_delay: Span,
 
     /// Where to listen; port 0 picks a free one.
     #[arg(long, env = "SLOTPROOF_LISTEN", default_value = "127.0.0.1:8080")]
@@ -133,6 +152,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.read_mode.is_negative_control() {
         note!("warning: the read mode {} is a negative control", args.read_mode);
     }
+    if args.cache_mode.is_negative_control() {
+        note!("warning: the cache mode {} is a negative control", args.cache_mode);
+    }
     if args.pooling.is_negative_control() {
         note!("warning: the pooling {} is a negative control", args.pooling);
     }
@@ -153,6 +175,13 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
             staleness_ms: args.staleness_ms,
             mode: args.read_mode,
         },
+        cache: args.cache_url.map(|url| CachedReads {
+            url,
+            mode: args.cache_mode,
+            slots_staleness_ms: args.staleness_ms,
+            bookings_staleness_ms: args.booking_staleness_ms,
+            delay: args.cache_delay.0,
+        }),
         strategy,
         hold: args.hold.0,
         connections: args.connections,

@@ -90,7 +90,9 @@ pub(crate) async fn start(
 fn image_of(images: &Images, kind: ComponentKind) -> Option<String> {
     match kind {
         ComponentKind::Postgresql => images.postgres.clone(),
-        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => None,
+        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer | ComponentKind::RedisCache => {
+            None
+        }
         ComponentKind::Redis => images.redis.clone(),
         ComponentKind::Rabbitmq => images.rabbitmq.clone(),
     }

@@ -57,6 +57,11 @@ impl Endpoints {
         self.get(self.wiring.locks.as_deref()?)
     }
 
+    /// The cache of the service, if there is one.
+    pub fn cache_url(&self) -> Option<&str> {
+        self.get(self.wiring.cache.as_deref()?)
+    }
+
     /// RabbitMQ of the service, if there is one.
     pub fn amqp_url(&self) -> Option<&str> {
         self.get(self.wiring.queue.as_deref()?)

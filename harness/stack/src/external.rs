@@ -42,7 +42,9 @@ pub(crate) async fn find(
 fn url_of(external: &External, kind: ComponentKind) -> Option<&str> {
     match kind {
         ComponentKind::Postgresql => Some(&external.postgres_url),
-        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => None,
+        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer | ComponentKind::RedisCache => {
+            None
+        }
         ComponentKind::Redis => external.redis_url.as_deref(),
         ComponentKind::Rabbitmq => external.amqp_url.as_deref(),
     }

@@ -41,7 +41,9 @@ pub use environment::{Environment, EnvironmentError, provision};
 pub use programs::{Program, pgbench, programs};
 pub use replicas::{Directed, ReplicaError, Replicas, ServiceSpec};
 pub use spec::{EnvironmentKind, EnvironmentSpec, External, Images, Remote, StackSpec};
-pub use topology::{Component, ComponentKind, PoolMode, Synchronous, Topology, TopologyError};
+pub use topology::{
+    Component, ComponentKind, PoolMode, Synchronous, Topology, TopologyError, Wiring,
+};
 
 /// The images of the containers environment, and whether each is on this machine.
 pub fn images() -> Vec<(String, bool)> {

@@ -214,13 +214,17 @@ async fn start_one(
     let wiring = spec.endpoints.wiring();
     command
         .args(["--staleness-ms", &wiring.staleness_ms.slots.to_string()])
+        .args(["--booking-staleness-ms", &wiring.staleness_ms.bookings.to_string()])
         .args(["--read-mode", wiring.read_mode.name()])
-        .args(["--pooling", wiring.pooling.name()]);
+        .args(["--pooling", wiring.pooling.name()])
+        .args(["--cache-mode", wiring.cache_mode.name()])
+        .args(["--cache-delay", &format!("{}ms", wiring.cache_delay_ms)]);
     let reads = spec.endpoints.read_urls().join(",");
     for (name, url) in [
         ("SLOTPROOF_READ_DATABASE_URL", Some(reads.as_str()).filter(|urls| !urls.is_empty())),
         ("SLOTPROOF_POOLER_URL", spec.endpoints.pooler_url()),
         ("SLOTPROOF_REDIS_URL", spec.endpoints.redis_url()),
+        ("SLOTPROOF_CACHE_URL", spec.endpoints.cache_url()),
         ("SLOTPROOF_AMQP_URL", spec.endpoints.amqp_url()),
     ] {
         match url {

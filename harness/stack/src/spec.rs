@@ -80,7 +80,9 @@ impl StackSpec {
         let mut components = self.topology.components.iter();
         let native = self.environment.kind() == EnvironmentKind::Native;
         let is_only_native = |kind| match kind {
-            ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
+            ComponentKind::PostgresqlStandby
+            | ComponentKind::Pgbouncer
+            | ComponentKind::RedisCache => true,
             ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
         };
         match components.find(|it| is_only_native(it.kind) && !native) {

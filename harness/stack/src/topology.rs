@@ -9,14 +9,14 @@ mod validation;
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use slotproof_vocabulary::{Pooling, ReadMode, TopologyBlock};
+use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, TopologyBlock};
 
 pub use pool::{Pool, PoolMode};
 pub use replication::{Replication, Synchronous};
 pub use validation::TopologyError;
 
 /// The built-in topologies; the first one is the default.
-const BUILT_IN: [&str; 13] = [
+const BUILT_IN: [&str; 20] = [
     include_str!("../topologies/single.toml"),
     include_str!("../topologies/without_queue.toml"),
     include_str!("../topologies/replicas.toml"),
@@ -30,6 +30,13 @@ const BUILT_IN: [&str; 13] = [
     include_str!("../topologies/pgbouncer_unnamed.toml"),
     include_str!("../topologies/pgbouncer_session_lock.toml"),
     include_str!("../topologies/pgbouncer_set_leak.toml"),
+    include_str!("../topologies/cached.toml"),
+    include_str!("../topologies/cache_aside_race.toml"),
+    include_str!("../topologies/cache_outlives_hold.toml"),
+    include_str!("../topologies/cache_decides.toml"),
+    include_str!("../topologies/negative_cache.toml"),
+    include_str!("../topologies/cached_through.toml"),
+    include_str!("../topologies/cache_through_reorder.toml"),
 ];
 
 /// The components of a deployment.
@@ -78,14 +85,22 @@ pub enum ComponentKind {
     Pgbouncer,
     /// A Redis server.
     Redis,
+    /// A Redis server that keeps nothing on disk and forgets what was least used.
+    RedisCache,
     /// A RabbitMQ node.
     Rabbitmq,
 }
 
 impl ComponentKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Postgresql, Self::PostgresqlStandby, Self::Pgbouncer, Self::Redis, Self::Rabbitmq];
+    pub const ALL: [Self; 6] = [
+        Self::Postgresql,
+        Self::PostgresqlStandby,
+        Self::Pgbouncer,
+        Self::Redis,
+        Self::RedisCache,
+        Self::Rabbitmq,
+    ];
 
     /// The name in files and messages.
     pub fn name(self) -> &'static str {
@@ -94,6 +109,7 @@ impl ComponentKind {
             Self::PostgresqlStandby => "postgresql_standby",
             Self::Pgbouncer => "pgbouncer",
             Self::Redis => "redis",
+            Self::RedisCache => "redis_cache",
             Self::Rabbitmq => "rabbitmq",
         }
     }
@@ -117,12 +133,32 @@ pub struct Wiring {
     /// Serve reads of slots; each a `postgresql_standby` of the database.
     #[serde(default)]
     pub reads: Vec<String>,
+    /// Answers reads of slots and bookings; a `redis_cache`.
+    pub cache: Option<String>,
     /// How old an answer may be.
     #[serde(default)]
     pub staleness_ms: Staleness,
     /// How reads are spread; anything but `split` is a negative control.
     #[serde(default)]
     pub read_mode: ReadMode,
+    /// How the cache is used; some modes are negative controls.
+    #[serde(default)]
+    pub cache_mode: CacheMode,
+    /// How much later an entry of an even version is written to the cache, in milliseconds: what a
+    /// busy process does by chance. For tests of the race.
+    #[serde(default)]
+    pub cache_delay_ms: u64,
+}
+
+impl Wiring {
+    /// The negative control that this is, if it is one.
+    pub fn negative_control(&self) -> Option<&'static str> {
+        let (reads, pooling, cache) = (self.read_mode, self.pooling, self.cache_mode);
+        let reads = reads.is_negative_control().then_some(reads.name());
+        reads
+            .or_else(|| pooling.is_negative_control().then_some(pooling.name()))
+            .or_else(|| cache.is_negative_control().then_some(cache.name()))
+    }
 }
 
 /// Declared staleness of each endpoint, in milliseconds; 0 declares none.
@@ -132,6 +168,9 @@ pub struct Staleness {
     /// Of a read of a slot.
     #[serde(default)]
     pub slots: u64,
+    /// Of a read of a booking.
+    #[serde(default)]
+    pub bookings: u64,
 }
 
 impl Topology {
@@ -189,18 +228,21 @@ impl Topology {
 
     /// Whether it is broken on purpose.
     pub fn is_negative_control(&self) -> bool {
-        self.service.read_mode.is_negative_control() || self.service.pooling.is_negative_control()
+        self.service.negative_control().is_some()
     }
 
     /// The topology that is right where this one is a negative control: the same servers, and a
-    /// service that is wired as it should be.
+    /// service that is wired as it should be and is as slow.
     pub fn right_twin(&self) -> Option<Self> {
         let twin = |it: &Self| {
             !it.is_negative_control()
                 && it.components == self.components
                 && it.replication == self.replication
+                && it.service.cache_mode == self.service.cache_mode.right_twin()
         };
-        if self.is_negative_control() { Self::built_in().find(twin) } else { None }
+        let mut twin = Self::built_in().find(twin).filter(|_| self.is_negative_control())?;
+        twin.service.cache_delay_ms = self.service.cache_delay_ms;
+        Some(twin)
     }
 
     /// The component of this name.
@@ -235,8 +277,13 @@ impl Topology {
 
     /// What a report keeps of it.
     pub fn block(&self) -> TopologyBlock {
-        let stale_ms = self.service.staleness_ms.slots;
-        TopologyBlock { name: self.name.clone(), stale_ms: Some(stale_ms).filter(|ms| *ms > 0) }
+        let declared = |ms: u64| Some(ms).filter(|ms| *ms > 0);
+        let Staleness { slots, bookings } = self.service.staleness_ms;
+        TopologyBlock {
+            name: self.name.clone(),
+            stale_ms: declared(slots),
+            booking_stale_ms: declared(bookings),
+        }
     }
 }
 
@@ -285,16 +332,18 @@ mod tests {
     fn a_negative_control_runs_on_the_servers_of_its_right_twin() {
         let controls = Topology::built_in().filter(Topology::is_negative_control);
         for control in controls {
-            let Wiring { read_mode, pooling, .. } = &control.service;
-            let names = [read_mode.name(), pooling.name()];
-            assert!(names.contains(&control.name.as_str()), "{}", control.name);
+            assert_eq!(Some(control.name.as_str()), control.service.negative_control());
             let twin = control.right_twin().expect("a right twin");
-            let wired = !twin.service.reads.is_empty() || twin.service.pooler.is_some();
+            let wired = !twin.service.reads.is_empty()
+                || twin.service.pooler.is_some()
+                || twin.service.cache.is_some();
             assert!(wired && twin.right_twin().is_none(), "{}", control.name);
         }
         let twin = |name| Topology::find(name).expect("built in").right_twin().map(|it| it.name);
         assert_eq!(twin("replica_decides").as_deref(), Some("replicas"));
         assert_eq!(twin("replica_read_ahead").as_deref(), Some("replicas_synchronous"));
+        assert_eq!(twin("cache_aside_race").as_deref(), Some("cached"));
+        assert_eq!(twin("cache_through_reorder").as_deref(), Some("cached_through"));
     }
 
     #[test]

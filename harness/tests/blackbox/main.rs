@@ -4,6 +4,7 @@
 mod rows;
 
 mod broker;
+mod caches;
 mod check;
 mod command_line;
 mod comparing;

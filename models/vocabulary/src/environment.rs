@@ -57,6 +57,9 @@ pub struct TopologyBlock {
     /// How old a read of a slot may be, as the topology declares; absent where it declares nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_ms: Option<u64>,
+    /// The same of a read of a booking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booking_stale_ms: Option<u64>,
 }
 
 /// A calibration of durable writes, one after the other, before the load.

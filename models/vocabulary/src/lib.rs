@@ -14,6 +14,7 @@ pub mod share;
 pub mod span;
 pub mod workload;
 
+pub mod cache_mode;
 pub mod declarations;
 pub mod end_state;
 pub mod environment;
@@ -26,6 +27,7 @@ pub mod verdict;
 
 pub mod usage_error;
 
+pub use cache_mode::CacheMode;
 pub use declarations::{BookingIds, Declarations, Scope};
 pub use end_state::{
     Announced, AuditRecord, BookingRow, EndState, ForeignRows, Notice, SlotRow, StatusCount,

@@ -21,6 +21,8 @@ pub enum Flow {
     Abandon,
     /// Reserves, and confirms at once.
     Buy,
+    /// Reserves, reads its booking, lets the hold expire, and reads it again.
+    Watch,
 }
 
 /// Weights of flows: `browse=60,book=25,cancel=10,give_up=3,abandon=2`. A flow that is omitted has
@@ -39,6 +41,9 @@ pub struct Mix {
     pub abandon: u32,
     /// Reserves, and confirms at once: for throughput, where a pause would be measured.
     pub buy: u32,
+    /// Reserves, reads its booking, lets the hold expire, and reads it again: for what is said of
+    /// bookings.
+    pub watch: u32,
 }
 
 impl Mix {
@@ -46,7 +51,7 @@ impl Mix {
     pub const WEIGHT_MAX: u32 = 1_000_000;
 
     /// Every flow with its name and its weight.
-    pub fn weights(&self) -> [(Flow, &'static str, u32); 6] {
+    pub fn weights(&self) -> [(Flow, &'static str, u32); 7] {
         [
             (Flow::Browse, "browse", self.browse),
             (Flow::Book, "book", self.book),
@@ -54,6 +59,7 @@ impl Mix {
             (Flow::GiveUp, "give_up", self.give_up),
             (Flow::Abandon, "abandon", self.abandon),
             (Flow::Buy, "buy", self.buy),
+            (Flow::Watch, "watch", self.watch),
         ]
     }
 
@@ -109,6 +115,7 @@ impl FromStr for Mix {
                 "give_up" => &mut mix.give_up,
                 "abandon" => &mut mix.abandon,
                 "buy" => &mut mix.buy,
+                "watch" => &mut mix.watch,
                 _ => return Err(wrong()),
             };
             *place = weight;

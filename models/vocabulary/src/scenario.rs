@@ -95,7 +95,7 @@ impl ScenarioKind {
             capacity: 50,
             hold: Span::of_ms(3_000),
             zipf: None,
-            mix: Mix { browse: 60, book: 20, cancel: 15, give_up: 3, abandon: 2, buy: 0 },
+            mix: Mix { browse: 60, book: 20, cancel: 15, give_up: 3, abandon: 2, buy: 0, watch: 0 },
             attempts: 1,
         };
         match self {
@@ -106,14 +106,30 @@ impl ScenarioKind {
                 slots: 5,
                 capacity: 100,
                 hold: Span::of_ms(1_000),
-                mix: Mix { browse: 10, book: 5, cancel: 10, give_up: 5, abandon: 70, buy: 0 },
+                mix: Mix {
+                    browse: 10,
+                    book: 5,
+                    cancel: 10,
+                    give_up: 5,
+                    abandon: 70,
+                    buy: 0,
+                    watch: 0,
+                },
                 ..steady
             },
             Self::RetryStorm => Defaults {
                 think: Span::of_ms(300),
                 slots: 5,
                 capacity: 100,
-                mix: Mix { browse: 5, book: 5, cancel: 70, give_up: 15, abandon: 5, buy: 0 },
+                mix: Mix {
+                    browse: 5,
+                    book: 5,
+                    cancel: 70,
+                    give_up: 15,
+                    abandon: 5,
+                    buy: 0,
+                    watch: 0,
+                },
                 attempts: 4,
                 ..steady
             },

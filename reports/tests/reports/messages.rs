@@ -87,6 +87,16 @@ fn open_run() -> RunReport {
             transactions: 1_200,
             waited_us: 300_000,
         }),
+        cache_reads: Some(slotproof_reports::run_report::CacheReads {
+            hits: 900,
+            absent: 60,
+            behind: 30,
+            stale: 8,
+            unavailable: 2,
+            fills_refused: 5,
+            age_ms_mean: 40,
+            age_ms_max: 998,
+        }),
         database_bytes: Some(9),
     });
     report.verdict.findings.truncate(1);

@@ -9,15 +9,16 @@ use std::ops::Range;
 use rand_chacha::ChaCha8Rng;
 use slotproof_vocabulary::Flow;
 
-use super::{intent::Intent, steady};
+use super::{
+    intent::Intent,
+    steady::{self, RETURN_WITHIN_MS},
+};
 use crate::{client::Client, random};
 
 pub(crate) use steady::intent;
 
 /// Percentage of the users who left that return too late.
 const RETURN_PERCENT: u32 = 15;
-/// A user does not return for a hold of longer than this: a load must end.
-const RETURN_WITHIN_MS: u64 = 10_000;
 /// How much too late, in milliseconds.
 const LATE_MS: Range<u64> = 20..1_000;
 

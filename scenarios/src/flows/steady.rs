@@ -20,6 +20,10 @@ use crate::{
 const DECIDE_MS: Range<u64> = 10..150;
 /// Milliseconds between a confirm and its cancel.
 const KEEP_MS: Range<u64> = 200..1_500;
+/// A user does not return for a hold of longer than this: a load must end.
+pub(crate) const RETURN_WITHIN_MS: u64 = 10_000;
+/// Milliseconds between the end of a hold and the second look at it.
+const LOOK_MS: Range<u64> = 300..1_000;
 
 pub(crate) fn intent(context: &FlowContext, rng: &mut ChaCha8Rng) -> Intent {
     Intent {
@@ -56,6 +60,9 @@ pub(crate) async fn decide(
     if flow == Flow::Abandon {
         return held.since_ns;
     }
+    if flow == Flow::Watch {
+        return watch(client, &held, rng).await;
+    }
     let pause_ns = if flow == Flow::Buy { 0 } else { random::pause_ns(rng, DECIDE_MS) };
     let decided_ns = held.since_ns + pause_ns;
     client.sleep_until(decided_ns).await;
@@ -69,4 +76,16 @@ pub(crate) async fn decide(
     let cancel_ns = confirmed.returned_ns + random::pause_ns(rng, KEEP_MS);
     client.sleep_until(cancel_ns).await;
     client.cancel(&mut held, cancel_ns).await.returned_ns
+}
+
+/// Looks at a hold while it lasts, and after it has run out.
+async fn watch(client: &mut Client, held: &Held, rng: &mut ChaCha8Rng) -> u64 {
+    let looked_ns = client.look(held, held.since_ns).await.returned_ns;
+    let over_ns = held.since_ns.saturating_add(held.hold_ms.saturating_mul(1_000_000));
+    let again_ns = over_ns.saturating_add(random::pause_ns(rng, LOOK_MS));
+    if held.hold_ms > RETURN_WITHIN_MS {
+        return looked_ns;
+    }
+    client.sleep_until(again_ns).await;
+    client.look(held, again_ns).await.returned_ns
 }

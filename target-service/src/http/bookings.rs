@@ -17,11 +17,13 @@ use slotproof_vocabulary::{
 use super::{
     problem::Refusal,
     request::{Body, Parameters, PathId, whole_number},
+    slots::ReadParameters,
     state::State,
 };
 use crate::{
     lifecycle::Changed,
-    pausing, read_model,
+    operations::ReadAt,
+    pausing,
     reserve::{IdempotencyKey, ReserveCommand, Reserved, SEATS_MAX},
 };
 
@@ -181,22 +183,33 @@ pub(super) async fn cancel(
 }
 
 /// Read a booking
+///
+/// With its slot's version and seats, in one snapshot. A cache may answer: as old as the service
+/// declares at most, and never older than `min_version`.
 #[utoipa::path(
     get, path = "/v1/bookings/{id}", tag = "bookings",
-    params(("id" = BookingId, Path, description = "The booking")),
+    params(("id" = BookingId, Path, description = "The booking"), ReadParameters),
     responses(
         (status = 200, description = "The booking, with its slot's version in the same snapshot", body = BookingBody),
         (status = 404, description = "`not_found`", body = Problem),
+        (status = 422, description = "`invalid_field`", body = Problem),
+        (status = 503, description = "`retry_later`: `min_version` has not been reached", body = Problem),
     ),
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
+    Parameters(parameters): Parameters<ReadParameters>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    read_model::read_booking(&state.pool, booking)
-        .await?
-        .map(Json)
-        .ok_or_else(|| no_booking(booking))
+    let min_version = parameters.min_version.unwrap_or_default();
+    match state.operations.read_booking(booking, min_version).await? {
+        ReadAt::Found(body) => Ok(Json(body)),
+        ReadAt::None => Err(no_booking(booking)),
+        ReadAt::NotYet => Err(Refusal::new(
+            ProblemCode::RetryLater,
+            format!("the slot of booking {booking} has not reached version {min_version}; retry"),
+        )),
+    }
 }
 
 pub(super) fn changed(booking: BookingId, answer: Changed) -> Result<Json<BookingBody>, Refusal> {

@@ -17,7 +17,7 @@ use super::{
     request::{Body, Parameters, PathId, whole_number},
     state::State,
 };
-use crate::{catalogue, operations::SlotRead, read_model, read_model::SlotFilter};
+use crate::{catalogue, operations::ReadAt, read_model, read_model::SlotFilter};
 
 /// See the constraint `appointment_slots_capacity_range`.
 const CAPACITY_MAX: i32 = 1_000_000;
@@ -60,14 +60,14 @@ pub(super) async fn list(
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadParameters {
     /// The highest version of the slot that the client has seen: the answer has it or a later one.
-    min_version: Option<i64>,
+    pub(super) min_version: Option<i64>,
 }
 
 /// Read a slot
 ///
-/// Counter, version and the seats of its bookings, in one snapshot. Where the database has standbys,
-/// one of them may answer: as old as the service declares at most, and never older than
-/// `min_version`.
+/// Counter, version and the seats of its bookings, in one snapshot. Where the database has standbys
+/// or the service a cache, one of them may answer: as old as the service declares at most, and never
+/// older than `min_version`.
 #[utoipa::path(
     get, path = "/v1/slots/{id}", tag = "slots",
     params(("id" = SlotId, Path, description = "The slot"), ReadParameters),
@@ -85,11 +85,11 @@ pub(super) async fn read(
 ) -> Result<Json<SlotBody>, Refusal> {
     let min_version = parameters.min_version.unwrap_or_default();
     match state.operations.read_slot(slot, min_version).await? {
-        SlotRead::Found(body) => Ok(Json(body)),
-        SlotRead::NoSlot => {
+        ReadAt::Found(body) => Ok(Json(body)),
+        ReadAt::None => {
             Err(Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
         }
-        SlotRead::NotYet => Err(Refusal::new(
+        ReadAt::NotYet => Err(Refusal::new(
             ProblemCode::RetryLater,
             format!("slot {slot} has not reached version {min_version}; retry"),
         )),

@@ -21,6 +21,8 @@ mod serializable;
 mod negative_controls;
 
 mod lanes;
+pub(crate) use negative_controls::mutants::AsCached;
+
 pub(crate) mod policy;
 mod statement;
 pub(crate) mod wiring;

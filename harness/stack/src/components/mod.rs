@@ -75,7 +75,8 @@ impl Component {
                 let pool = self.pool.expect("a topology is checked: a pooler has a pool");
                 pgbouncer::start(name, of(), pool, data, guard).await
             }
-            ComponentKind::Redis => redis::start(name, data, guard).await,
+            ComponentKind::Redis => redis::start(name, redis::DURABLE, data, guard).await,
+            ComponentKind::RedisCache => redis::start(name, redis::CACHE, data, guard).await,
             ComponentKind::Rabbitmq => rabbitmq::start(name, data, guard).await,
         }
     }
@@ -88,7 +89,7 @@ impl ComponentKind {
             Self::Postgresql => &[postgresql::INITDB, postgresql::POSTGRES],
             Self::PostgresqlStandby => &[postgresql_standby::BASEBACKUP],
             Self::Pgbouncer => &[pgbouncer::PGBOUNCER],
-            Self::Redis => &[redis::REDIS],
+            Self::Redis | Self::RedisCache => &[redis::REDIS],
             Self::Rabbitmq => &[rabbitmq::RABBITMQ, rabbitmq::EPMD],
         }
     }
@@ -98,7 +99,7 @@ impl ComponentKind {
     pub(crate) fn container(self, password: &str) -> Option<Container> {
         match self {
             Self::Postgresql => Some(postgresql::container(password)),
-            Self::PostgresqlStandby | Self::Pgbouncer => None,
+            Self::PostgresqlStandby | Self::Pgbouncer | Self::RedisCache => None,
             Self::Redis => Some(redis::container(password)),
             Self::Rabbitmq => Some(rabbitmq::container(password)),
         }
@@ -110,7 +111,7 @@ impl ComponentKind {
             Self::Postgresql | Self::PostgresqlStandby | Self::Pgbouncer => {
                 (postgresql::SCHEMES, postgresql::PORT)
             }
-            Self::Redis => (redis::SCHEMES, redis::PORT),
+            Self::Redis | Self::RedisCache => (redis::SCHEMES, redis::PORT),
             Self::Rabbitmq => (rabbitmq::SCHEMES, rabbitmq::PORT),
         };
         Address::parse(url, schemes, port)
@@ -120,7 +121,7 @@ impl ComponentKind {
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Postgresql | Self::PostgresqlStandby | Self::Pgbouncer => postgresql::SCHEMES[0],
-            Self::Redis => redis::SCHEMES[0],
+            Self::Redis | Self::RedisCache => redis::SCHEMES[0],
             Self::Rabbitmq => rabbitmq::SCHEMES[0],
         }
     }
@@ -132,7 +133,8 @@ impl ComponentKind {
             Self::Postgresql => postgresql::probe(url).await,
             Self::PostgresqlStandby => postgresql_standby::probe(url).await,
             Self::Pgbouncer => pgbouncer::probe(url).await,
-            Self::Redis => redis::probe(&address).await,
+            Self::Redis => redis::probe("redis", &address).await,
+            Self::RedisCache => redis::probe("redis_cache", &address).await,
             Self::Rabbitmq => rabbitmq::probe(&address).await,
         }
     }

@@ -1,4 +1,4 @@
-//! Redis: durable, on a loopback port, with a random password.
+//! Redis: durable or as a cache, on a loopback port, with a random password.
 
 use std::time::Duration;
 
@@ -30,9 +30,25 @@ pub(crate) const PORT: u16 = 6379;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
+/// Settings of a server, and its kind.
+pub(crate) struct Kind {
+    name: &'static str,
+    settings: &'static str,
+}
+
+/// It loses nothing that it has acknowledged.
+pub(crate) const DURABLE: Kind =
+    Kind { name: "redis", settings: "appendonly yes\nappendfsync always\n" };
+/// It writes nothing to disk, and when it is full forgets what was least used.
+pub(crate) const CACHE: Kind = Kind {
+    name: "redis_cache",
+    settings: "appendonly no\nsave \"\"\nmaxmemory 64mb\nmaxmemory-policy allkeys-lru\n",
+};
+
 /// Starts a private server.
 pub(crate) async fn start(
     name: &str,
+    kind: Kind,
     data: &DataDirectory,
     guard: &Guard,
 ) -> Result<Started, EnvironmentError> {
@@ -41,8 +57,9 @@ pub(crate) async fn start(
     // In a file, because the arguments of a process can be read by everybody.
     let settings = directory.join("redis.conf");
     let text = format!(
-        "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {}\nappendonly yes\nappendfsync always\n",
-        directory.display()
+        "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {}\n{}",
+        directory.display(),
+        kind.settings
     );
     data.write(&settings, &text)?;
     let mut command = data.command(&REDIS.find()?.path);
@@ -55,7 +72,7 @@ pub(crate) async fn start(
         user: None,
         password: Some(password.clone()),
     };
-    let block = process.wait_ready(READY_WITHIN, || probe(&address)).await?;
+    let block = process.wait_ready(READY_WITHIN, || probe(kind.name, &address)).await?;
     Ok(Started {
         processes: vec![process],
         block,
@@ -85,7 +102,7 @@ pub(crate) fn container(password: &str) -> Container {
 }
 
 /// Speaks RESP: logs in, then asks for version and persistence.
-pub(crate) async fn probe(address: &Address) -> Result<ServerBlock, String> {
+pub(crate) async fn probe(kind: &str, address: &Address) -> Result<ServerBlock, String> {
     within(async {
         let mut stream = address.connect().await?;
         if let Some(password) = &address.password {
@@ -106,9 +123,11 @@ pub(crate) async fn probe(address: &Address) -> Result<ServerBlock, String> {
         };
         let version = field("redis_version")
             .ok_or_else(|| info.lines().next().unwrap_or("it sent an empty answer").to_owned())?;
-        let settings =
-            field("aof_enabled").map(|on| ("aof_enabled".to_owned(), on)).into_iter().collect();
-        Ok(ServerBlock { name: "redis".to_owned(), version, settings })
+        let settings = ["aof_enabled", "maxmemory_human", "maxmemory_policy"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), field(name)?)))
+            .collect();
+        Ok(ServerBlock { name: kind.to_owned(), version, settings })
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! What makes a file a topology beside its keys.
 
-use slotproof_vocabulary::{Pooling, ReadMode};
+use slotproof_vocabulary::{CacheMode, Pooling, ReadMode};
 
 use super::{Component, ComponentKind, Topology};
 
@@ -130,8 +130,23 @@ pub enum TopologyError {
     #[error("[service] reads names `{0}` twice; name each standby once")]
     ReadTwice(String),
     /// Something is said of reads from standbys, and there are none.
-    #[error("[service] {0} is about reads from standbys, and `reads` names none")]
+    #[error(
+        "[service] {0} is about reads from standbys or a cache, and there are none: name them in `reads`, or in `cache`"
+    )]
     NoReads(&'static str),
+    /// Something is said of a cache, and there is none.
+    #[error("[service] {0} is about a cache, and `cache` names none")]
+    NoCache(&'static str),
+    /// Two things would answer one read.
+    #[error(
+        "[service] reads and cache exclude each other: a cache is filled from the database; leave out one"
+    )]
+    ReadsAndCache,
+    /// A cache whose every entry is too old.
+    #[error(
+        "[service] cache answers nothing without a declared age: add staleness_ms = {{ slots = 1000, bookings = 1000 }}"
+    )]
+    NothingCached,
     /// A commit would wait for ever.
     #[error(
         "[replication] synchronous waits for {asked} standbys, and `{database}` has {has}; every \
@@ -160,6 +175,7 @@ pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
     }
     wired(topology)?;
     reads(topology)?;
+    cache(topology)?;
     let (database, asked) =
         (&topology.service.database, topology.replication.synchronous.standbys());
     let has = topology.standbys_of(database).count();
@@ -187,7 +203,10 @@ fn follows(topology: &Topology, component: &Component) -> Result<(), TopologyErr
     let (name, kind) = (component.name.clone(), component.kind);
     let follows = match kind {
         ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
-        ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
+        ComponentKind::Postgresql
+        | ComponentKind::Redis
+        | ComponentKind::RedisCache
+        | ComponentKind::Rabbitmq => false,
     };
     let of = match (component.of.clone(), follows) {
         (Some(of), true) => of,
@@ -244,6 +263,7 @@ fn wired(topology: &Topology) -> Result<(), TopologyError> {
         ("pooler", service.pooler.as_ref(), ComponentKind::Pgbouncer),
         ("locks", service.locks.as_ref(), ComponentKind::Redis),
         ("queue", service.queue.as_ref(), ComponentKind::Rabbitmq),
+        ("cache", service.cache.as_ref(), ComponentKind::RedisCache),
     ];
     let wires = wires.into_iter().filter_map(|(role, name, kind)| Some((role, name?, kind)));
     for (role, name, kind) in wires.chain(service.reads.iter().map(standby)) {
@@ -268,7 +288,7 @@ fn wired(topology: &Topology) -> Result<(), TopologyError> {
 fn reads(topology: &Topology) -> Result<(), TopologyError> {
     let service = &topology.service;
     if service.reads.is_empty() {
-        if service.staleness_ms.slots > 0 {
+        if service.staleness_ms.slots > 0 && service.cache.is_none() {
             return Err(TopologyError::NoReads("staleness_ms"));
         }
         if service.read_mode != ReadMode::Split {
@@ -281,6 +301,29 @@ fn reads(topology: &Topology) -> Result<(), TopologyError> {
         }
     }
     Ok(())
+}
+
+fn cache(topology: &Topology) -> Result<(), TopologyError> {
+    let service = &topology.service;
+    let said = [
+        ("staleness_ms of bookings", service.staleness_ms.bookings > 0),
+        ("cache_mode", service.cache_mode != CacheMode::Aside),
+        ("cache_delay_ms", service.cache_delay_ms > 0),
+    ];
+    match said.into_iter().find(|(_, said)| *said) {
+        Some((what, _)) if service.cache.is_none() => return Err(TopologyError::NoCache(what)),
+        Some(_) | None => {}
+    }
+    if service.cache.is_none() {
+        return Ok(());
+    }
+    if !service.reads.is_empty() {
+        return Err(TopologyError::ReadsAndCache);
+    }
+    match service.staleness_ms.slots.max(service.staleness_ms.bookings) {
+        0 => Err(TopologyError::NothingCached),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -299,11 +342,12 @@ mod tests {
 
     const DB: (&str, &str, Option<&str>) = ("db", "postgresql", None);
     const S: (&str, &str, Option<&str>) = ("s", "postgresql_standby", Some("db"));
+    const C: (&str, &str, Option<&str>) = ("c", "redis_cache", None);
 
     #[test]
     fn a_topology_that_cannot_be_wired_is_refused_by_name() {
         let standby = |name, of| (name, "postgresql_standby", Some(of));
-        let cases: [(&[_], &str, &str); 20] = [
+        let cases: [(&[_], &str, &str); 25] = [
             (&[DB, DB], "", "two components are named `db`"),
             (&[("db", "redis", None)], "", "no component of kind `postgresql`"),
             (&[("db", "oracle", None)], "", "unknown variant `oracle`"),
@@ -329,7 +373,16 @@ mod tests {
             (
                 &[DB, S],
                 "reads = [\"s\"]\nstaleness_ms = { bookings = 1 }\n",
-                "unknown field `bookings`",
+                "bookings is about a cache",
+            ),
+            (&[DB], "cache_mode = \"through\"\n", "cache_mode is about a cache"),
+            (&[DB], "cache_delay_ms = 1\n", "cache_delay_ms is about a cache"),
+            (&[DB], "cache = \"db\"\n", "no component of kind `redis_cache`"),
+            (&[DB, C], "cache = \"c\"\n", "answers nothing without a declared age"),
+            (
+                &[DB, S, C],
+                "reads = [\"s\"]\ncache = \"c\"\nstaleness_ms = { slots = 1 }\n",
+                "exclude each other",
             ),
             (
                 &[DB, S],

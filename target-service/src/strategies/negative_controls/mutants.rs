@@ -215,6 +215,21 @@ impl Reserve for OneSeatCheck {
     }
 }
 
+/// Takes seats whatever is left, for `cache_decides`: the cache has said that there are enough.
+pub(crate) struct AsCached;
+
+#[async_trait]
+impl Reserve for AsCached {
+    async fn reserve(
+        &self,
+        connection: &mut PgConnection,
+        command: &ReserveCommand,
+    ) -> Result<Option<Reservation>, sqlx::Error> {
+        about_to("write").await;
+        write(connection, WRITE_ALWAYS, command).await
+    }
+}
+
 /// M9, `commit_not_durable`. Acknowledges before the commit is on disk, which is what this setting
 /// of the connection buys its speed with: up to three times `wal_writer_delay` of acknowledged
 /// bookings are gone after a crash.

@@ -1,0 +1,191 @@
+//! Topologies with a cache, on real servers: what is right, what is broken on purpose, and a cache
+//! that is full or gone.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command},
+};
+
+use serde_json::Value;
+
+use crate::stack::{Service, eventually, fresh_database, slotproof, start};
+
+/// A run that has ended.
+struct Ended {
+    code: i32,
+    path: PathBuf,
+    said: String,
+    _runs: tempfile::TempDir,
+}
+
+/// Clients that look more often than they buy, and come back to holds that have run out.
+const VISITS: &str = "--scenario steady --mix browse=8,buy=1,watch=1,give_up=1 --think 10ms \
+                      --clients 30 --slots 6 --capacity 6 --hold 600ms";
+/// Clients that take and give back the seats of one slot, and look in between.
+const TURNOVER: &str = "--scenario steady --mix browse=3,give_up=1 --think 10ms --clients 30 \
+                        --slots 1 --capacity 12 --hold 600ms";
+
+const UNTIL: [&str; 4] = ["--duration", "3s", "--until", "covered"];
+
+fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
+    let runs = tempfile::tempdir().expect("a directory");
+    let output = slotproof()
+        .args(["run", "--strategy", "conditional", "--topology", topology])
+        .args(load.split_whitespace())
+        .args(more)
+        .arg("--runs")
+        .arg(runs.path())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let path = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().into();
+    Ended { code: output.status.code().expect("it ended by itself"), path, said, _runs: runs }
+}
+
+impl Ended {
+    fn json(&self, name: &str) -> Value {
+        let text = fs::read(self.path.join(name)).unwrap_or_else(|_| panic!("{}", self.said));
+        serde_json::from_slice(&text).expect("it is JSON")
+    }
+
+    fn cache_reads(&self, what: &str) -> u64 {
+        self.json("costs.json")["cache_reads"][what].as_u64().expect("they are counted")
+    }
+
+    fn verdict_of(&self, invariant: &str) -> Value {
+        let verdict = self.json("verdict.json");
+        let findings = verdict["findings"].as_array().expect("findings");
+        let finding = findings.iter().find(|it| it["invariant"] == invariant);
+        finding.expect("it was judged")["verdict"].clone()
+    }
+}
+
+#[test]
+fn reads_are_answered_by_the_cache_and_the_run_is_upheld_and_judged_the_same_again() {
+    let ended = run("cached", VISITS, &UNTIL);
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    assert!(ended.cache_reads("hits") > 0, "{:#}", ended.json("costs.json"));
+    assert!(ended.cache_reads("age_ms_max") <= 1_000, "{:#}", ended.json("costs.json"));
+    let topology = &ended.json("run.json")["environment"]["topology"];
+    assert_eq!(
+        (&topology["stale_ms"], &topology["booking_stale_ms"]),
+        (&1_000.into(), &1_000.into())
+    );
+    let page = fs::read_to_string(ended.path.join("report.html")).expect("it is there");
+    assert!(page.contains("reads answered by the cache"), "{page}");
+
+    let verdict = fs::read(ended.path.join("verdict.json")).expect("it is there");
+    let check = slotproof().arg("check").arg(&ended.path).output().expect("the binary runs");
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
+    assert_eq!(fs::read(ended.path.join("verdict.json")).expect("it is there"), verdict);
+}
+
+#[test]
+fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
+    let ended = run("cache_aside_race", TURNOVER, &UNTIL);
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    // The order of sessions (I10), that of the log (I13), or both: the first load that shows one
+    // of them is the last.
+    let orders = ["I10", "I13"].map(|order| ended.verdict_of(order));
+    assert!(orders.contains(&"violated".into()), "{orders:?}");
+    assert!(ended.said.contains("negative control"), "{}", ended.said);
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = include_str!("../../stack/topologies/cached.toml")
+        .replace("name = \"cached\"", "name = \"cached_late\"");
+    let file = directory.path().join("cached_late.toml");
+    fs::write(&file, format!("{text}cache_delay_ms = 1500\n")).expect("it is written");
+    let ended = run(file.to_str().expect("plain"), TURNOVER, &UNTIL);
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    assert!(ended.cache_reads("fills_refused") > 0, "{:#}", ended.json("costs.json"));
+}
+
+#[test]
+fn a_cache_that_is_killed_and_comes_back_changes_no_answer() {
+    let fault = ["--duration", "6s", "--fault", "kill:cache@1s for 2s"];
+    let ended = run("cached", VISITS, &fault);
+    let verdict = ended.json("verdict.json");
+    for finding in verdict["findings"].as_array().expect("findings") {
+        // A slow machine may sell no slot out within the load that the fault has its time in.
+        if finding["invariant"] != "I15" {
+            assert_eq!(finding["verdict"], "upheld", "{finding:#}");
+        }
+    }
+    assert!(ended.cache_reads("unavailable") > 0, "{:#}", ended.json("costs.json"));
+}
+
+/// A Redis of its own without a password, which writes nothing to disk.
+struct Redis {
+    process: Child,
+    url: String,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port().to_string();
+        drop(listener);
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        let redis =
+            Self { process: start(&mut command), url: format!("redis://127.0.0.1:{port}/") };
+        eventually("Redis answers", async || redis.connection().await.is_ok()).await;
+        redis
+    }
+
+    async fn connection(&self) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+        redis::Client::open(self.url.as_str())?.get_multiplexed_async_connection().await
+    }
+
+    async fn config(&self, name: &str, value: &str) {
+        let mut connection = self.connection().await.expect("it answers");
+        let mut command = redis::cmd("config");
+        command.arg("set").arg(name).arg(value);
+        command.exec_async(&mut connection).await.expect("it is set");
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_is_full_or_gone_leaves_every_answer_to_the_database() {
+    let (mut redis, database) = (Redis::start().await, fresh_database().await);
+    let variables = [
+        ("SLOTPROOF_DATABASE_URL", database.as_str()),
+        ("SLOTPROOF_CACHE_URL", redis.url.as_str()),
+        // So that it is not the age of an entry that makes an answer right.
+        ("SLOTPROOF_STALENESS_MS", "3600000"),
+        ("SLOTPROOF_BOOKING_STALENESS_MS", "3600000"),
+    ];
+    let service = Service::start_with("conditional", &variables).await;
+    eventually("the service is ready", async || service.get("/readyz").await.status() == 200).await;
+    let hits = async || {
+        let metrics = service.get("/metrics").await.text().await.expect("a text");
+        let hit = |line: &&str| line.starts_with("cache_reads_total{") && line.contains("\"hit\"");
+        metrics.lines().filter(hit).count()
+    };
+    let slot = service.slot(5).await;
+    eventually("the cache answers", async || {
+        assert_eq!(service.read(&slot).await.available_seats, 5);
+        hits().await > 0
+    })
+    .await;
+
+    redis.config("maxmemory-policy", "noeviction").await;
+    redis.config("maxmemory", "1").await;
+    let booking = service.hold(&slot, 1, "full").await;
+    assert_eq!(service.read(&slot).await.available_seats, 4, "its entry was deleted");
+    assert_eq!(service.confirm(&booking).await.status(), 200);
+    assert_eq!(service.read(&slot).await.confirmed_seats, 1);
+
+    redis.kill();
+    service.hold(&slot, 2, "gone").await;
+    assert_eq!(service.read(&slot).await.available_seats, 2);
+    assert_eq!(service.cancel(&booking).await.status(), 200);
+    assert_eq!(service.read(&slot).await.available_seats, 3);
+}
