@@ -20,4 +20,4 @@ pub use costs::CostWatch;
 pub use error::EvidenceError;
 pub use reference::ReferenceDatabase;
 pub use run_directory::{LoadEnd, RunDirectory};
-pub use target::{RowsEvidence, TargetEvidence, TargetRows};
+pub use target::{LogEvidence, ReadLog, RowsEvidence, TargetEvidence, TargetRows};

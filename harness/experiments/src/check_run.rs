@@ -191,7 +191,7 @@ pub fn judge(run: &RunDirectory, case: &Case) -> Result<VerdictReport> {
         Some(target) => target::judge(case, target),
     };
     let faults: Option<Vec<Injected>> = run.read_json_if_there("faults.json")?;
-    let verdict = injected::judged(verdict, case, &faults.unwrap_or_default());
+    let verdict = injected::judged(verdict, &faults.unwrap_or_default());
     run.write_json("verdict.json", &verdict)?;
     Ok(verdict)
 }

@@ -14,7 +14,7 @@ const UNMATCHED_MAX: f64 = 0.01;
 /// The verdict on a run through a target file: without what the API offers no evidence for, and
 /// undecided where too many answers were not understood or rows could not be read.
 pub(crate) fn judge(case: &Case, evidence: &TargetEvidence) -> VerdictReport {
-    let stale = StaleReads { slots_ms: evidence.stale_ms, bookings_ms: evidence.stale_ms };
+    let stale = StaleReads { slots_ms: evidence.stale_ms, bookings_ms: None };
     restricted(judge_with_stale_reads(case, stale), case, evidence)
 }
 
@@ -102,12 +102,13 @@ fn with_the_claim(mut verdict: VerdictReport, stale_ms: u64) -> VerdictReport {
 fn restricted(verdict: VerdictReport, case: &Case, evidence: &TargetEvidence) -> VerdictReport {
     let VerdictReport { operations, mut findings, .. } = verdict;
     let any_key_twice = any_key_was_sent_twice(case);
+    let any_seats_were_said = case.history.operations.iter().any(|it| it.seen.available.is_some());
     findings.retain(|finding| match finding.invariant {
         // A refusal may be about a hold that was still there.
         Invariant::NothingLeaked if evidence.holds_left => false,
         invariant => {
             finding.verdict == Verdict::Violated || {
-                is_judged(invariant, evidence, any_key_twice)
+                is_judged(invariant, evidence, any_key_twice, any_seats_were_said)
             }
         }
     });
@@ -141,16 +142,24 @@ fn restricted(verdict: VerdictReport, case: &Case, evidence: &TargetEvidence) ->
 
 /// Whether there is evidence that could have convicted the API. Without it, that nothing was found
 /// says nothing.
-fn is_judged(invariant: Invariant, evidence: &TargetEvidence, any_key_twice: bool) -> bool {
+fn is_judged(
+    invariant: Invariant,
+    evidence: &TargetEvidence,
+    any_key_twice: bool,
+    any_seats_were_said: bool,
+) -> bool {
     let rows = evidence.rows.as_ref();
     let all_rows = rows.is_some_and(|rows| rows.all);
     let keyed = rows.is_some_and(|rows| rows.keyed);
     let own_slots = rows.is_some_and(|rows| rows.own_slots);
-    let logged = evidence.changes.is_some();
+    let logged = evidence.log.is_some();
     match invariant {
         Invariant::NoOverbookingStored => all_rows || logged,
-        // A log is only read of slots that the run has made.
-        Invariant::NoPhantom => all_rows && (keyed || own_slots) || logged,
+        Invariant::NoPhantom => all_rows && (keyed || own_slots),
+        // Seats left that the log does not say are computed from it, and prove nothing.
+        Invariant::SeatsConserved => {
+            evidence.log.is_none_or(|log| log.counts_seats) || any_seats_were_said
+        }
         Invariant::Idempotent => evidence.keeps_keys && any_key_twice,
         _ => true,
     }
@@ -192,7 +201,7 @@ fn is_unmatched(operation: &Operation) -> bool {
 #[cfg(test)]
 mod tests {
     use slotproof_checker::History;
-    use slotproof_evidence::RowsEvidence;
+    use slotproof_evidence::{LogEvidence, RowsEvidence};
     use slotproof_vocabulary::operation_builder;
 
     use super::*;
@@ -261,8 +270,11 @@ mod tests {
         assert_eq!(judged(false, rows(true, false)), [NoOverbookingStored, RunCoverage]);
         let all = [NoOverbookingStored, NoPhantom, RunCoverage];
         assert_eq!(judged(true, rows(true, true)), all);
-        let logged = TargetEvidence { changes: Some(3), ..TargetEvidence::default() };
-        assert_eq!(restricted(upheld(), &case(0), &logged).findings.len(), all.len());
+        let log = Some(LogEvidence { read: 3, counts_seats: false });
+        let logged =
+            restricted(upheld(), &case(0), &TargetEvidence { log, ..TargetEvidence::default() });
+        let logged: Vec<_> = logged.findings.iter().map(|finding| finding.invariant).collect();
+        assert_eq!(logged, [NoOverbookingStored, RunCoverage]);
         let mut twice = case(0);
         let click = operation_builder::reserve("s").key("k").at(0, 10).booked("b");
         twice.history.operations.extend([click.clone(), click]);

@@ -10,7 +10,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
-use slotproof_evidence::{LoadEnd, RunDirectory, TargetEvidence, TargetRows, probe_target};
+use slotproof_evidence::{
+    LoadEnd, ReadLog, RunDirectory, TargetEvidence, TargetRows, probe_target,
+};
 use slotproof_reports::{
     RunReport,
     run_report::{EnvironmentBlock, ServerBlock, ShorterLoad},
@@ -80,9 +82,17 @@ impl Left {
         self.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A service is stopped by this command, after all else.
+    /// A service is stopped, or healed, by this command, after all else.
     pub(crate) fn stop_by(&self, command: &str) {
         self.stopping().push(command.to_owned());
+    }
+
+    /// What [`Left::stop_by`] was told last of this command is done.
+    pub(crate) fn is_done(&self, command: &str) {
+        let mut commands = self.stopping();
+        if let Some(place) = commands.iter().rposition(|it| it == command) {
+            commands.remove(place);
+        }
     }
 
     fn stopping(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
@@ -249,7 +259,7 @@ async fn load(
         }),
     };
     let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
-    let act = |fault| target_stack::inject(&target, fault);
+    let act = |fault| target_stack::inject(&target, &spec.target.left, fault);
     let inject = |begun| faults::inject_by(&spec.faults, begun, &announce, act);
     let (load, injected) = load_process(&order, run, Vec::new(), guard, progress, inject).await?;
     let injected = injected?;
@@ -311,15 +321,32 @@ async fn collect(
         }
         Err(problem) => evidence.problem = Some(problem),
     }
-    match rows.changes(&bookings).await {
+    match whole_log(rows, &bookings).await {
         Ok(None) => {}
-        Ok(Some(records)) => {
-            run.write_audit(&records)?;
-            evidence.changes = Some(records.len() as u64);
+        Ok(Some(log)) => {
+            run.write_audit(&log.records)?;
+            evidence.log = Some(log.evidence);
+            evidence.problem = evidence.problem.or(log.problem);
         }
         Err(problem) => evidence.problem = Some(problem),
     }
     Ok(evidence)
+}
+
+/// The log, once it has what clients were told of: some are written later than the answer.
+async fn whole_log(
+    rows: &TargetRows<'_>,
+    bookings: &[(usize, String)],
+) -> Result<Option<ReadLog>, String> {
+    let begun = Instant::now();
+    loop {
+        let log = rows.log(bookings).await?;
+        let whole = log.as_ref().is_none_or(|log| log.problem.is_none());
+        if whole || begun.elapsed() > SWEPT_WITHIN {
+            return Ok(log);
+        }
+        tokio::time::sleep(SWEPT_AFTER).await;
+    }
 }
 
 /// Waits until every hold that clients were told of has run out and was swept, as far as rows show

@@ -13,7 +13,7 @@ use slotproof_stack::{
 use slotproof_vocabulary::UsageError;
 use tokio::{process::Command, time::Instant};
 
-use crate::progress::Progress;
+use crate::{progress::Progress, target_run::Left};
 
 /// Building images and filling databases takes minutes.
 const READY_WITHIN: Duration = Duration::from_secs(300);
@@ -140,13 +140,22 @@ pub(crate) fn declared<'a>(
 }
 
 /// Carries out the commands of a declared fault, and waits until the service is ready again.
-pub(crate) async fn inject(target: &FileTarget, fault: Fault) -> Result<(), FaultError> {
+/// Whatever keeps it from its end, the service is healed when the run has ended.
+pub(crate) async fn inject(
+    target: &FileTarget,
+    left: &Left,
+    fault: Fault,
+) -> Result<(), FaultError> {
     let acting = async {
         let (FaultWords { inject, heal, .. }, lasts) = declared(target, &fault)?;
+        if let Some(heal) = heal {
+            left.stop_by(heal);
+        }
         carry_out(inject).await?;
         let Some(heal) = heal else { return Ok(()) };
         tokio::time::sleep(lasts.unwrap_or_default()).await;
         carry_out(heal).await?;
+        left.is_done(heal);
         if let Some(path) = &target.stack.ready {
             let http = target.connections(Duration::from_secs(5))?.build()?;
             let url = format!("{}{path}", target.base_url);

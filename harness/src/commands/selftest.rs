@@ -40,7 +40,7 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Which strategies and negative controls [default: all]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, alias = "only", value_delimiter = ',')]
     strategies: Vec<StrategyKind>,
 
     /// Seeds of the loads; each strategy is loaded once by each.

@@ -321,7 +321,7 @@ async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
 async fn a_capacity_search_ends_in_a_bracket_and_judges_every_claim() {
     let claims = r#"
 strategy = "conditional"
-objective = { p99 = "2s", errors = 0.0 }
+objective = { p99 = "10s", errors = 0.0 }
 [load]
 scenario = "hot_and_cold"
 slots = 10
@@ -374,7 +374,7 @@ clients = 20
         let p99 = &probe["response_p99"];
         let (low, us, high) =
             (p99["interval"]["low"].as_u64(), p99["us"].as_u64(), p99["interval"]["high"].as_u64());
-        assert!(low <= us && us <= high && high <= Some(2_000_000), "{probe:#}");
+        assert!(low <= us && us <= high && high <= Some(10_000_000), "{probe:#}");
         assert!(p99["operations"].as_u64() >= Some(368), "{probe:#}");
         assert!(p99["beyond"].as_u64() > Some(0), "{probe:#}");
     }

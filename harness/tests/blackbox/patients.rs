@@ -131,7 +131,7 @@ fn octo_whose_key_books_twice_is_convicted() {
 #[test]
 fn octo_that_confirms_what_has_expired_is_convicted() {
     let octo = "octo --slots 3 --capacity 10 --hold-ms 2500 --broken confirm_after_expiry";
-    convicted(octo, LEAVERS, &["I1", "I6", "I7"]);
+    convicted(octo, LEAVERS, &["I1", "I6", "I7", "I13"]);
 }
 
 #[test]

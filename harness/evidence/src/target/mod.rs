@@ -27,9 +27,9 @@ pub struct TargetEvidence {
     /// The rows, if the file says where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowsEvidence>,
-    /// Changes that the log has, if the file says where it is.
+    /// The log, if the file says where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changes: Option<u64>,
+    pub log: Option<LogEvidence>,
     /// Whether holds may still have been there when the service was probed.
     #[serde(default)]
     pub holds_left: bool,
@@ -55,6 +55,27 @@ pub struct RowsEvidence {
     pub ended_are_kept: bool,
 }
 
+/// What is known of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEvidence {
+    /// How many changes it has.
+    pub read: u64,
+    /// Whether every change says how many seats it left.
+    pub counts_seats: bool,
+}
+
+/// The changes that a log has.
+#[derive(Debug)]
+pub struct ReadLog {
+    /// In the order of slots and versions.
+    pub records: Vec<AuditRecord>,
+    /// What is known of them.
+    pub evidence: LogEvidence,
+    /// Why they are not all that there must be.
+    pub problem: Option<String>,
+}
+
 /// Where the rows of a run are read.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetRows<'a> {
@@ -74,7 +95,7 @@ impl TargetRows<'_> {
     /// The rows cannot be read, in words.
     pub async fn before(&self) -> Result<BTreeSet<String>, String> {
         // Whether they can be read at all is better known before the load than after it.
-        self.changes(&[]).await?;
+        self.log(&[]).await?;
         if !self.target.finds_slots() {
             self.read(&[], &HashSet::new()).await?;
             return Ok(BTreeSet::new());
@@ -152,15 +173,12 @@ impl TargetRows<'_> {
         Ok(Some((end, evidence)))
     }
 
-    /// The changes of the run's slots, in the order of slots and versions; `None` where the file
-    /// does not say where they are. `bookings` are those that clients were told of.
+    /// The changes of the run's slots; `None` where the file does not say where they are. `bookings`
+    /// are those that clients were told of.
     ///
     /// # Errors
     /// The log cannot be read, in words.
-    pub async fn changes(
-        &self,
-        bookings: &[(usize, String)],
-    ) -> Result<Option<Vec<AuditRecord>>, String> {
+    pub async fn log(&self, bookings: &[(usize, String)]) -> Result<Option<ReadLog>, String> {
         let Some(log) = &self.target.log else { return Ok(None) };
         let listed = match &log.source {
             Source::Http(list) => self.target.listed(self.http, list, self.places, &[]).await?,
@@ -170,16 +188,19 @@ impl TargetRows<'_> {
         let capacities = self.places.iter().map(capacity).collect();
         let records = log.records(&listed, &capacities)?;
         let logged: HashSet<&str> = records.iter().map(|record| &*record.booking).collect();
-        if !bookings.is_empty() && !bookings.iter().any(|(_, it)| logged.contains(&**it)) {
-            return Err(format!(
-                "none of the {} bookings that clients were told of is in the log, which has {} \
-                 changes of these slots; see that booking and slot are the ids of the API, as it \
-                 writes them",
-                bookings.len(),
-                records.len()
-            ));
-        }
-        Ok(Some(records))
+        let mut missing = bookings.iter().filter(|(_, it)| !logged.contains(&**it));
+        let problem = missing.next().map(|(_, booking)| {
+            format!(
+                "the log has {} changes of these slots, and none of booking {booking}, nor of {} \
+                 others that clients were told of; see that booking and slot are the ids of the API, \
+                 as it writes them, and that all pages are read",
+                records.len(),
+                missing.count()
+            )
+        });
+        let counts_seats = log.counts_seats(&listed);
+        let evidence = LogEvidence { read: records.len() as u64, counts_seats };
+        Ok(Some(ReadLog { records, evidence, problem }))
     }
 
     /// The rows of the run's slots; `None` where the file does not say where they are.

@@ -40,6 +40,11 @@ impl Log {
         Ok(changes.chunk_by(of_one_slot).flat_map(|slot| replayed(slot, capacities)).collect())
     }
 
+    /// Whether each of them says how many seats it left.
+    pub fn counts_seats(&self, listed: &[Map<String, Value>]) -> bool {
+        listed.iter().all(|of| !of.get("available").unwrap_or(&Value::Null).is_null())
+    }
+
     fn change(&self, of: &Map<String, Value>) -> Result<Change, String> {
         let item = Item { what: "a change", of };
         let record = AuditRecord {
@@ -51,7 +56,11 @@ impl Log {
             seats: item.integer("seats")?,
             available: 0,
         };
-        Ok(Change { record, available: item.integer("available").ok() })
+        let available = match of.get("available") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(item.integer("available")?),
+        };
+        Ok(Change { record, available })
     }
 }
 
@@ -113,6 +122,13 @@ mod tests {
         });
         let error = log.records(&[strange.collect()], &capacities).expect_err("no status");
         assert!(error.contains("\"lost\", which [log.status] does not name"), "{error}");
+        assert!(!log.counts_seats(&listed) && log.counts_seats(&listed[2..3]));
+        let uncounted = listed[2].clone().into_iter().map(|(name, value)| match &*name {
+            "available" => (name, "many".into()),
+            _ => (name, value),
+        });
+        let error = log.records(&[uncounted.collect()], &capacities).expect_err("no number");
+        assert!(error.contains("a change has no available"), "{error}");
         let error = log.records(&[Map::new()], &capacities).expect_err("nothing");
         assert!(error.contains("a change has no slot"), "{error}");
     }
