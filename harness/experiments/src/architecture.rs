@@ -54,11 +54,9 @@ pub async fn architecture_selftest(
         if mutants.is_empty() {
             continue;
         }
-        let twin = on(twin, &run);
-        let mut series = Series::begin(run.clone(), &twin, guard).await?;
         for mutant in mutants {
             let twin = on(mutant.right_twin().expect("it is of this twin"), &run);
-            let row = one(&on(mutant, &run), &twin, &mut series).await?;
+            let row = one(&on(mutant, &run), &twin, &run, guard).await?;
             progress.line(&format!(
                 "  {:<30} {} ({} s)",
                 row.mutant,
@@ -67,7 +65,6 @@ pub async fn architecture_selftest(
             ));
             rows.push(row);
         }
-        series.end().await;
     }
     let report = ArchitectureSelftest {
         schema_version: ArchitectureSelftest::SCHEMA_VERSION,
@@ -89,11 +86,13 @@ fn on(topology: Topology, run: &RunDirectory) -> ExperimentSpec {
 }
 
 /// A control, loaded until it is convicted, and its twin, loaded until the load has reached what it
-/// is about. A topology says only how the service is wired: the servers are the same.
+/// is about. Each has servers of its own: what a control leaves behind, a lock that a pooler holds say,
+/// must not meet its twin.
 async fn one(
     mutant: &ExperimentSpec,
     twin: &ExperimentSpec,
-    series: &mut Series<'_>,
+    run: &RunDirectory,
+    guard: &Guard,
 ) -> Result<ArchitectureRow> {
     let topology = &mutant.stack.topology;
     let Shown { convicts, fault, words } = shown_by(&topology.service)
@@ -104,11 +103,15 @@ async fn one(
 
     let spec = mutant.trial(plan.clone(), STRATEGY, faults.clone());
     let unconvicted = |report: &RunReport| !convicted_by(report).contains(&convicts);
+    let mut series = Series::begin(run.clone(), mutant, guard).await?;
     let Extended { tried: of_mutant, .. } =
         series.trial_until_decided(&spec, None, unconvicted).await?;
+    series.end().await;
     let spec = twin.trial(plan, STRATEGY, faults);
+    let mut series = Series::begin(run.clone(), twin, guard).await?;
     let Extended { tried: of_twin, .. } =
         series.trial_until_decided(&spec, None, lacks_coverage).await?;
+    series.end().await;
     Ok(ArchitectureRow {
         mutant: topology.name.clone(),
         summary: topology.summary.clone(),
