@@ -9,7 +9,7 @@
 
 use slotproof_vocabulary::{Pooling, SlotId, reference_api::SlotBody};
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
+    Connection, Executor, PgConnection, PgPool, Postgres, Row, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -91,17 +91,23 @@ impl Pooled {
         }
     }
 
-    /// Waits until no other sweeper is at work.
-    pub(crate) async fn turn(&self) -> Result<Turn, sqlx::Error> {
+    /// A turn to sweep; `None` while another sweeper is at work. It is not waited for: who waits keeps
+    /// a connection of the few that all share.
+    pub(crate) async fn turn(&self) -> Result<Option<Turn>, sqlx::Error> {
         match self.pooling {
             Pooling::Requests
             | Pooling::Transactions
             | Pooling::PgbouncerUnnamed
             | Pooling::PgbouncerSetLeak => {
                 let mut transaction = self.pool.begin().await?;
-                let lock = format!("select pg_advisory_xact_lock({SWEEPERS})");
-                transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await?;
-                Ok(Turn::Transaction(transaction))
+                let lock = format!("select pg_try_advisory_xact_lock({SWEEPERS})");
+                let lock = sqlx::raw_sql(sqlx::AssertSqlSafe(lock));
+                let ours: bool = transaction.fetch_one(lock).await?.try_get(0)?;
+                if !ours {
+                    transaction.rollback().await?;
+                    return Ok(None);
+                }
+                Ok(Some(Turn::Transaction(transaction)))
             }
             // A negative control: a lock that a session holds, and the unlock runs in another
             // session. It stays held, and who waits for it waits for ever: migrations of Rails
@@ -110,7 +116,7 @@ impl Pooled {
                 let mut connection = self.pool.acquire().await?;
                 let lock = format!("select pg_advisory_lock({SWEEPERS})");
                 connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await?;
-                Ok(Turn::Session(connection))
+                Ok(Some(Turn::Session(connection)))
             }
         }
     }

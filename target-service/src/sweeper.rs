@@ -66,6 +66,7 @@ async fn in_turn(
         turn = turns.turn() => turn?,
         _ = stopping.wait_for(|stop| *stop) => return Ok(Next::Later),
     };
+    let Some(turn) = turn else { return Ok(Next::Later) };
     let next = sweeper.round().await;
     turn.end().await?;
     next

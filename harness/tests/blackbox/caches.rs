@@ -4,21 +4,15 @@
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
     process::{Child, Command},
 };
 
 use serde_json::Value;
 
-use crate::stack::{Service, eventually, fresh_database, slotproof, start};
-
-/// A run that has ended.
-struct Ended {
-    code: i32,
-    path: PathBuf,
-    said: String,
-    _runs: tempfile::TempDir,
-}
+use crate::{
+    stack::{Service, eventually, fresh_database, slotproof, start},
+    topologies::{Ended, run},
+};
 
 /// Clients that look more often than they buy, and come back to holds that have run out.
 const VISITS: &str = "--scenario steady --mix browse=8,buy=1,watch=1,give_up=1 --think 10ms \
@@ -29,45 +23,23 @@ const TURNOVER: &str = "--scenario steady --mix browse=3,give_up=1 --think 10ms 
 
 const UNTIL: [&str; 4] = ["--duration", "3s", "--until", "covered"];
 
-fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
-    let runs = tempfile::tempdir().expect("a directory");
-    let output = slotproof()
-        .args(["run", "--strategy", "conditional", "--topology", topology])
-        .args(load.split_whitespace())
-        .args(more)
-        .arg("--runs")
-        .arg(runs.path())
-        .output()
-        .expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let path = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().into();
-    Ended { code: output.status.code().expect("it ended by itself"), path, said, _runs: runs }
+fn cache_reads(ended: &Ended, what: &str) -> u64 {
+    ended.json("costs.json")["cache_reads"][what].as_u64().expect("they are counted")
 }
 
-impl Ended {
-    fn json(&self, name: &str) -> Value {
-        let text = fs::read(self.path.join(name)).unwrap_or_else(|_| panic!("{}", self.said));
-        serde_json::from_slice(&text).expect("it is JSON")
-    }
-
-    fn cache_reads(&self, what: &str) -> u64 {
-        self.json("costs.json")["cache_reads"][what].as_u64().expect("they are counted")
-    }
-
-    fn verdict_of(&self, invariant: &str) -> Value {
-        let verdict = self.json("verdict.json");
-        let findings = verdict["findings"].as_array().expect("findings");
-        let finding = findings.iter().find(|it| it["invariant"] == invariant);
-        finding.expect("it was judged")["verdict"].clone()
-    }
+fn verdict_of(ended: &Ended, invariant: &str) -> Value {
+    let verdict = ended.json("verdict.json");
+    let findings = verdict["findings"].as_array().expect("findings");
+    let finding = findings.iter().find(|it| it["invariant"] == invariant);
+    finding.expect("it was judged")["verdict"].clone()
 }
 
 #[test]
 fn reads_are_answered_by_the_cache_and_the_run_is_upheld_and_judged_the_same_again() {
     let ended = run("cached", VISITS, &UNTIL);
     assert_eq!(ended.code, 0, "{}", ended.said);
-    assert!(ended.cache_reads("hits") > 0, "{:#}", ended.json("costs.json"));
-    assert!(ended.cache_reads("age_ms_max") <= 1_000, "{:#}", ended.json("costs.json"));
+    assert!(cache_reads(&ended, "hits") > 0, "{:#}", ended.json("costs.json"));
+    assert!(cache_reads(&ended, "age_ms_max") <= 1_000, "{:#}", ended.json("costs.json"));
     let topology = &ended.json("run.json")["environment"]["topology"];
     assert_eq!(
         (&topology["stale_ms"], &topology["booking_stale_ms"]),
@@ -88,7 +60,7 @@ fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
     assert_eq!(ended.code, 1, "{}", ended.said);
     // The order of sessions (I10), that of the log (I13), or both: the first load that shows one
     // of them is the last.
-    let orders = ["I10", "I13"].map(|order| ended.verdict_of(order));
+    let orders = ["I10", "I13"].map(|order| verdict_of(&ended, order));
     assert!(orders.contains(&"violated".into()), "{orders:?}");
     assert!(ended.said.contains("negative control"), "{}", ended.said);
 
@@ -99,7 +71,7 @@ fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
     fs::write(&file, format!("{text}cache_delay_ms = 1500\n")).expect("it is written");
     let ended = run(file.to_str().expect("plain"), TURNOVER, &UNTIL);
     assert_eq!(ended.code, 0, "{}", ended.said);
-    assert!(ended.cache_reads("fills_refused") > 0, "{:#}", ended.json("costs.json"));
+    assert!(cache_reads(&ended, "fills_refused") > 0, "{:#}", ended.json("costs.json"));
 }
 
 #[test]
@@ -113,7 +85,7 @@ fn a_cache_that_is_killed_and_comes_back_changes_no_answer() {
             assert_eq!(finding["verdict"], "upheld", "{finding:#}");
         }
     }
-    assert!(ended.cache_reads("unavailable") > 0, "{:#}", ended.json("costs.json"));
+    assert!(cache_reads(&ended, "unavailable") > 0, "{:#}", ended.json("costs.json"));
 }
 
 /// A Redis of its own without a password, which writes nothing to disk.

@@ -19,7 +19,7 @@ use crate::{
 /// A run that has ended.
 pub(crate) struct Ended {
     pub(crate) code: i32,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) said: String,
     _runs: tempfile::TempDir,
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -186,10 +186,13 @@ impl Decider {
                 }
                 Err(Undecided::Unknown(error)) => {
                     tracing::warn!(%error, requests = batch.len(), "the connection was lost at commit; each request of the batch looks for its receipt");
-                    for waiting in batch {
+                    // All at once: while the database is away each waits for a connection until its
+                    // limit, and so does the lane.
+                    let resolving = batch.into_iter().map(async |waiting| {
                         let answer = self.resolve(&waiting.command, &error).await;
                         let _ = waiting.answer.send(answer);
-                    }
+                    });
+                    join_all(resolving).await;
                 }
                 Err(Undecided::Refused(error)) => {
                     tracing::warn!(%error, requests = batch.len(), "the database refused a batch; retrying its halves");
