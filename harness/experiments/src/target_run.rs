@@ -323,10 +323,11 @@ async fn collect(
     }
     match whole_log(rows, &bookings).await {
         Ok(None) => {}
-        Ok(Some(log)) => {
-            run.write_audit(&log.records)?;
-            evidence.log = Some(log.evidence);
-            evidence.problem = evidence.problem.or(log.problem);
+        // A log that lacks what clients were told of convicts honest answers of what it lacks.
+        Ok(Some(ReadLog { problem: Some(problem), .. })) => evidence.problem = Some(problem),
+        Ok(Some(ReadLog { records, evidence: of_log, .. })) => {
+            run.write_audit(&records)?;
+            evidence.log = Some(of_log);
         }
         Err(problem) => evidence.problem = Some(problem),
     }
