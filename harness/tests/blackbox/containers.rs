@@ -30,6 +30,8 @@ async fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
             "20",
             "--duration",
             "4s",
+            "--until",
+            "covered",
         ]);
         command.args(["--hold", "1s", "--environment", "containers", "--runs"]).arg(runs.path());
         let output = command.output().expect("the binary runs");

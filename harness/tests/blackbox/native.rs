@@ -53,7 +53,8 @@ fn begin(runs: &Path, duration: &str) -> Child {
         "--hold",
         "1s",
     ]);
-    start(command.args(["--duration", duration, "--runs"]).arg(runs).stderr(Stdio::piped()))
+    command.args(["--duration", duration, "--until", "covered", "--runs"]).arg(runs);
+    start(command.stderr(Stdio::piped()))
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {

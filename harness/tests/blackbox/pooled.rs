@@ -52,7 +52,7 @@ fn sweepers_take_turns_by_a_lock_of_the_transaction_and_never_again_by_one_of_th
                 --capacity 10 --hold 600ms";
     let right = run("pooled_transactions", load, &["--duration", "3s", "--until", "covered"]);
     assert_eq!(right.code, 0, "{}", right.said);
-    let wrong = run("pgbouncer_session_lock", load, &["--duration", "4s"]);
+    let wrong = run("pgbouncer_session_lock", load, &["--duration", "4s", "--until", "covered"]);
     assert_eq!(wrong.code, 1, "{}", wrong.said);
     let verdict = wrong.json("verdict.json");
     let findings = verdict["findings"].as_array().expect("findings");

@@ -7,29 +7,24 @@ use serde_json::{Value, json};
 
 use crate::{
     broker::fresh_virtual_host,
-    stack::{Service, eventually, fresh_database, output, problem, slotproof},
+    stack::{Service, eventually, fresh_database, output, problem, slotproof, until},
 };
 
-/// A run on servers of its own.
-fn run(strategy: &str, more: &[&str]) -> (Output, PathBuf, tempfile::TempDir) {
+/// A run on servers of its own that ends with this code, or the last one; its directory.
+fn run(code: i32, strategy: &str, seconds: u64, more: &str) -> (PathBuf, tempfile::TempDir) {
     let runs = tempfile::tempdir().expect("a directory");
-    let mut command = slotproof();
-    command.args([
-        "run",
-        "--strategy",
-        strategy,
-        "--clients",
-        "150",
-        "--capacity",
-        "20",
-        "--hold",
-        "1s",
-        "--runs",
-    ]);
-    let output = command.arg(runs.path()).args(more).output().expect("the binary runs");
+    let load = |length: &str| {
+        let mut command = slotproof();
+        command.args(["run", "--strategy", strategy, "--duration", length]);
+        command.args("--clients 150 --capacity 20 --hold 1s".split(' ')).args(more.split(' '));
+        command.arg("--runs").arg(runs.path()).output().expect("the binary runs")
+    };
+    let ended_with = |ended: &Output| ended.status.code().expect("it ended by itself");
+    let output = until(code, seconds, ended_with, load);
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     assert!(path.is_dir(), "no run directory: {}", String::from_utf8_lossy(&output.stderr));
-    (output, path, runs)
+    assert_eq!(output.status.code(), Some(code), "{:#}", verdicts(&path));
+    (path, runs)
 }
 
 fn verdicts(run: &std::path::Path) -> Value {
@@ -54,8 +49,7 @@ fn cpu_ms_from(run: &std::path::Path, group: &str, second: u64) -> u64 {
 
 #[test]
 fn what_workers_retry_and_what_the_broker_computes_is_counted() {
-    let (output, run, _runs) = run("queue", &["--duration", "4s"]);
-    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    let (run, _runs) = run(0, "queue", 4, "--errors-max 5%");
     // The processes that answer only publish: whoever tries again is a worker.
     let costs = &report(&run)["costs"];
     assert!(costs["retries"].as_u64().expect("a number") > 0, "{costs:#}");
@@ -66,11 +60,8 @@ fn what_workers_retry_and_what_the_broker_computes_is_counted() {
 #[test]
 fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
     // While the broker is away nothing is decided.
-    let words =
-        "--duration 9s --fault kill-worker@2s --fault restart-rabbitmq@4s --errors-max 100%";
-    let faults: Vec<&str> = words.split(' ').collect();
-    let (output, run, _runs) = run("queue", &faults);
-    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    let faults = "--fault kill-worker@2s --fault restart-rabbitmq@4s --errors-max 100%";
+    let (run, _runs) = run(0, "queue", 9, faults);
     let injected: Value =
         serde_json::from_slice(&fs::read(run.join("faults.json")).expect("they are noted"))
             .expect("JSON");
@@ -80,12 +71,22 @@ fn a_killed_worker_and_a_broker_that_goes_away_lose_and_double_nothing() {
 
 #[test]
 fn a_lock_that_is_too_short_and_a_redis_that_restarts_do_not_overbook() {
-    // While Redis is away nothing is decided.
-    let words = "--duration 6s --lock-ttl 2ms --fault restart-redis@3s --errors-max 100%";
-    let faults: Vec<&str> = words.split(' ').collect();
-    let (output, run, _runs) = run("redis_lock", &faults);
-    assert_eq!(output.status.code(), Some(0), "{:#}", verdicts(&run));
+    // While Redis is away nothing is decided: a service that is right and does not answer is neither
+    // green nor red.
+    let fault = "--lock-ttl 2ms --fault restart-redis@3s --errors-max 0%";
+    let (run, _runs) = run(3, "redis_lock", 6, fault);
     assert!(cpu_ms_from(&run, "redis", 4) > 0, "{:#}", report(&run)["resources"]);
+    assert_eq!(verdicts(&run)["verdict"], "upheld");
+    let objective = &report(&run)["objectives"][0];
+    assert_eq!(objective["met"], false, "{objective:#}");
+    assert_eq!(
+        slotproof().arg("check").arg(&run).output().expect("it runs").status.code(),
+        Some(3)
+    );
+    let page = fs::read_to_string(run.join("report.md")).expect("it is there");
+    assert!(page.contains("upheld, objective missed"), "{page}");
+    let junit = fs::read_to_string(run.join("junit.xml")).expect("it is there");
+    assert!(junit.contains("operations without a decision"), "{junit}");
 }
 
 #[tokio::test]

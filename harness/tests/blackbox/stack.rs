@@ -34,6 +34,24 @@ pub(crate) fn output(arguments: &[&str]) -> Output {
     slotproof().args(arguments).output().expect("the binary runs")
 }
 
+/// Makes a load until one ends with this exit code: a machine that does little in a second gets up to
+/// five, each twice as long as the one before. What is violated ends it, whatever was expected.
+pub(crate) fn until<Ended>(
+    expected: i32,
+    seconds: u64,
+    code: impl Fn(&Ended) -> i32,
+    mut load: impl FnMut(&str) -> Ended,
+) -> Ended {
+    let mut lengths = (0..5).map(|doubled| format!("{}s", seconds << doubled));
+    let first = load(&lengths.next().expect("five"));
+    lengths.fold(
+        first,
+        |last, length| {
+            if [expected, 1].contains(&code(&last)) { last } else { load(&length) }
+        },
+    )
+}
+
 /// Polls until it holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

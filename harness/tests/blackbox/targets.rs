@@ -278,7 +278,7 @@ async fn an_honest_service_is_upheld_through_its_file_as_far_as_clients_were_tol
 
 #[tokio::test]
 async fn a_broken_service_is_convicted_through_its_file() {
-    let (output, page) = run_on("off_by_one", &FLASH_SALE).await;
+    let (output, page) = run_on("off_by_one", &[&FLASH_SALE[..], &UNTIL_COVERED].concat()).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(page.contains("violated"), "{page}");

@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     native::{left_of, signal, wait_until_it_says},
-    stack::{Service, eventually, fresh_database, slotproof, start},
+    stack::{Service, eventually, fresh_database, slotproof, start, until},
 };
 
 /// A run that has ended.
@@ -46,6 +46,14 @@ pub(crate) fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().into();
     Ended { code: output.status.code().expect("it ended by itself"), path, said, _runs: runs }
+}
+
+/// A run with a fault that ends with this code, or the last one.
+fn run_with_fault(code: i32, topology: &str, load: &str, seconds: u64, fault: &str) -> Ended {
+    let load = |length: &str| run(topology, load, &["--duration", length, "--fault", fault]);
+    let ended = until(code, seconds, |ended: &Ended| ended.code, load);
+    assert_eq!(ended.code, code, "{}", ended.said);
+    ended
 }
 
 impl Ended {
@@ -82,9 +90,8 @@ fn reads_are_served_by_standbys_and_the_run_is_upheld_and_judged_the_same_again(
 
 #[test]
 fn a_standby_that_answers_whatever_its_client_has_seen_is_convicted_by_the_order_of_sessions() {
-    let fault = ["--duration", "3s", "--fault", "pause-replay:standby-1@100ms for 1s"];
-    let ended = run("replica_read_no_token", BUYERS, &fault);
-    assert_eq!(ended.code, 1, "{}", ended.said);
+    let fault = "pause-replay:standby-1@100ms for 1s";
+    let ended = run_with_fault(1, "replica_read_no_token", BUYERS, 3, fault);
     let verdict = ended.json("verdict.json");
     let findings = verdict["findings"].as_array().expect("findings");
     let order = findings.iter().find(|it| it["invariant"] == "I10").expect("it was judged");
@@ -94,9 +101,8 @@ fn a_standby_that_answers_whatever_its_client_has_seen_is_convicted_by_the_order
 
 #[test]
 fn a_standby_that_stands_still_is_not_asked_for_longer_than_is_declared() {
-    let fault = ["--duration", "5s", "--fault", "pause-replay:standby-1@200ms for 3s"];
-    let ended = run("replicas", FLASH_SALE, &fault);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let fault = "pause-replay:standby-1@200ms for 3s";
+    let ended = run_with_fault(0, "replicas", FLASH_SALE, 5, fault);
     let faults = ended.json("faults.json");
     assert_eq!(faults[0]["fault"], "pause-replay:standby-1@200ms for 3s");
     let (began, over) = (faults[0]["began_ms"].as_u64(), faults[0]["ended_ms"].as_u64());
@@ -113,9 +119,8 @@ fn commits_wait_for_a_standby_and_reads_do_without_one_that_was_killed() {
         .replace("synchronous = \"none\"", "synchronous = \"any 1\"");
     let file = directory.path().join("any_of_two.toml");
     fs::write(&file, text).expect("it is written");
-    let fault = ["--duration", "4s", "--fault", "kill:standby-2@200ms for 1s"];
-    let ended = run(file.to_str().expect("plain"), MANY_SLOTS, &fault);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let topology = file.to_str().expect("plain");
+    let ended = run_with_fault(0, topology, MANY_SLOTS, 4, "kill:standby-2@200ms for 1s");
     assert!(ended.reads_from("standby") > 0, "{:#}", ended.json("costs.json"));
     let again = ended.json("run.json")["repeat_command"].to_string();
     let topology = format!("--topology {}", file.display());
