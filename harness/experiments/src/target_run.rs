@@ -20,7 +20,9 @@ use slotproof_reports::{
 use slotproof_scenarios::{
     Clock, RetryPolicy, Target,
     engine::{DescribedOrder, LoadOrder},
-    target::file::{FileTarget, OperationKind, Place, Prepared, Scope, Session, TargetError},
+    target::file::{
+        FileTarget, OperationKind, Place, Prepared, Scope, Session, SetUp, TargetError,
+    },
 };
 use slotproof_stack::{
     faults::{self, Fault},
@@ -74,7 +76,7 @@ pub struct Left {
 struct LeftBehind {
     spec: TargetRunSpec,
     run: RunDirectory,
-    places: Vec<Place>,
+    set_up: SetUp,
 }
 
 impl Left {
@@ -132,8 +134,8 @@ impl LeftBehind {
         let http = target.connections(self.spec.plan.timeout.0)?.build()?;
         // A history that was cut off has the bookings up to there.
         let told = check_run::told(&self.run).unwrap_or_default();
-        let bookings = in_places(&told.bookings, &self.places);
-        let (sent, failed) = target.tear_down(&http, &self.places, &bookings).await;
+        let bookings = in_places(&told.bookings, &self.set_up.places());
+        let (sent, failed) = target.tear_down(&http, &self.set_up, &bookings).await;
         step.done(&format!("{sent} requests"));
         if let Some(failed) = failed {
             progress.line(&format!("  teardown failed: {failed}"));
@@ -235,9 +237,10 @@ async fn load(
     let id = uuid::Uuid::new_v4().simple().to_string();
     let capacities = vec![spec.plan.capacity; spec.plan.slots as usize];
     let http = target.connections(spec.plan.timeout.0)?.build()?;
-    let Prepared { places, .. } = target.prepare(&http, &id, &capacities).await?;
-    let left = LeftBehind { spec: spec.clone(), run: run.clone(), places: places.clone() };
+    let set_up = SetUp::default();
+    let left = LeftBehind { spec: spec.clone(), run: run.clone(), set_up: set_up.clone() };
     spec.target.left.lock().push(left);
+    let Prepared { places, .. } = target.prepare(&http, &id, &capacities, &set_up).await?;
     let slots = slot_names(&places)?;
     let rows = TargetRows { target: &target, http: &http, places: &places };
     let before = rows.before().await.map_err(TargetError::Setup)?;
@@ -354,11 +357,13 @@ async fn whole_log(
 /// it; `true` if that is too far away. A probe that meets a hold is rightly refused.
 async fn wait_for_holds(rows: &TargetRows<'_>, clock: &Clock, told: &Told) -> bool {
     let Some(run_out_ns) = told.run_out_ns else { return false };
-    let left = Duration::from_nanos(run_out_ns.saturating_sub(clock.now_ns()));
+    let claimed = rows.target.claims.swept_within_ms.map(Duration::from_millis);
+    let swept_after = claimed.unwrap_or(SWEPT_AFTER).max(SWEPT_AFTER);
+    let left = Duration::from_nanos(run_out_ns.saturating_sub(clock.now_ns())) + swept_after;
     if left > HOLDS_MAX {
         return true;
     }
-    tokio::time::sleep(left + SWEPT_AFTER).await;
+    tokio::time::sleep(left).await;
     let bookings = in_places(&told.bookings, rows.places);
     let begun = Instant::now();
     // What cannot be read is said when the rows are.

@@ -9,7 +9,7 @@ use slotproof_scenarios::{
     RetryPolicy,
     target::file::{
         self, Exchanged, FileTarget, Made, OperationKind, Place, PlaceNames, Prepared, Replays,
-        Scope, Session,
+        Scope, Session, SetUp,
     },
 };
 
@@ -68,13 +68,23 @@ const TOO_MANY: u64 = 1_000;
 pub async fn try_target(target: &FileTarget, timeout: Duration) -> Result<Trial> {
     let run = uuid::Uuid::new_v4().simple().to_string();
     let http = target.connections(timeout)?.build().context("make an HTTP client")?;
-    let Prepared { places, exchanges } = target.prepare(&http, &run, &[SEATS]).await?;
+    let set_up = SetUp::default();
+    let Prepared { places, exchanges } = match target.prepare(&http, &run, &[SEATS], &set_up).await
+    {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // What it has made before it failed; the failure is what the user has to know.
+            target.tear_down(&http, &set_up, &[]).await;
+            return Err(error.into());
+        }
+    };
     let place = places.first().context("a slot was asked for")?;
     let before = TargetRows { target, http: &http, places: &places }.before().await;
     let mut trying = Trying {
         target,
         http,
         places: &places,
+        set_up: &set_up,
         before,
         place: place.names(),
         seats: i64::from(place.capacity()),
@@ -92,6 +102,7 @@ struct Trying<'a> {
     target: &'a FileTarget,
     http: reqwest::Client,
     places: &'a [Place],
+    set_up: &'a SetUp,
     /// Bookings that were there before, or why rows cannot be read.
     before: Result<BTreeSet<String>, String>,
     place: PlaceNames,
@@ -208,7 +219,7 @@ impl Trying<'_> {
     /// What the trial has made.
     async fn take_away(&mut self) {
         let bookings = self.bookings();
-        let (_, failed) = self.target.tear_down(&self.http, self.places, &bookings).await;
+        let (_, failed) = self.target.tear_down(&self.http, self.set_up, &bookings).await;
         if let Some(failed) = failed {
             self.trial.doubts.push(format!("the teardown failed: {failed}"));
         }

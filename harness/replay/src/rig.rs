@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use redis::aio::ConnectionManager;
-use slotproof_scenarios::target::{FileTarget, reference};
+use slotproof_scenarios::target::{FileTarget, file::SetUp, reference};
 use slotproof_target_service::pausing::Order;
 use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -86,7 +86,8 @@ impl ReplayRig {
     pub(super) async fn slot(&self, capacity: u8) -> Result<SlotId> {
         let run = uuid::Uuid::new_v4().simple().to_string();
         let capacities = [capacity.into()];
-        let prepared = self.target.prepare(&self.http, &run, &capacities).await?;
+        let prepared =
+            self.target.prepare(&self.http, &run, &capacities, &SetUp::default()).await?;
         let place = prepared.places.first().context("a slot was made")?;
         place.slot_name().parse().context("the slot's id")
     }

@@ -279,13 +279,13 @@ async fn a_comparison_disqualifies_what_was_violated_and_ranks_the_rest() {
         ["compare", "--strategies", "conditional,pessimistic,off_by_one", "--loads", "flash_sale"];
     let more = [
         "--clients",
-        "100",
+        "30",
         "--rounds",
         "2",
         "--budget",
         "0s",
         "--duration",
-        "2s",
+        "3s",
         "--warm-up",
         "200ms",
     ];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_recursion::async_recursion as boxed_future;
 
-use super::file::{FileTarget, TargetError};
+use super::file::{FileTarget, SetUp, TargetError};
 
 /// The file that describes it.
 const FILE: &str = include_str!("../../../ci/targets/reference.toml");
@@ -32,7 +32,7 @@ pub async fn prepare(
     run: &str,
     capacities: &[u32],
 ) -> Result<Vec<String>, TargetError> {
-    let prepared = target(base_url).prepare(http, run, capacities).await?;
+    let prepared = target(base_url).prepare(http, run, capacities, &SetUp::default()).await?;
     Ok(prepared.places.iter().map(super::Place::slot_name).collect())
 }
 
@@ -241,8 +241,6 @@ mod tests {
         for poll in [
             r#"429 {"code":"slow_down"}"#,
             r#"503 {"code":"retry_later"}"#,
-            r#"401 {"code":"expired"}"#,
-            "404 <html>",
             r#"201 {"id":"#,
             "202 {}",
         ] {
@@ -251,6 +249,18 @@ mod tests {
                 reserve(&service, RetryPolicy::once(Duration::from_millis(100))).await;
             assert_eq!(answer, Answer::unknown(ReasonCode::Undecided), "{poll}");
         }
+    }
+
+    /// It counts as an answer without a rule, of which a run may have few.
+    #[tokio::test]
+    async fn a_poll_that_no_rule_matches_is_said_by_its_status() {
+        let policy = RetryPolicy::once(Duration::from_secs(3));
+        let polled = async |poll, status| {
+            let service = service(ACCEPTED, poll).await;
+            let (answer, _) = reserve(&service, policy).await;
+            assert_eq!(answer, Answer::unknown(ReasonCode::Http(status)), "{poll}");
+        };
+        tokio::join!(polled(r#"401 {"code":"expired"}"#, 401), polled("404 <html>", 404));
     }
 
     #[tokio::test]

@@ -530,6 +530,9 @@ pub struct Claims {
     /// How long a booking is held that is not confirmed, in milliseconds, where answers do not say
     /// it; 0 is for ever.
     pub hold_ms: Option<u64>,
+    /// How long after the end of a hold its seats can be bought again at the latest, in
+    /// milliseconds: 2,000 where nothing is said.
+    pub swept_within_ms: Option<u64>,
     /// How old a read may be, in milliseconds.
     pub stale_ms: Option<u64>,
 }

@@ -14,6 +14,7 @@ mod format;
 mod inline;
 mod interpreter;
 mod log;
+mod making;
 mod meaning;
 mod request;
 mod rows;
@@ -34,7 +35,7 @@ pub use log::Log;
 pub use rows::{HttpList, Rows, Source, SqlList, key};
 pub use schema::schema;
 pub use scope::{Place, PlaceNames, Scope, Session};
-pub use setup::{Prepared, TargetError};
+pub use setup::{Prepared, SetUp, TargetError};
 
 #[cfg(test)]
 pub(in crate::target) use capture::Received;

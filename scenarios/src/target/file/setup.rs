@@ -1,7 +1,12 @@
 //! What is made before a load and taken away after it: slots, the things of clients and visits, and
 //! the teardown.
 
-use futures::{StreamExt, TryStreamExt};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::StreamExt;
 use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 
@@ -77,6 +82,41 @@ pub struct Prepared {
     pub exchanges: Vec<Exchanged>,
 }
 
+/// What the setup has made so far, which the teardown takes away: also of a setup that fails or is
+/// interrupted halfway.
+#[derive(Debug, Clone, Default)]
+pub struct SetUp(Arc<Mutex<Parts>>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// The names of the run, once a request has made something for it.
+    run: Option<Map<String, Value>>,
+    /// Slots by their number.
+    places: BTreeMap<usize, Place>,
+}
+
+impl SetUp {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slots, in the order of their numbers.
+    pub fn places(&self) -> Vec<Place> {
+        self.parts().places.values().cloned().collect()
+    }
+
+    /// Where the run itself is: at the first slot, or at none.
+    fn of_run(&self) -> Option<Place> {
+        let parts = self.parts();
+        let alone = || Some(Place { run: parts.run.clone()?, slot: Map::new() });
+        parts.places.values().next().cloned().or_else(alone)
+    }
+
+    fn add(&self, number: usize, place: &Place) {
+        self.parts().places.insert(number, place.clone());
+    }
+}
+
 impl FileTarget {
     /// Whether the slots were there before the run, with bookings of others perhaps.
     pub fn finds_slots(&self) -> bool {
@@ -84,7 +124,7 @@ impl FileTarget {
     }
 
     /// Prepares slots by the setup requests of the file: of so many seats, where the setup makes
-    /// them.
+    /// them. `set_up` is told of each thing as soon as it is there.
     ///
     /// # Errors
     /// A setup request that was not answered with a success, or whose captures are missing; fewer
@@ -94,6 +134,7 @@ impl FileTarget {
         http: &reqwest::Client,
         run: &str,
         capacities: &[u32],
+        set_up: &SetUp,
     ) -> Result<Prepared, TargetError> {
         let mut of_run = Map::from_iter([("id".to_owned(), Value::String(run.to_owned()))]);
         let mut exchanges = Vec::new();
@@ -101,6 +142,7 @@ impl FileTarget {
             let place = Place { run: of_run.clone(), slot: Map::new() };
             let names = [("run", object(&place.run))];
             of_run.extend(self.set_up(http, setup, names, &mut exchanges).await?);
+            set_up.parts().run = Some(of_run.clone());
         }
         let slots = match &self.slots {
             Slots::Made => made(capacities)?,
@@ -116,14 +158,41 @@ impl FileTarget {
             )));
         }
         let slots = slots.into_iter().take(capacities.len()).enumerate();
-        let set_up = slots.map(|(number, slot)| self.set_up_slot(http, &of_run, number, slot));
-        let mut set_up = futures::stream::iter(set_up).buffered(SLOTS_AT_ONCE);
-        let mut places = Vec::new();
-        while let Some((place, of_slot)) = set_up.try_next().await? {
-            places.push(place);
-            exchanges.extend(of_slot);
-        }
+        let (places, of_slots) = self.set_up_slots(http, &of_run, slots, set_up).await?;
+        exchanges.extend(of_slots);
         Ok(Prepared { places, exchanges })
+    }
+
+    /// After a request that fails no more slots are begun; those that are begun are ended, so that
+    /// they are known to the teardown.
+    async fn set_up_slots(
+        &self,
+        http: &reqwest::Client,
+        of_run: &Map<String, Value>,
+        slots: impl Iterator<Item = (usize, Map<String, Value>)>,
+        set_up: &SetUp,
+    ) -> Result<(Vec<Place>, Vec<Exchanged>), TargetError> {
+        let failed = Mutex::new(None);
+        let failure = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = slots.map(async |(number, slot)| {
+            if failure().is_some() {
+                return None;
+            }
+            match self.set_up_slot(http, of_run, number, slot, set_up).await {
+                Ok(done) => Some(done),
+                Err(error) => {
+                    failure().get_or_insert(error);
+                    None
+                }
+            }
+        });
+        let done: Vec<_> = futures::stream::iter(each).buffered(SLOTS_AT_ONCE).collect().await;
+        if let Some(error) = failure().take() {
+            return Err(error);
+        }
+        let (places, exchanges): (Vec<Place>, Vec<Vec<Exchanged>>) =
+            done.into_iter().flatten().unzip();
+        Ok((places, exchanges.into_iter().flatten().collect()))
     }
 
     async fn set_up_slot(
@@ -132,6 +201,7 @@ impl FileTarget {
         of_run: &Map<String, Value>,
         number: usize,
         slot: Map<String, Value>,
+        set_up: &SetUp,
     ) -> Result<(Place, Vec<Exchanged>), TargetError> {
         let mut place = Place { run: of_run.clone(), slot };
         if place.capacity() == 0 {
@@ -146,7 +216,10 @@ impl FileTarget {
             let names = [("run", object(&place.run)), ("slot", object(&place.slot))];
             let captured = self.set_up(http, setup, names, &mut exchanges).await?;
             place.slot.extend(captured);
+            set_up.add(number, &place);
         }
+        // One that no request of the setup is about.
+        set_up.add(number, &place);
         Ok((place, exchanges))
     }
 
@@ -274,10 +347,11 @@ impl FileTarget {
     pub async fn tear_down(
         &self,
         http: &reqwest::Client,
-        places: &[Place],
+        set_up: &SetUp,
         bookings: &[(usize, String)],
     ) -> (usize, Option<String>) {
-        let places: Vec<PlaceNames> = places.iter().map(Place::names).collect();
+        let places: Vec<PlaceNames> = set_up.places().iter().map(Place::names).collect();
+        let of_run = set_up.of_run().map(|place| place.names());
         let (mut sent, mut failed) = (0, None);
         for each in [TeardownEach::Booking, TeardownEach::Slot, TeardownEach::Run] {
             for teardown in self.teardown.iter().filter(|it| it.each == each) {
@@ -287,7 +361,7 @@ impl FileTarget {
                         .map(|(place, booking)| (places.get(*place), Some(booking.as_str())))
                         .collect(),
                     TeardownEach::Slot => places.iter().map(|place| (Some(place), None)).collect(),
-                    TeardownEach::Run => vec![(places.first(), None)],
+                    TeardownEach::Run => of_run.iter().map(|place| (Some(place), None)).collect(),
                 };
                 for (place, booking) in scopes {
                     sent += 1;
@@ -340,4 +414,95 @@ fn made(capacities: &[u32]) -> Result<Vec<Map<String, Value>>, TargetError> {
         ]))
     };
     (0_u32..).zip(capacities).map(slot).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// An API that makes slots, but not the one with the number 3; the paths that it was asked to
+    /// take away.
+    async fn calendar() -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let taken_away = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&taken_away);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let noted = Arc::clone(&noted);
+                tokio::spawn(async move {
+                    let mut request = [0; 4_096];
+                    while let Ok(read @ 1..) = stream.read(&mut request).await {
+                        let text = String::from_utf8_lossy(&request[..read]).into_owned();
+                        let mut words = text.split(' ');
+                        let (method, path) = (words.next(), words.next().unwrap_or_default());
+                        if method == Some("DELETE") {
+                            noted.lock().expect("one at a time").push(path.to_owned());
+                        }
+                        let refused = path == "/calendars/c/slots/3";
+                        let status = if refused { "500 no" } else { "200 OK" };
+                        let body = r#"{"id":"c"}"#;
+                        let answer =
+                            format!("HTTP/1.1 {status}\r\ncontent-length: 10\r\n\r\n{body}");
+                        stream.write_all(answer.as_bytes()).await.expect("a client");
+                    }
+                });
+            }
+        });
+        (format!("http://{address}"), taken_away)
+    }
+
+    #[tokio::test]
+    async fn a_setup_that_fails_halfway_is_taken_away_as_far_as_it_went() {
+        let text = r#"
+[target]
+name = "calendar"
+base = "BASE"
+[[setup]]
+each = "run"
+request = { method = "POST", path = "/calendars" }
+capture = { calendar = "$.id" }
+[[setup]]
+each = "slot"
+request = { method = "POST", path = "/calendars/{{ run.calendar }}/slots/{{ slot.number }}" }
+capture = { id = "$.id" }
+[[teardown]]
+each = "slot"
+request = { method = "DELETE", path = "/calendars/{{ run.calendar }}/slots/{{ slot.number }}" }
+[[teardown]]
+each = "run"
+request = { method = "DELETE", path = "/calendars/{{ run.calendar }}" }
+[claims]
+hold_ms = 0
+[[reserve.step]]
+request = { method = "POST", path = "/bookings" }
+answers = [{ status = 201, means = "ok", capture = { booking = "$.id" } }]
+"#;
+        let (base, taken_away) = calendar().await;
+        let text = text.replace("BASE", &base);
+        let target = FileTarget::parse(&text, Path::new(""), &[], |_| None).expect("a target");
+        let (http, set_up) = (reqwest::Client::new(), SetUp::default());
+        let failed = target.prepare(&http, "run", &[1; 40], &set_up).await;
+        let said = failed.expect_err("one slot cannot be made").to_string();
+        assert!(said.contains("slots/3 was answered 500"), "{said}");
+        let (sent, failed) = target.tear_down(&http, &set_up, &[]).await;
+        assert_eq!(failed, None);
+        let taken_away = taken_away.lock().expect("nobody writes").clone();
+        assert_eq!(
+            (sent, taken_away.last().map(String::as_str)),
+            (taken_away.len(), Some("/calendars/c"))
+        );
+        // The first three at least, not the fourth, and not those that were not begun.
+        let slots = &taken_away[..taken_away.len() - 1];
+        let slot = |number: u32| format!("/calendars/c/slots/{number}");
+        assert!((0..3).all(|number| slots.contains(&slot(number))), "{slots:?}");
+        assert!(!slots.contains(&slot(3)) && !slots.contains(&slot(39)), "{slots:?}");
+    }
 }
