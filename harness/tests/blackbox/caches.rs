@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     stack::{Service, eventually, fresh_database, slotproof, start},
-    topologies::{Ended, run},
+    topologies::{Ended, run, run_until},
 };
 
 /// Clients that look more often than they buy, and come back to holds that have run out.
@@ -20,8 +20,6 @@ const VISITS: &str = "--scenario steady --mix browse=8,buy=1,watch=1,give_up=1 -
 /// Clients that take and give back the seats of one slot, and look in between.
 const TURNOVER: &str = "--scenario steady --mix browse=3,give_up=1 --think 10ms --clients 30 \
                         --slots 1 --capacity 12 --hold 600ms";
-
-const UNTIL: [&str; 4] = ["--duration", "3s", "--until", "covered"];
 
 fn cache_reads(ended: &Ended, what: &str) -> u64 {
     ended.json("costs.json")["cache_reads"][what].as_u64().expect("they are counted")
@@ -36,8 +34,7 @@ fn verdict_of(ended: &Ended, invariant: &str) -> Value {
 
 #[test]
 fn reads_are_answered_by_the_cache_and_the_run_is_upheld_and_judged_the_same_again() {
-    let ended = run("cached", VISITS, &UNTIL);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let ended = run_until(0, "cached", VISITS, 3, &[]);
     assert!(cache_reads(&ended, "hits") > 0, "{:#}", ended.json("costs.json"));
     assert!(cache_reads(&ended, "age_ms_max") <= 1_000, "{:#}", ended.json("costs.json"));
     let topology = &ended.json("run.json")["environment"]["topology"];
@@ -56,8 +53,7 @@ fn reads_are_answered_by_the_cache_and_the_run_is_upheld_and_judged_the_same_aga
 
 #[test]
 fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
-    let ended = run("cache_aside_race", TURNOVER, &UNTIL);
-    assert_eq!(ended.code, 1, "{}", ended.said);
+    let ended = run_until(1, "cache_aside_race", TURNOVER, 3, &[]);
     // The order of sessions (I10), that of the log (I13), or both: the first load that shows one
     // of them is the last.
     let orders = ["I10", "I13"].map(|order| verdict_of(&ended, order));
@@ -69,8 +65,7 @@ fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
         .replace("name = \"cached\"", "name = \"cached_late\"");
     let file = directory.path().join("cached_late.toml");
     fs::write(&file, format!("{text}cache_delay_ms = 1500\n")).expect("it is written");
-    let ended = run(file.to_str().expect("plain"), TURNOVER, &UNTIL);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let ended = run_until(0, file.to_str().expect("plain"), TURNOVER, 3, &[]);
     assert!(cache_reads(&ended, "fills_refused") > 0, "{:#}", ended.json("costs.json"));
 }
 

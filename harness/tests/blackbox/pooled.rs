@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{
     stack::{output, slotproof},
-    topologies::{FLASH_SALE, refused, run},
+    topologies::{FLASH_SALE, refused, run, run_until},
 };
 
 const POOLED: &str = include_str!("../../stack/topologies/pooled.toml");
@@ -19,8 +19,7 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn requests_go_through_a_pooler_and_the_run_is_upheld() {
-    let ended = run("pooled", FLASH_SALE, &["--duration", "2s", "--until", "covered"]);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let ended = run_until(0, "pooled", FLASH_SALE, 2, &[]);
     let costs = ended.json("costs.json");
     let reserved = ended.json("run.json")["totals"]["reserved"].as_u64().expect("a count");
     let pooled = costs["pooler"]["transactions"].as_u64().expect("they are counted");
@@ -50,10 +49,8 @@ fn prepared_statements_that_a_pooler_mixes_up_are_found_before_the_first_request
 fn sweepers_take_turns_by_a_lock_of_the_transaction_and_never_again_by_one_of_the_session() {
     let load = "--scenario steady --mix browse=1,abandon=1 --think 10ms --clients 60 --slots 2 \
                 --capacity 10 --hold 600ms";
-    let right = run("pooled_transactions", load, &["--duration", "3s", "--until", "covered"]);
-    assert_eq!(right.code, 0, "{}", right.said);
-    let wrong = run("pgbouncer_session_lock", load, &["--duration", "4s", "--until", "covered"]);
-    assert_eq!(wrong.code, 1, "{}", wrong.said);
+    run_until(0, "pooled_transactions", load, 3, &[]);
+    let wrong = run_until(1, "pgbouncer_session_lock", load, 4, &[]);
     let verdict = wrong.json("verdict.json");
     let findings = verdict["findings"].as_array().expect("findings");
     let leaked = findings.iter().find(|it| it["invariant"] == "I11").expect("it was judged");

@@ -48,9 +48,15 @@ pub(crate) fn run(topology: &str, load: &str, more: &[&str]) -> Ended {
     Ended { code: output.status.code().expect("it ended by itself"), path, said, _runs: runs }
 }
 
-/// A run with a fault that ends with this code, or the last one.
-fn run_with_fault(code: i32, topology: &str, load: &str, seconds: u64, fault: &str) -> Ended {
-    let load = |length: &str| run(topology, load, &["--duration", length, "--fault", fault]);
+/// A run that ends with this code, or the last of the longer ones.
+pub(crate) fn run_until(
+    code: i32,
+    topology: &str,
+    load: &str,
+    seconds: u64,
+    more: &[&str],
+) -> Ended {
+    let load = |length: &str| run(topology, load, &[more, &["--duration", length]].concat());
     let ended = until(code, seconds, |ended: &Ended| ended.code, load);
     assert_eq!(ended.code, code, "{}", ended.said);
     ended
@@ -69,8 +75,7 @@ impl Ended {
 
 #[test]
 fn reads_are_served_by_standbys_and_the_run_is_upheld_and_judged_the_same_again() {
-    let ended = run("replicas", MANY_SLOTS, &["--duration", "2s", "--until", "covered"]);
-    assert_eq!(ended.code, 0, "{}", ended.said);
+    let ended = run_until(0, "replicas", MANY_SLOTS, 2, &[]);
     assert!(ended.reads_from("standby") > 0, "{:#}", ended.json("costs.json"));
     let environment = &ended.json("run.json")["environment"];
     assert_eq!(environment["topology"]["name"], "replicas");
@@ -90,8 +95,8 @@ fn reads_are_served_by_standbys_and_the_run_is_upheld_and_judged_the_same_again(
 
 #[test]
 fn a_standby_that_answers_whatever_its_client_has_seen_is_convicted_by_the_order_of_sessions() {
-    let fault = "pause-replay:standby-1@100ms for 1s";
-    let ended = run_with_fault(1, "replica_read_no_token", BUYERS, 3, fault);
+    let fault = ["--fault", "pause-replay:standby-1@100ms for 1s"];
+    let ended = run_until(1, "replica_read_no_token", BUYERS, 3, &fault);
     let verdict = ended.json("verdict.json");
     let findings = verdict["findings"].as_array().expect("findings");
     let order = findings.iter().find(|it| it["invariant"] == "I10").expect("it was judged");
@@ -101,8 +106,8 @@ fn a_standby_that_answers_whatever_its_client_has_seen_is_convicted_by_the_order
 
 #[test]
 fn a_standby_that_stands_still_is_not_asked_for_longer_than_is_declared() {
-    let fault = "pause-replay:standby-1@200ms for 3s";
-    let ended = run_with_fault(0, "replicas", FLASH_SALE, 5, fault);
+    let fault = ["--fault", "pause-replay:standby-1@200ms for 3s"];
+    let ended = run_until(0, "replicas", FLASH_SALE, 5, &fault);
     let faults = ended.json("faults.json");
     assert_eq!(faults[0]["fault"], "pause-replay:standby-1@200ms for 3s");
     let (began, over) = (faults[0]["began_ms"].as_u64(), faults[0]["ended_ms"].as_u64());
@@ -120,7 +125,8 @@ fn commits_wait_for_a_standby_and_reads_do_without_one_that_was_killed() {
     let file = directory.path().join("any_of_two.toml");
     fs::write(&file, text).expect("it is written");
     let topology = file.to_str().expect("plain");
-    let ended = run_with_fault(0, topology, MANY_SLOTS, 4, "kill:standby-2@200ms for 1s");
+    let fault = ["--fault", "kill:standby-2@200ms for 1s"];
+    let ended = run_until(0, topology, MANY_SLOTS, 4, &fault);
     assert!(ended.reads_from("standby") > 0, "{:#}", ended.json("costs.json"));
     let again = ended.json("run.json")["repeat_command"].to_string();
     let topology = format!("--topology {}", file.display());
