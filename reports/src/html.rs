@@ -44,6 +44,7 @@ struct Page<'a> {
     totals: Table,
     resources: Table,
     environment: Table,
+    topology: Option<Figure>,
     servers: Vec<(&'a ServerBlock, Table)>,
     plan: Table,
 }
@@ -101,6 +102,7 @@ impl<'a> Page<'a> {
             totals: measurements::totals(report),
             resources: measurements::resources(report),
             environment: run_context::environment(report),
+            topology: plots::topology::figure(&report.environment),
             servers: report
                 .environment
                 .servers

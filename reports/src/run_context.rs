@@ -6,7 +6,7 @@ use slotproof_vocabulary::{
 
 use crate::{
     document::Section,
-    quantity,
+    plots, quantity,
     run_report::RunReport,
     table::{Table, numbers, words},
     verdict_text,
@@ -28,7 +28,10 @@ pub(crate) fn section(context: &RunContext) -> Section {
 
 /// The table, and each server with its settings.
 pub(crate) fn environment_section(table: Table, environment: &EnvironmentBlock) -> Section {
-    let section = Section::new("environment", "Environment").table("", table);
+    let mut section = Section::new("environment", "Environment").table("", table);
+    if let Some(topology) = plots::topology::figure(environment) {
+        section = section.figure(topology);
+    }
     section.list(environment.servers.iter().map(|server| {
         let settings: Vec<_> =
             server.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use slotproof_checker::Case;
 use slotproof_reports::RunReport;
 
@@ -54,6 +54,22 @@ impl<'a> Series<'a> {
     ) -> Result<Self> {
         let environment =
             slotproof_stack::provision(&experiment.stack, parent.path(), guard).await?;
+        Ok(Self { environment, parent, guard })
+    }
+
+    /// The same beside others: its servers have a directory of their own, by the name of their
+    /// topology.
+    ///
+    /// # Errors
+    /// As [`Series::begin`].
+    pub(crate) async fn begin_beside(
+        parent: RunDirectory,
+        experiment: &ExperimentSpec,
+        guard: &'a Guard,
+    ) -> Result<Self> {
+        let own = parent.file(&experiment.stack.topology.name);
+        std::fs::create_dir(&own).with_context(|| format!("make {}", own.display()))?;
+        let environment = slotproof_stack::provision(&experiment.stack, &own, guard).await?;
         Ok(Self { environment, parent, guard })
     }
 

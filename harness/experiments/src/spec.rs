@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use slotproof_stack::{StackSpec, faults::Fault};
+use slotproof_stack::{StackSpec, Topology, faults::Fault};
 use slotproof_vocabulary::{Plan, StrategyKind};
 
 use crate::trial::TrialSpec;
@@ -19,6 +19,12 @@ pub struct ExperimentSpec {
 }
 
 impl ExperimentSpec {
+    /// The same experiment on another topology.
+    pub(crate) fn on(&self, topology: &Topology) -> Self {
+        let stack = StackSpec { topology: topology.clone(), ..self.stack.clone() };
+        Self { stack, ..self.clone() }
+    }
+
     /// A trial of this experiment. The command that repeats it is that of its plan on this stack.
     pub(crate) fn trial(
         &self,

@@ -11,11 +11,12 @@ use slotproof_experiments::{
     target_series::TargetSpec,
 };
 use slotproof_reports::comparison::{Load, Offered};
+use slotproof_stack::Topology;
 use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, Share, Span, StrategyKind, UsageError};
 
 use super::{
     conduct, end_target, init_tracing, run,
-    stack_args::{StackArgs, repeat},
+    stack_args::{Kind, StackArgs, repeat},
 };
 use crate::{
     console::Console,
@@ -38,6 +39,9 @@ const EXAMPLES: &str = "Examples:
 
   slotproof compare --quick --clients 32 --targets blue.toml,green.toml
       two booking APIs, or two versions of one, as their target files describe them
+
+  slotproof compare --quick --topologies single,pooled,cached
+      what each step of the data tier costs here, and what it buys
 
   slotproof compare --quick --against runs/20260105T090000Z-compare
       an earlier comparison set beside this one
@@ -74,13 +78,24 @@ pub(crate) struct Args {
     )]
     targets: Vec<PathBuf>,
 
+    /// Topologies to compare, by name or file, instead of strategies; give at least two. All run the
+    /// strategy that --strategies names [default: conditional]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES|FILES",
+        conflicts_with_all = ["plans", "targets", "topology"]
+    )]
+    topologies: Vec<String>,
+
     /// With --targets: a host beside this machine that may be loaded; its file must allow it too.
     #[arg(long, value_name = "HOST", requires = "targets")]
     allow: Vec<String>,
 
-    /// Which loads: hot_slot and many_slots have seats to spare, and measure throughput; in a
-    /// scenario seats run out, and verdicts are decided [default:
-    /// hot_slot,many_slots,flash_sale,hot_and_cold; with --quick hot_slot,many_slots,hot_and_cold]
+    /// Which loads: hot_slot, many_slots and mostly_reads have seats to spare, and measure
+    /// throughput; in a scenario seats run out, and verdicts are decided [default:
+    /// hot_slot,many_slots,flash_sale,hot_and_cold; with --quick hot_slot,many_slots,hot_and_cold;
+    /// with --topologies mostly_reads instead of hot_slot]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     loads: Vec<Load>,
 
@@ -185,10 +200,14 @@ fn spec(args: &Args) -> Result<CompareSpec> {
         .into());
     }
     let targets = targets(args)?;
-    let variants = match (args.plans.as_slice(), targets.as_slice()) {
-        ([], []) => strategies(&args.strategies),
-        (plans, []) => self::plans(plans)?,
-        (_, targets) => of_targets(targets)?,
+    let variants = if !args.topologies.is_empty() {
+        topologies(args)?
+    } else if !args.plans.is_empty() {
+        plans(&args.plans)?
+    } else if !targets.is_empty() {
+        of_targets(&targets)?
+    } else {
+        strategies(&args.strategies)
     };
     let strategies = variants.iter().filter_map(|variant| variant.subject.strategy());
     let stack = args.stack.spec_for(strategies)?;
@@ -226,6 +245,48 @@ fn strategies(given: &[StrategyKind]) -> Vec<VariantSpec> {
         plan: PlanArgs::default(),
     };
     strategies.iter().map(variant).collect()
+}
+
+/// Topologies as variants: each can be had, no two are the same, and all run one strategy.
+fn topologies(args: &Args) -> Result<Vec<VariantSpec>, UsageError> {
+    listed_once("--topologies", &args.topologies)?;
+    if args.topologies.len() < 2 {
+        return Err(UsageError(
+            "--topologies: one topology alone is compared with nothing; give two".to_owned(),
+        ));
+    }
+    let strategy = match args.strategies.as_slice() {
+        [] => StrategyKind::Conditional,
+        [strategy] => *strategy,
+        _ => {
+            return Err(UsageError(
+                "--topologies compares one strategy on each; give one with --strategies".to_owned(),
+            ));
+        }
+    };
+    if args.stack.environment != Kind::Native {
+        return Err(UsageError(
+            "--topologies needs --environment native, where each has servers of its own".to_owned(),
+        ));
+    }
+    let of = |name: &String| Ok(args.stack.spec_on(name, [strategy])?.topology);
+    let mut topologies = args.topologies.iter().map(of).collect::<Result<Vec<_>, UsageError>>()?;
+    // What is announced costs CPU: all of them announce, or none.
+    if topologies.iter().any(|it| it.service.queue.is_none()) {
+        topologies = topologies.into_iter().map(Topology::without_its_queue).collect();
+    }
+    let mut variants: Vec<VariantSpec> = Vec::new();
+    for topology in topologies {
+        let (name, plan) = (topology.name.clone(), PlanArgs::default());
+        if variants.iter().any(|it| it.name == name) {
+            return Err(UsageError(format!(
+                "--topologies: two are named {name}; change the name in one file"
+            )));
+        }
+        let subject = Subject::Topology(Box::new(topology), strategy);
+        variants.push(VariantSpec { name, subject, plan });
+    }
+    Ok(variants)
 }
 
 /// Plans as variants: each can be run, and no two are the same.
@@ -308,7 +369,12 @@ fn loads(args: &Args) -> Vec<Load> {
         true => &[ScenarioKind::HotAndCold],
         false => &[ScenarioKind::FlashSale, ScenarioKind::HotAndCold],
     };
-    let spare = [Load::HotSlot, Load::ManySlots];
+    // What a topology changes is how much of the load reaches the database, and not the queue for
+    // one row.
+    let spare = match args.topologies.is_empty() {
+        true => [Load::HotSlot, Load::ManySlots],
+        false => [Load::ManySlots, Load::MostlyReads],
+    };
     spare.into_iter().chain(scenarios.iter().copied().map(Load::Scenario)).collect()
 }
 
@@ -350,18 +416,28 @@ fn repeat_command(args: &Args, spec: &CompareSpec) -> String {
     }
     let mut command = "slotproof compare".to_owned();
     if args.plans.is_empty() {
-        let names: Vec<String> = match args.targets.as_slice() {
-            [] => spec.variants.iter().map(|variant| variant.name.clone()).collect(),
-            files => files.iter().map(|file| file.display().to_string()).collect(),
+        let of = match () {
+            () if !args.targets.is_empty() => {
+                let files: Vec<_> =
+                    args.targets.iter().map(|it| it.display().to_string()).collect();
+                format!("--targets {}", list(&files))
+            }
+            () if !args.topologies.is_empty() => {
+                let strategy = spec.variants.iter().find_map(|it| it.subject.strategy());
+                let strategy = strategy.unwrap_or(StrategyKind::Conditional);
+                format!("--topologies {} --strategies {strategy}", list(&args.topologies))
+            }
+            () => {
+                let names: Vec<_> = spec.variants.iter().map(|it| it.name.clone()).collect();
+                format!("--strategies {}", list(&names))
+            }
         };
-        let of = if args.targets.is_empty() { "strategies" } else { "targets" };
         let offered = match open(args) {
             none if none.is_empty() => vec![Offered::Saturating],
             open => open,
         };
         command.push_str(&format!(
-            " --{of} {} --loads {} --clients {} --offered {} --warm-up {} --duration {}",
-            list(&names),
+            " {of} --loads {} --clients {} --offered {} --warm-up {} --duration {}",
             list(&spec.loads),
             list(&spec.clients),
             list(&offered),

@@ -78,17 +78,21 @@ impl StackArgs {
     /// No such topology, one that the environment cannot have, an external environment without a
     /// database, or a lock that would not live at all.
     pub(crate) fn spec(&self) -> Result<StackSpec, UsageError> {
+        self.on(&self.topology)
+    }
+
+    fn on(&self, topology: &str) -> Result<StackSpec, UsageError> {
         if self.lock_ttl.ms() == 0 {
             return Err(UsageError("--lock-ttl must be greater than 0".to_owned()));
         }
         let spec = StackSpec {
-            topology: find_topology(&self.topology)?,
+            topology: find_topology(topology)?,
             environment: self.environment()?,
             replicas: self.replicas,
             connections: self.connections,
             lock_ttl: self.lock_ttl.0,
         };
-        let cannot = |error| UsageError(format!("--topology {}: {error}", self.topology));
+        let cannot = |error| UsageError(format!("--topology {topology}: {error}"));
         spec.can_be_had().map_err(cannot)?;
         Ok(spec)
     }
@@ -103,6 +107,20 @@ impl StackArgs {
         strategies: impl IntoIterator<Item = StrategyKind>,
     ) -> Result<StackSpec, UsageError> {
         let spec = self.spec()?;
+        has_servers_for(&spec, strategies)?;
+        Ok(spec)
+    }
+
+    /// The same on another topology, by name or file.
+    ///
+    /// # Errors
+    /// As [`Self::spec_for`].
+    pub(crate) fn spec_on(
+        &self,
+        topology: &str,
+        strategies: impl IntoIterator<Item = StrategyKind>,
+    ) -> Result<StackSpec, UsageError> {
+        let spec = self.on(topology)?;
         has_servers_for(&spec, strategies)?;
         Ok(spec)
     }

@@ -9,7 +9,7 @@ mod validation;
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, TopologyBlock};
+use slotproof_vocabulary::{CacheMode, ComponentBlock, Pooling, ReadMode, TopologyBlock};
 
 pub use pool::{Pool, PoolMode};
 pub use replication::{Replication, Synchronous};
@@ -161,6 +161,24 @@ impl Wiring {
     }
 }
 
+impl Wiring {
+    /// What the service uses a component for, by the keys of the file.
+    fn roles_of<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+        let one = |role, name: &'a Option<String>| (role, name.as_slice());
+        let roles = [
+            ("database", std::slice::from_ref(&self.database)),
+            one("pooler", &self.pooler),
+            one("cache", &self.cache),
+            one("locks", &self.locks),
+            one("queue", &self.queue),
+            ("reads", self.reads.as_slice()),
+        ];
+        let used =
+            roles.into_iter().filter(move |(_, names)| names.iter().any(|name| name == component));
+        used.map(|(role, _)| role)
+    }
+}
+
 /// Declared staleness of each endpoint, in milliseconds; 0 declares none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,6 +263,15 @@ impl Topology {
         Some(twin)
     }
 
+    /// The same without what it queues and announces by, under the same name: to set it beside one
+    /// that has none.
+    #[must_use]
+    pub fn without_its_queue(mut self) -> Self {
+        let queue = self.service.queue.take();
+        self.components.retain(|component| Some(&component.name) != queue.as_ref());
+        self
+    }
+
     /// The component of this name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| component.name == name)
@@ -279,8 +306,17 @@ impl Topology {
     pub fn block(&self) -> TopologyBlock {
         let declared = |ms: u64| Some(ms).filter(|ms| *ms > 0);
         let Staleness { slots, bookings } = self.service.staleness_ms;
+        let component = |it: &Component| ComponentBlock {
+            name: it.name.clone(),
+            kind: it.kind.name().to_owned(),
+            of: it.of.clone(),
+            roles: self.service.roles_of(&it.name).map(str::to_owned).collect(),
+        };
         TopologyBlock {
             name: self.name.clone(),
+            summary: self.summary.clone(),
+            negative_control: self.is_negative_control(),
+            components: self.components.iter().map(component).collect(),
             stale_ms: declared(slots),
             booking_stale_ms: declared(bookings),
         }

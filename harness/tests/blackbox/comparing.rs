@@ -1,6 +1,10 @@
 //! `slotproof compare` on plans, beside an earlier comparison, and what it refuses.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -104,4 +108,41 @@ async fn what_cannot_be_compared_is_refused_by_name_before_anything_starts() {
         assert!(error.contains(said), "{arguments:?}: {error} does not say {said:?}");
         assert!(!folder.path().join("runs").exists(), "{arguments:?}: something was begun");
     }
+}
+
+#[test]
+fn topologies_are_compared_by_one_strategy_and_each_has_servers_of_its_own() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let compare = |topologies: &str| {
+        let words = "--loads mostly_reads,flash_sale --clients 60 --rounds 1 --duration 1s \
+                     --budget 0s --offered saturating";
+        let mut command = slotproof();
+        command.args(["compare", "--topologies", topologies]).args(words.split_whitespace());
+        command.arg("--runs").arg(folder.path()).output().expect("the binary runs")
+    };
+    let output = compare("single,cached,cache_decides");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // What is broken on purpose is disqualified, and is no failure.
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let page = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let text = fs::read(page.with_file_name("comparison.json")).expect("it was written");
+    let comparison: Value = serde_json::from_slice(&text).expect("JSON");
+    let of = |name: &str| {
+        let cells = comparison["cells"].as_array().expect("cells").iter();
+        let verdicts = cells.filter(|it| it["variant"] == name).map(|it| it["verdict"].as_str());
+        verdicts.map(|it| it.expect("a verdict").to_owned()).collect::<Vec<_>>()
+    };
+    assert!(of("cache_decides").contains(&"violated".to_owned()), "{said}");
+    assert_eq!((of("single").len(), of("cached").len()), (2, 2));
+    assert!(!of("single").iter().chain(&of("cached")).any(|it| it == "violated"), "{said}");
+    // `cached` announces nothing, so `single` was not to do so either.
+    let servers = |variant: &Value| {
+        let components = variant["topology"]["components"].as_array().expect("servers").iter();
+        components.map(|it| it["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let variants = comparison["variants"].as_array().expect("variants");
+    assert_eq!(servers(&variants[0]), ["postgresql", "redis"]);
+    assert_eq!(servers(&variants[1]), ["postgresql", "redis", "cache"]);
+    let page = fs::read_to_string(page.with_file_name("report.md")).expect("it was written");
+    assert!(page.contains("what more machines would buy is not"), "{page}");
 }

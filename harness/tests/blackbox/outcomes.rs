@@ -259,7 +259,13 @@ async fn what_cannot_be_asked_is_refused_and_nothing_is_begun() {
         (vec!["compare", "--strategies", "fast"], None, "fast"),
         (vec!["compare", "--rounds", "0"], None, "--rounds"),
         (vec!["compare", "--clients", "9,9"], None, "--clients lists 9 twice"),
-        (vec!["compare", "--loads", "hot_slot,cold_slot"], None, "hot_slot or many_slots"),
+        (
+            vec!["compare", "--loads", "hot_slot,cold_slot"],
+            None,
+            "hot_slot, many_slots or mostly_reads",
+        ),
+        (vec!["compare", "--topologies", "single"], None, "compared with nothing"),
+        (vec!["compare", "--topologies", "single,cached"], None, "--environment native"),
     ];
     for (arguments, file, said) in cases {
         let asked = ask(&arguments, file).await;

@@ -54,12 +54,36 @@ pub struct EnvironmentBlock {
 pub struct TopologyBlock {
     /// Its name.
     pub name: String,
+    /// What it is, in one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// Whether it is broken on purpose.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub negative_control: bool,
+    /// Its servers; absent in runs of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentBlock>,
     /// How old a read of a slot may be, as the topology declares; absent where it declares nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_ms: Option<u64>,
     /// The same of a read of a booking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking_stale_ms: Option<u64>,
+}
+
+/// A server of a topology.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentBlock {
+    /// Its name.
+    pub name: String,
+    /// What it runs, as in a topology file.
+    pub kind: String,
+    /// The component that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What the service uses it for, as the topology file says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
 }
 
 /// A calibration of durable writes, one after the other, before the load.

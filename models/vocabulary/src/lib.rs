@@ -32,7 +32,9 @@ pub use declarations::{BookingIds, Declarations, Scope};
 pub use end_state::{
     Announced, AuditRecord, BookingRow, EndState, ForeignRows, Notice, SlotRow, StatusCount,
 };
-pub use environment::{EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock, TopologyBlock};
+pub use environment::{
+    ComponentBlock, EnvironmentBlock, FsyncCalibration, RunContext, ServerBlock, TopologyBlock,
+};
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};

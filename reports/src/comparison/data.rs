@@ -1,13 +1,13 @@
 //! `comparison.json`: variants side by side.
 //!
-//! A variant is whatever is compared: a strategy, or a plan of its own. Every variant is measured
+//! A variant is whatever is compared: a strategy, a topology, a target, or a plan of its own. Every variant is measured
 //! in every setting (a load and a number of clients), in rounds that visit all variants in random
 //! order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use slotproof_vocabulary::{FsyncCalibration, Invariant, StrategyKind, Verdict};
+use slotproof_vocabulary::{FsyncCalibration, Invariant, StrategyKind, TopologyBlock, Verdict};
 
 use super::{
     contrast::Contrast,
@@ -48,17 +48,21 @@ pub struct Comparison {
 /// Something that is compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
-    /// Its name: that of the strategy, or of the plan's file.
+    /// Its name: that of the strategy, the topology or the target, or of the plan's file.
     pub name: String,
     /// The strategy that decides; absent of a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<StrategyKind>,
+    /// What its service runs on, where variants differ in that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyBlock>,
 }
 
 impl Variant {
     /// Whether it is broken on purpose.
     pub fn is_negative_control(&self) -> bool {
         self.strategy.is_some_and(|strategy| strategy.is_negative_control())
+            || self.topology.as_ref().is_some_and(|topology| topology.negative_control)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{Invariant, Verdict};
+use slotproof_vocabulary::{ComponentBlock, Invariant, Verdict};
 
 use super::{
     contrast::{Aspect, Contrast, Decision},
-    data::{Cell, Comparison, Setting},
+    data::{Cell, Comparison, Setting, Variant},
     load::{Load, Offered},
     metric::Metric,
     recommendation::{Recommendation, setting_title},
@@ -38,6 +38,7 @@ impl Comparison {
         sections.extend(self.settings().into_iter().map(|setting| self.setting_section(setting)));
         sections.extend(self.contention_section());
         sections.extend(self.against_section());
+        sections.extend(self.topologies_section());
         sections.push(self.detection_section());
         sections.push(self.method_section());
         sections.push(run_context::section(&self.header.context));
@@ -78,6 +79,49 @@ impl Comparison {
     /// A line for each variant.
     fn decision_section(&self, recommendation: &Recommendation) -> Section {
         Section::new("decision", "Decision").table("", self.decision_table(recommendation))
+    }
+
+    /// What each variant runs on, where they differ in that.
+    fn topologies_section(&self) -> Option<Section> {
+        let of = |it: &Variant| Some((it.name.clone(), it.topology.clone()?));
+        let topologies: Vec<_> = self.variants.iter().filter_map(of).collect();
+        if topologies.is_empty() {
+            return None;
+        }
+        let columns = [
+            words("topology"),
+            words("what it is"),
+            words("reads may be old by"),
+            words("servers"),
+        ];
+        let mut table = Table::new(&columns);
+        let queues = |it: &ComponentBlock| it.roles.iter().any(|role| role == "queue");
+        let announces = topologies.iter().any(|(_, it)| it.components.iter().any(queues));
+        for (name, topology) in topologies {
+            let names: Vec<&str> =
+                topology.components.iter().map(|component| component.name.as_str()).collect();
+            let old = topology.stale_ms.map_or("nothing".to_owned(), quantity::duration_ms);
+            table.push(vec![name, topology.summary, old, names.join(", ")]);
+        }
+        let cpus = self.header.context.environment.cpus;
+        let announced = match announces {
+            true => "",
+            false => " Where one has no queue, none was given one, and nothing was announced.",
+        };
+        Some(
+            Section::new("topologies", "Topologies")
+                .paragraph(format!(
+                    "The servers of every topology were up at once, and each load had one of them \
+                     work. All of them share {} of one machine: what a step costs (CPU per booking, \
+                     latency) is measured, and what more machines would buy is not. A component \
+                     that takes work from the primary shows here as CPU that it uses itself. On \
+                     machines of its own that CPU would be there beside the primary's: the share \
+                     of PostgreSQL's CPU per booking that a step takes away is the most that the \
+                     primary can gain by it, as long as nothing else is the limit.{announced}",
+                    quantity::counted(cpus.into(), "CPU")
+                ))
+                .table("", table),
+        )
     }
 
     /// How all of it was decided.

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use slotproof_vocabulary::ScenarioKind;
 
-/// A load that variants are compared under. In the first two, seats are to spare: they measure how
+/// A load that variants are compared under. In the first three, seats are to spare: they measure how
 /// many bookings a variant makes. In a scenario seats run out, and what is measured is how fast they
 /// come back; it is what shows that a variant is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,9 @@ pub enum Load {
     HotSlot,
     /// All clients book seats of many slots, without a pause.
     ManySlots,
+    /// All clients look nine times at one of many slots for each seat that they book, without a
+    /// pause.
+    MostlyReads,
     /// Each variant's own plan.
     Plan,
     /// Seats run out.
@@ -81,7 +84,7 @@ impl Load {
     /// Whether there are seats for everybody: throughput is measured, and I15 asks for nothing.
     pub fn has_seats_to_spare(self) -> bool {
         match self {
-            Self::HotSlot | Self::ManySlots => true,
+            Self::HotSlot | Self::ManySlots | Self::MostlyReads => true,
             Self::Plan | Self::Scenario(_) => false,
         }
     }
@@ -99,6 +102,7 @@ impl fmt::Display for Load {
         match self {
             Self::HotSlot => f.write_str("hot_slot"),
             Self::ManySlots => f.write_str("many_slots"),
+            Self::MostlyReads => f.write_str("mostly_reads"),
             Self::Plan => f.write_str("plan"),
             Self::Scenario(scenario) => scenario.fmt(f),
         }
@@ -113,8 +117,11 @@ impl FromStr for Load {
         match text {
             "hot_slot" => Ok(Self::HotSlot),
             "many_slots" => Ok(Self::ManySlots),
+            "mostly_reads" => Ok(Self::MostlyReads),
             _ => text.parse().map(Self::Scenario).map_err(|error| {
-                format!("{error}; or hot_slot or many_slots, in which seats are to spare")
+                format!(
+                    "{error}; or hot_slot, many_slots or mostly_reads, in which seats are to spare"
+                )
             }),
         }
     }

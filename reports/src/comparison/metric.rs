@@ -46,6 +46,8 @@ pub enum Metric {
     CpuUsRedis,
     /// That of RabbitMQ alone.
     CpuUsRabbitmq,
+    /// That of standbys, poolers and caches.
+    CpuUsOthers,
     /// CPU of the load engine per operation, in microseconds.
     CpuUsLoad,
     /// The share of reserves that were told `sold_out` or refused.
@@ -58,7 +60,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Goodput,
         Self::ResponseUsP50,
         Self::ResponseUsP99,
@@ -80,6 +82,7 @@ impl Metric {
         Self::CpuUsPostgresql,
         Self::CpuUsRedis,
         Self::CpuUsRabbitmq,
+        Self::CpuUsOthers,
         Self::CpuUsLoad,
     ];
 
@@ -104,6 +107,7 @@ impl Metric {
             Self::CpuUsPostgresql => "of PostgreSQL",
             Self::CpuUsRedis => "of Redis",
             Self::CpuUsRabbitmq => "of RabbitMQ",
+            Self::CpuUsOthers => "of standbys, poolers, caches",
             Self::CpuUsLoad => "CPU of the load engine per operation",
             Self::RefusedShare => "reserves refused",
             Self::NoDecisionShare => "without a decision",
@@ -134,6 +138,7 @@ impl Metric {
             | Self::CpuUsPostgresql
             | Self::CpuUsRedis
             | Self::CpuUsRabbitmq
+            | Self::CpuUsOthers
             | Self::CpuUsLoad
             | Self::RecoveryUs => quantity::duration_us(value.round().max(0.0) as u64),
         }

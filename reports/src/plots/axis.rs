@@ -43,6 +43,11 @@ impl Axis {
         Self::linear(title.to_owned(), from, to, number)
     }
 
+    /// Places of a drawing, without a scale.
+    pub(super) fn bare(from: f64, to: f64) -> Self {
+        Self { title: String::new(), ticks: Vec::new(), scale: Scale::Linear, from, to }
+    }
+
     /// The same axis by another name.
     pub(super) fn titled(self, title: &str) -> Self {
         Self { title: title.to_owned(), ..self }

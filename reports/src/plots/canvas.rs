@@ -271,6 +271,18 @@ impl<'a, 'b> Canvas<'a, 'b> {
         self.root.draw(&Text::new(text.to_owned(), (x, y - rise), style)).map_err(refused)
     }
 
+    /// A text beside a point, in the voice of the labels, lowered by `fall` units.
+    pub(super) fn note(
+        &self,
+        text: &str,
+        at: (f64, f64),
+        side: Side,
+        fall: i32,
+    ) -> Result<(), PlotError> {
+        let (x, y) = self.pixel(at);
+        self.write_text(text, (x, y + fall), Color::Muted, Pos::new(side, VPos::Center))
+    }
+
     fn write_text(
         &self,
         text: &str,

@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Each part of the cost, with its colour.
-const PARTS: [(Metric, &str, Color); 4] = [
+const PARTS: [(Metric, &str, Color); 5] = [
     (Metric::CpuUsService, "service", Color::Blue),
     (Metric::CpuUsPostgresql, "PostgreSQL", Color::Orange),
     (Metric::CpuUsRedis, "Redis", Color::Vermillion),
     (Metric::CpuUsRabbitmq, "RabbitMQ", Color::Green),
+    (Metric::CpuUsOthers, "standbys, poolers, caches", Color::Purple),
 ];
 
 /// Half the height of a bar, in units of the plot.

@@ -23,6 +23,7 @@ pub mod latency_percentiles;
 pub mod pareto;
 pub mod seats_left;
 pub mod throughput;
+pub mod topology;
 pub mod usl;
 pub mod witness_timeline;
 

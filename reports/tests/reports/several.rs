@@ -129,7 +129,11 @@ pub fn comparison_of(
     let cells: Vec<Cell> = cells.collect();
     let mut variants: Vec<Variant> = Vec::new();
     for strategy in cells_of.iter().map(|(strategy, ..)| *strategy) {
-        variants.push(Variant { name: strategy.name().to_owned(), strategy: Some(strategy) });
+        variants.push(Variant {
+            name: strategy.name().to_owned(),
+            strategy: Some(strategy),
+            topology: None,
+        });
     }
     Comparison {
         header: header("compare"),

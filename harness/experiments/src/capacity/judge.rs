@@ -607,7 +607,7 @@ impl Bench<'_> {
         let drill = "RTO and RPO are shown by a rehearsed loss of a machine or a region, which this run is not";
         let takes_faults = match &self.on {
             On::Stack(series) => series.environment.takes_faults(),
-            On::Targets(_) => false,
+            On::Topologies(_) | On::Targets(_) => false,
         };
         let (true, Some(strategy)) = (takes_faults, self.spec.claims.strategy) else {
             return Ok(Judged::new(

@@ -73,7 +73,7 @@ impl Bench<'_> {
     async fn clear(&self) -> Result<()> {
         match &self.on {
             On::Stack(series) => series.clear().await,
-            On::Targets(_) => Ok(()),
+            On::Topologies(_) | On::Targets(_) => Ok(()),
         }
     }
 

@@ -124,6 +124,7 @@ mod tests {
         let variant = |cell: &Cell| Variant {
             name: cell.variant.clone(),
             strategy: cell.variant.parse().ok(),
+            topology: None,
         };
         Comparison {
             header,

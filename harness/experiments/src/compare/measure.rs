@@ -85,18 +85,18 @@ fn cpu(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
     if confirmed == 0 {
         return metrics;
     }
-    let parts = [
-        ("service", Metric::CpuUsService),
-        ("postgresql", Metric::CpuUsPostgresql),
-        ("redis", Metric::CpuUsRedis),
-        ("rabbitmq", Metric::CpuUsRabbitmq),
-    ];
     let mut sum = 0.0;
-    for (group, metric) in parts {
-        if let Some(us) = us(group) {
-            metrics.insert(metric, us / confirmed as f64);
-            sum += us / confirmed as f64;
-        }
+    for resource in report.resources.iter().filter(|it| it.group != "load") {
+        let us = resource.cpu_ms as f64 * 1e3 / confirmed as f64;
+        let part = match resource.group.as_str() {
+            "service" => Metric::CpuUsService,
+            "postgresql" => Metric::CpuUsPostgresql,
+            "redis" => Metric::CpuUsRedis,
+            "rabbitmq" => Metric::CpuUsRabbitmq,
+            _ => Metric::CpuUsOthers,
+        };
+        *metrics.entry(part).or_insert(0.0) += us;
+        sum += us;
     }
     if sum > 0.0 {
         metrics.insert(Metric::CpuUsPerBooking, sum);

@@ -29,7 +29,7 @@ use slotproof_vocabulary::{
 pub use self::against::read as read_earlier;
 use self::measure::measure;
 use slotproof_evidence::RunDirectory;
-use slotproof_stack::guard::Guard;
+use slotproof_stack::{Topology, guard::Guard};
 
 use crate::{
     on::{On, Subject},
@@ -145,7 +145,13 @@ pub async fn compare(
     let begun = Instant::now();
     let run = RunDirectory::create_named(&spec.experiment.runs, "compare", now)?;
     progress.line(&format!("compare {}", run.path().display()));
-    let on = On::begin(&spec.experiment, &spec.targets, &run, guard, progress).await?;
+    let on = match spec.topologies().next() {
+        Some(_) => {
+            let all = spec.topologies();
+            On::begin_topologies(&spec.experiment, all, &run, guard, progress).await?
+        }
+        None => On::begin(&spec.experiment, &spec.targets, &run, guard, progress).await?,
+    };
     let context = on.run_context(&spec.experiment, now)?;
     let header =
         ReportHeader { schema_version: Comparison::SCHEMA_VERSION, name: run.name(), context };
@@ -187,8 +193,11 @@ pub(crate) async fn compare_on<'a>(
 
 /// A comparison before its first round.
 fn empty(spec: &CompareSpec, header: ReportHeader) -> Comparison {
-    let variant =
-        |it: &VariantSpec| Variant { name: it.name.clone(), strategy: it.subject.strategy() };
+    let variant = |it: &VariantSpec| Variant {
+        name: it.name.clone(),
+        strategy: it.subject.strategy(),
+        topology: it.subject.topology().map(Topology::block),
+    };
     Comparison {
         header,
         variants: spec.variants.iter().map(variant).collect(),
@@ -382,6 +391,11 @@ impl Comparing<'_, '_> {
 }
 
 impl CompareSpec {
+    /// Those that the variants run on, where they differ in that.
+    fn topologies(&self) -> impl Iterator<Item = &Topology> {
+        self.variants.iter().filter_map(|variant| variant.subject.topology())
+    }
+
     fn plan(&self, group: &Group, cell: &Visited) -> Result<Plan, UsageError> {
         let (load, clients) = group.setting;
         let seed = Some(self.seed + cell.rounds.len() as u64 + 1);
@@ -430,6 +444,12 @@ fn words(load: Load, clients: u32, offered_per_s: Option<f64>) -> Result<PlanArg
         Load::ManySlots => {
             PlanArgs { slots: Some(MANY_SLOTS), capacity: Some(SPARE_SEATS / MANY_SLOTS), ..spare }
         }
+        Load::MostlyReads => PlanArgs {
+            mix: Some(Mix { browse: 9, buy: 1, ..Mix::default() }),
+            slots: Some(MANY_SLOTS),
+            capacity: Some(SPARE_SEATS / MANY_SLOTS),
+            ..spare
+        },
         Load::Plan => PlanArgs::default(),
         // Fewer seats than clients, or no reserve is ever refused.
         Load::Scenario(scenario @ ScenarioKind::FlashSale) => PlanArgs {
