@@ -70,6 +70,11 @@ pub(crate) struct InitArgs {
     /// An OpenAPI document of version 3.0 or 3.1, JSON or YAML.
     document: PathBuf,
 
+    /// The operation that takes seats, where it is not found by its name: "POST /path", as the
+    /// document writes it.
+    #[arg(long, value_name = "OPERATION")]
+    reserve: Option<String>,
+
     /// Write the draft to this file, which must not exist yet; else it goes to the standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -114,8 +119,8 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
 fn init(args: &InitArgs) -> Result<Code> {
     let wrong = |reason: String| UsageError(format!("{}: {reason}", args.document.display()));
     let text = fs::read_to_string(&args.document).map_err(|error| wrong(error.to_string()))?;
-    let Draft { text, doubts } =
-        draft(&document(&text).map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
+    let Draft { text, doubts } = draft(&document(&text).map_err(wrong)?, args.reserve.as_deref())
+        .map_err(|error| wrong(error.to_string()))?;
     match &args.output {
         None => out!("{}", text.trim_end()),
         Some(path) => write_new(path, &text)?,

@@ -81,6 +81,17 @@ impl<'a> Endpoint<'a> {
         nouns
     }
 
+    /// The words of the collection whose member the path goes through last: `tee times` of
+    /// `/tee-times/{tee}/parties`.
+    pub(super) fn collection(&self) -> Option<Vec<String>> {
+        let segments = self.segments();
+        let at = segments.iter().rposition(|it| matches!(it, Segment::Parameter(_)))?;
+        match segments.get(at.checked_sub(1)?) {
+            Some(Segment::Literal(text)) => Some(words(text)),
+            _ => None,
+        }
+    }
+
     /// The noun of the parameter that the path ends with.
     pub(super) fn last_noun(&self) -> Option<Vec<String>> {
         match self.segments().last() {

@@ -56,5 +56,7 @@ impl Idempotency {
 
 fn is_key(name: &str) -> bool {
     let name = words(name).join(" ");
-    name.contains("idempotency") || name.contains("idempotent") || name == "request token"
+    let name = name.strip_prefix("x ").unwrap_or(&name);
+    let known = ["request token", "client token", "client request id", "request key"];
+    name.contains("idempotency") || name.contains("idempotent") || known.contains(&name)
 }

@@ -65,20 +65,24 @@ pub enum DraftError {
     #[error(
         "no operation takes a seat: among {0} operations there is no POST of bookings, \
          reservations, appointments, orders, holds, tickets or seats, and none whose path ends in \
-         reserve, book or hold. Name the paths so, or write the target file by hand \
-         (ci/targets/README.md)"
+         reserve, book or hold. Say which one does, --reserve \"POST /path\", or write the target \
+         file by hand (ci/targets/README.md)"
     )]
     NoReserve(usize),
+    /// The operation that was named is not in the document.
+    #[error("--reserve {0:?}: the document has no such operation; its POST are {1}")]
+    NoSuchOperation(String, String),
 }
 
-/// Drafts a target file from a document of OpenAPI 3.
+/// Drafts a target file from a document of OpenAPI 3. The operation that takes a seat is found,
+/// unless it is named: `POST /path`.
 ///
 /// # Errors
 /// It is no such document, or nothing in it takes a seat.
-pub fn draft(document: &Value) -> Result<Draft, DraftError> {
+pub fn draft(document: &Value, reserve: Option<&str>) -> Result<Draft, DraftError> {
     let document = Document::new(document)?;
     let endpoints = document.endpoints();
-    let roles = roles::find(&document, &endpoints)?;
+    let roles = roles::find(&document, &endpoints, reserve)?;
     let key = Idempotency::find(&document, roles.reserve.endpoint);
     let mut requests = Requests::new(document, &endpoints, &roles, key.as_ref());
     let operations = Operations::draft(&document, &roles, &mut requests);

@@ -16,6 +16,8 @@ use super::{
 
 /// A candidate below it is none.
 const RESERVE_MIN: i32 = 5;
+/// A candidate by its shape alone has at least this.
+const SHAPE_MIN: i32 = 3;
 const CONFIRM_MIN: i32 = 4;
 const CANCEL_MIN: i32 = 4;
 const READ_MIN: i32 = 7;
@@ -53,18 +55,23 @@ pub(super) struct Roles<'e, 'a> {
 type Scored<'e, 'a> = (i32, &'e Endpoint<'a>, Option<(&'a str, &'a str)>);
 
 /// # Errors
-/// Nothing takes a seat.
+/// Nothing takes a seat, or what was named is not there.
 pub(super) fn find<'e, 'a>(
     document: &Document<'a>,
     endpoints: &'e [Endpoint<'a>],
+    named: Option<&str>,
 ) -> Result<Roles<'e, 'a>, DraftError> {
     let scored = |score: &dyn Fn(&Endpoint<'a>) -> i32| -> Vec<Scored<'e, 'a>> {
         endpoints.iter().map(|it| (score(it), it, None)).collect()
     };
-    let reserve = pick(scored(&|it| reserves(document, it, endpoints)), RESERVE_MIN)
-        .ok_or(DraftError::NoReserve(endpoints.len()))?;
+    let reserve = match named {
+        Some(name) => the_named(name, endpoints)?,
+        None => pick(scored(&|it| reserves(document, it, endpoints)), RESERVE_MIN)
+            .or_else(|| pick(scored(&|it| reserves_by_shape(document, it, endpoints)), SHAPE_MIN))
+            .ok_or(DraftError::NoReserve(endpoints.len()))?,
+    };
     let slot_noun = slot_noun(document, reserve.endpoint);
-    let booking_noun = booking_noun(reserve.endpoint);
+    let booking_noun = booking_noun(reserve.endpoint, endpoints);
     let acts = |verbs: &'static [(&'static str, i32)], deletes: i32, states: &[&str]| {
         let act = Act { verbs, deletes, states, noun: &booking_noun };
         let of = |it: &'e Endpoint<'a>| act.score(document, it, reserve.endpoint);
@@ -76,6 +83,19 @@ pub(super) fn find<'e, 'a>(
     let booking = pick(scored(&|it| reads_booking(it, &booking_noun)), BOOKING_MIN);
     let slot = pick(scored(&|it| makes_slots(document, it, &slot_noun, &reserve)), SLOT_MIN);
     Ok(Roles { reserve, confirm, cancel, read, booking, slot, slot_noun, booking_noun })
+}
+
+/// The operation that the user named: nothing of it is doubtful.
+fn the_named<'e, 'a>(
+    name: &str,
+    endpoints: &'e [Endpoint<'a>],
+) -> Result<Pick<'e, 'a>, DraftError> {
+    let endpoint = endpoints.iter().find(|it| it.title() == name).ok_or_else(|| {
+        let posts = endpoints.iter().filter(|it| it.method == "POST").map(|it| it.title());
+        let posts: Vec<String> = posts.collect();
+        DraftError::NoSuchOperation(name.to_owned(), posts.join(", "))
+    })?;
+    Ok(Pick { endpoint, doubt: None, status: None })
 }
 
 /// The best of the candidates, with the others that are as good.
@@ -137,8 +157,8 @@ fn reserves<'a>(
     let counts = names.iter().any(|name| has_any(name, &SEAT_WORDS));
     let has_id = id_of(document, endpoint, &[]).is_some();
     let verbs = ["create", "reserve", "book", "hold", "make", "new", "add", "place"];
-    // `.../bookings/{id}` exists, so that what was made can be read or given back.
-    let lives = endpoints.iter().any(|it| it.nouns().iter().any(|(_, noun)| *noun == last));
+    // What was made can be read or given back.
+    let lives = has_members(&last, endpoints);
     noun.max(verb)
         + if below_slot { 3 } else { 0 }
         + if names_slot { 2 } else { 0 }
@@ -147,6 +167,35 @@ fn reserves<'a>(
         + i32::from(has_any(&said, &verbs))
         + i32::from(weight(&said, &BOOKING_NOUNS) > 0)
         + i32::from(lives)
+}
+
+/// Where no word is known: a thing that is made below another one, and that may be refused because
+/// of the state of it.
+fn reserves_by_shape<'a>(
+    document: &Document<'a>,
+    endpoint: &Endpoint<'a>,
+    endpoints: &[Endpoint<'a>],
+) -> i32 {
+    let Some(last) = endpoint.last_literal().filter(|_| endpoint.method == "POST") else {
+        return 0;
+    };
+    let below = !endpoint.nouns().is_empty();
+    let conflicts = endpoint.answers(document).iter().any(|(status, _)| *status == "409");
+    if !below || !conflicts || is_other(endpoint) || weight(&last, &CANCEL_VERBS) > 0 {
+        return 0;
+    }
+    let leaves = document.leaves(document.schema(endpoint.request_body()));
+    let lives = has_members(&last, endpoints);
+    // As sure as the surest guess by shape is, it remains doubtful.
+    SHAPE_MIN
+        + i32::from(lives)
+        + i32::from(leaves.iter().any(|leaf| leaf.is_number()))
+        + i32::from(id_of(document, endpoint, &[]).is_some())
+}
+
+/// Whether `.../things/{id}` exists.
+fn has_members(noun: &[String], endpoints: &[Endpoint<'_>]) -> bool {
+    endpoints.iter().any(|it| it.nouns().iter().any(|(_, of)| of == noun))
 }
 
 /// What has seats: the last thing that the path goes through, or the surest reference of the body.
@@ -192,8 +241,10 @@ pub(super) fn refers<'a>(document: &Document<'a>, field: &Field<'a>) -> bool {
 }
 
 /// What a booking is called in paths: the collection that the reserve posts to, or nothing.
-fn booking_noun(reserve: &Endpoint<'_>) -> Vec<String> {
-    reserve.last_literal().filter(|last| weight(last, &BOOKING_NOUNS) > 0).unwrap_or_default()
+fn booking_noun(reserve: &Endpoint<'_>, endpoints: &[Endpoint<'_>]) -> Vec<String> {
+    let is_noun =
+        |last: &Vec<String>| weight(last, &BOOKING_NOUNS) > 0 || has_members(last, endpoints);
+    reserve.last_literal().filter(is_noun).unwrap_or_default()
 }
 
 /// How a kind of change of a booking is recognised.
@@ -318,6 +369,7 @@ fn makes_slots<'a>(
     });
     let noun = match () {
         () if !slot_noun.is_empty() && last == slot_noun => 9,
+        () if reserve.endpoint.collection().is_some_and(|of| of == last) => 9,
         () => weight(&last, &SLOT_NOUNS),
     };
     // A search is answered with a list.

@@ -15,7 +15,7 @@ fn fixture(name: &str) -> Value {
 
 /// The draft of a fixture, which the parser takes, with what is doubtful below it.
 fn drafted(name: &str) -> String {
-    let Draft { text, doubts } = draft(&fixture(name)).expect("something takes a seat");
+    let Draft { text, doubts } = draft(&fixture(name), None).expect("something takes a seat");
     let environment = |name: &str| {
         let url = name.ends_with("URL");
         Some(if url { "http://127.0.0.1:9" } else { "a secret" }.to_owned())
@@ -29,6 +29,18 @@ fn drafted(name: &str) -> String {
 #[test]
 fn a_shop_of_plain_resources() {
     insta::assert_snapshot!(drafted("shop.json"));
+}
+
+/// None of its words is known: the reserve is found by its shape, or by its name on the command line.
+#[test]
+fn a_club_with_words_of_its_own() {
+    insta::assert_snapshot!(drafted("club.json"));
+    let named = "POST /tee-times/{tee_id}/parties";
+    let Draft { doubts, .. } = draft(&fixture("club.json"), Some(named)).expect("it is there");
+    assert!(doubts.iter().all(|doubt| !doubt.contains("was taken")), "{doubts:?}");
+    let error = draft(&fixture("club.json"), Some("POST /parties")).expect_err("no such path");
+    let said = error.to_string();
+    assert!(said.contains(named) && said.contains("POST /tee-times"), "{said}");
 }
 
 #[test]
@@ -57,7 +69,7 @@ fn a_document_that_gives_no_draft_is_refused_by_name() {
         (json!({ "openapi": "3.1.0", "paths": {} }), DraftError::NoPaths),
         (json!({ "openapi": "3.1.0", "paths": { "/bookings": get } }), DraftError::NoReserve(1)),
     ] {
-        assert_eq!(draft(&document), Err(expected), "{document}");
+        assert_eq!(draft(&document, None), Err(expected), "{document}");
     }
 }
 
@@ -89,7 +101,7 @@ fn schemas_that_refer_to_themselves_end() {
     });
     for name in ["Party", "Loop", "Both"] {
         let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
-        let Draft { text, .. } = draft(&with_body(&schema, &schemas)).expect("a reserve");
+        let Draft { text, .. } = draft(&with_body(&schema, &schemas), None).expect("a reserve");
         assert_eq!(text.contains("{{ seats }}"), name != "Loop", "{text}");
     }
 }
@@ -107,7 +119,7 @@ fn what_a_document_says_never_becomes_a_template() {
     document["servers"] = json!([{ "url": "/{{ env.SECRET }}" }]);
     document["paths"][format!("/slots/{steals}/bookings")] =
         document["paths"]["/slots/{id}/bookings"].clone();
-    let Draft { text, .. } = draft(&document).expect("a reserve");
+    let Draft { text, .. } = draft(&document, None).expect("a reserve");
     let code: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert!(!code.join("\n").contains("SECRET"), "{text}");
     assert!(toml::from_str::<toml::Table>(&text).is_ok(), "{text}");
@@ -133,7 +145,7 @@ fn a_field_that_nothing_makes_is_to_be_checked_and_a_cycle_of_things_ends() {
     let mut document = with_body(&schema, &json!({}));
     document["paths"]["/rooms"] = create("house_id");
     document["paths"]["/houses"] = create("room_id");
-    let Draft { text, doubts } = draft(&document).expect("a reserve");
+    let Draft { text, doubts } = draft(&document, None).expect("a reserve");
     assert!(text.contains("room_id = \"{{ run.room }}\""), "{text}");
     assert!(text.contains("house_id = \"{{ run.house }}\""), "{text}");
     assert!(doubts.iter().any(|doubt| doubt.contains("write an existing planet_id")), "{doubts:?}");
@@ -144,7 +156,7 @@ fn an_operation_that_has_a_rival_is_doubtful_and_names_it() {
     let mut document = with_body(&json!({}), &json!({}));
     let reserve = document["paths"]["/slots/{id}/bookings"].clone();
     document["paths"]["/slots/{id}/reservations"] = reserve;
-    let Draft { doubts, .. } = draft(&document).expect("a reserve");
+    let Draft { doubts, .. } = draft(&document, None).expect("a reserve");
     let named = |doubt: &String| {
         doubt.starts_with("reserve: ") && doubt.contains("POST /slots/{id}/reservations")
     };

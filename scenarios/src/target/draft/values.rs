@@ -50,7 +50,10 @@ impl Filled {
                 several => Filled::Made(choice.clone(), format!("one of {}", several.join(", "))),
             };
         }
-        let number = schema.get("minimum").cloned().unwrap_or_else(|| 1.into());
+        let least = schema.get("minimum").cloned().unwrap_or_else(|| 1.into());
+        // Some generators write 1.0 as the minimum of an integer.
+        let whole = least.as_f64().filter(|it| it.fract() == 0.0 && kind(schema) == "integer");
+        let number = whole.map_or(least, |it| Value::from(it as i64));
         let value = match kind(schema) {
             "integer" | "number" => number,
             "boolean" => true.into(),

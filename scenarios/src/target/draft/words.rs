@@ -97,7 +97,7 @@ pub(super) const OTHER_WORDS: [&str; 24] = [
 pub(super) const ID_WORDS: [&str; 9] =
     ["id", "uid", "uuid", "guid", "ref", "reference", "key", "code", "number"];
 /// Numbers of a reserve that say how many.
-pub(super) const SEAT_WORDS: [&str; 12] = [
+pub(super) const SEAT_WORDS: [&str; 17] = [
     "seat",
     "quantity",
     "qty",
@@ -110,9 +110,14 @@ pub(super) const SEAT_WORDS: [&str; 12] = [
     "pax",
     "unit",
     "place",
+    "spot",
+    "player",
+    "passenger",
+    "traveller",
+    "admission",
 ];
 /// Numbers of a slot that say how many it has.
-pub(super) const CAPACITY_WORDS: [&str; 10] = [
+pub(super) const CAPACITY_WORDS: [&str; 12] = [
     "capacity",
     "seat",
     "place",
@@ -123,6 +128,8 @@ pub(super) const CAPACITY_WORDS: [&str; 10] = [
     "quantity",
     "attendee",
     "participant",
+    "player",
+    "passenger",
 ];
 /// Numbers of a slot that say how many are left.
 pub(super) const AVAILABLE_WORDS: [&str; 9] = [
