@@ -120,7 +120,7 @@ pub(crate) fn totals(report: &RunReport) -> Table {
         );
         line("visits waiting for a client, at most", quantity::count(arrivals.waiting_max));
     }
-    if let Some(costs) = report.costs {
+    if let Some(costs) = &report.costs {
         line("retries of a reserve", quantity::count(costs.retries));
         line("transactions rolled back", quantity::count(costs.rollbacks));
         let per_sync = costs.commits as f64 / costs.wal_syncs.max(1) as f64;
@@ -129,6 +129,16 @@ pub(crate) fn totals(report: &RunReport) -> Table {
             let (standby, all) = (reads.standby, reads.standby + reads.primary);
             let share = quantity::share(standby as f64 / all.max(1) as f64);
             line("reads of slots from standbys", format!("{} ({share})", quantity::count(standby)));
+        }
+        for standby in &costs.standbys {
+            line(
+                &format!("log not yet replayed by {}, mean and max", standby.name),
+                format!(
+                    "{}, {}",
+                    quantity::bytes(standby.bytes_mean.round() as u64),
+                    quantity::bytes(standby.bytes_max)
+                ),
+            );
         }
         if let Some(pooler) = costs.pooler {
             line("transactions through the pooler", quantity::count(pooler.transactions));

@@ -259,7 +259,7 @@ pub struct Resource {
 }
 
 /// What a load cost the database beside time, from before the service started until it had stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Tries of reserves beyond the first, inside the service: by the processes that answer requests
     /// and by the workers of a queue.
@@ -282,6 +282,9 @@ pub struct Costs {
     /// Who answered reads of slots; absent where the database has no standbys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_reads: Option<SlotReads>,
+    /// How far the standbys were behind; empty where the database has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<StandbyLag>,
     /// What clients of the pooler waited for; absent where requests go through none, or a fault has
     /// killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -299,6 +302,20 @@ pub struct PoolerWaits {
     pub transactions: u64,
     /// Waits, added up over all clients.
     pub waited_us: u64,
+}
+
+/// How far a standby was behind its primary, by looks at `pg_stat_replication` under load. A standby
+/// that was not connected is not in a look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StandbyLag {
+    /// The component.
+    pub name: String,
+    /// Looks in which it was connected.
+    pub looks: u64,
+    /// Bytes of the write-ahead log that it had not replayed, on average.
+    pub bytes_mean: f64,
+    /// The most of them.
+    pub bytes_max: u64,
 }
 
 /// Reads of slots and bookings of a service with a cache.

@@ -1,14 +1,15 @@
-//! What a load costs the database beside time: conflicts, flushes of the log, and waits for locks.
+//! What a load costs the database beside time: conflicts, flushes of the log, waits for locks, and
+//! how far standbys fall behind.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_recursion::async_recursion as boxed_future;
-use slotproof_reports::run_report::{CacheReads, Costs, PoolerWaits, SlotReads};
+use slotproof_reports::run_report::{CacheReads, Costs, PoolerWaits, SlotReads, StandbyLag};
 use slotproof_scenarios::target::reference;
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// How often the waits are counted: often enough for an average over seconds, and a thousandth of
+/// How often waits and lags are looked at: often enough for an average over seconds, and a thousandth of
 /// what the database does.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -60,8 +61,8 @@ pub struct CostWatch {
     pooled_before: Option<PoolerWaits>,
     pooled: Option<PoolerWaits>,
     stop: Option<oneshot::Sender<()>>,
-    waiting: Option<JoinHandle<Option<f64>>>,
-    lock_waiters: Option<f64>,
+    looking: Option<JoinHandle<sqlx::Result<Looks>>>,
+    looks: Looks,
     retries: u64,
     slot_reads: Option<SlotReads>,
     cache_reads: Option<CacheReads>,
@@ -78,8 +79,8 @@ impl CostWatch {
             pooled_before: None,
             pooled: None,
             stop: None,
-            waiting: None,
-            lock_waiters: None,
+            looking: None,
+            looks: Looks::default(),
             retries: 0,
             slot_reads: None,
             cache_reads: None,
@@ -93,10 +94,7 @@ impl CostWatch {
         let (stop, stopped) = oneshot::channel();
         let postgres_url = self.postgres_url.clone();
         self.stop = Some(stop);
-        self.waiting =
-            Some(tokio::spawn(
-                async move { lock_waiters(&postgres_url, stopped).await.ok().flatten() },
-            ));
+        self.looking = Some(tokio::spawn(async move { look(&postgres_url, stopped).await }));
     }
 
     /// The load has ended, and the processes of the service, which these base URLs name, still run.
@@ -111,8 +109,8 @@ impl CostWatch {
                 waited_us: after.waited_us.checked_sub(before.waited_us)?,
             })
         });
-        if let Some(waiting) = self.waiting.take() {
-            self.lock_waiters = waiting.await.ok().flatten();
+        if let Some(looking) = self.looking.take() {
+            self.looks = looking.await.ok().and_then(Result::ok).unwrap_or_default();
         }
         let http = reqwest::Client::new();
         for target in targets {
@@ -145,7 +143,8 @@ impl CostWatch {
             commits: since(after.commits, before.commits)?,
             rollbacks: since(after.rollbacks, before.rollbacks)?,
             wal_syncs: since(after.wal_syncs, before.wal_syncs)?,
-            lock_waiters: self.lock_waiters,
+            lock_waiters: self.looks.lock_waiters(),
+            standbys: self.looks.lags(),
             wal_bytes: since(after.wal_bytes, before.wal_bytes),
             database_bytes: since(after.bytes, before.bytes),
         })
@@ -224,29 +223,69 @@ async fn pooler_waits(url: Option<&str>) -> Option<PoolerWaits> {
     Some(waits)
 }
 
-/// Connections that wait for a lock, on average over many looks.
-async fn lock_waiters(
-    postgres_url: &str,
-    mut stopped: oneshot::Receiver<()>,
-) -> sqlx::Result<Option<f64>> {
+/// What many looks at the database under load have seen.
+#[derive(Debug, Default)]
+struct Looks {
+    made: u64,
+    /// Connections that waited for a lock, added up.
+    waiting: i64,
+    /// Bytes of log that each standby had not replayed: looks, sum and maximum.
+    behind: BTreeMap<String, (u64, i64, i64)>,
+}
+
+impl Looks {
+    async fn add(&mut self, database: &mut PgConnection) -> sqlx::Result<()> {
+        let row = sqlx::query(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+        )
+        .fetch_one(&mut *database)
+        .await?;
+        self.made += 1;
+        self.waiting += row.try_get::<i64, _>(0)?;
+        let rows = sqlx::query(
+            "
+            select application_name, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as behind
+            from pg_stat_replication where replay_lsn is not null
+            ",
+        )
+        .fetch_all(database)
+        .await?;
+        for row in rows {
+            // The position of the primary is read after that of the standby, or before.
+            let behind = row.try_get::<i64, _>("behind")?.max(0);
+            let of = self.behind.entry(row.try_get("application_name")?).or_default();
+            *of = (of.0 + 1, of.1 + behind, of.2.max(behind));
+        }
+        Ok(())
+    }
+
+    fn lock_waiters(&self) -> Option<f64> {
+        (self.made > 0).then(|| self.waiting as f64 / self.made as f64)
+    }
+
+    fn lags(&self) -> Vec<StandbyLag> {
+        let lag = |(name, (looks, sum, most)): (&String, &(u64, i64, i64))| StandbyLag {
+            name: name.clone(),
+            looks: *looks,
+            bytes_mean: *sum as f64 / *looks as f64,
+            bytes_max: most.unsigned_abs(),
+        };
+        self.behind.iter().map(lag).collect()
+    }
+}
+
+/// Looks again and again, until it is stopped.
+async fn look(postgres_url: &str, mut stopped: oneshot::Receiver<()>) -> sqlx::Result<Looks> {
     let mut database = PgConnection::connect(postgres_url).await?;
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut looks, mut waiting) = (0_u64, 0_i64);
+    let mut looks = Looks::default();
     loop {
         tokio::select! {
             _ = &mut stopped => break,
-            _ = every.tick() => {
-                let row = sqlx::query(
-                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-                )
-                .fetch_one(&mut database)
-                .await?;
-                looks += 1;
-                waiting += row.try_get::<i64, _>(0)?;
-            }
+            _ = every.tick() => looks.add(&mut database).await?,
         }
     }
     database.close().await?;
-    Ok((looks > 0).then(|| waiting as f64 / looks as f64))
+    Ok(looks)
 }

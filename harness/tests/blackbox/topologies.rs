@@ -110,6 +110,11 @@ fn a_standby_that_stands_still_is_not_asked_for_longer_than_is_declared() {
     let ended = run_until(0, "replicas", FLASH_SALE, 5, &fault);
     let faults = ended.json("faults.json");
     assert_eq!(faults[0]["fault"], "pause-replay:standby-1@200ms for 3s");
+    // It was so far behind, and the other one was not.
+    let lags = &ended.json("costs.json")["standbys"];
+    let mean = |at: usize| lags[at]["bytes_mean"].as_f64().expect("it was looked at");
+    assert_eq!((&lags[0]["name"], &lags[1]["name"]), (&"standby-1".into(), &"standby-2".into()));
+    assert!(mean(0) > mean(1), "{lags:#}");
     let (began, over) = (faults[0]["began_ms"].as_u64(), faults[0]["ended_ms"].as_u64());
     assert!(over >= began.map(|began| began + 3_000), "{faults:#}");
     assert!(ended.reads_from("primary") > 0, "{:#}", ended.json("costs.json"));

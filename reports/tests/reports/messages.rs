@@ -83,6 +83,12 @@ fn open_run() -> RunReport {
         lock_waiters: Some(0.5),
         wal_bytes: Some(8),
         slot_reads: Some(slotproof_reports::run_report::SlotReads { standby: 830, primary: 170 }),
+        standbys: vec![slotproof_reports::run_report::StandbyLag {
+            name: "standby-1".to_owned(),
+            looks: 60,
+            bytes_mean: 2_048.4,
+            bytes_max: 900_000,
+        }],
         pooler: Some(slotproof_reports::run_report::PoolerWaits {
             transactions: 1_200,
             waited_us: 300_000,

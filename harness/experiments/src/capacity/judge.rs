@@ -484,7 +484,7 @@ impl Bench<'_> {
             "--fill SIZE loads that much in bulk and measures there, for example --fill 5GB";
         let confirmed = self.confirmed(bracket).and_then(|probe| self.report_of(probe));
         let measured = confirmed.and_then(|report| {
-            let grown = report.costs?.database_bytes?;
+            let grown = report.costs.as_ref()?.database_bytes?;
             let reserved = report
                 .latency
                 .iter()
@@ -561,7 +561,7 @@ impl Bench<'_> {
     async fn contention(&mut self, strategy: StrategyKind, clients: u32) -> Result<Judged> {
         let few = self.hot(strategy, 2, 1).await?.report;
         let many = self.hot(strategy, clients, 1).await?.report;
-        let waiters = |report: &RunReport| report.costs.and_then(|costs| costs.lock_waiters);
+        let waiters = |report: &RunReport| report.costs.as_ref()?.lock_waiters;
         let (Some(few), Some(many)) = (waiters(&few), waiters(&many)) else {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
@@ -583,7 +583,7 @@ impl Bench<'_> {
 
     async fn retries(&mut self, strategy: StrategyKind, clients: u32) -> Result<Judged> {
         let Tried { case, report } = self.hot(strategy, clients, 1).await?;
-        let Some(costs) = report.costs else {
+        let Some(costs) = &report.costs else {
             return Ok(Judged::new(
                 ClaimVerdict::NotMeasurableHere,
                 "the retries of the service could not be read",

@@ -63,9 +63,10 @@ pub(super) fn probe_of(asked: Asked, case: &Case, report: &RunReport) -> Probe {
             .iter()
             .map(|resource| (resource.group.clone(), resource.cpu_ms as f64 / loaded_ms))
             .collect(),
-        lock_waiters: report.costs.and_then(|costs| costs.lock_waiters),
+        lock_waiters: report.costs.as_ref().and_then(|costs| costs.lock_waiters),
         flushing: report
             .costs
+            .as_ref()
             .zip(report.environment.fsync)
             .map(|(costs, fsync)| costs.wal_syncs as f64 * fsync.us_p50 as f64 / loaded_us),
         held: ProbeOutcome::Holds,

@@ -54,7 +54,7 @@ pub(super) fn measure(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> 
 /// What the database did, by booking. It counts from before the service starts, so all bookings
 /// count, those of the warm-up included.
 fn costs(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
-    let Some(costs) = report.costs else { return BTreeMap::new() };
+    let Some(costs) = &report.costs else { return BTreeMap::new() };
     let reserved = reserved_by_client(case).values().sum::<u64>().max(1) as f64;
     let mut metrics = BTreeMap::from([
         (Metric::RetriesPerBooking, costs.retries as f64 / reserved),
