@@ -9,7 +9,9 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     cache::Cache,
     config::{Config, Pooler},
-    database, heartbeat, http, metrics,
+    database::{self, Schema},
+    heartbeat, http, metrics,
+    months::{self, Calendar},
     operations::Operations,
     pausing::{self, PausePoints},
     pooled::Pooled,
@@ -38,6 +40,8 @@ pub struct Application {
     pooled: Option<Arc<Pooled>>,
     standbys: Standbys,
     cache: Option<Arc<Cache>>,
+    /// The months of partitioned tables.
+    months: Option<Arc<Calendar>>,
     /// Renews the heartbeat that standbys are judged by; `None` where there are none.
     heart: Option<PgPool>,
     strategy: Arc<dyn Strategy>,
@@ -66,10 +70,12 @@ impl Application {
         let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
         let redis = redis.map_err(StartError::BadRedisUrl)?;
         let pausing = director.as_ref().map(|(_, points)| points);
-        let setting = wiring.connection_setting;
-        database::prepare(&config.database_url).await?;
+        let partitions = config.months.map(|_| months::CONNECTION_SETTING);
+        let settings: Vec<_> = wiring.connection_setting.into_iter().chain(partitions).collect();
+        let schema = if config.months.is_some() { Schema::Partitioned } else { Schema::Flat };
+        database::prepare(&config.database_url, schema).await?;
         // What a session is given when it begins, or later by a director, must stay with it.
-        let pooler = config.pooler.as_ref().filter(|_| setting.is_none() && pausing.is_none());
+        let pooler = config.pooler.as_ref().filter(|_| settings.is_empty() && pausing.is_none());
         let (url, pooled) = match pooler {
             None => (&config.database_url, None),
             Some(Pooler { url, pooling: Pooling::Requests }) => {
@@ -81,7 +87,11 @@ impl Application {
                 (&config.database_url, Some(Arc::new(pooled)))
             }
         };
-        let pool = database::open(url, config.connections, setting, pausing).await?;
+        let pool = database::open(url, config.connections, &settings, pausing).await?;
+        let months = config.months.map(|months| Arc::new(Calendar::new(pool.clone(), months)));
+        if let Some(months) = &months {
+            months.keep().await.map_err(StartError::Months)?;
+        }
         let standbys = Standbys::connect(&config.standby_reads).await?;
         let heart = standbys.are_there().then(|| heartbeat::connection(&config.database_url));
         let heart = heart.transpose()?;
@@ -116,6 +126,7 @@ impl Application {
             pooled,
             standbys,
             cache,
+            months,
             heart,
             strategy,
             wiring,
@@ -152,6 +163,7 @@ impl Application {
             pooled,
             standbys,
             cache,
+            months,
             heart,
             strategy,
             wiring,
@@ -179,6 +191,9 @@ impl Application {
                 stopped.clone(),
             )),
         };
+        if let Some(months) = &months {
+            tasks.spawn(months::run(Arc::clone(months), stopped.clone()));
+        }
         if let Some(heart) = heart {
             tasks.spawn(heartbeat::run(heart, stopped.clone()));
         }
@@ -205,6 +220,7 @@ impl Application {
         let state = http::State {
             pool: pool.clone(),
             operations: Arc::new(operations),
+            months,
             needs,
             seat_rows: wiring.seat_rows,
             hold_ms: config.hold_ms(),
@@ -280,6 +296,7 @@ mod tests {
             wiring: Wiring::of(config.strategy),
             standbys: Standbys::new(&config.standby_reads).expect("there are none"),
             cache: None,
+            months: None,
             heart: None,
             pooled: None,
             pool,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, StrategyKind};
+use slotproof_vocabulary::{CacheMode, MonthMode, Pooling, ReadMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -10,6 +10,9 @@ use crate::strategies::policy::Policy;
 /// 49 days.
 const HOLD_MAX_DAYS: u64 = 30;
 const HOLD_MAX: Duration = Duration::from_secs(HOLD_MAX_DAYS * 24 * 60 * 60);
+
+/// Ten years: each statement locks every partition that its plan was made with.
+const MONTHS_AHEAD_MAX: u32 = 120;
 
 /// Whether committed changes are announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,15 @@ pub struct CachedReads {
     pub delay: Duration,
 }
 
+/// Slots and bookings partitioned by month.
+#[derive(Debug, Clone, Copy)]
+pub struct Months {
+    /// How many months after the current one have partitions: 1 to 120.
+    pub ahead: u32,
+    /// How months are kept: as it is right, or as in a negative control.
+    pub mode: MonthMode,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -67,6 +79,8 @@ pub struct Config {
     /// A pooler before the database. What needs a session of its own goes past it: migrations,
     /// settings of a connection, a director.
     pub pooler: Option<Pooler>,
+    /// Present if the tables of slots and bookings are partitioned.
+    pub months: Option<Months>,
     /// Standbys of the database that answer reads of slots.
     pub standby_reads: StandbyReads,
     /// A cache that answers reads of slots and bookings, if there is one.
@@ -115,6 +129,9 @@ pub enum ConfigError {
     /// A service that can ask the database nothing.
     #[error("the number of database connections must be 1 or more")]
     NoConnections,
+    /// No partition after this month's, or more than a database can be asked for.
+    #[error("the number of months ahead must be 1 to {MONTHS_AHEAD_MAX}")]
+    MonthsAhead,
     /// A service that never tries.
     #[error("the number of tries must be 1 or more")]
     NoTries,
@@ -133,6 +150,7 @@ impl ConfigError {
             Self::HoldTooShort | Self::HoldTooLong => "hold",
             Self::LockTtlTooShort => "lock-ttl",
             Self::NoConnections => "connections",
+            Self::MonthsAhead => "months-ahead",
             Self::NoTries => "tries",
             Self::DirectorNotPrivate(_) => "director",
         }
@@ -157,6 +175,9 @@ impl Config {
         }
         if self.connections == 0 {
             return Err(ConfigError::NoConnections);
+        }
+        if self.months.is_some_and(|it| !(1..=MONTHS_AHEAD_MAX).contains(&it.ahead)) {
+            return Err(ConfigError::MonthsAhead);
         }
         if self.tries == 0 {
             return Err(ConfigError::NoTries);
@@ -185,6 +206,7 @@ pub(crate) mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
             pooler: None,
+            months: None,
             standby_reads: StandbyReads::default(),
             cache: None,
             strategy: StrategyKind::Conditional,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{
     Connection, PgConnection, PgPool,
-    migrate::MigrateError,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -21,11 +21,38 @@ pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const OUR_TABLES: [&str; 6] =
     ["doctors", "appointment_slots", "bookings", "booking_audit", "idempotency_keys", "outbox"];
 
+/// The first version of `migrations/partitioned`.
+const PARTITIONED_FIRST: i64 = 1_001;
+
+/// What the tables of slots and bookings are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schema {
+    Flat,
+    /// Partitioned by month.
+    Partitioned,
+}
+
+impl Schema {
+    fn migrations(self) -> Migrator {
+        let flat = sqlx::migrate!();
+        match self {
+            Self::Flat => flat,
+            Self::Partitioned => {
+                let more = sqlx::migrate!("migrations/partitioned");
+                Migrator::with_migrations(flat.iter().chain(more.iter()).cloned().collect())
+            }
+        }
+    }
+}
+
 /// Migrations hold a lock of their session: a pooler must not stand in between.
-pub(crate) async fn prepare(url: &str) -> Result<(), StartError> {
+pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError> {
     let mut connection = PgConnection::connect(url).await.map_err(StartError::Connect)?;
     refuse_foreign(&mut connection).await?;
-    sqlx::migrate!().run(&mut connection).await.map_err(|error| match error {
+    schema.migrations().run(&mut connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(PARTITIONED_FIRST..) if schema == Schema::Flat => {
+            StartError::Partitioned
+        }
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
             StartError::NotOurs(error.to_string())
         }
@@ -34,12 +61,12 @@ pub(crate) async fn prepare(url: &str) -> Result<(), StartError> {
     connection.close().await.map_err(StartError::Connect)
 }
 
-/// `setting`: a setting of every connection, and its value. `pausing`: present if the service is
+/// `settings`: those of every connection, and their values. `pausing`: present if the service is
 /// directed.
 pub(crate) async fn open(
     url: &str,
     connections: u32,
-    setting: Option<(&str, &str)>,
+    settings: &[(&str, &str)],
     pausing: Option<&PausePoints>,
 ) -> Result<PgPool, StartError> {
     let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
@@ -57,9 +84,9 @@ pub(crate) async fn open(
             .after_release(|connection, _| Box::pin(pausing::name_and_keep(connection)));
     }
     // Even without a setting this sends the startup parameter, which a pooler refuses.
-    let options = match setting {
-        Some(setting) => options.options([setting]),
-        None => options,
+    let options = match settings {
+        [] => options,
+        settings => options.options(settings.iter().copied()),
     };
     pool.connect_with(options).await.map_err(StartError::Connect)
 }

@@ -16,6 +16,7 @@ mod cache;
 mod catalogue;
 mod heartbeat;
 mod lifecycle;
+pub mod months;
 mod operations;
 mod pooled;
 mod pooler_check;
@@ -29,6 +30,6 @@ pub mod queue;
 mod http;
 
 pub use application::Application;
-pub use config::{Announcements, CachedReads, Config, ConfigError, Pooler, StandbyReads};
+pub use config::{Announcements, CachedReads, Config, ConfigError, Months, Pooler, StandbyReads};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

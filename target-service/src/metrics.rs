@@ -116,6 +116,13 @@ pub(crate) fn hold_expired() {
     counter!("holds_expired_total").increment(1);
 }
 
+/// Months after the current one that have partitions. Fewer than two left is an alarm.
+pub(crate) fn months_ahead(months: i64) {
+    // The first time is before anything is served.
+    recorder();
+    gauge!("months_ahead").set(months as f64);
+}
+
 pub(crate) fn pool_observed(pool: &PgPool) {
     gauge!("database_connections").set(f64::from(pool.size()));
     gauge!("database_connections_idle").set(pool.num_idle() as f64);

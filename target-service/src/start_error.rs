@@ -36,6 +36,15 @@ pub enum StartError {
         "the database belongs to another program ({0}); nothing was changed; use an empty database"
     )]
     NotOurs(String),
+    /// The tables are partitioned, and the service was not told to keep the months.
+    #[error(
+        "the database is partitioned by month, and --months-ahead is not given: give it, or use an \
+         empty database"
+    )]
+    Partitioned,
+    /// The partitions of this month and the next ones could not be made.
+    #[error("failed to make the partitions of the months ahead: {0}")]
+    Months(sqlx::Error),
     /// The strategy needs a server whose URL was not given.
     #[error("the strategy {strategy} needs {needed}: give its URL")]
     Needs {

@@ -12,8 +12,8 @@ use slotproof_reports::{
 };
 use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, Wiring, guard::Guard};
 use slotproof_vocabulary::{
-    CacheMode, Invariant, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span, StrategyKind,
-    Verdict,
+    CacheMode, Invariant, MonthMode, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span,
+    StrategyKind, Verdict,
 };
 
 use crate::{
@@ -134,6 +134,7 @@ fn shown_by(service: &Wiring) -> Option<Shown> {
     shown_by_reads(service.read_mode)
         .or_else(|| shown_by_pooling(service.pooling))
         .or_else(|| shown_by_cache(service.cache_mode))
+        .or_else(|| shown_by_months(service.months?.mode))
 }
 
 fn flash_sale(duration_ms: u64) -> PlanArgs {
@@ -248,6 +249,28 @@ fn shown_by_cache(mode: CacheMode) -> Option<Shown> {
     }
 }
 
+fn shown_by_months(mode: MonthMode) -> Option<Shown> {
+    // Clients that come back to what they bought.
+    let shown = |duration_ms| {
+        Some(Shown {
+            convicts: Invariant::NoLostBooking,
+            fault: None,
+            words: PlanArgs {
+                hold: Some(Span::of_ms(4_000)),
+                capacity: Some(40),
+                ..visits("buy=1,watch=1", duration_ms)
+            },
+        })
+    };
+    match mode {
+        MonthMode::Utc => None,
+        // The slot starts at midnight (UTC) of the first day of a month.
+        MonthMode::PartitionLocalTime => shown(4_000),
+        // Longer than bookings take to come of age, and then to be found.
+        MonthMode::ArchiveLiveMonth => shown(9_000),
+    }
+}
+
 fn shown_by_reads(mode: ReadMode) -> Option<Shown> {
     match mode {
         ReadMode::Split => None,
@@ -304,8 +327,10 @@ mod tests {
         let reads = ReadMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
         let pooling = Pooling::ALL.into_iter().filter(|mode| mode.is_negative_control());
         let cache = CacheMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
+        let months = MonthMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
         let names = reads.map(ReadMode::name).chain(pooling.map(Pooling::name));
-        let names: Vec<_> = names.chain(cache.map(CacheMode::name)).collect();
+        let names = names.chain(cache.map(CacheMode::name)).chain(months.map(MonthMode::name));
+        let names: Vec<_> = names.collect();
         let controls = Topology::built_in().filter(Topology::is_negative_control);
         assert_eq!(controls.count(), names.len());
         for name in names {

@@ -154,6 +154,14 @@ fn spec(args: &Args) -> Result<CapacitySpec> {
         // How its service is scaled out is a matter of its own.
         effort.replicas.clear();
     }
+    if args.fill.is_some() && stack.topology.service.months.is_some() {
+        return Err(UsageError(format!(
+            "--fill loads past months, and the topology `{}` has partitions of the months to come; \
+             use another topology",
+            stack.topology.name
+        ))
+        .into());
+    }
     let quick = if args.quick { " --quick" } else { "" };
     let fill = args.fill.map(|fill| format!(" --fill {fill}")).unwrap_or_default();
     let repeat_command = format!(

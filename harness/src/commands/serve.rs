@@ -5,9 +5,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotproof_target_service::{
-    Announcements, Application, CachedReads, Config, Policy, Pooler, StandbyReads,
+    Announcements, Application, CachedReads, Config, Months, Policy, Pooler, StandbyReads,
 };
-use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError};
+use slotproof_vocabulary::{
+    CacheMode, MonthMode, Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError,
+};
 
 use super::{Stop, init_tracing, runtime};
 use crate::exit_code::{self, Code};
@@ -45,6 +47,15 @@ pub(crate) struct Args {
     /// control: pgbouncer_unnamed, pgbouncer_session_lock, pgbouncer_set_leak.
     #[arg(long, env = "SLOTPROOF_POOLING", default_value = "requests")]
     pooling: Pooling,
+
+    /// Partition slots and bookings by month (UTC), and keep partitions of this many months ahead
+    /// [default: one table each]
+    #[arg(long, value_name = "N", env = "SLOTPROOF_MONTHS_AHEAD")]
+    months_ahead: Option<u32>,
+
+    /// How months are kept: utc, or a negative control: partition_local_time, archive_live_month.
+    #[arg(long, value_name = "MODE", env = "SLOTPROOF_MONTH_MODE", default_value = "utc")]
+    month_mode: MonthMode,
 
     /// A standby of the database that answers reads of slots; can be given again. Decisions never
     /// read one.
@@ -158,6 +169,17 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.pooling.is_negative_control() {
         note!("warning: the pooling {} is a negative control", args.pooling);
     }
+    if args.month_mode.is_negative_control() {
+        note!("warning: the month mode {} is a negative control", args.month_mode);
+    }
+    if args.months_ahead.is_some() && args.pooler_url.is_some() {
+        return Err(UsageError(
+            "--months-ahead and --pooler-url exclude each other: partitions need a setting of each \
+             connection, which a pooler refuses"
+                .to_owned(),
+        )
+        .into());
+    }
     if args.pooling != Pooling::Requests && strategy != StrategyKind::Conditional {
         let pooling = args.pooling;
         return Err(UsageError(format!("--pooling {pooling} needs --strategy conditional")).into());
@@ -170,6 +192,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         listen: args.listen,
         database_url,
         pooler: args.pooler_url.map(|url| Pooler { url, pooling: args.pooling }),
+        months: args.months_ahead.map(|ahead| Months { ahead, mode: args.month_mode }),
         standby_reads: StandbyReads {
             database_urls: args.read_database_urls,
             staleness_ms: args.staleness_ms,

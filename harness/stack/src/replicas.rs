@@ -219,6 +219,11 @@ async fn start_one(
         .args(["--pooling", wiring.pooling.name()])
         .args(["--cache-mode", wiring.cache_mode.name()])
         .args(["--cache-delay", &format!("{}ms", wiring.cache_delay_ms)]);
+    if let Some(months) = wiring.months {
+        command
+            .args(["--months-ahead", &months.ahead.to_string()])
+            .args(["--month-mode", months.mode.name()]);
+    }
     let reads = spec.endpoints.read_urls().join(",");
     for (name, url) in [
         ("SLOTPROOF_READ_DATABASE_URL", Some(reads.as_str()).filter(|urls| !urls.is_empty())),

@@ -2,6 +2,7 @@
 //!
 //! A topology is a TOML file with strict keys; the built-in ones lie in `topologies/`.
 
+mod months;
 mod pool;
 mod replication;
 mod validation;
@@ -11,12 +12,13 @@ use std::{fs, path::Path};
 use serde::Deserialize;
 use slotproof_vocabulary::{CacheMode, ComponentBlock, Pooling, ReadMode, TopologyBlock};
 
+pub use months::Months;
 pub use pool::{Pool, PoolMode};
 pub use replication::{Replication, Synchronous};
 pub use validation::TopologyError;
 
 /// The built-in topologies; the first one is the default.
-const BUILT_IN: [&str; 20] = [
+const BUILT_IN: [&str; 23] = [
     include_str!("../topologies/single.toml"),
     include_str!("../topologies/without_queue.toml"),
     include_str!("../topologies/replicas.toml"),
@@ -37,6 +39,9 @@ const BUILT_IN: [&str; 20] = [
     include_str!("../topologies/negative_cache.toml"),
     include_str!("../topologies/cached_through.toml"),
     include_str!("../topologies/cache_through_reorder.toml"),
+    include_str!("../topologies/partitioned.toml"),
+    include_str!("../topologies/partition_local_time.toml"),
+    include_str!("../topologies/archive_live_month.toml"),
 ];
 
 /// The components of a deployment.
@@ -126,6 +131,8 @@ pub struct Wiring {
     /// What goes through the pooler.
     #[serde(default)]
     pub pooling: Pooling,
+    /// Partitions slots and bookings by month.
+    pub months: Option<Months>,
     /// Holds the locks of the Redis strategies; a `redis`.
     pub locks: Option<String>,
     /// Holds queued requests and announcements; a `rabbitmq`.
@@ -158,6 +165,7 @@ impl Wiring {
         reads
             .or_else(|| pooling.is_negative_control().then_some(pooling.name()))
             .or_else(|| cache.is_negative_control().then_some(cache.name()))
+            .or_else(|| self.months.and_then(Months::negative_control))
     }
 }
 
@@ -257,6 +265,7 @@ impl Topology {
                 && it.components == self.components
                 && it.replication == self.replication
                 && it.service.cache_mode == self.service.cache_mode.right_twin()
+                && it.service.months == self.service.months.map(Months::right_twin)
         };
         let mut twin = Self::built_in().find(twin).filter(|_| self.is_negative_control())?;
         twin.service.cache_delay_ms = self.service.cache_delay_ms;
@@ -372,12 +381,14 @@ mod tests {
             let twin = control.right_twin().expect("a right twin");
             let wired = !twin.service.reads.is_empty()
                 || twin.service.pooler.is_some()
-                || twin.service.cache.is_some();
+                || twin.service.cache.is_some()
+                || twin.service.months.is_some();
             assert!(wired && twin.right_twin().is_none(), "{}", control.name);
         }
         let twin = |name| Topology::find(name).expect("built in").right_twin().map(|it| it.name);
         assert_eq!(twin("replica_decides").as_deref(), Some("replicas"));
         assert_eq!(twin("replica_read_ahead").as_deref(), Some("replicas_synchronous"));
+        assert_eq!(twin("archive_live_month").as_deref(), Some("partitioned"));
         assert_eq!(twin("cache_aside_race").as_deref(), Some("cached"));
         assert_eq!(twin("cache_through_reorder").as_deref(), Some("cached_through"));
     }

@@ -16,6 +16,7 @@ mod lanes;
 mod lifecycle;
 mod native;
 mod outcomes;
+mod partitioned;
 mod patients;
 mod pooled;
 mod queue;

@@ -54,6 +54,13 @@ impl Month {
     }
 }
 
+/// As people write it: `2026-12`.
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", 2000 + self.0 / 12, self.0 % 12 + 1)
+    }
+}
+
 const KIND_SLOT: u8 = 1;
 const KIND_BOOKING: u8 = 2;
 

@@ -18,6 +18,7 @@ pub mod cache_mode;
 pub mod declarations;
 pub mod end_state;
 pub mod environment;
+pub mod month_mode;
 pub mod operation;
 pub mod operation_builder;
 pub mod pooling;
@@ -38,6 +39,7 @@ pub use environment::{
 pub use ids::{BookingId, DoctorId, IdError, Month, SlotId};
 pub use load::{ArrivalTotals, LoadTotals};
 pub use mix::{Flow, Mix};
+pub use month_mode::MonthMode;
 pub use operation::{Action, ChangeTo, ErrorClass, Operation, Outcome, Seen, Terms};
 pub use operation_builder::OperationBuilder;
 pub use plan::{Expectation, Plan};

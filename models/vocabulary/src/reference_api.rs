@@ -212,6 +212,10 @@ pub enum ProblemCode {
     HoldExpired,
     /// 409: the booking is in a status from which this cannot be done.
     WrongStatus,
+    /// 409: the month of the slot is closed or archived: its bookings do not change any more.
+    MonthClosed,
+    /// 409: the database has no partition for the month of the slot; nothing was written.
+    MonthNotOpen,
     /// 503: the decision lost against others too often, or too many wait already; nothing was
     /// written; try again.
     RetryLater,
@@ -239,10 +243,12 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::SoldOut,
         Self::HoldExpired,
         Self::WrongStatus,
+        Self::MonthClosed,
+        Self::MonthNotOpen,
         Self::RetryLater,
         Self::IdempotencyMismatch,
         Self::IdempotencyKeyInvalid,
@@ -262,6 +268,8 @@ impl ProblemCode {
             Self::SoldOut => "sold_out",
             Self::HoldExpired => "hold_expired",
             Self::WrongStatus => "wrong_status",
+            Self::MonthClosed => "month_closed",
+            Self::MonthNotOpen => "month_not_open",
             Self::RetryLater => "retry_later",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyKeyInvalid => "idempotency_key_invalid",

@@ -48,7 +48,7 @@ pub(super) fn router() -> Router<State> {
         (status = 202, description = "A worker will decide: poll `Location` by GET, with the same key", body = AcceptedBody),
         (status = 400, description = "`malformed_body`, `idempotency_key_invalid`", body = Problem),
         (status = 404, description = "`not_found`", body = Problem),
-        (status = 409, description = "`sold_out`", body = Problem),
+        (status = 409, description = "`sold_out`, `month_closed`", body = Problem),
         (status = 422, description = "`invalid_field`, `idempotency_mismatch`", body = Problem),
         (status = 503, description = "`unavailable`, `retry_later`: nothing was written", body = Problem),
     ),
@@ -60,8 +60,15 @@ pub(super) async fn reserve(
     Body(body): Body<ReserveRequest>,
 ) -> Result<Response, Refusal> {
     let seats = whole_number("seats", body.seats, 1, SEATS_MAX)?;
-    let command = parsed(&state, slot, seats, key, body.urgent);
-    reserved(&command, state.operations.reserve(&command).await?)
+    let mut command = parsed(&state, slot, seats, key, body.urgent);
+    if let Some(months) = &state.months {
+        command.booking = months.id_of(command.booking, slot).await?;
+    }
+    let answer = state.operations.reserve(&command).await?;
+    if matches!(answer, Reserved::NoSlot) {
+        state.refuse_archived(slot.month()).await?;
+    }
+    reserved(&command, answer)
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -152,14 +159,18 @@ pub(super) fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Res
     responses(
         (status = 200, description = "Confirmed", body = BookingBody),
         (status = 404, description = "`not_found`", body = Problem),
-        (status = 409, description = "`hold_expired`, `wrong_status`", body = Problem),
+        (status = 409, description = "`hold_expired`, `wrong_status`, `month_closed`", body = Problem),
     ),
 )]
 pub(super) async fn confirm(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    changed(booking, state.operations.confirm(booking).await?)
+    let answer = state.operations.confirm(booking).await?;
+    if matches!(answer, Changed::NoBooking) {
+        state.refuse_archived(booking.month()).await?;
+    }
+    changed(booking, answer)
 }
 
 /// Cancel a booking
@@ -172,14 +183,18 @@ pub(super) async fn confirm(
     responses(
         (status = 200, description = "Cancelled", body = BookingBody),
         (status = 404, description = "`not_found`", body = Problem),
-        (status = 409, description = "`hold_expired`, `wrong_status`", body = Problem),
+        (status = 409, description = "`hold_expired`, `wrong_status`, `month_closed`", body = Problem),
     ),
 )]
 pub(super) async fn cancel(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    changed(booking, state.operations.cancel(booking).await?)
+    let answer = state.operations.cancel(booking).await?;
+    if matches!(answer, Changed::NoBooking) {
+        state.refuse_archived(booking.month()).await?;
+    }
+    changed(booking, answer)
 }
 
 /// Read a booking
@@ -204,7 +219,10 @@ pub(super) async fn read(
     let min_version = parameters.min_version.unwrap_or_default();
     match state.operations.read_booking(booking, min_version).await? {
         ReadAt::Found(body) => Ok(Json(body)),
-        ReadAt::None => Err(no_booking(booking)),
+        ReadAt::None => {
+            state.refuse_archived(booking.month()).await?;
+            Err(no_booking(booking))
+        }
         ReadAt::NotYet => Err(Refusal::new(
             ProblemCode::RetryLater,
             format!("the slot of booking {booking} has not reached version {min_version}; retry"),

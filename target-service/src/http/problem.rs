@@ -8,9 +8,12 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use slotproof_vocabulary::reference_api::{Problem, ProblemCode};
+use slotproof_vocabulary::{
+    Month,
+    reference_api::{Problem, ProblemCode},
+};
 
-use crate::{database::ACQUIRE_TIMEOUT, reserve::ReserveError};
+use crate::{database::ACQUIRE_TIMEOUT, months, reserve::ReserveError};
 
 /// What a client is told where a request handler panicked.
 pub(super) const BUG: &str = "the service failed on this request; this is a bug";
@@ -42,6 +45,30 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    pub(super) fn month_closed() -> Self {
+        Self::new(
+            ProblemCode::MonthClosed,
+            "the month is closed: its bookings can be read and not changed; nothing was written",
+        )
+    }
+
+    pub(super) fn month_not_open() -> Self {
+        Self::new(
+            ProblemCode::MonthNotOpen,
+            "the database has no partition for the slot's month (UTC); nothing was written; slots \
+             can be created in the current month and in the --months-ahead of serve",
+        )
+    }
+
+    pub(super) fn month_archived(month: Month) -> Self {
+        Self::new(
+            ProblemCode::MonthClosed,
+            format!("{month} is archived; slotproof months restore makes it readable again"),
+        )
+    }
+}
+
 #[cfg(test)]
 impl Refusal {
     /// `409 sold_out`, then the title and the detail.
@@ -60,6 +87,8 @@ fn status_and_title(code: ProblemCode) -> (StatusCode, &'static str) {
         ProblemCode::WrongStatus => {
             (StatusCode::CONFLICT, "The booking's status does not allow this operation")
         }
+        ProblemCode::MonthClosed => (StatusCode::CONFLICT, "The month of the slot is closed"),
+        ProblemCode::MonthNotOpen => (StatusCode::CONFLICT, "The month of the slot is not open"),
         ProblemCode::RetryLater => {
             (StatusCode::SERVICE_UNAVAILABLE, "Too many concurrent requests; retry")
         }
@@ -129,7 +158,8 @@ impl From<ReserveError> for Refusal {
 }
 
 /// The failure may be that of a commit, so the client must take the outcome as unknown. Only where
-/// no connection was to be had nothing was sent.
+/// no connection was to be had nothing was sent, and where a month takes no rows or no changes
+/// nothing was written.
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -138,6 +168,8 @@ impl From<sqlx::Error> for Refusal {
                 let detail = format!("no database connection became free within {limit} s");
                 Self::new(ProblemCode::Unavailable, detail)
             }
+            sqlx::Error::Database(error) if months::is_closed(&*error) => Self::month_closed(),
+            sqlx::Error::Database(error) if months::is_missing(&*error) => Self::month_not_open(),
             error => {
                 tracing::error!(%error, "the database failed during a request");
                 let detail =

@@ -89,6 +89,9 @@ async fn every_problem_says_what_is_wrong_and_what_it_means_for_the_request() {
         whole_number("seats", 101, 1, 100).expect_err("too many"),
         short_text("name", String::new()).expect_err("too short"),
         short_text("name", "\0".to_owned()).expect_err("not storable"),
+        Refusal::month_closed(),
+        Refusal::month_not_open(),
+        Refusal::month_archived(slot().month()),
         Refusal::new(ProblemCode::Internal, problem::BUG),
     ];
     refusals.extend(of_path("/v2/slots").await);

@@ -87,6 +87,7 @@ pub(super) async fn read(
     match state.operations.read_slot(slot, min_version).await? {
         ReadAt::Found(body) => Ok(Json(body)),
         ReadAt::None => {
+            state.refuse_archived(slot.month()).await?;
             Err(Refusal::new(ProblemCode::NotFound, format!("slot {slot} does not exist")))
         }
         ReadAt::NotYet => Err(Refusal::new(
@@ -103,6 +104,7 @@ pub(super) async fn read(
         (status = 201, body = SlotBody),
         (status = 400, description = "`malformed_body`", body = Problem),
         (status = 404, description = "`not_found`: no such doctor", body = Problem),
+        (status = 409, description = "`month_not_open`, `month_closed`", body = Problem),
         (status = 422, description = "`invalid_field`", body = Problem),
     ),
 )]

@@ -3,16 +3,26 @@
 use std::sync::Arc;
 
 use redis::aio::ConnectionManager;
+use slotproof_vocabulary::Month;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::{catalogue::SeatRows, operations::Operations, pausing::PausePoints, queue::Publisher};
+use super::problem::Refusal;
+use crate::{
+    catalogue::SeatRows,
+    months::{Calendar, MonthState},
+    operations::Operations,
+    pausing::PausePoints,
+    queue::Publisher,
+};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) pool: PgPool,
     pub(crate) operations: Arc<Operations>,
+    /// Present if the tables are partitioned by month.
+    pub(crate) months: Option<Arc<Calendar>>,
     pub(crate) needs: Needs,
     pub(crate) seat_rows: SeatRows,
     /// How long a hold lasts.
@@ -20,6 +30,17 @@ pub(crate) struct State {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Present if the service is directed.
     pub(crate) pausing: Option<PausePoints>,
+}
+
+impl State {
+    /// What was not found may lie in an archive.
+    pub(super) async fn refuse_archived(&self, month: Month) -> Result<(), Refusal> {
+        let Some(months) = &self.months else { return Ok(()) };
+        match months.state_of(month).await? {
+            Some(MonthState::Archived) => Err(Refusal::month_archived(month)),
+            Some(MonthState::Closed) | None => Ok(()),
+        }
+    }
 }
 
 /// Servers beside the database without which this strategy cannot reserve.

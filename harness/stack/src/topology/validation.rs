@@ -147,6 +147,17 @@ pub enum TopologyError {
         "[service] cache answers nothing without a declared age: add staleness_ms = {{ slots = 1000, bookings = 1000 }}"
     )]
     NothingCached,
+    /// Months that the service cannot make, or would not make in time.
+    #[error(
+        "[service] months = {{ ahead = {0} }}: the number of months ahead must be {AHEAD_MIN} to {AHEAD_MAX}"
+    )]
+    MonthsAhead(u32),
+    /// A pooler refuses the setting that a connection to partitioned tables needs.
+    #[error(
+        "[service] months and pooler exclude each other: partitions need a setting of each \
+         connection, which a pooler refuses; leave out one"
+    )]
+    MonthsAndPooler,
     /// A commit would wait for ever.
     #[error(
         "[replication] synchronous waits for {asked} standbys, and `{database}` has {has}; every \
@@ -167,6 +178,11 @@ const NAME_MAX: usize = 40;
 /// Of the 300 that a server takes: evidence, heartbeats and what goes past the pooler need some.
 const POOL_MAX: u32 = 200;
 
+/// Slots of a load start tomorrow, which may be in the next month; and the service warns below 2.
+const AHEAD_MIN: u32 = 2;
+/// As the service has it.
+const AHEAD_MAX: u32 = 120;
+
 pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
     names(topology)?;
     for component in &topology.components {
@@ -176,6 +192,7 @@ pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
     wired(topology)?;
     reads(topology)?;
     cache(topology)?;
+    months(topology)?;
     let (database, asked) =
         (&topology.service.database, topology.replication.synchronous.standbys());
     let has = topology.standbys_of(database).count();
@@ -326,6 +343,18 @@ fn cache(topology: &Topology) -> Result<(), TopologyError> {
     }
 }
 
+fn months(topology: &Topology) -> Result<(), TopologyError> {
+    let service = &topology.service;
+    match service.months {
+        None => Ok(()),
+        Some(_) if service.pooler.is_some() => Err(TopologyError::MonthsAndPooler),
+        Some(months) if !(AHEAD_MIN..=AHEAD_MAX).contains(&months.ahead) => {
+            Err(TopologyError::MonthsAhead(months.ahead))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,7 +376,7 @@ mod tests {
     #[test]
     fn a_topology_that_cannot_be_wired_is_refused_by_name() {
         let standby = |name, of| (name, "postgresql_standby", Some(of));
-        let cases: [(&[_], &str, &str); 25] = [
+        let cases: [(&[_], &str, &str); 28] = [
             (&[DB, DB], "", "two components are named `db`"),
             (&[("db", "redis", None)], "", "no component of kind `postgresql`"),
             (&[("db", "oracle", None)], "", "unknown variant `oracle`"),
@@ -375,6 +404,9 @@ mod tests {
                 "reads = [\"s\"]\nstaleness_ms = { bookings = 1 }\n",
                 "bookings is about a cache",
             ),
+            (&[DB], "months = { ahead = 1 }\n", "months ahead must be 2 to 120"),
+            (&[DB], "months = { ahead = 2, zone = 1 }\n", "unknown field `zone`"),
+            (&[DB], "months = { ahead = 2, mode = \"local\" }\n", "unknown variant `local`"),
             (&[DB], "cache_mode = \"through\"\n", "cache_mode is about a cache"),
             (&[DB], "cache_delay_ms = 1\n", "cache_delay_ms is about a cache"),
             (&[DB], "cache = \"db\"\n", "no component of kind `redis_cache`"),
@@ -412,7 +444,7 @@ mod tests {
             accepted.pool().map(|it| it.to_string()).as_deref(),
             Some("9 connections by session")
         );
-        let cases: [(&[_], &str, &str, &str); 9] = [
+        let cases: [(&[_], &str, &str, &str); 10] = [
             (&[DB, P], "", pooler, "`p` does not say how it shares connections"),
             (&[DB, ("p", "pgbouncer", None)], session, pooler, "`p` follows no component"),
             (&[DB, ("r", "redis", None)], session, "", "`r` is a `redis` and no pooler"),
@@ -421,6 +453,7 @@ mod tests {
             (&[DB, P], "pool = { mode = \"session\", size = 201 }\n", pooler, "200 at most"),
             (&[DB, S], "", "pooler = \"s\"\n", "pooler = \"s\": no component of kind `pgbouncer`"),
             (&[DB], "", "pooling = \"transactions\"\n", "pooling is about a pooler"),
+            (&[DB, P], session, "pooler = \"p\"\nmonths = { ahead = 2 }\n", "exclude each other"),
             (
                 &[DB, ("other", "postgresql", None), ("p", "pgbouncer", Some("other"))],
                 session,

@@ -225,6 +225,7 @@ impl Names {
             Slots::Made => {
                 names.set(Some("slot"), "capacity", capacity.into());
                 names.set(Some("slot"), "starts_at", "<slot.starts_at>".into());
+                names.set(Some("slot"), "around_month", "<slot.around_month>".into());
             }
             Slots::Given(slots) => {
                 let first = slots.first().into_iter().flatten();

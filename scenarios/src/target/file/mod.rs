@@ -14,6 +14,7 @@ mod format;
 mod inline;
 mod interpreter;
 mod log;
+mod made_slots;
 mod making;
 mod meaning;
 mod request;

@@ -8,7 +8,6 @@ use std::{
 
 use futures::StreamExt;
 use serde_json::{Map, Value};
-use time::format_description::well_known::Rfc3339;
 
 use super::{
     at::At,
@@ -16,6 +15,7 @@ use super::{
     compile::FileTarget,
     exchange::Exchanged,
     format::{Each, Meaning, TeardownEach},
+    made_slots::made,
     request::RequestTemplate,
     scope::{self, Place, PlaceNames, Scope, object},
 };
@@ -399,21 +399,6 @@ impl FileTarget {
             _ => Err(format!("{}: {}", sent.exchanged.request, sent.exchanged.received)),
         }
     }
-}
-
-/// Slots that are to be made: a quarter of an hour each, from tomorrow on.
-fn made(capacities: &[u32]) -> Result<Vec<Map<String, Value>>, TargetError> {
-    let tomorrow = time::OffsetDateTime::now_utc().date().next_day().unwrap_or(time::Date::MAX);
-    let slot = |(number, capacity): (u32, &u32)| {
-        let starts_at = tomorrow.midnight().assume_utc() + time::Duration::minutes(15) * number;
-        let starts_at =
-            starts_at.format(&Rfc3339).map_err(|error| TargetError::Setup(error.to_string()))?;
-        Ok(Map::from_iter([
-            ("capacity".to_owned(), (*capacity).into()),
-            ("starts_at".to_owned(), starts_at.into()),
-        ]))
-    };
-    (0_u32..).zip(capacities).map(slot).collect()
 }
 
 #[cfg(test)]

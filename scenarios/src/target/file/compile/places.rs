@@ -21,7 +21,8 @@ use crate::target::file::{
 };
 
 /// Names that slots have without a capture.
-const OF_MADE_SLOTS: [&str; 3] = ["slot.number", "slot.capacity", "slot.starts_at"];
+const OF_MADE_SLOTS: [&str; 4] =
+    ["slot.number", "slot.capacity", "slot.starts_at", "slot.around_month"];
 
 impl Compiler<'_> {
     pub(super) fn slots(
