@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured,
-        model, replay, report, run, selftest, serve, target, topologies, up,
+        model, months, replay, report, run, selftest, serve, target, topologies, up,
     },
     exit_code::{self, Code},
 };
@@ -60,6 +60,9 @@ enum Command {
     /// List messages that no worker could handle, or resend them.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// List the months of a partitioned database, archive or restore one.
+    #[command(subcommand)]
+    Months(months::Command),
     /// Show what is installed and how to install what is missing.
     Doctor(doctor::Args),
     /// Print the completions of a shell.
@@ -95,6 +98,7 @@ impl Cli {
             Command::Selftest(args) => selftest::exec(args),
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),
+            Command::Months(command) => months::exec(command),
             Command::Doctor(args) => doctor::exec(args),
             Command::Completions(args) => Ok(completions::completions(&args)),
             Command::Man(args) => completions::man(&args),

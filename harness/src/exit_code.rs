@@ -6,6 +6,7 @@ use slotproof_evidence::EvidenceError;
 use slotproof_reports::{RunReport, gate};
 use slotproof_scenarios::target::file::TargetError;
 use slotproof_stack::{EnvironmentError, ReplicaError, faults::FaultError};
+use slotproof_target_service::months::MonthsError;
 use slotproof_vocabulary::{UsageError, Verdict};
 
 /// An exit code with a meaning.
@@ -90,6 +91,8 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
             | EnvironmentError::Container { .. }
             | EnvironmentError::Files { .. } => UNAVAILABLE,
         }
+    } else if let Some(error) = error.downcast_ref::<MonthsError>() {
+        if error.is_refusal() { USAGE } else { UNAVAILABLE }
     } else if error.is::<ReplicaError>()
         || error.is::<FaultError>()
         || error.is::<EvidenceError>()

@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod load;
 pub(crate) mod measured;
 pub(crate) mod model;
+pub(crate) mod months;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;

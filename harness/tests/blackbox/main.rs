@@ -3,6 +3,7 @@
 #[macro_use]
 mod rows;
 
+mod archive;
 mod broker;
 mod caches;
 mod check;

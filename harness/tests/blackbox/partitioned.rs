@@ -77,7 +77,7 @@ fn a_strategy_that_needs_what_the_topology_does_not_have_is_refused_by_name() {
 }
 
 /// The first day of a month, so many months from now.
-fn month(number: i32) -> Date {
+pub(crate) fn month(number: i32) -> Date {
     let this = OffsetDateTime::now_utc().date().replace_day(1).expect("a first day");
     let step = |month: Date, days: i64| {
         (month + Duration::days(days)).replace_day(1).expect("a first day")
@@ -88,7 +88,7 @@ fn month(number: i32) -> Date {
     }
 }
 
-async fn partitioned(strategy: &str, database: &str, ahead: &str) -> Service {
+pub(crate) async fn partitioned(strategy: &str, database: &str, ahead: &str) -> Service {
     let redis = &endpoints().await.redis_url;
     let variables = [
         ("SLOTPROOF_DATABASE_URL", database),
@@ -109,13 +109,13 @@ async fn create(service: &Service, month: Date) -> reqwest::Response {
     service.post("/v1/admin/slots", &slot).await
 }
 
-async fn slot(service: &Service, month: Date) -> SlotBody {
+pub(crate) async fn slot(service: &Service, month: Date) -> SlotBody {
     let answer = create(service, month).await;
     assert_eq!(answer.status(), 201);
     answer.json().await.expect("a slot")
 }
 
-async fn connect(database: &str) -> PgConnection {
+pub(crate) async fn connect(database: &str) -> PgConnection {
     PgConnection::connect(database).await.expect("the server answers")
 }
 

@@ -61,6 +61,20 @@ impl fmt::Display for Month {
     }
 }
 
+impl std::str::FromStr for Month {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('-').and_then(|(year, month)| {
+            let (year, month): (u16, u16) = (year.parse().ok()?, month.parse().ok()?);
+            let months =
+                year.checked_sub(2000)?.checked_mul(12)?.checked_add(month.checked_sub(1)?)?;
+            Some(Self(months)).filter(|it| it.to_string() == text)
+        });
+        parsed.ok_or_else(|| format!("{text:?} is not a month; write 2026-10, from 2000-01 on"))
+    }
+}
+
 const KIND_SLOT: u8 = 1;
 const KIND_BOOKING: u8 = 2;
 
@@ -201,6 +215,16 @@ mod tests {
         assert!(slot().to_string().parse::<BookingId>().is_err());
         assert!("b4a6f6f0-4a0e-4c55-9e8a-0d7f3a2f9a11".parse::<SlotId>().is_err(), "version 4");
         assert!("seven".parse::<SlotId>().is_err());
+    }
+
+    #[test]
+    fn a_month_is_read_as_it_is_written() {
+        for text in ["2000-01", "2026-12", "7461-04"] {
+            assert_eq!(text.parse::<Month>().expect("a month").to_string(), text);
+        }
+        for text in ["1999-12", "2026-13", "2026-00", "2026-1", "2026", "+2026-01", "9999-01"] {
+            assert!(text.parse::<Month>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -97,15 +97,3 @@ begin
         for each row execute function refuse_closed_month()', partition);
 end;
 $$;
-
--- For the negative control `archive_live_month`, which asks nothing.
-create function detach_unchecked(month date) returns void
-    language plpgsql as
-$$
-begin
-    update months set state = 'archived' where slot_month = month and state = 'open';
-    if found then
-        execute format('alter table bookings detach partition %I', partition_of('bookings', month));
-    end if;
-end;
-$$;

@@ -1,7 +1,7 @@
 //! Negative controls: what is done to months that is broken on purpose.
 
 use slotproof_vocabulary::{BookingId, Month, MonthMode, SlotId};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::Calendar;
@@ -60,7 +60,22 @@ pub(super) async fn archive_by_age(pool: &PgPool) -> Result<(), sqlx::Error> {
     .fetch_all(pool)
     .await?;
     for month in months {
-        sqlx::query("select detach_unchecked($1)").bind(month).execute(pool).await?;
+        detach_bookings(pool, month).await?;
     }
     Ok(())
+}
+
+async fn detach_bookings(pool: &PgPool, month: Date) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let archived = sqlx::query(
+        "update months set state = 'archived' where slot_month = $1 and state = 'open'",
+    );
+    let archived = archived.bind(month).execute(&mut *transaction).await?;
+    if archived.rows_affected() == 1 {
+        let partition = sqlx::query_scalar("select partition_of('bookings', $1)").bind(month);
+        let partition: String = partition.fetch_one(&mut *transaction).await?;
+        let detach = format!("alter table bookings detach partition {partition}");
+        sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }

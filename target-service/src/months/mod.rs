@@ -2,10 +2,15 @@
 //! them, and this keeps them. Partitions are made ahead, so that none is missing when a slot is
 //! created, and a month that is over is closed. The database's clock decides, in UTC.
 //!
+//! An operator archives closed months, and restores them to be read: `archive.rs`.
+//!
 //! Queries are checked at run time: those that the compiler checks are checked against the schema
 //! of the flat tables.
 
+mod archive;
 mod controls;
+mod error;
+mod manifest;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +18,10 @@ use slotproof_vocabulary::{Month, MonthMode};
 use sqlx::{PgPool, error::DatabaseError};
 use time::Date;
 use tokio::sync::watch;
+
+pub use archive::{Archivable, Listed, archive, list, restore};
+pub use error::MonthsError;
+pub use manifest::{ArchivedTable, Manifest};
 
 use crate::{config::Months, metrics, routing::month_key};
 
