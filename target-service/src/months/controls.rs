@@ -46,7 +46,8 @@ fn local_month(instant: OffsetDateTime) -> Option<Month> {
 }
 
 /// `archive_live_month`: takes away the bookings of every month in which one is older than two
-/// seconds, and asks neither whether the month is over nor whether it has holds.
+/// seconds, and asks neither whether the month is over nor whether it has holds. The month goes on
+/// with an empty partition.
 pub(super) async fn archive_by_age(pool: &PgPool) -> Result<(), sqlx::Error> {
     let months: Vec<Date> = sqlx::query_scalar(
         "
@@ -60,22 +61,26 @@ pub(super) async fn archive_by_age(pool: &PgPool) -> Result<(), sqlx::Error> {
     .fetch_all(pool)
     .await?;
     for month in months {
-        detach_bookings(pool, month).await?;
+        take_bookings_away(pool, month).await?;
     }
     Ok(())
 }
 
-async fn detach_bookings(pool: &PgPool, month: Date) -> Result<(), sqlx::Error> {
+async fn take_bookings_away(pool: &PgPool, month: Date) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let archived = sqlx::query(
-        "update months set state = 'archived' where slot_month = $1 and state = 'open'",
-    );
-    let archived = archived.bind(month).execute(&mut *transaction).await?;
-    if archived.rows_affected() == 1 {
-        let partition = sqlx::query_scalar("select partition_of('bookings', $1)").bind(month);
-        let partition: String = partition.fetch_one(&mut *transaction).await?;
-        let detach = format!("alter table bookings detach partition {partition}");
-        sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *transaction).await?;
+    // Processes that do it together do it one after the other.
+    sqlx::query("select from months where slot_month = $1 for update")
+        .bind(month)
+        .execute(&mut *transaction)
+        .await?;
+    let partition = sqlx::query_scalar("select partition_of('bookings', $1)").bind(month);
+    let partition: String = partition.fetch_one(&mut *transaction).await?;
+    let drop = format!("alter table bookings detach partition {partition}; drop table {partition}");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
+    for anew in
+        ["select make_partition('bookings', $1, '')", "select attach_partition('bookings', $1)"]
+    {
+        sqlx::query(anew).bind(month).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
