@@ -1,7 +1,7 @@
 //! `slotproof target`: booking APIs that a file describes.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use slotproof_experiments::target_try::{SEATS, Trial, suggested_rule, try_target};
 use slotproof_scenarios::target::{
     draft::{Draft, draft},
-    file::{Exchanged, FileTarget, schema},
+    file::{Exchanged, FileTarget, OperationKind, schema},
 };
 use slotproof_vocabulary::{Span, UsageError};
 
@@ -99,7 +99,7 @@ pub(crate) struct TryArgs {
     #[arg(long, default_value = "10s", value_name = "TIME")]
     timeout: Span,
 
-    /// Write what was found out into the file, unless it has [claims] already.
+    /// Write what was found out into the file. What its [claims] say already stays.
     #[arg(long)]
     write: bool,
 }
@@ -178,7 +178,18 @@ fn try_file(args: &TryArgs) -> Result<Code> {
     if args.write {
         write_claims(&args.file, &claims)?;
     }
-    Ok(if trial.is_understood() { exit_code::UPHELD } else { exit_code::UNKNOWN })
+    if target.claims.hold_ms == Some(0) && target.has(OperationKind::Confirm) {
+        note!(
+            "note: hold_ms = 0 says that an unconfirmed booking is held for ever, and no call here \
+             has waited for an end; if holds end, a run would take a seat that was sold again for \
+             an overbooking"
+        );
+    }
+    if !trial.is_understood() {
+        return Ok(exit_code::UNKNOWN);
+    }
+    note!("next: slotproof run --target {} --clients 40 --duration 5s", args.file.display());
+    Ok(exit_code::UPHELD)
 }
 
 fn show(trial: &Trial) {
@@ -225,18 +236,37 @@ fn show_exchange(exchanged: &Exchanged) {
     note!("  < {status} [{meaning}] {}", short(&exchanged.received));
 }
 
+/// Adds the lines of `claims` to the file, below its [claims] if it has them.
 fn write_claims(path: &Path, claims: &str) -> Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let words: toml::Table = toml::from_str(&text).unwrap_or_default();
-    if words.contains_key("claims") {
-        return Err(UsageError(format!(
-            "{} has [claims] already; remove the section, or leave out --write",
-            path.display()
-        ))
-        .into());
-    }
-    let mut file = OpenOptions::new().append(true).open(path)?;
-    write!(file, "\n{claims}").with_context(|| format!("write {}", path.display()))?;
+    let said = words.get("claims").and_then(toml::Value::as_table);
+    let written = match said {
+        None => format!("{text}\n{claims}"),
+        Some(said) => {
+            let found: Vec<&str> = claims.lines().collect();
+            let is_new = |line: &str| {
+                let key = line.split_once('=').map(|(key, _)| key.trim());
+                key.is_some_and(|key| !key.starts_with('#') && !said.contains_key(key))
+            };
+            // Each with the comment that says why.
+            let pairs = found.windows(2).filter(|pair| is_new(pair[1])).flatten();
+            let new: Vec<&str> = pairs.copied().filter(|line| *line != "[claims]").collect();
+            if new.is_empty() {
+                note!("nothing to write: [claims] of {} say it already", path.display());
+                return Ok(());
+            }
+            let header = text.lines().position(|line| line.trim() == "[claims]");
+            let Some(header) = header else {
+                let reason = "has claims that are no section; write them as [claims]";
+                return Err(UsageError(format!("{} {reason}", path.display())).into());
+            };
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.splice(header + 1..header + 1, new);
+            lines.join("\n") + "\n"
+        }
+    };
+    fs::write(path, written).with_context(|| format!("write {}", path.display()))?;
     note!("written into {}", path.display());
     Ok(())
 }

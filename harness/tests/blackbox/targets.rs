@@ -197,8 +197,18 @@ async fn an_answer_without_a_rule_is_shown_with_the_line_to_add_and_claims_are_w
     assert!(written.contains("[claims]\n") && written.contains("replays"), "{written}");
     let output = try_file(&file, &service.target, &["--write"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(64), "{said}");
-    assert!(said.contains("has [claims] already"), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("nothing to write"), "{said}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), written);
+
+    // What the section says already stays, and what it lacks comes to it.
+    let own = written.lines().filter(|line| !line.starts_with("replays = "));
+    let own = own.collect::<Vec<_>>().join("\n").replace("[claims]", "[claims]\nstale_ms = 7");
+    fs::write(&file, own).expect("it can be written");
+    try_file(&file, &service.target, &["--write"]);
+    let added = fs::read_to_string(&file).expect("it is there");
+    assert!(added.contains("stale_ms = 7\n") && added.contains("\nreplays = "), "{added}");
+    assert_eq!(added.matches("[claims]").count(), 1, "{added}");
 }
 
 #[tokio::test]

@@ -35,7 +35,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     Some(count.finding(
-        |examined| format!("all {examined} acknowledged bookings are kept as acknowledged"),
+        |examined| match evidence.case.end {
+            Some(_) => format!("all {examined} acknowledged bookings are kept as acknowledged"),
+            None => format!("all {examined} bookings that clients came back to are kept"),
+        },
         |violations, examined| {
             format!(
                 "{violations} of {examined} acknowledged bookings are lost, or differ from what \

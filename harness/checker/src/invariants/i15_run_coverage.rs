@@ -74,10 +74,13 @@ fn missing(
             (in_danger.iter().any(SlotActivity::resold), "no seat was resold after a cancel")
         }
         Expectation::Reclaim => {
-            (reclaim(evidence), "no seat was resold after its hold had expired")
+            let missing = "no seat was resold after its hold had expired (holds that outlast the load \
+                           cannot: make it longer, or holds shorter)";
+            (reclaim(evidence), missing)
         }
         Expectation::Resend => {
-            (operations.iter().any(|operation| operation.attempts > 1), "no request was resent")
+            let resent = operations.iter().any(|operation| operation.attempts > 1);
+            (resent, "no request was resent (a shorter --resend does so sooner)")
         }
         Expectation::Contested(_) | Expectation::OnSchedule(_) => return None,
     };

@@ -153,12 +153,20 @@ pub(super) fn of_decision(leaves: &[Leaf<'_>]) -> Captured {
 
 /// How long a hold lasts, if the answer says it.
 pub(super) fn of_hold(leaves: &[Leaf<'_>]) -> Option<(&'static str, Value)> {
-    let ms = |leaf: &Leaf<'_>, name: &[String]| {
-        let held = has_any(name, &["hold", "held", "expire", "expiry", "expiration", "ttl"]);
-        leaf.is_number() && held && has_any(name, &["ms", "milli", "milliseconds", "millisecond"])
+    let lasts = |units: &'static [&'static str]| {
+        let holds = |leaf: &Leaf<'_>, name: &[String]| {
+            let held = has_any(name, &["hold", "held", "expire", "expiry", "expiration", "ttl"]);
+            leaf.is_number() && held && has_any(name, units)
+        };
+        found(leaves, holds).map(|leaf| leaf.path.clone())
     };
-    if let Some(leaf) = found(leaves, ms) {
-        return Some(("hold_ms", leaf.path.clone().into()));
+    if let Some(path) = lasts(&["ms", "milli", "milliseconds", "millisecond"]) {
+        return Some(("hold_ms", path.into()));
+    }
+    for (units, ms) in [(&["second", "sec"][..], 1_000), (&["minute"], 60_000)] {
+        if let Some(path) = lasts(units) {
+            return Some(("hold_ms", json!({ "path": path, "times": ms })));
+        }
     }
     let until = |leaf: &Leaf<'_>, name: &[String]| {
         let held = ["hold", "held", "expire", "expiry", "expiration", "reserved"];

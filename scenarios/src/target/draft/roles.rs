@@ -67,7 +67,12 @@ pub(super) fn find<'e, 'a>(
     let reserve = match named {
         Some(name) => the_named(name, endpoints)?,
         None => pick(scored(&|it| reserves(document, it, endpoints)), RESERVE_MIN)
-            .or_else(|| pick(scored(&|it| reserves_by_shape(document, it, endpoints)), SHAPE_MIN))
+            .or_else(|| {
+                let by_shape = pick(scored(&|it| reserves_by_shape(document, it, endpoints)), SHAPE_MIN)?;
+                let doubt = "it makes a thing below another one and may be refused by 409, and none \
+                             of its words is known; --reserve \"POST /path\" names another one";
+                Some(Pick { doubt: Some(doubt.to_owned()), ..by_shape })
+            })
             .ok_or(DraftError::NoReserve(endpoints.len()))?,
     };
     let slot_noun = slot_noun(document, reserve.endpoint);
