@@ -9,8 +9,8 @@ use slotproof_scenarios::target::reference;
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// How often waits and lags are looked at: often enough for an average over seconds, and a thousandth of
-/// what the database does.
+/// How often waits and lags are looked at: often enough for an average over seconds, and a thousandth
+/// of what the database does.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The database in which PgBouncer tells of itself.
@@ -229,32 +229,44 @@ struct Looks {
     made: u64,
     /// Connections that waited for a lock, added up.
     waiting: i64,
-    /// Bytes of log that each standby had not replayed: looks, sum and maximum.
-    behind: BTreeMap<String, (u64, i64, i64)>,
+    standbys: BTreeMap<String, Behind>,
+}
+
+/// Bytes of log that a standby had not replayed.
+#[derive(Debug, Default)]
+struct Behind {
+    looks: u64,
+    sum: i64,
+    most: i64,
 }
 
 impl Looks {
+    /// One statement, so that a database without standbys is asked no more than before.
     async fn add(&mut self, database: &mut PgConnection) -> sqlx::Result<()> {
-        let row = sqlx::query(
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-        )
-        .fetch_one(&mut *database)
-        .await?;
-        self.made += 1;
-        self.waiting += row.try_get::<i64, _>(0)?;
         let rows = sqlx::query(
             "
-            select application_name, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as behind
-            from pg_stat_replication where replay_lsn is not null
+            select waiting, application_name as standby,
+                pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as behind
+            from (
+                select count(*) as waiting from pg_stat_activity
+                where wait_event_type = 'Lock' and datname = current_database()
+            ) locks left join pg_stat_replication on replay_lsn is not null
             ",
         )
         .fetch_all(database)
         .await?;
-        for row in rows {
-            // The position of the primary is read after that of the standby, or before.
-            let behind = row.try_get::<i64, _>("behind")?.max(0);
-            let of = self.behind.entry(row.try_get("application_name")?).or_default();
-            *of = (of.0 + 1, of.1 + behind, of.2.max(behind));
+        for (number, row) in rows.iter().enumerate() {
+            if number == 0 {
+                self.made += 1;
+                self.waiting += row.try_get::<i64, _>("waiting")?;
+            }
+            let Some(standby) = row.try_get::<Option<String>, _>("standby")? else { continue };
+            // The two positions are read one after the other, and the standby's may be the later.
+            let bytes = row.try_get::<i64, _>("behind")?.max(0);
+            let behind = self.standbys.entry(standby).or_default();
+            behind.looks += 1;
+            behind.sum += bytes;
+            behind.most = behind.most.max(bytes);
         }
         Ok(())
     }
@@ -264,13 +276,13 @@ impl Looks {
     }
 
     fn lags(&self) -> Vec<StandbyLag> {
-        let lag = |(name, (looks, sum, most)): (&String, &(u64, i64, i64))| StandbyLag {
+        let lag = |(name, behind): (&String, &Behind)| StandbyLag {
             name: name.clone(),
-            looks: *looks,
-            bytes_mean: *sum as f64 / *looks as f64,
-            bytes_max: most.unsigned_abs(),
+            looks: behind.looks,
+            bytes_mean: behind.sum as f64 / behind.looks as f64,
+            bytes_max: behind.most.unsigned_abs(),
         };
-        self.behind.iter().map(lag).collect()
+        self.standbys.iter().map(lag).collect()
     }
 }
 

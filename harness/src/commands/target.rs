@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use slotproof_evidence::run_directory::write_whole;
 use slotproof_experiments::target_try::{SEATS, Trial, suggested_rule, try_target};
 use slotproof_scenarios::target::{
     draft::{Draft, draft},
@@ -256,7 +257,7 @@ fn write_claims(path: &Path, claims: &str) -> Result<()> {
                 note!("nothing to write: [claims] of {} say it already", path.display());
                 return Ok(());
             }
-            let header = text.lines().position(|line| line.trim() == "[claims]");
+            let header = text.lines().position(|line| line.trim_start().starts_with("[claims]"));
             let Some(header) = header else {
                 let reason = "has claims that are no section; write them as [claims]";
                 return Err(UsageError(format!("{} {reason}", path.display())).into());
@@ -266,7 +267,7 @@ fn write_claims(path: &Path, claims: &str) -> Result<()> {
             lines.join("\n") + "\n"
         }
     };
-    fs::write(path, written).with_context(|| format!("write {}", path.display()))?;
+    write_whole(path, written.as_bytes())?;
     note!("written into {}", path.display());
     Ok(())
 }

@@ -7,8 +7,6 @@ use std::{
     process::{Child, Command},
 };
 
-use serde_json::Value;
-
 use crate::{
     stack::{Service, eventually, fresh_database, slotproof, start},
     topologies::{Ended, run, run_until},
@@ -23,13 +21,6 @@ const TURNOVER: &str = "--scenario steady --mix browse=3,give_up=1 --think 10ms 
 
 fn cache_reads(ended: &Ended, what: &str) -> u64 {
     ended.json("costs.json")["cache_reads"][what].as_u64().expect("they are counted")
-}
-
-fn verdict_of(ended: &Ended, invariant: &str) -> Value {
-    let verdict = ended.json("verdict.json");
-    let findings = verdict["findings"].as_array().expect("findings");
-    let finding = findings.iter().find(|it| it["invariant"] == invariant);
-    finding.expect("it was judged")["verdict"].clone()
 }
 
 #[test]
@@ -56,7 +47,7 @@ fn a_late_fill_is_convicted_and_with_versions_it_is_refused() {
     let ended = run_until(1, "cache_aside_race", TURNOVER, 3, &[]);
     // The order of sessions (I10), that of the log (I13), or both: the first load that shows one
     // of them is the last.
-    let orders = ["I10", "I13"].map(|order| verdict_of(&ended, order));
+    let orders = ["I10", "I13"].map(|order| ended.verdict_of(order));
     assert!(orders.contains(&"violated".into()), "{orders:?}");
     assert!(ended.said.contains("negative control"), "{}", ended.said);
 

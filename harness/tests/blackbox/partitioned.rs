@@ -13,19 +13,12 @@ use time::{Date, Duration, OffsetDateTime, format_description::well_known::Rfc33
 
 use crate::{
     stack::{Service, endpoints, eventually, fresh_database, problem, slotproof},
-    topologies::{Ended, refused, run},
+    topologies::{refused, run},
 };
 
 /// Clients that come back to what they bought.
 const BUYERS: &str = "--scenario steady --mix buy=1,watch=1 --think 10ms --clients 30 --slots 1 \
                       --capacity 40 --hold 4s";
-
-fn verdict_of(ended: &Ended, invariant: &str) -> Value {
-    let verdict = ended.json("verdict.json");
-    let findings = verdict["findings"].as_array().expect("findings");
-    let finding = findings.iter().find(|it| it["invariant"] == invariant);
-    finding.expect("it was judged")["verdict"].clone()
-}
 
 #[test]
 fn slots_of_two_months_are_booked_and_the_run_is_upheld_and_judged_the_same_again() {
@@ -54,7 +47,7 @@ fn a_month_by_local_time_is_convicted_by_a_client_that_does_not_find_its_booking
     let load = &["--duration", "3s", "--until", "covered"];
     let ended = run("partition_local_time", BUYERS, load);
     assert_eq!(ended.code, 1, "{}", ended.said);
-    assert_eq!(verdict_of(&ended, "I3"), "violated");
+    assert_eq!(ended.verdict_of("I3"), "violated");
     assert!(ended.said.contains("negative control"), "{}", ended.said);
     let ended = run("partitioned", BUYERS, load);
     assert_eq!(ended.code, 0, "{}", ended.said);
@@ -64,7 +57,7 @@ fn a_month_by_local_time_is_convicted_by_a_client_that_does_not_find_its_booking
 fn a_month_that_is_archived_with_holds_in_it_is_convicted_by_what_was_acknowledged() {
     let ended = run("archive_live_month", BUYERS, &["--duration", "9s", "--until", "covered"]);
     assert_eq!(ended.code, 1, "{}", ended.said);
-    assert_eq!(verdict_of(&ended, "I3"), "violated");
+    assert_eq!(ended.verdict_of("I3"), "violated");
 }
 
 #[test]

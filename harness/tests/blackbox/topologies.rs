@@ -68,6 +68,13 @@ impl Ended {
         serde_json::from_slice(&text).expect("it is JSON")
     }
 
+    pub(crate) fn verdict_of(&self, invariant: &str) -> Value {
+        let verdict = self.json("verdict.json");
+        let findings = verdict["findings"].as_array().expect("findings");
+        let finding = findings.iter().find(|it| it["invariant"] == invariant);
+        finding.expect("it was judged")["verdict"].clone()
+    }
+
     fn reads_from(&self, source: &str) -> u64 {
         self.json("costs.json")["slot_reads"][source].as_u64().expect("they are counted")
     }
@@ -97,10 +104,7 @@ fn reads_are_served_by_standbys_and_the_run_is_upheld_and_judged_the_same_again(
 fn a_standby_that_answers_whatever_its_client_has_seen_is_convicted_by_the_order_of_sessions() {
     let fault = ["--fault", "pause-replay:standby-1@100ms for 1s"];
     let ended = run_until(1, "replica_read_no_token", BUYERS, 3, &fault);
-    let verdict = ended.json("verdict.json");
-    let findings = verdict["findings"].as_array().expect("findings");
-    let order = findings.iter().find(|it| it["invariant"] == "I10").expect("it was judged");
-    assert_eq!(order["verdict"], "violated", "{verdict:#}");
+    assert_eq!(ended.verdict_of("I10"), "violated", "{}", ended.said);
     assert!(ended.said.contains("negative control"), "{}", ended.said);
 }
 

@@ -1,8 +1,6 @@
 //! How the reference service uses a cache where the topology has one: what is right, and negative
 //! controls of it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// How the cache is filled, and what of it is believed.
@@ -73,23 +71,7 @@ impl CacheMode {
     }
 }
 
-impl fmt::Display for CacheMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for CacheMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.name() == text)
-            .ok_or_else(|| format!("unknown cache mode {text:?}; the modes are {names}"))
-    }
-}
+crate::modes::read_and_shown_by_name!(CacheMode, "cache mode");
 
 #[cfg(test)]
 mod tests {

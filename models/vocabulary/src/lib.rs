@@ -18,6 +18,7 @@ pub mod cache_mode;
 pub mod declarations;
 pub mod end_state;
 pub mod environment;
+mod modes;
 pub mod month_mode;
 pub mod operation;
 pub mod operation_builder;

@@ -1,8 +1,6 @@
 //! How the reference service keeps the months of its partitions, where the topology has them: what
 //! is right, and negative controls of it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// How months are kept.
@@ -40,23 +38,7 @@ impl MonthMode {
     }
 }
 
-impl fmt::Display for MonthMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for MonthMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.name() == text)
-            .ok_or_else(|| format!("unknown month mode {text:?}; it is one of {names}"))
-    }
-}
+crate::modes::read_and_shown_by_name!(MonthMode, "month mode");
 
 #[cfg(test)]
 mod tests {

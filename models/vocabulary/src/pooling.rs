@@ -1,8 +1,6 @@
 //! What the reference service asks through the pooler, where the topology has one: what is right,
 //! and negative controls of it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// What goes through a pooler.
@@ -54,23 +52,7 @@ impl Pooling {
     }
 }
 
-impl fmt::Display for Pooling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Pooling {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|pooling| pooling.name() == text)
-            .ok_or_else(|| format!("unknown pooling {text:?}; it is one of {names}"))
-    }
-}
+crate::modes::read_and_shown_by_name!(Pooling, "pooling");
 
 #[cfg(test)]
 mod tests {

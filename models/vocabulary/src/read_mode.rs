@@ -1,8 +1,6 @@
 //! How the reference service reads slots where the topology has standbys of its database: the split
 //! that is right, and negative controls of it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// How reads are spread over a primary and its standbys.
@@ -51,23 +49,7 @@ impl ReadMode {
     }
 }
 
-impl fmt::Display for ReadMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ReadMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.name() == text)
-            .ok_or_else(|| format!("unknown read mode {text:?}; the modes are {names}"))
-    }
-}
+crate::modes::read_and_shown_by_name!(ReadMode, "read mode");
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! `comparison.json`: variants side by side.
 //!
-//! A variant is whatever is compared: a strategy, a topology, a target, or a plan of its own. Every variant is measured
-//! in every setting (a load and a number of clients), in rounds that visit all variants in random
-//! order.
+//! A variant is whatever is compared: a strategy, a topology, a target, or a plan of its own. Every
+//! variant is measured in every setting (a load and a number of clients), in rounds that visit all
+//! variants in random order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
