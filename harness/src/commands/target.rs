@@ -181,9 +181,9 @@ fn try_file(args: &TryArgs) -> Result<Code> {
     }
     if target.claims.hold_ms == Some(0) && target.has(OperationKind::Confirm) {
         note!(
-            "note: hold_ms = 0 says that an unconfirmed booking is held for ever, and no call here \
-             has waited for an end; if holds end, a run would take a seat that was sold again for \
-             an overbooking"
+            "note: hold_ms = 0: an unconfirmed booking is held for ever. No call here has checked \
+             it. If holds end, write their length in milliseconds: without it a seat that is sold \
+             again looks like an overbooking"
         );
     }
     if !trial.is_understood() {
@@ -254,12 +254,12 @@ fn write_claims(path: &Path, claims: &str) -> Result<()> {
             let pairs = found.windows(2).filter(|pair| is_new(pair[1])).flatten();
             let new: Vec<&str> = pairs.copied().filter(|line| *line != "[claims]").collect();
             if new.is_empty() {
-                note!("nothing to write: [claims] of {} say it already", path.display());
+                note!("nothing to write: {} has these claims already", path.display());
                 return Ok(());
             }
             let header = text.lines().position(|line| line.trim_start().starts_with("[claims]"));
             let Some(header) = header else {
-                let reason = "has claims that are no section; write them as [claims]";
+                let reason = "has its claims in another form; write them below a line [claims]";
                 return Err(UsageError(format!("{} {reason}", path.display())).into());
             };
             let mut lines: Vec<&str> = text.lines().collect();

@@ -74,13 +74,13 @@ fn missing(
             (in_danger.iter().any(SlotActivity::resold), "no seat was resold after a cancel")
         }
         Expectation::Reclaim => {
-            let missing = "no seat was resold after its hold had expired (holds that outlast the load \
-                           cannot: make it longer, or holds shorter)";
+            let missing = "no seat was resold after its hold had expired (a hold must end within the \
+                           load: use a longer run or shorter holds)";
             (reclaim(evidence), missing)
         }
         Expectation::Resend => {
             let resent = operations.iter().any(|operation| operation.attempts > 1);
-            (resent, "no request was resent (a shorter --resend does so sooner)")
+            (resent, "no request was resent (answers came within --resend: shorten it)")
         }
         Expectation::Contested(_) | Expectation::OnSchedule(_) => return None,
     };

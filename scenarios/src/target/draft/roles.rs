@@ -69,8 +69,8 @@ pub(super) fn find<'e, 'a>(
         None => pick(scored(&|it| reserves(document, it, endpoints)), RESERVE_MIN)
             .or_else(|| {
                 let by_shape = pick(scored(&|it| reserves_by_shape(document, it, endpoints)), SHAPE_MIN)?;
-                let doubt = "it makes a thing below another one and may be refused by 409, and none \
-                             of its words is known; --reserve \"POST /path\" names another one";
+                let doubt = "it was found by its shape alone: a POST below another resource that can \
+                             answer 409; name another one with --reserve \"POST /path\"";
                 Some(Pick { doubt: Some(doubt.to_owned()), ..by_shape })
             })
             .ok_or(DraftError::NoReserve(endpoints.len()))?,
