@@ -246,6 +246,9 @@ fn nothing_leaked(messages: &mut Messages) {
     messages.judge(probed(vec![probe().sold_out()], vec![row("a", Pending)]));
     messages.judge(probed(vec![], vec![]));
     messages.judge(probed(vec![probe().unknown()], vec![]));
+    let log = vec![record(1, "a", None, Pending, 0), record(2, "a", Some(Pending), Expired, 1)];
+    let too_early = probed(vec![probe().version(1).sold_out()], vec![row("a", Expired)]);
+    messages.judge(Case { audit: Some(log), ..too_early });
 }
 
 fn unique_bookings(messages: &mut Messages) {

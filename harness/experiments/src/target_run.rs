@@ -446,6 +446,17 @@ fn in_a_file_name(name: &str) -> String {
     name.chars().map(plain).take(40).collect()
 }
 
+/// A command as a shell reads it, with what it needs of the environment before it.
+fn with_variables(variables: &[(String, String)], command: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._~:/@%+,".contains(letter);
+    let quoted = |value: &str| match value.chars().all(plain) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', r"'\''")),
+    };
+    let variables = variables.iter().map(|(name, value)| format!("{name}={} ", quoted(value)));
+    variables.chain([command.to_owned()]).collect()
+}
+
 /// What a figure rests on.
 pub(crate) fn context(
     target: &FileTarget,
@@ -464,7 +475,7 @@ pub(crate) fn context(
             .format(&time::format_description::well_known::Rfc3339)
             .context("format the time")?,
         slotproof_version: env!("CARGO_PKG_VERSION").to_owned(),
-        repeat_command: repeat_command.to_owned(),
+        repeat_command: with_variables(&target.base_variables, repeat_command),
         environment: EnvironmentBlock {
             kind: "target".to_owned(),
             cpus,
@@ -477,4 +488,19 @@ pub(crate) fn context(
             servers: vec![server],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_variables;
+
+    #[test]
+    fn a_command_is_repeated_with_the_environment_that_its_target_needs() {
+        let variables = |value: &str| vec![("TARGET_URL".to_owned(), value.to_owned())];
+        let said = |value| with_variables(&variables(value), "slotproof run");
+        assert_eq!(said("http://127.0.0.1:8080"), "TARGET_URL=http://127.0.0.1:8080 slotproof run");
+        assert_eq!(said("http://[::1]:8080"), "TARGET_URL='http://[::1]:8080' slotproof run");
+        assert_eq!(said("a'b"), r"TARGET_URL='a'\''b' slotproof run");
+        assert_eq!(with_variables(&[], "slotproof run"), "slotproof run");
+    }
 }

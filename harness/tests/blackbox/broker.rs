@@ -40,6 +40,8 @@ fn add(url: &str, name: &str) {
     // One call makes the host and opens it; `add_vhost` and `set_permissions` would be two, and
     // each starts an Erlang of its own.
     let mut child = rabbitmqctl(port)
+        // A node that is busy may need longer than 7 s for the handshake of a connection.
+        .env("ERL_AFLAGS", "-kernel net_setuptime 120")
         .args(["--quiet", "--timeout", "300", "import_definitions", "--format", "json"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

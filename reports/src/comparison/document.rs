@@ -322,28 +322,38 @@ impl Comparison {
 
     /// What was found of each variant over all settings.
     fn detection_section(&self) -> Section {
-        let columns = [
+        // Said where it is news: variants of strategies have their names, and targets have none.
+        let named_otherwise =
+            |it: &Variant| it.strategy.is_some_and(|strategy| strategy.name() != it.name);
+        let says_strategies = self.variants.iter().any(named_otherwise);
+        let mut columns = vec![
             words("variant"),
-            words("strategy"),
             words("verdict"),
             numbers("operations judged"),
             words("convicted by"),
             words("finding"),
         ];
+        if says_strategies {
+            columns.insert(1, words("strategy"));
+        }
         let mut table = Table::new(&columns);
         for variant in &self.variants {
             let name = &variant.name;
             let by: BTreeSet<Invariant> =
                 self.cells_of(name).flat_map(|cell| cell.convicted_by.iter().copied()).collect();
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
-            table.push(vec![
+            let mut row: Vec<TableCell> = vec![
                 name.clone().into(),
-                variant.strategy.map_or("-", |strategy| strategy.name()).into(),
                 TableCell::verdict(self.verdict_of(name)),
                 quantity::count(self.cells_of(name).map(|cell| cell.operations).sum()).into(),
                 by.join(" ").into(),
                 self.finding(name).into(),
-            ]);
+            ];
+            if says_strategies {
+                let strategy = variant.strategy.map_or("-", |strategy| strategy.name());
+                row.insert(1, strategy.into());
+            }
+            table.push(row);
         }
         Section::new("verdicts", "Verdicts")
             .paragraph(

@@ -86,11 +86,19 @@ impl Gate {
         }
     }
 
+    /// The head of a column with what each check is of.
+    fn what_is_checked(&self) -> &'static str {
+        match self.header.context.environment.kind.as_str() {
+            "target" => "target",
+            _ => "strategy",
+        }
+    }
+
     fn checks_table(&self) -> Table {
         let columns = [
             words("outcome"),
             words("check"),
-            words("strategy"),
+            words(self.what_is_checked()),
             words("reason"),
             numbers("operations"),
             numbers("load"),
@@ -121,7 +129,7 @@ impl Gate {
     fn objectives_table(&self) -> Table {
         let columns = [
             words("check"),
-            words("strategy"),
+            words(self.what_is_checked()),
             words("objective"),
             numbers("limit"),
             numbers("measured"),

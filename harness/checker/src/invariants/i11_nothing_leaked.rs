@@ -3,13 +3,16 @@
 //!
 //! After the last answer the harness waits until every hold has expired and been swept, and then
 //! reserves one seat of each slot itself. It is the only client then, so a free seat must be sold
-//! to it.
+//! to it. Where the log shows that requests of before took the seats meanwhile, as those that a
+//! queue kept, the run had not settled, and the refusal says nothing.
 
 use slotproof_vocabulary::{
-    Action, BookingRow, BookingStatus, Finding, Invariant, Outcome, ReasonCode, Verdict, Witness,
+    Action, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, ReasonCode, Verdict,
+    Witness,
 };
 
 use super::{Count, Evidence, counted, witness};
+use crate::{audit::Entry, slot_evidence::SlotEvidence};
 
 /// How late a sweep may be: longer than any sweeper sleeps.
 const SWEEP_GRACE_MS: i64 = 2_000;
@@ -33,7 +36,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         }
     }
     let taken = evidence.rows_that_take_seats();
-    let (mut answered, mut unanswered) = (0, 0);
+    let (mut answered, mut unanswered, mut too_early) = (0, 0, 0);
     for slot in &evidence.slots {
         let probes =
             slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
@@ -44,6 +47,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 || operation.reason_code() == Some(ReasonCode::NotConnected)
             {
                 unanswered += 1;
+                continue;
+            }
+            if operation.outcome != Outcome::Ok && was_full(evidence, slot, operation, seats) {
+                too_early += 1;
                 continue;
             }
             count.examine();
@@ -92,17 +99,42 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             format!("{violations} of {examined} rows and probes show seats that cannot be bought")
         },
     );
-    if (unanswered > 0 || answered == 0) && finding.verdict != Verdict::Violated {
-        let summary = match unanswered {
-            0 => "no probe tried to buy a seat after the run had settled".to_owned(),
-            _ => format!(
-                "{unanswered} of {} probes of the settled service were not answered",
-                unanswered + answered
+    let decided_nothing = unanswered + too_early > 0 || answered == 0;
+    if decided_nothing && finding.verdict != Verdict::Violated {
+        let all = answered + unanswered + too_early;
+        let summary = match (unanswered, too_early) {
+            (0, 0) => "no probe tried to buy a seat after the run had settled".to_owned(),
+            (0, _) => format!(
+                "{too_early} of {all} probes came while the service was still deciding earlier \
+                 requests, which took the seats"
             ),
+            _ => format!("{unanswered} of {all} probes of the settled service were not answered"),
         };
         return Some(Finding { verdict: Verdict::Unknown, summary, ..finding });
     }
     Some(finding)
+}
+
+/// Whether a refusal was right for now, although seats are free at the end: at the version that it
+/// tells, the log shows too few, and later changes that gave seats back. The version must be of now,
+/// or seats that leaked would be excused by the time when they were taken.
+fn was_full(
+    evidence: &Evidence<'_>,
+    slot: &SlotEvidence<'_>,
+    refused: &Operation,
+    seats: u32,
+) -> bool {
+    let Some(version) = refused.seen.version else { return false };
+    let Some(log) = evidence.ledger.as_ref().and_then(|ledger| ledger.slot(slot.name)) else {
+        return false;
+    };
+    let too_few = |it: Entry<'_>| it.taken + i64::from(seats) > *it.capacity.end();
+    let told_before = slot.operations.just().filter(|it| it.returned_ns < refused.sent_ns);
+    let newest_before =
+        told_before.filter(|it| slot.freshness.is_fresh(it)).filter_map(|it| it.seen.version).max();
+    log.at_version(version).is_some_and(too_few)
+        && version < log.last_version()
+        && newest_before.is_none_or(|newest| newest <= version)
 }
 
 fn leaked(row: &BookingRow, how: &str) -> Witness {
@@ -114,12 +146,14 @@ fn leaked(row: &BookingRow, how: &str) -> Witness {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::Operation;
+    use slotproof_vocabulary::AuditRecord;
 
     use super::*;
     use crate::{
         Case,
-        fixture::{case, end, foreign_end, only, reserve, row, sold_out, unknown},
+        fixture::{
+            case, end, foreign_end, only, read, record, reserve, row, sold_out, unknown, versioned,
+        },
     };
 
     fn verdict(operations: Vec<Operation>, rows: Vec<BookingRow>) -> Verdict {
@@ -148,6 +182,37 @@ mod tests {
             verdict(vec![sold_out(1, 0, 10)], vec![row("a", BookingStatus::Cancelled, 1)]),
             Verdict::Violated
         );
+    }
+
+    #[test]
+    fn a_probe_is_too_early_while_the_log_shows_that_earlier_requests_take_the_seats() {
+        let first_of_log = |records: usize| {
+            let mut log = vec![
+                record(1, "a", None, BookingStatus::Pending, 1),
+                record(2, "a", Some(BookingStatus::Pending), BookingStatus::Expired, 1),
+            ];
+            log.truncate(records);
+            log
+        };
+        let judged_by = |log: Vec<AuditRecord>, before: Vec<Operation>, version| {
+            let probe = versioned(version, sold_out(1, 40, 50));
+            let end = Some(end(1, 1, vec![row("a", BookingStatus::Expired, 1)]));
+            let operations = [before, vec![probe]].concat();
+            let case = Case { audit: Some(log), end, prober: Some(1), ..case(1, operations) };
+            only(&case, Invariant::NothingLeaked)
+        };
+        let judged = |before, version| judged_by(first_of_log(2), before, version);
+        let early = judged(vec![], 1);
+        assert_eq!(early.verdict, Verdict::Unknown);
+        assert!(early.summary.contains("still deciding"), "{}", early.summary);
+        assert_eq!(judged(vec![], 2).verdict, Verdict::Violated, "the seat was free again");
+        assert_eq!(judged(vec![], 3).verdict, Verdict::Violated, "no change has this version");
+        let never_freed = judged_by(first_of_log(1), vec![], 1);
+        assert_eq!(never_freed.verdict, Verdict::Violated, "the log has no end of it, and no row");
+        let told = || vec![versioned(2, read(1, 10, 20))];
+        assert_eq!(judged(told(), 1).verdict, Verdict::Violated, "the version is of before");
+        let told_during = || vec![versioned(2, read(1, 10, 45))];
+        assert_eq!(judged(told_during(), 1).verdict, Verdict::Unknown);
     }
 
     #[test]

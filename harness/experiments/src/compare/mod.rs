@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use async_recursion::async_recursion as boxed_future;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -365,8 +365,18 @@ impl Comparing<'_, '_> {
         // A scenario goes on until seats have run out; a plan is run as it is.
         let scenario = matches!(group.setting.0, Load::Scenario(_));
         let open = |report: &RunReport| scenario && lacks_coverage(report);
-        let Extended { tried: Tried { case, mut report }, .. } =
-            self.on.until_decided(&self.spec.experiment, &subject, &plan, None, open).await?;
+        let until_decided =
+            self.on.until_decided(&self.spec.experiment, &subject, &plan, None, open).await;
+        let Extended { tried: Tried { case, mut report }, .. } = match &subject {
+            Subject::Target(name) => until_decided.with_context(|| {
+                format!(
+                    "{name}, {} slots of {} seats (where an API allows fewer, compare with --loads \
+                     flash_sale,hot_and_cold)",
+                    plan.slots, plan.capacity
+                )
+            }),
+            Subject::Strategy(_) | Subject::Topology(..) => until_decided,
+        }?;
         let offered = self.groups[place].offered;
         // More than a variant can serve is not made on schedule, on purpose.
         let as_planned = offered == Offered::Overload || kept_its_schedule(&report);

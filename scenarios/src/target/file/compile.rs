@@ -34,6 +34,9 @@ pub struct FileTarget {
     pub name: String,
     /// Its base URL, without a slash at the end.
     pub base_url: String,
+    /// The variables of the environment that the base URL was made of, with their values. No secret
+    /// is among them: the base URL is shown.
+    pub base_variables: Vec<(String, String)>,
     /// What the API does not promise.
     pub claims: Claims,
     /// How the service is started and stopped.
@@ -238,6 +241,7 @@ impl Compiler<'_> {
             .base_url(words.target.base.get_ref())
             .map_err(|reason| format!("line {base_line}: {reason}"))?;
         self.base_url.borrow_mut().clone_from(&base_url);
+        let base_variables = self.used_so_far();
         let mut headers = Vec::new();
         for (name, value) in &words.target.headers {
             if name.eq_ignore_ascii_case("authorization") {
@@ -300,6 +304,7 @@ impl Compiler<'_> {
             read,
             name: words.target.name,
             base_url,
+            base_variables,
             claims: words.claims,
             stack: words.stack,
             rows,
@@ -446,5 +451,15 @@ mod tests {
         let elsewhere = format!("{HEAD}{RESERVE}")
             .replace("127.0.0.1:1\"", "allowed.example/\"\nallow = [\"allowed.example\"]");
         assert_eq!(parse(&elsewhere).expect("both allow it").base_url, "http://allowed.example");
+    }
+
+    #[test]
+    fn the_variables_of_the_base_url_are_told_and_no_others() {
+        let text =
+            format!("{HEAD}{RESERVE}[auth]\nkind = \"bearer\"\ntoken = {{ env = \"SET\" }}\n");
+        assert!(parse(&text).expect("a target").base_variables.is_empty());
+        let text = text.replace("127.0.0.1:1\"", "127.0.0.1:1/{{ env.SET }}\"");
+        let told = parse(&text).expect("a target").base_variables;
+        assert_eq!(told, [("SET".to_owned(), "s3cret".to_owned())]);
     }
 }

@@ -38,6 +38,13 @@ impl Compiler<'_> {
         text.render(&Values::pairs(vec![("env", Named::Value(environment))]))
     }
 
+    /// The variables of the environment that were named until now, with their values.
+    pub(super) fn used_so_far(&self) -> Vec<(String, String)> {
+        let used = self.used.borrow();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        used.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    }
+
     /// Only this machine, unless both the file and the command line allow the host by name.
     pub(super) fn may_be_loaded(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
