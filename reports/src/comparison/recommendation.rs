@@ -53,12 +53,13 @@ impl Comparison {
             Some(runner_up) => format!(
                 "Use {best}: of {} ranked variants it makes the most bookings per second, or is \
                  equal to the one that does, in {} of {}. The runner-up is {runner_up}, with {}; \
-                 {}",
+                 {}{}",
                 ranked.len(),
                 self.led(best, Aspect::Throughput),
                 quantity::counted(settings.len() as u64, "setting"),
                 self.led(runner_up, Aspect::Throughput),
                 self.where_it_wins(runner_up, best),
+                self.not_told_apart(best),
             ),
         };
         Recommendation {
@@ -111,6 +112,25 @@ impl Comparison {
         match wins.is_empty() {
             true => "nowhere is it decided to be the better one.".to_owned(),
             false => format!("it is the better one in {}.", wins.join("; ")),
+        }
+    }
+
+    /// A sentence about the ranked variants that are nowhere decided to make fewer bookings per
+    /// second than the best: other rounds might recommend one of them.
+    fn not_told_apart(&self, from: &str) -> String {
+        let settings = self.settings_with(Aspect::Throughput);
+        let is_worse = |name: &str, setting: &Setting| {
+            let contrast = self.contrast(name, *setting, Aspect::Throughput);
+            contrast.is_some_and(|it| it.decision(self.margin) == Decision::Worse)
+        };
+        let mut others = self.ranked();
+        others.retain(|name| *name != from && !settings.iter().any(|it| is_worse(name, it)));
+        match others.split_last() {
+            None => String::new(),
+            Some((last, [])) => format!(" These rounds do not tell it from {last}."),
+            Some((last, rest)) => {
+                format!(" These rounds do not tell it from {} and {last}.", rest.join(", "))
+            }
         }
     }
 

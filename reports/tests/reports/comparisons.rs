@@ -32,6 +32,7 @@ fn what_is_within_the_margin_is_equal_and_what_crosses_it_is_undecided() {
         "{noisy}"
     );
     assert!(noisy.contains("Use conditional"), "{noisy}");
+    assert!(noisy.contains("These rounds do not tell it from pessimistic."), "{noisy}");
     assert!(!noisy.contains("significan"), "{noisy}");
 }
 
@@ -44,6 +45,7 @@ fn a_strategy_whose_interval_lies_apart_is_given_its_share_of_the_first() {
     .document()
     .markdown();
     assert!(text.contains("| pessimistic | upheld | 3,000 | 0.50 (0.36 to 0.67) |"), "{text}");
+    assert!(!text.contains("do not tell it from"), "{text}");
 }
 
 #[test]
