@@ -122,7 +122,7 @@ async fn a_gate_that_passes_is_not_failed_by_a_step_summary_that_cannot_be_writt
 
 #[tokio::test]
 async fn a_gate_stops_an_overbooking_and_the_witness_convicts_alone() {
-    // Holds outlast the load: however late an answer is, its seats are still held, so that I1 sees them.
+    // Holds outlast the load: I1 sees seats of late answers as held, too.
     let check = CHECK.replace("600ms", "10s");
     let asked = ask(&["gate", "--strategy", "off_by_one"], Some(("--config", &check))).await;
     assert_eq!(asked.code(), 1, "{}", asked.said());

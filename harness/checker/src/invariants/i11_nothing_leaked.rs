@@ -49,12 +49,6 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 unanswered += 1;
                 continue;
             }
-            if operation.outcome != Outcome::Ok && was_full(evidence, slot, operation, seats) {
-                too_early += 1;
-                continue;
-            }
-            count.examine();
-            answered += 1;
             let used: i64 = taken.get(slot.name).into_iter().flatten().map(|row| row.seats).sum();
             // An unanswered cancel may have taken effect after the probe: the seats that it gave
             // back may not have been free.
@@ -74,7 +68,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
                 })
                 .sum();
             let free = slot.capacity.at_the_end().0 - used - late - unseen;
-            if operation.outcome != Outcome::Ok && free >= i64::from(seats) {
+            let refused_free_seats = operation.outcome != Outcome::Ok && free >= i64::from(seats);
+            if refused_free_seats && was_full(evidence, slot, operation, seats) {
+                too_early += 1;
+                continue;
+            }
+            count.examine();
+            answered += 1;
+            if refused_free_seats {
                 count.violation(|| Witness {
                     operations: evidence.show([index]),
                     ..witness(
@@ -209,6 +210,17 @@ mod tests {
         assert_eq!(judged(vec![], 3).verdict, Verdict::Violated, "no change has this version");
         let never_freed = judged_by(first_of_log(1), vec![], 1);
         assert_eq!(never_freed.verdict, Verdict::Violated, "the log has no end of it, and no row");
+        let confirmed = Case {
+            audit: Some(vec![
+                record(1, "a", None, BookingStatus::Pending, 1),
+                record(2, "a", Some(BookingStatus::Pending), BookingStatus::Confirmed, 1),
+            ]),
+            end: Some(end(1, 0, vec![row("a", BookingStatus::Confirmed, 1)])),
+            prober: Some(1),
+            ..case(1, vec![versioned(1, sold_out(1, 40, 50))])
+        };
+        let full_to_the_end = only(&confirmed, Invariant::NothingLeaked).verdict;
+        assert_eq!(full_to_the_end, Verdict::Upheld, "no seat was free at the end either");
         let told = || vec![versioned(2, read(1, 10, 20))];
         assert_eq!(judged(told(), 1).verdict, Verdict::Violated, "the version is of before");
         let told_during = || vec![versioned(2, read(1, 10, 45))];

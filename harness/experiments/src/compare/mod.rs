@@ -370,9 +370,9 @@ impl Comparing<'_, '_> {
         let Extended { tried: Tried { case, mut report }, .. } = match &subject {
             Subject::Target(name) => until_decided.with_context(|| {
                 format!(
-                    "{name}, {} slots of {} seats (where an API allows fewer, compare with --loads \
-                     flash_sale,hot_and_cold)",
-                    plan.slots, plan.capacity
+                    "{name} was asked for slots of {} seats; where it allows fewer, compare with \
+                     --loads flash_sale,hot_and_cold",
+                    plan.capacity
                 )
             }),
             Subject::Strategy(_) | Subject::Topology(..) => until_decided,
