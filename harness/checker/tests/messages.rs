@@ -358,6 +358,7 @@ fn run_coverage(messages: &mut Messages) {
     let others = [Expectation::Resale, Expectation::Reclaim, Expectation::Resend];
     judge(messages, &others, sold_out());
     judge(messages, &[Expectation::Contested(30)], sold_out());
+    judge(messages, &[Expectation::KeyTwice(10)], sold_out());
     judge(messages, &[], vec![]);
     let load = |made, lag_ns| {
         let arrivals =

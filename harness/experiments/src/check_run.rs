@@ -37,6 +37,7 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
     let plan: Plan = run.read_json("plan.json")?;
     let load: Option<LoadEnd> = run.read_json_if_there("load.json")?;
     let target: Option<TargetEvidence> = run.read_json_if_there("evidence.json")?;
+    let keeps_keys = target.as_ref().is_none_or(|target| target.keeps_keys);
     let case = Case {
         history: history(run, load.as_ref())?,
         capacity: plan.capacity.into(),
@@ -51,7 +52,10 @@ pub fn case(run: &RunDirectory) -> Result<(Plan, Case)> {
         expectations: if run.file("replay.json").exists() {
             Vec::new()
         } else {
-            plan.expectations()
+            let mut expectations = plan.expectations();
+            // Of an API without keys, clients ask once.
+            expectations.retain(|it| keeps_keys || !matches!(it, Expectation::KeyTwice(_)));
+            expectations
         },
         // How long another API holds seats is its own affair: its answers say it, or nobody does.
         hold_ms: (!run.file("replay.json").exists() && !run.file("target.toml").exists())

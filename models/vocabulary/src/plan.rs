@@ -32,6 +32,9 @@ pub enum Expectation {
     /// So many grants were contested: one client got seats while another was refused seats of the
     /// same slot. In each of them a service that is not safe may sell a seat twice.
     Contested(u32),
+    /// So many keys were in flight twice at once, and one of the two got seats. A service that looks
+    /// a key up before it books may book such a key twice.
+    KeyTwice(u32),
     /// Every arrival was made, and the p99 send lag was below this many milliseconds.
     OnSchedule(u64),
 }
@@ -84,6 +87,9 @@ impl Plan {
     pub const SPAN_MAX: Span = Span::of_ms(24 * 60 * 60 * 1_000);
     /// Arrivals of one plan: about a day of 1,000/s.
     pub const ARRIVALS_MAX: f64 = 100_000_000.0;
+    /// Keys that a scenario with double clicks must have had in flight twice: see
+    /// [`Expectation::KeyTwice`].
+    pub const KEYS_TWICE_MIN: u32 = 10;
     /// Attempts of one operation.
     pub const ATTEMPTS_MAX: u32 = 100;
 
@@ -122,6 +128,9 @@ impl Plan {
         }
         if self.scenario == ScenarioKind::RetryStorm {
             expected.push(Expectation::Resend);
+        }
+        if flash_sale || self.scenario == ScenarioKind::RetryStorm {
+            expected.push(Expectation::KeyTwice(Self::KEYS_TWICE_MIN));
         }
         if let Workload::Open { lag_limit, .. } = self.workload {
             expected.push(Expectation::OnSchedule(lag_limit.ms()));

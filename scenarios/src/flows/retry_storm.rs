@@ -1,9 +1,10 @@
 //! `retry_storm`: impatient clients.
 //!
 //! An operation that is not answered in time is resent with the same key, several times (the plan's
-//! `attempts` and `resend`; the recording client does it, and counts). After `sold_out` a client
-//! reserves again at once with a new key. So a service that becomes slow gets more work, and every
-//! duplicate may book twice.
+//! `attempts` and `resend`; the recording client does it, and counts). Some send it twice at once: a
+//! fast service answers before it would be resent, and would never have one key twice in flight.
+//! After `sold_out` a client reserves again at once with a new key. So a service that becomes slow
+//! gets more work, and every duplicate may book twice.
 
 use std::ops::Range;
 
@@ -15,6 +16,8 @@ use crate::{client::Client, random};
 
 pub(crate) use steady::intent;
 
+/// Percentage of reserves that are sent twice at once with one key.
+const TWICE_PERCENT: u32 = 20;
 /// How often a client reserves again after `sold_out`.
 const RESERVE_AGAIN: u32 = 3;
 /// Milliseconds before it does.
@@ -31,7 +34,11 @@ pub(crate) async fn run(
     }
     let mut due_ns = scheduled_ns;
     for _ in 0..RESERVE_AGAIN {
-        let response = client.reserve(intent.slot, intent.seats, due_ns).await;
+        let response = if random::percent(rng, TWICE_PERCENT) {
+            client.reserve_twice(intent.slot, intent.seats, due_ns).await
+        } else {
+            client.reserve(intent.slot, intent.seats, due_ns).await
+        };
         if response.outcome != Outcome::SoldOut {
             return match response.held {
                 Some(held) => steady::decide(client, intent.flow, held, rng).await,

@@ -1,11 +1,15 @@
 //! I5: one effect per idempotency key.
 //!
 //! Every acknowledgement of one key names one booking, and no two rows have one key.
+//!
+//! Keys that are sent again after their answer show a service that forgets them; only keys that are
+//! in flight twice at once show one that looks a key up and books later. The finding counts them.
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Outcome, Witness};
+use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
+use crate::History;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::Idempotent);
@@ -51,8 +55,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
         }
     }
+    let twice = keys_in_flight_twice(&evidence.case.history);
     Some(count.finding(
-        |examined| format!("one effect per key, in {examined} acknowledged keys and final rows"),
+        |examined| {
+            format!(
+                "one effect per key, in {examined} acknowledged keys and final rows; {} in flight \
+                 twice at once",
+                match twice {
+                    1 => "1 key was".to_owned(),
+                    keys => format!("{keys} keys were"),
+                }
+            )
+        },
         |violations, examined| {
             format!(
                 "{} in {examined} acknowledged keys and final rows",
@@ -60,6 +74,31 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             )
         },
     ))
+}
+
+/// Keys of which two reserves were in flight at once, and one got seats.
+pub(super) fn keys_in_flight_twice(history: &History) -> u64 {
+    let mut first: HashMap<&str, &Operation> = HashMap::default();
+    let mut repeated: HashMap<&str, Vec<&Operation>> = HashMap::default();
+    for operation in &history.operations {
+        let Action::Reserve { key, .. } = &operation.action else { continue };
+        let first = *first.entry(key).or_insert(operation);
+        if !std::ptr::eq(first, operation) {
+            repeated.entry(key).or_insert_with(|| vec![first]).push(operation);
+        }
+    }
+    let in_flight_twice = |sent: &mut Vec<&Operation>| {
+        let granted = sent.iter().any(|it| it.outcome == Outcome::Ok && !it.is_provisional());
+        sent.sort_unstable_by_key(|it| it.sent_ns);
+        let mut latest_ns = 0;
+        granted
+            && sent.iter().any(|it| {
+                let overlaps = it.sent_ns < latest_ns;
+                latest_ns = latest_ns.max(it.returned_ns);
+                overlaps
+            })
+    };
+    repeated.values_mut().map(in_flight_twice).filter(|twice| *twice).count() as u64
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use slotproof_vocabulary::{
     Action, BookingStatus, Expectation, Finding, Invariant, Operation, Outcome, Verdict,
 };
 
-use super::Evidence;
+use super::{Evidence, i05_idempotent};
 use crate::slot_evidence::SlotEvidence;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -64,6 +64,12 @@ fn missing(
             )
         });
     }
+    if let Expectation::KeyTwice(least) = expectation {
+        let keys = i05_idempotent::keys_in_flight_twice(&evidence.case.history);
+        return (keys < u64::from(least)).then(|| {
+            format!("{keys} keys were in flight twice at once and got seats, {least} needed")
+        });
+    }
     let (reached, missing) = match expectation {
         Expectation::SoldOut => (
             operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
@@ -82,7 +88,9 @@ fn missing(
             let resent = operations.iter().any(|operation| operation.attempts > 1);
             (resent, "no request was resent (answers came within --resend: shorten it)")
         }
-        Expectation::Contested(_) | Expectation::OnSchedule(_) => return None,
+        Expectation::Contested(_) | Expectation::KeyTwice(_) | Expectation::OnSchedule(_) => {
+            return None;
+        }
     };
     (!reached).then(|| missing.to_owned())
 }
@@ -429,6 +437,21 @@ mod tests {
         assert_eq!(judged(vec![held(), expired(), again()]), Verdict::Upheld);
         assert_eq!(judged(vec![held(), expired()]), Verdict::Unknown);
         assert_eq!(judged(vec![held(), again()]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_key_that_was_sent_again_after_its_answer_was_not_in_flight_twice() {
+        let judged = |from_ns, outcome| {
+            let second = Operation { outcome, ..reserve("a", 1, from_ns, 90) };
+            let case = case(9, vec![reserve("a", 1, 0, 50), by(2, second)]);
+            let expectations = vec![Expectation::KeyTwice(1)];
+            only(&Case { expectations, ..case }, Invariant::RunCoverage)
+        };
+        assert_eq!(judged(20, Outcome::Ok).verdict, Verdict::Upheld);
+        assert_eq!(judged(20, Outcome::Throttled).verdict, Verdict::Upheld, "told to wait");
+        let after = judged(51, Outcome::Ok);
+        assert_eq!(after.verdict, Verdict::Unknown);
+        assert!(after.summary.starts_with("0 keys were in flight twice"), "{}", after.summary);
     }
 
     #[test]
