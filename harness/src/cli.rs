@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured,
-        model, months, replay, report, run, selftest, serve, target, topologies, up,
+        migrate, model, months, rebalance, replay, report, run, selftest, serve, target,
+        topologies, up,
     },
     exit_code::{self, Code},
 };
@@ -63,6 +64,10 @@ enum Command {
     /// List the months of a partitioned database, archive or restore one.
     #[command(subcommand)]
     Months(months::Command),
+    /// Move the service from one topology to another under load, and judge what happened.
+    Migrate(Box<migrate::Args>),
+    /// Move doctors from shard to shard, while bookings go on.
+    Rebalance(rebalance::Args),
     /// Show what is installed and how to install what is missing.
     Doctor(doctor::Args),
     /// Print the completions of a shell.
@@ -99,6 +104,8 @@ impl Cli {
             Command::Bench(command) => bench::exec(command),
             Command::DeadLetters(command) => dead_letters::exec(command),
             Command::Months(command) => months::exec(command),
+            Command::Migrate(args) => migrate::exec(&args),
+            Command::Rebalance(args) => rebalance::exec(args),
             Command::Doctor(args) => doctor::exec(args),
             Command::Completions(args) => Ok(completions::completions(&args)),
             Command::Man(args) => completions::man(&args),

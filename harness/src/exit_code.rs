@@ -79,6 +79,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
             EnvironmentError::NotLoopback { .. }
             | EnvironmentError::BadUrl { .. }
             | EnvironmentError::OnlyNative { .. }
+            | EnvironmentError::ExternalShards(_)
             | EnvironmentError::PoolTooSmall { .. } => USAGE,
             EnvironmentError::MissingProgram { .. }
             | EnvironmentError::TooOld { .. }
@@ -97,6 +98,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Code {
         || error.is::<FaultError>()
         || error.is::<EvidenceError>()
         || error.is::<slotproof_target_service::StartError>()
+        || error.is::<slotproof_target_service::sharding::ShardError>()
     {
         UNAVAILABLE
     } else if error.is::<Interrupted>() {

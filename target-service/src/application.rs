@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::future::{join_all, try_join_all};
 use slotproof_vocabulary::Pooling;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -18,6 +19,7 @@ use crate::{
     pooler_check,
     queue::{self, Duties, Publisher},
     reserve::Strategy,
+    sharding::{self, Directory, Shard, Shards},
     standbys::Standbys,
     start_error::StartError,
     strategies::{self, Dependencies, pooled::PooledConditional, redis_lock, wiring::Wiring},
@@ -36,6 +38,8 @@ pub struct Application {
     listener: TcpListener,
     director: Option<(TcpListener, PausePoints)>,
     pool: PgPool,
+    /// Present if there are other shards.
+    sharding: Option<Sharding>,
     /// A pooler for reads of slots and writes of reservations, where not all goes through it.
     pooled: Option<Arc<Pooled>>,
     standbys: Standbys,
@@ -51,6 +55,12 @@ pub struct Application {
     config: Config,
 }
 
+/// What several databases need beside the first one.
+struct Sharding {
+    directory: Directory,
+    others: Vec<(PgPool, Arc<dyn Strategy>)>,
+}
+
 impl Application {
     /// Connects, migrates, and binds the port.
     ///
@@ -63,17 +73,26 @@ impl Application {
         if wiring.needs_rabbitmq && config.amqp_url.is_none() {
             return Err(StartError::Needs { strategy: kind, needed: "RabbitMQ" });
         }
-        let bind =
-            |address| listen(address).map_err(|source| StartError::Listen { address, source });
-        let director = config.director.map(bind).transpose()?;
+        let bind = |address, shared| {
+            listen(address, shared).map_err(|source| StartError::Listen { address, source })
+        };
+        let director = config.director.map(|address| bind(address, false)).transpose()?;
         let director = director.map(|listener| (listener, PausePoints::default()));
         let redis = config.redis_url.as_deref().map(redis_lock::connect).transpose();
         let redis = redis.map_err(StartError::BadRedisUrl)?;
         let pausing = director.as_ref().map(|(_, points)| points);
         let partitions = config.months.map(|_| months::CONNECTION_SETTING);
         let settings: Vec<_> = wiring.connection_setting.into_iter().chain(partitions).collect();
-        let schema = if config.months.is_some() { Schema::Partitioned } else { Schema::Flat };
-        database::prepare(&config.database_url, schema).await?;
+        let (schema, urls) = match (&config.shards, &config.months) {
+            (Some(set), _) => (Schema::Sharded, set.shards.iter().map(|it| &it.url).collect()),
+            (None, Some(_)) => (Schema::Partitioned, vec![&config.database_url]),
+            (None, None) => (Schema::Flat, vec![&config.database_url]),
+        };
+        try_join_all(urls.iter().map(|url| database::prepare(url, schema))).await?;
+        let directory = match &config.shards {
+            None => None,
+            Some(set) => Some(Directory::open(set).await?),
+        };
         // What a session is given when it begins, or later by a director, must stay with it.
         let pooler = config.pooler.as_ref().filter(|_| settings.is_empty() && pausing.is_none());
         let (url, pooled) = match pooler {
@@ -97,13 +116,17 @@ impl Application {
         let heart = heart.transpose()?;
         let cache = config.cache.as_ref().map(Cache::new).transpose()?.map(Arc::new);
         let publisher = Publisher::default();
-        let dependencies = Dependencies {
-            pool: pool.clone(),
-            redis: redis.clone(),
-            publisher: publisher.clone(),
-            lock_ttl: config.lock_ttl,
-            policy: config.policy.clone(),
-            tries: config.tries,
+        let strategy_on = |pool: &PgPool| {
+            let dependencies = Dependencies {
+                pool: pool.clone(),
+                redis: redis.clone(),
+                publisher: publisher.clone(),
+                lock_ttl: config.lock_ttl,
+                policy: config.policy.clone(),
+                tries: config.tries,
+            };
+            let built = strategies::build(kind, dependencies);
+            built.ok_or(StartError::Needs { strategy: kind, needed: "Redis" })
         };
         let strategy: Arc<dyn Strategy> = match &pooled {
             Some(pooled) => Arc::new(PooledConditional {
@@ -111,18 +134,30 @@ impl Application {
                 pool: pool.clone(),
                 tries: config.tries,
             }),
-            None => strategies::build(kind, dependencies)
-                .ok_or(StartError::Needs { strategy: kind, needed: "Redis" })?,
+            None => strategy_on(&pool)?,
+        };
+        let sharding = match directory {
+            None => None,
+            Some(directory) => {
+                let mut others = Vec::new();
+                for url in urls.iter().skip(1) {
+                    let pool = database::open(url, config.connections, &settings, None).await?;
+                    let strategy = strategy_on(&pool)?;
+                    others.push((pool, strategy));
+                }
+                Some(Sharding { directory, others })
+            }
         };
         let needs = http::Needs {
             redis: redis.filter(|_| wiring.needs_redis),
             publisher: wiring.needs_rabbitmq.then(|| publisher.clone()),
         };
-        let listener = bind(config.listen)?;
+        let listener = bind(config.listen, config.shares_port)?;
         Ok(Self {
             listener,
             director,
             pool,
+            sharding,
             pooled,
             standbys,
             cache,
@@ -160,6 +195,7 @@ impl Application {
             listener,
             director,
             pool,
+            sharding,
             pooled,
             standbys,
             cache,
@@ -186,6 +222,7 @@ impl Application {
             )),
             None => tasks.spawn(sweeper::run(
                 pool.clone(),
+                sharding.is_some(),
                 pooled.clone(),
                 cache.clone(),
                 stopped.clone(),
@@ -217,9 +254,21 @@ impl Application {
             cancel: wiring.cancel,
             slot_reads: wiring.slot_reads,
         };
+        let shards = match sharding {
+            None => Shards::one(pool.clone(), operations),
+            Some(Sharding { directory, others }) => {
+                let mut shards = vec![Shard { pool: pool.clone(), operations }];
+                for (pool, strategy) in others {
+                    tasks.spawn(sweeper::run(pool.clone(), true, None, None, stopped.clone()));
+                    shards.push(Shard::new(pool, strategy, Wiring::of(config.strategy)));
+                }
+                Shards::several(shards, directory)
+            }
+        };
+        let shards = Arc::new(shards);
+        tasks.spawn(sharding::run(Arc::clone(&shards), stopped.clone()));
         let state = http::State {
-            pool: pool.clone(),
-            operations: Arc::new(operations),
+            shards: Arc::clone(&shards),
             months,
             needs,
             seat_rows: wiring.seat_rows,
@@ -245,7 +294,7 @@ impl Application {
             } => tracing::warn!("requests were still in flight {} s after the stop; closing their connections", DRAIN_MAX.as_secs()),
         }
         while tasks.join_next().await.is_some() {}
-        pool.close().await;
+        join_all(shards.pools().map(PgPool::close)).await;
         Ok(())
     }
 }
@@ -256,13 +305,14 @@ impl fmt::Debug for Application {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         tokio::net::TcpSocket::new_v4()?
     } else {
         tokio::net::TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -290,7 +340,7 @@ mod tests {
             tries: config.tries,
         };
         Application {
-            listener: listen(config.listen).expect("a free port"),
+            listener: listen(config.listen, false).expect("a free port"),
             director: None,
             strategy: strategies::build(config.strategy, dependencies).expect("it needs no Redis"),
             wiring: Wiring::of(config.strategy),
@@ -299,6 +349,7 @@ mod tests {
             months: None,
             heart: None,
             pooled: None,
+            sharding: None,
             pool,
             needs: http::Needs { redis: None, publisher: None },
             publisher,

@@ -8,10 +8,7 @@ use slotproof_vocabulary::{
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use crate::{
-    read_model,
-    routing::{doctor_key, month_key},
-};
+use crate::routing::{doctor_key, month_key};
 
 pub(crate) async fn create_doctor(
     pool: &PgPool,
@@ -30,6 +27,51 @@ pub(crate) async fn create_doctor(
         name: name.to_owned(),
         specialty: specialty.to_owned(),
     })
+}
+
+/// The id of a doctor who is to be added to one of several shards.
+pub(crate) async fn next_doctor(pool: &PgPool) -> Result<DoctorId, sqlx::Error> {
+    let id = "select nextval(pg_get_serial_sequence('doctors', 'doctor_id'))::integer";
+    let id: i32 = sqlx::query_scalar(id).fetch_one(pool).await?;
+    Ok(DoctorId(id.cast_unsigned()))
+}
+
+/// The highest id of a doctor in this shard; 0 if it has none.
+pub(crate) async fn newest_doctor(pool: &PgPool) -> Result<i32, sqlx::Error> {
+    let newest = "select coalesce(max(doctor_id), 0) from doctors";
+    sqlx::query_scalar(newest).fetch_one(pool).await
+}
+
+/// The next ids are higher than this one.
+pub(crate) async fn number_doctors_after(pool: &PgPool, newest: i32) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "
+        select setval(sequence, greatest(last_value, $1))
+        from (select pg_get_serial_sequence('doctors', 'doctor_id')::regclass as sequence) named,
+            lateral (select coalesce(pg_sequence_last_value(sequence), 1) as last_value) used
+        ",
+    )
+    .bind(i64::from(newest))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn create_numbered_doctor(
+    pool: &PgPool,
+    id: DoctorId,
+    name: &str,
+    specialty: &str,
+) -> Result<DoctorBody, sqlx::Error> {
+    sqlx::query(
+        "insert into doctors (doctor_id, name, specialty) overriding system value values ($1, $2, $3)",
+    )
+    .bind(doctor_key(id))
+    .bind(name)
+    .bind(specialty)
+    .execute(pool)
+    .await?;
+    Ok(DoctorBody { id, name: name.to_owned(), specialty: specialty.to_owned() })
 }
 
 /// Whether each seat of a new slot gets a row, which only the strategy `seat_rows` needs.
@@ -68,7 +110,16 @@ pub(crate) async fn create_slot(
     .execute(pool)
     .await;
     match inserted {
-        Ok(_) => read_model::read_slot(pool, id).await,
+        Ok(_) => Ok(Some(SlotBody {
+            id,
+            doctor_id: doctor,
+            starts_at,
+            capacity: capacity.into(),
+            available_seats: capacity.into(),
+            pending_seats: 0,
+            confirmed_seats: 0,
+            version: 0,
+        })),
         Err(sqlx::Error::Database(error))
             if error.constraint() == Some("appointment_slots_doctor_fkey") =>
         {

@@ -1,8 +1,8 @@
 //! The configuration of the service, and its limits.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-use slotproof_vocabulary::{CacheMode, MonthMode, Pooling, ReadMode, StrategyKind};
+use slotproof_vocabulary::{CacheMode, MonthMode, Pooling, ReadMode, ShardMode, StrategyKind};
 
 use crate::strategies::policy::Policy;
 
@@ -69,13 +69,65 @@ pub struct Months {
     pub mode: MonthMode,
 }
 
+/// A shard: a name that stays with its data, and where its database is now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShardUrl {
+    /// Lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+}
+
+/// Without the password.
+impl fmt::Debug for ShardUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardUrl").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for ShardUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |char: char| matches!(char, 'a'..='z' | '0'..='9' | '-' | '_');
+        match text.split_once('=') {
+            Some((name, url)) if !name.is_empty() && name.chars().all(plain) => {
+                Ok(Self { name: name.to_owned(), url: url.to_owned() })
+            }
+            Some(_) | None => {
+                Err("write NAME=postgres://user:password@host:port/database; a name \
+                                   has lower-case letters, digits, `-` and `_`"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+/// Doctors in several databases.
+#[derive(Debug, Clone)]
+pub struct ShardSet {
+    /// Two or more, each once, with different names.
+    pub shards: Vec<ShardUrl>,
+    /// How shards are kept: as it is right, or as in a negative control.
+    pub mode: ShardMode,
+    /// Whether this process reads the map of the shards again only when a shard refuses, for tests of
+    /// the fence.
+    pub keeps_its_map: bool,
+}
+
 /// The configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// `postgres://user:password@host:port/database`.
+    /// Whether another process may listen there too: the one that replaces this one, or that this
+    /// one replaces.
+    pub shares_port: bool,
+    /// `postgres://user:password@host:port/database`; the first shard's, where there are shards.
     pub database_url: String,
+    /// Present if doctors lie in several databases. Poolers, months, standbys, a cache, a broker and
+    /// a director are those of a single one.
+    pub shards: Option<ShardSet>,
     /// A pooler before the database. What needs a session of its own goes past it: migrations,
     /// settings of a connection, a director.
     pub pooler: Option<Pooler>,
@@ -132,6 +184,12 @@ pub enum ConfigError {
     /// No partition after this month's, or more than a database can be asked for.
     #[error("the number of months ahead must be 1 to {MONTHS_AHEAD_MAX}")]
     MonthsAhead,
+    /// Shards that cannot be told apart, or one that is none.
+    #[error("shards must be two or more, with different names and addresses")]
+    BadShards,
+    /// What a service with shards does not have.
+    #[error("shards and {0} exclude each other; leave out one")]
+    ShardsAnd(&'static str),
     /// A service that never tries.
     #[error("the number of tries must be 1 or more")]
     NoTries,
@@ -151,6 +209,7 @@ impl ConfigError {
             Self::LockTtlTooShort => "lock-ttl",
             Self::NoConnections => "connections",
             Self::MonthsAhead => "months-ahead",
+            Self::BadShards | Self::ShardsAnd(_) => "shard",
             Self::NoTries => "tries",
             Self::DirectorNotPrivate(_) => "director",
         }
@@ -182,11 +241,36 @@ impl Config {
         if self.tries == 0 {
             return Err(ConfigError::NoTries);
         }
+        if let Some(set) = &self.shards {
+            self.validate_shards(set)?;
+        }
         match self.director {
             Some(address) if !address.ip().is_loopback() => {
                 Err(ConfigError::DirectorNotPrivate(address))
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    fn validate_shards(&self, set: &ShardSet) -> Result<(), ConfigError> {
+        let is_twice = |(place, shard): (usize, &ShardUrl)| {
+            let mut before = set.shards[..place].iter();
+            before.any(|other| other.name == shard.name || other.url == shard.url)
+        };
+        if set.shards.len() < 2 || set.shards.iter().enumerate().any(is_twice) {
+            return Err(ConfigError::BadShards);
+        }
+        let others = [
+            ("a pooler", self.pooler.is_some()),
+            ("months", self.months.is_some()),
+            ("standbys", !self.standby_reads.database_urls.is_empty()),
+            ("a cache", self.cache.is_some()),
+            ("RabbitMQ", self.amqp_url.is_some()),
+            ("a director", self.director.is_some()),
+        ];
+        match others.into_iter().find(|(_, is_there)| *is_there) {
+            Some((what, _)) => Err(ConfigError::ShardsAnd(what)),
+            None => Ok(()),
         }
     }
 
@@ -204,7 +288,9 @@ pub(crate) mod tests {
     pub(crate) fn config() -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            shares_port: false,
             database_url: "postgres://127.0.0.1:1/none".to_owned(),
+            shards: None,
             pooler: None,
             months: None,
             standby_reads: StandbyReads::default(),
@@ -221,6 +307,27 @@ pub(crate) mod tests {
             tries: 1,
             director: None,
         }
+    }
+
+    #[test]
+    fn shards_are_two_or_more_and_exclude_what_belongs_to_a_single_database() {
+        let set = |shards: &[&str]| {
+            let shards = shards.iter().map(|text| text.parse().expect("a shard")).collect();
+            Some(ShardSet { shards, mode: ShardMode::Fenced, keeps_its_map: false })
+        };
+        let says = |shards: &[&str], change: fn(&mut Config)| {
+            let mut config = Config { shards: set(shards), ..config() };
+            change(&mut config);
+            config.validate().map_err(|error| error.to_string())
+        };
+        let two = ["a=postgres://127.0.0.1:1/a", "b=postgres://127.0.0.1:1/b"];
+        assert_eq!(says(&two, |_| {}), Ok(()));
+        for wrong in [&two[..1], &[two[0], two[0]], &[two[0], "b=postgres://127.0.0.1:1/a"]] {
+            assert!(says(wrong, |_| {}).expect_err("wrong").contains("two or more"), "{wrong:?}");
+        }
+        let refused = says(&two, |config| config.amqp_url = Some("amqp://127.0.0.1/".to_owned()));
+        assert!(refused.expect_err("a broker").contains("shards and RabbitMQ exclude each other"));
+        assert!("postgres://127.0.0.1/a".parse::<ShardUrl>().is_err(), "it has no name");
     }
 
     #[test]

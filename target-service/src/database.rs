@@ -10,6 +10,7 @@ use sqlx::{
 };
 
 use crate::{
+    occupancy,
     pausing::{self, PausePoints},
     start_error::StartError,
 };
@@ -23,6 +24,8 @@ const OUR_TABLES: [&str; 6] =
 
 /// The first version of `migrations/partitioned`.
 const PARTITIONED_FIRST: i64 = 1_001;
+/// The first version of `migrations/sharded`.
+const SHARDED_FIRST: i64 = 2_001;
 
 /// What the tables of slots and bookings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +33,19 @@ pub(crate) enum Schema {
     Flat,
     /// Partitioned by month.
     Partitioned,
+    /// One of several shards.
+    Sharded,
 }
 
 impl Schema {
     fn migrations(self) -> Migrator {
         let flat = sqlx::migrate!();
-        match self {
-            Self::Flat => flat,
-            Self::Partitioned => {
-                let more = sqlx::migrate!("migrations/partitioned");
-                Migrator::with_migrations(flat.iter().chain(more.iter()).cloned().collect())
-            }
-        }
+        let more = match self {
+            Self::Flat => return flat,
+            Self::Partitioned => sqlx::migrate!("migrations/partitioned"),
+            Self::Sharded => sqlx::migrate!("migrations/sharded"),
+        };
+        Migrator::with_migrations(flat.iter().chain(more.iter()).cloned().collect())
     }
 }
 
@@ -49,15 +53,18 @@ impl Schema {
 pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError> {
     let mut connection = PgConnection::connect(url).await.map_err(StartError::Connect)?;
     refuse_foreign(&mut connection).await?;
+    if schema == Schema::Partitioned {
+        occupancy::make_way(&mut connection).await.map_err(StartError::Connect)?;
+    }
     schema.migrations().run(&mut connection).await.map_err(|error| match error {
-        MigrateError::VersionMissing(PARTITIONED_FIRST..) if schema == Schema::Flat => {
-            StartError::Partitioned
-        }
+        MigrateError::VersionMissing(SHARDED_FIRST..) => StartError::Sharded,
+        MigrateError::VersionMissing(PARTITIONED_FIRST..) => StartError::Partitioned,
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
             StartError::NotOurs(error.to_string())
         }
         error => StartError::Migrate(error),
     })?;
+    occupancy::prepare(&mut connection).await.map_err(StartError::Connect)?;
     connection.close().await.map_err(StartError::Connect)
 }
 

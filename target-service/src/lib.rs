@@ -6,6 +6,7 @@ mod start_error;
 
 mod database;
 mod metrics;
+mod occupancy;
 pub mod pausing;
 mod routing;
 
@@ -21,6 +22,7 @@ mod operations;
 mod pooled;
 mod pooler_check;
 mod read_model;
+pub mod sharding;
 mod standbys;
 mod sweeper;
 mod unnamed;
@@ -30,6 +32,9 @@ pub mod queue;
 mod http;
 
 pub use application::Application;
-pub use config::{Announcements, CachedReads, Config, ConfigError, Months, Pooler, StandbyReads};
+pub use config::{
+    Announcements, CachedReads, Config, ConfigError, Months, Pooler, ShardSet, ShardUrl,
+    StandbyReads,
+};
 pub use start_error::StartError;
 pub use strategies::policy::{Policy, PolicyError};

@@ -123,7 +123,13 @@ pub(crate) fn months_ahead(months: i64) {
     gauge!("months_ahead").set(months as f64);
 }
 
-pub(crate) fn pool_observed(pool: &PgPool) {
-    gauge!("database_connections").set(f64::from(pool.size()));
-    gauge!("database_connections_idle").set(pool.num_idle() as f64);
+/// Connections to all databases together.
+pub(crate) fn pools_observed<'a>(pools: impl Iterator<Item = &'a PgPool>) {
+    let (mut all, mut idle) = (0, 0);
+    for pool in pools {
+        all += pool.size();
+        idle += pool.num_idle();
+    }
+    gauge!("database_connections").set(f64::from(all));
+    gauge!("database_connections_idle").set(idle as f64);
 }

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use slotproof_vocabulary::{
-    BookingId, SlotId,
-    reference_api::{BookingBody, SlotBody},
+    BookingId, DoctorId, SlotId,
+    reference_api::{BookingBody, DoctorBody, SlotBody, SlotList},
 };
 use sqlx::PgPool;
 
 use crate::{
-    cache::{self, By, Cache},
+    cache::{self, Available, By, Cache},
     lifecycle::Changed,
     metrics,
     pooled::Pooled,
-    read_model,
+    read_model::{self, SlotFilter},
     reserve::{self, ReserveCommand, ReserveError, Reserved, Strategy},
     standbys::Standbys,
     strategies::wiring::{Change, SlotReads},
@@ -122,6 +122,31 @@ impl Operations {
         Ok(read_at(least, read, |body| body.slot_version))
     }
 
+    pub(crate) async fn read_doctor(
+        &self,
+        id: DoctorId,
+    ) -> Result<Option<DoctorBody>, sqlx::Error> {
+        let read = read_model::read_doctor(&self.pool, id);
+        match &self.cache {
+            None => read.await,
+            Some(cache) => cache.read(id, 0, read).await,
+        }
+    }
+
+    /// Slots by start. Those with seats left may come from the cache.
+    pub(crate) async fn list_slots(&self, filter: SlotFilter) -> Result<SlotList, sqlx::Error> {
+        let list =
+            async { Ok(SlotList { items: read_model::list_slots(&self.pool, filter).await? }) };
+        match &self.cache {
+            Some(cache) if filter.available == Some(true) => {
+                let list = async { list.await.map(Some) };
+                let cached = cache.read(Available(filter.doctor), 0, list).await?;
+                Ok(cached.unwrap_or(SlotList { items: Vec::new() }))
+            }
+            Some(_) | None => list.await,
+        }
+    }
+
     /// Tells the cache of a booking that was made.
     async fn booked(&self, answer: &Reserved) {
         if let Reserved::Booked(body) = answer {
@@ -140,7 +165,9 @@ impl Operations {
         if let Some(cache) = &self.cache {
             let (slot, version) = (body.slot_id, body.slot_version);
             let change = cache::Change { slot, booking, version, by: By::Client };
-            cache.changed(change, read_model::read_slot(&self.pool, slot)).await;
+            let pool = self.pool.clone();
+            let read = async move { read_model::read_slot(&pool, slot).await };
+            cache.changed(change, read).await;
         }
     }
 }

@@ -5,13 +5,14 @@ use slotproof_vocabulary::{
     reference_api::{BookingBody, DoctorBody, SlotBody, SlotSummary},
 };
 use sqlx::{PgExecutor, PgPool};
+use time::OffsetDateTime;
 
 use crate::routing::{doctor_key, month_key, not_an_id};
 
 /// Slots in one answer to a list: enough for a calendar page, little enough to be quick.
-const LISTED_MAX: i64 = 200;
+pub(crate) const LISTED_MAX: i64 = 200;
 /// Doctors in one answer to a list.
-const DOCTORS_MAX: i64 = 1_000;
+pub(crate) const DOCTORS_MAX: i64 = 1_000;
 
 pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -29,6 +30,37 @@ pub(crate) async fn list_doctors(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx:
             specialty: row.specialty,
         })
         .collect())
+}
+
+pub(crate) async fn read_doctor(
+    pool: &PgPool,
+    id: DoctorId,
+) -> Result<Option<DoctorBody>, sqlx::Error> {
+    let row =
+        sqlx::query!("select name, specialty from doctors where doctor_id = $1", doctor_key(id))
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.map(|row| DoctorBody { id, name: row.name, specialty: row.specialty }))
+}
+
+/// As [`list_doctors`], of the doctors that this shard has: a copy that is being made is none of its own.
+pub(crate) async fn list_doctors_of_shard(pool: &PgPool) -> Result<Vec<DoctorBody>, sqlx::Error> {
+    let rows: Vec<(i32, String, String)> = sqlx::query_as(
+        "
+        select doctor_id, name, specialty from doctors
+        where shard_bucket(doctor_id) in (select bucket from shard_buckets where state <> 'moved')
+        order by doctor_id limit $1
+        ",
+    )
+    .bind(DOCTORS_MAX)
+    .fetch_all(pool)
+    .await?;
+    let doctor = |(id, name, specialty): (i32, _, _)| DoctorBody {
+        id: DoctorId(id.cast_unsigned()),
+        name,
+        specialty,
+    };
+    Ok(rows.into_iter().map(doctor).collect())
 }
 
 /// One slot with the seats of its bookings, in one snapshot: the sum is there to be checked, so it
@@ -154,6 +186,40 @@ pub(crate) async fn list_slots(
                 capacity: row.capacity.into(),
                 available_seats: row.available_seats.into(),
                 version: row.version,
+            })
+        })
+        .collect()
+}
+
+/// As [`list_slots`], of the slots that this shard has.
+pub(crate) async fn list_slots_of_shard(
+    pool: &PgPool,
+    filter: SlotFilter,
+) -> Result<Vec<SlotSummary>, sqlx::Error> {
+    let rows: Vec<(uuid::Uuid, OffsetDateTime, i32, i32, i64)> = sqlx::query_as(
+        "
+        select slot_id, starts_at, capacity, available_seats, version from appointment_slots
+        where ($1::integer is null or doctor_id = $1) and ($2::boolean is null or (available_seats > 0) = $2)
+            and shard_bucket(doctor_id) in (select bucket from shard_buckets where state <> 'moved')
+        order by starts_at, slot_id
+        limit $3
+        ",
+    )
+    .bind(filter.doctor.map(doctor_key))
+    .bind(filter.available)
+    .bind(LISTED_MAX)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|(slot, starts_at, capacity, available_seats, version)| {
+            let id = SlotId::try_from(slot).map_err(not_an_id)?;
+            Ok(SlotSummary {
+                id,
+                doctor_id: id.doctor(),
+                starts_at,
+                capacity: capacity.into(),
+                available_seats: available_seats.into(),
+                version,
             })
         })
         .collect()

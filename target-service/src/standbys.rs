@@ -135,6 +135,12 @@ impl Standbys {
         })
     }
 
+    /// Of a database that has none.
+    pub(crate) fn none() -> Self {
+        let StandbyReads { staleness_ms, mode, .. } = StandbyReads::default();
+        Self { standbys: Vec::new(), next: AtomicUsize::new(0), staleness_ms, mode }
+    }
+
     pub(crate) fn are_there(&self) -> bool {
         !self.standbys.is_empty()
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use slotproof_vocabulary::StrategyKind;
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, sharding::ShardError};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,14 @@ pub enum StartError {
          empty database"
     )]
     Partitioned,
+    /// The database is one of several, and the service was not given the others.
+    #[error(
+        "the database is a shard, and --shard is not given: give every shard, or use an empty database"
+    )]
+    Sharded,
+    /// The shards do not fit together.
+    #[error(transparent)]
+    Shards(#[from] ShardError),
     /// The partitions of this month and the next ones could not be made.
     #[error("failed to make the partitions of the months ahead: {0}")]
     Months(sqlx::Error),

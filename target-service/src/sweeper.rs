@@ -17,6 +17,7 @@ use crate::{
     pooled::Pooled,
     read_model, reserve,
     routing::not_an_id,
+    sharding::Elsewhere,
 };
 
 /// How often overdue holds are looked for: a seat is free again at most this long after its hold
@@ -35,11 +36,12 @@ const SET_ASIDE_MAX: usize = 10_000;
 /// is tried again at the next round.
 pub(crate) async fn run(
     pool: PgPool,
+    is_shard: bool,
     turns: Option<Arc<Pooled>>,
     cache: Option<Arc<Cache>>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut sweeper = Sweeper::new(Database { pool, cache }, stopping.clone());
+    let mut sweeper = Sweeper::new(Database { pool, is_shard, cache }, stopping.clone());
     loop {
         let round = in_turn(&mut sweeper, turns.as_deref());
         let next = round.await.unwrap_or_else(|error| {
@@ -86,7 +88,8 @@ enum Expiry {
     Expired,
     /// Another process or a client changed the booking first.
     ChangedBefore,
-    /// The database rolled this back because of another transaction. The hold is still there.
+    /// The database rolled this back because of another transaction, or the booking is on its way to
+    /// another shard. The hold is still there.
     LostRace,
     /// The database refused to expire this hold, and may do so again.
     Refused(String),
@@ -106,11 +109,36 @@ trait Holds {
 /// The database, and the cache that is told of what was changed there.
 struct Database {
     pool: PgPool,
+    /// Whether it is one of several.
+    is_shard: bool,
     cache: Option<Arc<Cache>>,
+}
+
+impl Database {
+    /// Those of the doctors that the shard owns. A copy that is being made, or what an interrupted
+    /// move has left, is not its own.
+    async fn overdue_of_shard(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error> {
+        let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "
+            select booking_id from bookings
+            where status = 'pending' and expires_at <= clock_timestamp()
+                and shard_bucket(doctor_id) in (select bucket from shard_buckets where state = 'owned')
+            order by expires_at
+            limit $1
+            ",
+        )
+        .bind(most as i64)
+        .fetch_all(&self.pool)
+        .await?;
+        ids.into_iter().map(|id| BookingId::try_from(id).map_err(not_an_id)).collect()
+    }
 }
 
 impl Holds for Database {
     async fn overdue(&self, most: usize) -> Result<Vec<BookingId>, sqlx::Error> {
+        if self.is_shard {
+            return self.overdue_of_shard(most).await;
+        }
         let rows = sqlx::query!(
             "
         select booking_id from bookings
@@ -130,12 +158,16 @@ impl Holds for Database {
             Ok(Some(lifecycle::Expired { slot, slot_version: version })) => {
                 if let Some(cache) = &self.cache {
                     let change = Change { slot, booking: Some(booking), version, by: By::Sweeper };
-                    cache.changed(change, read_model::read_slot(&self.pool, slot)).await;
+                    let pool = self.pool.clone();
+                    let read = async move { read_model::read_slot(&pool, slot).await };
+                    cache.changed(change, read).await;
                 }
                 Ok(Expiry::Expired)
             }
             Ok(None) => Ok(Expiry::ChangedBefore),
-            Err(error) if reserve::lost_race(&error) => Ok(Expiry::LostRace),
+            Err(error) if reserve::lost_race(&error) || error.is_elsewhere() => {
+                Ok(Expiry::LostRace)
+            }
             Err(sqlx::Error::Database(error)) => Ok(Expiry::Refused(error.to_string())),
             Err(error) => Err(error),
         }

@@ -1,10 +1,24 @@
-//! Reading a history: one operation a line.
+//! Reading a history: one operation a line. Lines are parsed by as many threads as there are CPUs.
 
-use std::{io::BufRead, sync::Arc};
+use std::{
+    io::{self, BufRead},
+    sync::Arc,
+    thread,
+};
 
 use foldhash::HashSet;
-use serde::Deserialize;
-use slotproof_vocabulary::{Action, Declarations, Operation, verdict::WitnessOperation};
+use memchr::{memchr, memrchr};
+use serde::{Deserialize, de::DeserializeSeed};
+use slotproof_vocabulary::{
+    Declarations, Operation,
+    operation::{OperationReader, SlotNames},
+    verdict::WitnessOperation,
+};
+
+/// What is read before it is parsed.
+const CHUNK_BYTES: usize = 8 << 20;
+/// Less than this is parsed by one thread.
+const PIECE_BYTES_LEAST: usize = 256 << 10;
 
 /// The operations of a run, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,48 +60,61 @@ impl History {
     /// A whole line that is not an operation: the file is no history, or is damaged.
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
-        let mut line = Vec::new();
-        let mut slots = SlotNames::default();
+        let mut names =
+            vec![Names::default(); thread::available_parallelism().map_or(1, usize::from)];
+        let mut chunk = Vec::new();
         loop {
-            line.clear();
-            match source.read_until(b'\n', &mut line) {
-                Ok(0) => return Ok(history),
-                Ok(_) if line.ends_with(b"\n") => {
-                    history.read_line(&line, &mut slots).map_err(|reason| HistoryError {
-                        line: history.line_of(history.operations.len()),
-                        reason,
-                    })?;
-                }
-                Ok(_) => return Ok(history.cut("the last line has no newline")),
+            let ended = fill(&mut source, &mut chunk);
+            let whole = memrchr(b'\n', &chunk).map_or(0, |last| last + 1);
+            history.read_lines(&chunk[..whole], &mut names)?;
+            chunk.drain(..whole);
+            match ended {
+                Ok(Filled::ToTheBrim) => {}
+                Ok(Filled::ToTheEnd) if chunk.is_empty() => return Ok(history),
+                Ok(Filled::ToTheEnd) => return Ok(history.cut("the last line has no newline")),
                 Err(error) => return Ok(history.cut(&error.to_string())),
             }
         }
     }
 
-    fn read_line(&mut self, line: &[u8], slots: &mut SlotNames) -> Result<(), String> {
-        let text = line.trim_ascii_start();
-        // The parser saw one line only, and would call it the first.
-        let reason = |error: serde_json::Error| {
-            error.to_string().replace(" at line 1 column ", ", at column ")
-        };
-        if text.starts_with(BYTE_ORDER_MARK) {
-            return Err("it begins with a byte order mark; write UTF-8 without one".to_owned());
+    /// Whole lines.
+    fn read_lines(&mut self, lines: &[u8], names: &mut [Names]) -> Result<(), HistoryError> {
+        let lines = self.without_declarations(lines)?;
+        let pieces = names.len().min(lines.len() / PIECE_BYTES_LEAST + 1);
+        let pieces = divided(lines, pieces);
+        let parsed: Vec<Parsed> = thread::scope(|scope| {
+            let (first, others) = pieces.split_first().expect("there is one, if it is empty");
+            let (own, names) = names.split_first_mut().expect("there is a CPU");
+            let others: Vec<_> = others
+                .iter()
+                .zip(names)
+                .map(|(piece, names)| scope.spawn(move || Parsed::of(piece, names)))
+                .collect();
+            let first = Parsed::of(first, own);
+            let join = |it: thread::ScopedJoinHandle<'_, Parsed>| it.join().expect("no panic");
+            [first].into_iter().chain(others.into_iter().map(join)).collect()
+        });
+        for Parsed { mut operations, wrong } in parsed {
+            self.operations.append(&mut operations);
+            if let Some(reason) = wrong {
+                let line = self.line_of(self.operations.len());
+                return Err(HistoryError { line, reason });
+            }
         }
-        if !text.starts_with(b"{") {
-            return Err("not a JSON object".to_owned());
-        }
-        if self.operations.is_empty() && self.lines_before == 0 && is_declaration(text) {
-            let DeclarationLine { declare } = serde_json::from_slice(line).map_err(reason)?;
-            (self.declarations, self.lines_before) = (declare, 1);
-            return Ok(());
-        }
-        let mut operation: Operation = serde_json::from_slice(line).map_err(reason)?;
-        operation.slot = slots.shared(operation.slot);
-        if let Action::Change { to, .. } = &mut operation.action {
-            to.slot = to.slot.take().map(|slot| slots.shared(slot));
-        }
-        self.operations.push(operation);
         Ok(())
+    }
+
+    /// What follows a first line that is no operation.
+    fn without_declarations<'a>(&mut self, lines: &'a [u8]) -> Result<&'a [u8], HistoryError> {
+        let is_first = self.operations.is_empty() && self.lines_before == 0;
+        if !is_first || !is_declaration(lines.trim_ascii_start()) {
+            return Ok(lines);
+        }
+        let end = memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
+        let wrong = |error| HistoryError { line: 1, reason: reason(&error) };
+        let DeclarationLine { declare } = serde_json::from_slice(&lines[..end]).map_err(wrong)?;
+        (self.declarations, self.lines_before) = (declare, 1);
+        Ok(&lines[end..])
     }
 
     /// The line of an operation.
@@ -125,18 +152,97 @@ impl History {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 fn is_declaration(text: &[u8]) -> bool {
-    text[1..].trim_ascii_start().starts_with(b"\"declare\"")
+    text.strip_prefix(b"{").is_some_and(|text| text.trim_ascii_start().starts_with(b"\"declare\""))
 }
 
-/// The names of slots, each kept once.
-#[derive(Default)]
-struct SlotNames(HashSet<Arc<str>>);
+/// Why a chunk has no more.
+enum Filled {
+    ToTheBrim,
+    ToTheEnd,
+}
 
-impl SlotNames {
-    fn shared(&mut self, name: Arc<str>) -> Arc<str> {
-        if let Some(kept) = self.0.get(&name) {
+/// Appends as much as is parsed at once.
+fn fill(source: &mut impl BufRead, chunk: &mut Vec<u8>) -> io::Result<Filled> {
+    let full = chunk.len() + CHUNK_BYTES;
+    while chunk.len() < full {
+        let bytes = match source.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        if bytes.is_empty() {
+            return Ok(Filled::ToTheEnd);
+        }
+        chunk.extend_from_slice(bytes);
+        let read = bytes.len();
+        source.consume(read);
+    }
+    Ok(Filled::ToTheBrim)
+}
+
+/// The lines in so many pieces of about the same length.
+fn divided(mut lines: &[u8], pieces: usize) -> Vec<&[u8]> {
+    let length = lines.len() / pieces;
+    let mut divided = Vec::new();
+    for _ in 1..pieces {
+        let end = memchr(b'\n', &lines[length.min(lines.len())..])
+            .map_or(lines.len(), |end| length + end + 1);
+        let (piece, rest) = lines.split_at(end);
+        divided.push(piece);
+        lines = rest;
+    }
+    divided.push(lines);
+    divided
+}
+
+/// The operations of a piece, up to the first line that is none.
+struct Parsed {
+    operations: Vec<Operation>,
+    wrong: Option<String>,
+}
+
+impl Parsed {
+    fn of(mut lines: &[u8], names: &mut Names) -> Self {
+        let mut operations = Vec::new();
+        while !lines.is_empty() {
+            let end = memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
+            match read_line(&lines[..end], names) {
+                Ok(operation) => operations.push(operation),
+                Err(reason) => return Self { operations, wrong: Some(reason) },
+            }
+            lines = &lines[end..];
+        }
+        Self { operations, wrong: None }
+    }
+}
+
+fn read_line(line: &[u8], names: &mut Names) -> Result<Operation, String> {
+    let text = line.trim_ascii_start();
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return Err("it begins with a byte order mark; write UTF-8 without one".to_owned());
+    }
+    if !text.starts_with(b"{") {
+        return Err("not a JSON object".to_owned());
+    }
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let operation = OperationReader(names).deserialize(&mut json);
+    operation.and_then(|it| json.end().map(|()| it)).map_err(|error| reason(&error))
+}
+
+/// The parser saw one line only, and would call it the first.
+fn reason(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", ", at column ")
+}
+
+/// The names of slots, each kept once by each thread.
+#[derive(Clone, Default)]
+struct Names(HashSet<Arc<str>>);
+
+impl SlotNames for Names {
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(kept) = self.0.get(name) {
             return Arc::clone(kept);
         }
+        let name: Arc<str> = name.into();
         self.0.insert(Arc::clone(&name));
         name
     }
@@ -161,6 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn a_long_history_is_read_in_its_order_and_its_wrong_line_is_named() {
+        // More than a chunk, and each line in a place of its own.
+        let lines = 90_000_u64;
+        let line =
+            |client: u64| LINE.replace("\"client\":1", &format!("\"client\":{client}")) + "\n";
+        let text: String = (0..lines).map(line).collect();
+        assert!(text.len() > CHUNK_BYTES / 2);
+        let text = text.repeat(2);
+        let read = History::read(text.as_bytes()).expect("operations");
+        assert!(read.operations.iter().map(|it| it.client).eq((0..lines).chain(0..lines)));
+        for wrong in [1, 45_000, 89_999, 150_000] {
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines[wrong] = "{}";
+            let error =
+                History::read((lines.join("\n") + "\n").as_bytes()).expect_err("no operation");
+            assert_eq!(error.line, wrong + 1);
+        }
+    }
+
+    #[test]
     fn a_line_that_is_not_an_operation_is_named() {
         let error = History::read(format!("{LINE}\nnot json\n{LINE}\n").as_bytes())
             .expect_err("line 2 is no operation");
@@ -170,13 +296,13 @@ mod tests {
     #[test]
     fn a_stream_that_fails_is_a_history_that_breaks_off() {
         struct Failing;
-        impl std::io::Read for Failing {
-            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-                Err(std::io::Error::other("incomplete frame"))
+        impl io::Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("incomplete frame"))
             }
         }
         let whole = format!("{LINE}\n");
-        let source = std::io::BufReader::new(std::io::Read::chain(whole.as_bytes(), Failing));
+        let source = io::BufReader::new(io::Read::chain(whole.as_bytes(), Failing));
         let read = History::read(source).expect("one operation");
         assert_eq!(read.operations.len(), 1);
         assert!(read.cut_off.is_some_and(|reason| reason.contains("incomplete frame")));

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     EvidenceError, LoadEnd, RunDirectory,
-    reference::{Announcements, Holds, ReferenceDatabase, Slots, Waiting},
+    reference::{Announcements, Holds, ReferenceShards, Slots, Waiting},
 };
 
 /// How much longer than a hold the service may need to give its seats back, before they count as
@@ -55,8 +55,8 @@ pub enum Past {
 
 /// A service that has been loaded, and its database.
 pub struct Place<'a> {
-    /// The database.
-    pub database_url: &'a str,
+    /// The database, or each shard.
+    pub database_urls: &'a [&'a str],
     /// Whether the service announces what it commits.
     pub announces: bool,
     /// What it has been through.
@@ -81,7 +81,7 @@ pub async fn collect(
     run: &RunDirectory,
 ) -> Result<(), EvidenceError> {
     let slots = Slots::parse(place.slots)?;
-    let mut database = ReferenceDatabase::connect(place.database_url).await?;
+    let mut database = ReferenceShards::connect(place.database_urls).await?;
     ready(place.targets).await;
     let leaked = settle(&mut database, &slots, plan.hold.0, place.past, 0).await?;
 
@@ -115,7 +115,7 @@ async fn ready(targets: &[String]) {
 /// Waits until the service has settled, and answers with the number of holds that are left. The
 /// checker judges them.
 async fn settle(
-    database: &mut ReferenceDatabase,
+    database: &mut ReferenceShards,
     slots: &Slots,
     hold: Duration,
     past: Past,
@@ -172,7 +172,7 @@ impl Settling {
 /// nothing has waited in the outbox, and nothing has been applied, for a long time will not come
 /// any more.
 async fn announced(
-    database: &mut ReferenceDatabase,
+    database: &mut ReferenceShards,
     slots: &Slots,
     place: &Place<'_>,
 ) -> Result<(Vec<AuditRecord>, EndState), EvidenceError> {

@@ -7,7 +7,7 @@ use async_recursion::async_recursion as boxed_future;
 use slotproof_reports::run_report::{CacheReads, Costs, PoolerWaits, SlotReads, StandbyLag};
 use slotproof_scenarios::target::reference;
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 
 /// How often waits and lags are looked at: often enough for an average over seconds, and a thousandth
 /// of what the database does.
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const CONSOLE: &str = "pgbouncer";
 
 /// What the database has counted since it began.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Counters {
     commits: i64,
     rollbacks: i64,
@@ -27,6 +27,15 @@ struct Counters {
 }
 
 impl Counters {
+    fn add(&mut self, more: Self) {
+        let Self { commits, rollbacks, wal_syncs, wal_bytes, bytes } = more;
+        self.commits += commits;
+        self.rollbacks += rollbacks;
+        self.wal_syncs += wal_syncs;
+        self.wal_bytes += wal_bytes;
+        self.bytes += bytes;
+    }
+
     async fn read(database: &mut PgConnection) -> sqlx::Result<Self> {
         let row = sqlx::query(
             "
@@ -55,13 +64,13 @@ impl Counters {
 /// they are a measurement, and no part of a verdict.
 #[derive(Debug)]
 pub struct CostWatch {
-    postgres_url: String,
+    postgres_urls: Vec<String>,
     before: Option<Counters>,
     pooler_url: Option<String>,
     pooled_before: Option<PoolerWaits>,
     pooled: Option<PoolerWaits>,
-    stop: Option<oneshot::Sender<()>>,
-    looking: Option<JoinHandle<sqlx::Result<Looks>>>,
+    stop: Option<watch::Sender<()>>,
+    looking: Vec<JoinHandle<sqlx::Result<Looks>>>,
     looks: Looks,
     retries: u64,
     slot_reads: Option<SlotReads>,
@@ -69,17 +78,19 @@ pub struct CostWatch {
 }
 
 impl CostWatch {
-    /// Begins to count.
+    /// Begins to count, in all databases together.
     #[boxed_future]
-    pub async fn begin(postgres_url: &str, pooler_url: Option<&str>) -> Self {
+    pub async fn begin(postgres_urls: &[&str], pooler_url: Option<&str>) -> Self {
+        let postgres_urls: Vec<String> =
+            postgres_urls.iter().map(|url| (*url).to_owned()).collect();
         Self {
-            postgres_url: postgres_url.to_owned(),
-            before: counters(postgres_url).await,
+            before: counters(&postgres_urls).await,
+            postgres_urls,
             pooler_url: pooler_url.map(str::to_owned),
             pooled_before: None,
             pooled: None,
             stop: None,
-            looking: None,
+            looking: Vec::new(),
             looks: Looks::default(),
             retries: 0,
             slot_reads: None,
@@ -91,10 +102,10 @@ impl CostWatch {
     #[boxed_future]
     pub async fn load_begins(&mut self) {
         self.pooled_before = pooler_waits(self.pooler_url.as_deref()).await;
-        let (stop, stopped) = oneshot::channel();
-        let postgres_url = self.postgres_url.clone();
+        let (stop, stopped) = watch::channel(());
         self.stop = Some(stop);
-        self.looking = Some(tokio::spawn(async move { look(&postgres_url, stopped).await }));
+        let look = |url: &String| tokio::spawn(look(url.clone(), stopped.clone()));
+        self.looking = self.postgres_urls.iter().map(look).collect();
     }
 
     /// The load has ended, and the processes of the service, which these base URLs name, still run.
@@ -109,8 +120,8 @@ impl CostWatch {
                 waited_us: after.waited_us.checked_sub(before.waited_us)?,
             })
         });
-        if let Some(looking) = self.looking.take() {
-            self.looks = looking.await.ok().and_then(Result::ok).unwrap_or_default();
+        for looking in std::mem::take(&mut self.looking) {
+            self.looks.join(looking.await.ok().and_then(Result::ok).unwrap_or_default());
         }
         let http = reqwest::Client::new();
         for target in targets {
@@ -133,7 +144,7 @@ impl CostWatch {
     /// The service has stopped.
     #[boxed_future]
     pub async fn end(self) -> Option<Costs> {
-        let (before, after) = (self.before?, counters(&self.postgres_url).await?);
+        let (before, after) = (self.before?, counters(&self.postgres_urls).await?);
         let since = |after: i64, before: i64| u64::try_from(after - before).ok();
         Some(Costs {
             retries: self.retries,
@@ -199,11 +210,16 @@ fn added(all: CacheReads, more: CacheReads) -> CacheReads {
     }
 }
 
-async fn counters(postgres_url: &str) -> Option<Counters> {
-    let mut database = PgConnection::connect(postgres_url).await.ok()?;
-    let counters = Counters::read(&mut database).await.ok();
-    let _ = database.close().await;
-    counters
+/// Those of all databases together; `None` if one of them refuses.
+async fn counters(postgres_urls: &[String]) -> Option<Counters> {
+    let mut all = Counters::default();
+    for url in postgres_urls {
+        let mut database = PgConnection::connect(url).await.ok()?;
+        let counters = Counters::read(&mut database).await.ok();
+        let _ = database.close().await;
+        all.add(counters?);
+    }
+    Some(all)
 }
 
 /// What a pooler has counted since it began, in all databases behind it; its own one, in which it is
@@ -271,6 +287,13 @@ impl Looks {
         Ok(())
     }
 
+    /// Adds what was seen of another database at the same time.
+    fn join(&mut self, more: Self) {
+        self.made = self.made.max(more.made);
+        self.waiting += more.waiting;
+        self.standbys.extend(more.standbys);
+    }
+
     fn lock_waiters(&self) -> Option<f64> {
         (self.made > 0).then(|| self.waiting as f64 / self.made as f64)
     }
@@ -287,14 +310,15 @@ impl Looks {
 }
 
 /// Looks again and again, until it is stopped.
-async fn look(postgres_url: &str, mut stopped: oneshot::Receiver<()>) -> sqlx::Result<Looks> {
-    let mut database = PgConnection::connect(postgres_url).await?;
+async fn look(postgres_url: String, mut stopped: watch::Receiver<()>) -> sqlx::Result<Looks> {
+    let mut database = PgConnection::connect(&postgres_url).await?;
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looks = Looks::default();
     loop {
         tokio::select! {
-            _ = &mut stopped => break,
+            // It is told to stop by the end of who could tell it.
+            _ = stopped.changed() => break,
             _ = every.tick() => looks.add(&mut database).await?,
         }
     }

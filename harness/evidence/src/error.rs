@@ -19,6 +19,14 @@ pub enum EvidenceError {
         /// The id.
         slot: String,
     },
+    /// A bucket was left between two shards.
+    #[error(
+        "no shard owns the bucket of slot {slot}: a move was interrupted; slotproof rebalance ends it"
+    )]
+    Unowned {
+        /// One of the slots in it.
+        slot: String,
+    },
     /// The database did not come to rest.
     #[error("{what} still at work after {} s", waited.as_secs())]
     Restless {

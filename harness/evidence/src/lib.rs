@@ -18,6 +18,6 @@ pub mod run_directory;
 pub use collect::{Past, Place, collect, probe_target};
 pub use costs::CostWatch;
 pub use error::EvidenceError;
-pub use reference::ReferenceDatabase;
+pub use reference::{ReferenceDatabase, ReferenceShards};
 pub use run_directory::{LoadEnd, RunDirectory};
 pub use target::{LogEvidence, ReadLog, RowsEvidence, TargetEvidence, TargetRows};

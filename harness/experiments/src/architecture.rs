@@ -12,8 +12,8 @@ use slotproof_reports::{
 };
 use slotproof_stack::{EnvironmentSpec, StackSpec, Topology, Wiring, guard::Guard};
 use slotproof_vocabulary::{
-    CacheMode, Invariant, MonthMode, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, Span,
-    StrategyKind, Verdict,
+    CacheMode, Invariant, MonthMode, Plan, PlanArgs, Pooling, ReadMode, ScenarioKind, ShardMode,
+    Span, StrategyKind, Verdict,
 };
 
 use crate::{
@@ -135,6 +135,7 @@ fn shown_by(service: &Wiring) -> Option<Shown> {
         .or_else(|| shown_by_pooling(service.pooling))
         .or_else(|| shown_by_cache(service.cache_mode))
         .or_else(|| shown_by_months(service.months?.mode))
+        .or_else(|| shown_by_shards(service.shard_mode))
 }
 
 fn flash_sale(duration_ms: u64) -> PlanArgs {
@@ -215,7 +216,7 @@ fn visits(mix: &str, duration_ms: u64) -> PlanArgs {
 fn shown_by_cache(mode: CacheMode) -> Option<Shown> {
     let shown = |convicts, words| Some(Shown { convicts, fault: None, words });
     match mode {
-        CacheMode::Aside | CacheMode::Through => None,
+        CacheMode::Aside | CacheMode::Through | CacheMode::Behind => None,
         // Clients that take and give back seats one after the other, and look in between: what a
         // late write left in the cache is older than what one of them has just been told.
         CacheMode::CacheAsideRace | CacheMode::CacheThroughReorder => shown(
@@ -238,7 +239,7 @@ fn shown_by_cache(mode: CacheMode) -> Option<Shown> {
             PlanArgs { hold: Some(Span::of_ms(4_000)), ..flash_sale(4_000) },
         ),
         // A client that is told that its booking does not exist, while its hold lasts.
-        CacheMode::NegativeCache => shown(
+        CacheMode::NegativeCache | CacheMode::CacheBehindBookings => shown(
             Invariant::NoLostBooking,
             PlanArgs {
                 hold: Some(Span::of_ms(4_000)),
@@ -268,6 +269,39 @@ fn shown_by_months(mode: MonthMode) -> Option<Shown> {
         MonthMode::PartitionLocalTime => shown(4_000),
         // Longer than bookings take to come of age, and then to be found.
         MonthMode::ArchiveLiveMonth => shown(9_000),
+    }
+}
+
+/// Clients of many doctors, for longer than the doctors of a shard take to move.
+fn shown_by_shards(mode: ShardMode) -> Option<Shown> {
+    let words = |mix: &str| PlanArgs {
+        think: Some(Span::of_ms(20)),
+        clients: Some(40),
+        slots: Some(24),
+        capacity: Some(10),
+        hold: Some(Span::of_ms(3_000)),
+        ..visits(mix, 8_000)
+    };
+    let moves = "rebalance:shard-2@1s";
+    match mode {
+        ShardMode::Fenced => None,
+        // Half of the clients ask the process that has the old map.
+        ShardMode::TwoOwners => Some(Shown {
+            convicts: Invariant::OneOrder,
+            fault: Some(moves),
+            words: words("browse=2,book=1,cancel=3,give_up=3"),
+        }),
+        ShardMode::MoveWithoutTail => Some(Shown {
+            convicts: Invariant::NoLostBooking,
+            fault: Some(moves),
+            words: words("browse=2,book=1,cancel=3,give_up=3"),
+        }),
+        // Clients that come back to what they hold, after the process has been started again.
+        ShardMode::DefaultHasher => Some(Shown {
+            convicts: Invariant::NoLostBooking,
+            fault: None,
+            words: words("browse=1,cancel=2,give_up=2,watch=1"),
+        }),
     }
 }
 
@@ -330,7 +364,8 @@ mod tests {
         let months = MonthMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
         let names = reads.map(ReadMode::name).chain(pooling.map(Pooling::name));
         let names = names.chain(cache.map(CacheMode::name)).chain(months.map(MonthMode::name));
-        let names: Vec<_> = names.collect();
+        let shards = ShardMode::ALL.into_iter().filter(|mode| mode.is_negative_control());
+        let names: Vec<_> = names.chain(shards.map(ShardMode::name)).collect();
         let controls = Topology::built_in().filter(Topology::is_negative_control);
         assert_eq!(controls.count(), names.len());
         for name in names {
@@ -342,7 +377,7 @@ mod tests {
             let Some(fault) = shown.fault else { continue };
             let fault: Fault = fault.parse().expect("a fault");
             assert_eq!(fault.fits(&twin), Ok(()));
-            let lasts = fault.lasts().expect("it ends");
+            let lasts = fault.lasts().unwrap_or_default();
             assert!(fault.at + lasts < plan.duration().0, "{fault} ends under load");
         }
     }

@@ -49,6 +49,7 @@ mod tests {
             began_ms: 1_000,
             ended_ms: 2_000,
             problem: problem.map(str::to_owned),
+            said: None,
         };
         let judged = judged(VerdictReport::new(2, vec![finding]), &[fault]);
         (judged.findings[0].verdict, judged.findings[0].summary.clone())

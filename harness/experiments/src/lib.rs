@@ -19,6 +19,7 @@ pub mod bench;
 pub mod capacity;
 pub mod compare;
 pub mod gate;
+pub mod migration;
 pub mod on;
 pub mod selftest;
 pub mod simulated;

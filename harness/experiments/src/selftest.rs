@@ -118,6 +118,7 @@ async fn one(
         plan: Plan::try_from(words)?,
         strategy,
         faults: Vec::new(),
+        wired_before: None,
         shorter: Vec::new(),
         experiment: ExperimentSpec {
             repeat_command: format!(

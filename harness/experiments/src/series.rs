@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use slotproof_checker::Case;
 use slotproof_reports::RunReport;
 
-use slotproof_evidence::{ReferenceDatabase, RunDirectory};
+use slotproof_evidence::{ReferenceShards, RunDirectory};
 use slotproof_stack::{Environment, guard::Guard};
 use slotproof_vocabulary::RunContext;
 
@@ -101,10 +101,10 @@ impl<'a> Series<'a> {
     /// The database refuses.
     pub(crate) async fn clear(&self) -> Result<()> {
         if self.environment.is_ours() {
-            let mut database =
-                ReferenceDatabase::connect(self.environment.endpoints.postgres_url()).await?;
-            database.clear().await?;
-            database.close().await?;
+            let urls = self.environment.endpoints.postgres_urls();
+            let mut databases = ReferenceShards::connect(&urls).await?;
+            databases.clear().await?;
+            databases.close().await?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl ExperimentSpec {
         let faults_again: String = faults.iter().map(|it| format!(" {}", it.argument())).collect();
         let repeat_command = format!("{} {stack}{faults_again}", command_of(&plan));
         let experiment = Self { repeat_command, ..self.clone() };
-        TrialSpec { experiment, plan, strategy, faults, shorter: Vec::new() }
+        TrialSpec { experiment, plan, strategy, faults, wired_before: None, shorter: Vec::new() }
     }
 }
 

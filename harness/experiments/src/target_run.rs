@@ -262,7 +262,9 @@ async fn load(
         }),
     };
     let announce = |fault: &Fault| progress.line(&format!("  fault: {fault}"));
-    let act = |fault| target_stack::inject(&target, &spec.target.left, fault);
+    let (declared, left) = (&target, &spec.target.left);
+    let act =
+        |fault| async move { target_stack::inject(declared, left, fault).await.map(|()| None) };
     let inject = |begun| faults::inject_by(&spec.faults, begun, &announce, act);
     let (load, injected) = load_process(&order, run, Vec::new(), guard, progress, inject).await?;
     let injected = injected?;

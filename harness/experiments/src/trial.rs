@@ -19,7 +19,7 @@ use tokio::{
 
 use slotproof_evidence::{CostWatch, Past, Place, RunDirectory, collect};
 use slotproof_stack::{
-    Directed, Environment, Replicas, ServiceSpec,
+    Directed, Environment, Replicas, ServiceSpec, Wiring,
     faults::{self, Fault},
     guard::Guard,
     process::{Launch, Process, Stdout, tail},
@@ -49,6 +49,8 @@ pub struct TrialSpec {
     pub strategy: StrategyKind,
     /// What is done to the stack under load.
     pub faults: Vec<Fault>,
+    /// How the service is wired until a fault moves it to its topology.
+    pub wired_before: Option<Wiring>,
     /// Loads before this one that were too short to decide.
     pub shorter: Vec<ShorterLoad>,
 }
@@ -103,8 +105,13 @@ pub(crate) async fn load_and_collect(
         run.write_json("shorter.json", &spec.shorter)?;
     }
     let stack = &spec.experiment.stack;
-    let endpoints = environment.endpoints.wired(stack.topology.service.clone());
-    let mut costs = CostWatch::begin(endpoints.postgres_url(), endpoints.pooler_url()).await;
+    let first = spec.wired_before.as_ref().unwrap_or(&stack.topology.service);
+    let endpoints = environment.endpoints.wired(first.clone());
+    let mut database_urls = environment.endpoints.postgres_urls();
+    // What did not get to its topology is where it was.
+    let before = spec.wired_before.as_ref().and_then(|it| environment.endpoints.get(&it.database));
+    database_urls.extend(before.filter(|url| !database_urls.contains(url)));
+    let mut costs = CostWatch::begin(&database_urls, endpoints.pooler_url()).await;
     let step = progress.step(format!("start {} processes of the service", stack.replicas));
     let service = ServiceSpec {
         strategy: spec.strategy,
@@ -116,6 +123,7 @@ pub(crate) async fn load_and_collect(
         lock_ttl: stack.lock_ttl,
         announces: true,
         directed: Directed::No,
+        replaceable: spec.wired_before.is_some(),
     };
     let replicas = Replicas::start(&service, &run.logs(), guard).await?;
     step.done(spec.strategy.name());
@@ -133,7 +141,7 @@ pub(crate) async fn load_and_collect(
     let step = progress.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();
     let place = Place {
-        database_url: environment.endpoints.postgres_url(),
+        database_urls: &database_urls,
         announces: environment.endpoints.amqp_url().is_some(),
         past: if spec.faults.is_empty() { Past::Quiet } else { Past::Faults },
         targets: &targets,

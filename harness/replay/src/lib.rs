@@ -179,7 +179,7 @@ async fn play(
 
     let loaded = record(&run, history).await?;
     let place = Place {
-        database_url: environment.endpoints.postgres_url(),
+        database_urls: &environment.endpoints.postgres_urls(),
         announces: false,
         past: Past::Swept,
         targets: rig.targets(),

@@ -60,6 +60,7 @@ impl ReplayRig {
             lock_ttl: FOR_EVER,
             announces: false,
             directed: Directed::Yes { tries: TRIES },
+            replaceable: false,
         };
         let replicas = Replicas::start(&spec, &run.logs(), guard).await?;
         let routes = Routes::default();

@@ -1,8 +1,8 @@
 //! `slotproof bench`: measure, in rounds and as ratios.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, io::Write, path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use slotproof_experiments::{
     ExperimentSpec,
     bench::{
@@ -12,9 +12,16 @@ use slotproof_experiments::{
         strategies::{self, BenchSpec, bench},
     },
 };
-use slotproof_reports::bench::checker::HistorySize;
-use slotproof_stack::{EnvironmentSpec, StackSpec};
+use slotproof_reports::{
+    bench::{
+        checker::HistorySize,
+        history::{BenchHistory, BenchRecord, Ratio},
+    },
+    estimate::median,
+};
+use slotproof_stack::{EnvironmentSpec, StackSpec, single_core_per_s};
 use slotproof_vocabulary::{Span, StrategyKind, UsageError};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{conduct, init_tracing, interruptible, runtime};
 use crate::{
@@ -35,6 +42,12 @@ const EXAMPLES: &str = "Examples:
 
   slotproof bench checker
       what judging ten thousand to ten million operations takes
+
+  slotproof bench engine --record reports/examples/history.jsonl
+      and keeps its ratios
+
+  slotproof bench history reports/examples/history.jsonl
+      what became of them: exit 3 if one is worse than before by more than 10 %
 
   slotproof bench comparison
       how far compare can be trusted: a plan beside itself 40 times, beside a slower one 20 times, in about 25 minutes";
@@ -61,6 +74,31 @@ pub(crate) enum Command {
     /// How far `compare` can be trusted: a plan beside itself, and beside one that is 30 % slower.
     #[command(after_help = EXAMPLES)]
     Comparison(ComparisonArgs),
+
+    /// What became of the ratios of the benches that were recorded. Exit code 3 if one of them is worse
+    /// by more than 10 % than the median of up to five records before.
+    #[command(after_help = EXAMPLES)]
+    History(HistoryArgs),
+}
+
+/// Arguments of `slotproof bench history`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryArgs {
+    /// The file of the records.
+    file: PathBuf,
+
+    /// Write the page here.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// Where a bench is recorded.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recorded {
+    /// Append the ratios of the bench to this file, with the commit and the machine; `slotproof bench
+    /// history` shows what became of them.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Arguments of `slotproof bench comparison`.
@@ -93,6 +131,9 @@ pub(crate) struct CheckerArgs {
     /// Where the directory of the bench is made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     runs: PathBuf,
+
+    #[command(flatten)]
+    recorded: Recorded,
 }
 
 /// Arguments of `slotproof bench engine`.
@@ -117,6 +158,9 @@ pub(crate) struct EngineArgs {
     /// Where the directory of the bench is made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     runs: PathBuf,
+
+    #[command(flatten)]
+    recorded: Recorded,
 }
 
 /// Arguments of `slotproof bench strategies`.
@@ -149,6 +193,9 @@ pub(crate) struct StrategiesArgs {
     /// Where the directory of the bench is made.
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     runs: PathBuf,
+
+    #[command(flatten)]
+    recorded: Recorded,
 }
 
 pub(crate) fn exec(command: Command) -> Result<Code> {
@@ -158,6 +205,7 @@ pub(crate) fn exec(command: Command) -> Result<Code> {
         Command::Engine(args) => engine(args),
         Command::Checker(args) => checker(args),
         Command::Comparison(args) => comparison(args),
+        Command::History(args) => show_history(&args),
     }
 }
 
@@ -201,6 +249,8 @@ fn checker(args: CheckerArgs) -> Result<Code> {
         runtime()?.block_on(interruptible(checker::bench(&spec, &Console::of_stderr())))?;
     note!();
     output::lines(&checker::document(&report).markdown());
+    let steps_per_s = median(single_core_per_s());
+    record(&args.recorded, "checker", || report.ratios(steps_per_s))?;
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
@@ -219,18 +269,68 @@ fn engine(args: EngineArgs) -> Result<Code> {
     let (run, report) = conduct(async |guard| engine::bench(&spec, guard, &console).await)?;
     note!();
     output::lines(&report.document().markdown());
+    record(&args.recorded, "engine", || report.ratios())?;
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
 }
 
 fn strategies(args: StrategiesArgs) -> Result<Code> {
+    let recorded = Recorded { record: args.recorded.record.clone() };
     let spec = spec(args)?;
     let console = Console::of_stderr();
     let (run, report) = conduct(async |guard| bench(&spec, guard, &console).await)?;
     note!();
     output::lines(&strategies::document(&report).markdown());
+    record(&recorded, "strategies", || report.ratios())?;
     out!("{}", run.file("bench.json").display());
     Ok(exit_code::UPHELD)
+}
+
+/// Appends a line to the history of benches.
+fn record(
+    recorded: &Recorded,
+    bench: &str,
+    ratios: impl FnOnce() -> BTreeMap<String, Ratio>,
+) -> Result<()> {
+    let Some(path) = &recorded.record else { return Ok(()) };
+    let record = BenchRecord {
+        schema_version: BenchRecord::SCHEMA_VERSION,
+        recorded_at: OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?,
+        commit: commit(),
+        bench: bench.to_owned(),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        ratios: ratios(),
+    };
+    let line = serde_json::to_string(&record)? + "\n";
+    let file = fs::File::options().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    written.with_context(|| format!("write {}", path.display()))
+}
+
+/// The commit of the repository that we are in, if we are in one.
+fn commit() -> Option<String> {
+    let mut git = std::process::Command::new("git");
+    let described = git.args(["describe", "--always", "--dirty", "--abbrev=12"]).output().ok()?;
+    let text = String::from_utf8(described.stdout).ok()?;
+    described.status.success().then(|| text.trim().to_owned())
+}
+
+fn show_history(args: &HistoryArgs) -> Result<Code> {
+    let text = fs::read_to_string(&args.file)
+        .map_err(|error| UsageError(format!("{} cannot be read: {error}", args.file.display())))?;
+    let read = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            UsageError(format!("{}: line {}: {error}", args.file.display(), number + 1))
+        })
+    };
+    let records = text.lines().enumerate().map(read).collect::<Result<_, _>>()?;
+    let history = BenchHistory(records);
+    let document = history.document();
+    output::lines(&document.markdown());
+    if let Some(path) = &args.html {
+        fs::write(path, document.html()?).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(if history.losses() > 0 { exit_code::MISSED } else { exit_code::UPHELD })
 }
 
 fn spec(args: StrategiesArgs) -> Result<BenchSpec, UsageError> {

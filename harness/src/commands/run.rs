@@ -295,6 +295,7 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         },
         faults: args.faults.clone(),
         shorter: Vec::new(),
+        wired_before: None,
         plan,
         strategy,
     })

@@ -5,10 +5,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotproof_target_service::{
-    Announcements, Application, CachedReads, Config, Months, Policy, Pooler, StandbyReads,
+    Announcements, Application, CachedReads, Config, Months, Policy, Pooler, ShardSet, ShardUrl,
+    StandbyReads,
 };
 use slotproof_vocabulary::{
-    CacheMode, MonthMode, Pooling, ReadMode, ShownBy, Span, StrategyKind, UsageError,
+    CacheMode, MonthMode, Pooling, ReadMode, ShardMode, ShownBy, Span, StrategyKind, UsageError,
 };
 
 use super::{Stop, init_tracing, runtime};
@@ -34,9 +35,31 @@ pub(crate) struct Args {
         long,
         env = "SLOTPROOF_DATABASE_URL",
         hide_env_values = true,
-        required_unless_present = "list"
+        required_unless_present_any = ["list", "shards"]
     )]
     database_url: Option<String>,
+
+    /// A shard, instead of --database-url: doctors, with their slots and bookings, are divided among
+    /// all of them. Give each, the same ones to every process. An empty database becomes a shard of
+    /// this name; slotproof rebalance moves doctors to it.
+    #[arg(
+        long = "shard",
+        value_name = "NAME=URL",
+        env = "SLOTPROOF_SHARDS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        conflicts_with = "database_url"
+    )]
+    shards: Vec<ShardUrl>,
+
+    /// How shards are kept: fenced, or a negative control: two_owners, move_without_tail,
+    /// default_hasher.
+    #[arg(long, value_name = "MODE", env = "SLOTPROOF_SHARD_MODE", default_value = "fenced")]
+    shard_mode: ShardMode,
+
+    /// Do not read the map of the shards again unless a shard refuses, for tests of the fence.
+    #[arg(long, env = "SLOTPROOF_KEEP_SHARD_MAP", hide = true)]
+    keep_shard_map: bool,
 
     /// A pooler before the database, as PgBouncer. Requests go through it; migrations do not.
     #[arg(long, value_name = "URL", env = "SLOTPROOF_POOLER_URL", hide_env_values = true)]
@@ -85,8 +108,9 @@ pub(crate) struct Args {
     #[arg(long, env = "SLOTPROOF_BOOKING_STALENESS_MS", value_name = "MS", default_value_t = 0)]
     booking_staleness_ms: u64,
 
-    /// How the cache is used: aside, through, or a negative control: cache_aside_race,
-    /// cache_outlives_hold, cache_decides, negative_cache, cache_through_reorder.
+    /// How the cache is used: aside, through, behind, or a negative control: cache_aside_race,
+    /// cache_outlives_hold, cache_decides, negative_cache, cache_through_reorder,
+    /// cache_behind_bookings.
     #[arg(long, env = "SLOTPROOF_CACHE_MODE", value_name = "MODE", default_value = "aside")]
     cache_mode: CacheMode,
 
@@ -97,6 +121,11 @@ pub(crate) struct Args {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, env = "SLOTPROOF_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+
+    /// Let another process listen at the same address: one that replaces this one begins before this
+    /// one ends. Connections that this one has not accepted when it ends are reset.
+    #[arg(long)]
+    share_port: bool,
 
     /// How long a hold lasts.
     #[arg(long, env = "SLOTPROOF_HOLD", default_value = "5m")]
@@ -152,7 +181,8 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         list();
         return Ok(exit_code::UPHELD);
     }
-    let (Some(strategy), Some(database_url)) = (args.strategy, args.database_url) else {
+    let first = args.shards.first().map(|shard| shard.url.clone());
+    let (Some(strategy), Some(database_url)) = (args.strategy, first.or(args.database_url)) else {
         return Err(UsageError("serve needs --strategy and --database-url".to_owned()).into());
     };
     if strategy.is_negative_control() {
@@ -172,6 +202,9 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     if args.month_mode.is_negative_control() {
         note!("warning: the month mode {} is a negative control", args.month_mode);
     }
+    if args.shard_mode.is_negative_control() {
+        note!("warning: the shard mode {} is a negative control", args.shard_mode);
+    }
     if args.months_ahead.is_some() && args.pooler_url.is_some() {
         return Err(UsageError(
             "--months-ahead and --pooler-url exclude each other: partitions need a setting of each \
@@ -190,7 +223,13 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
     };
     let config = Config {
         listen: args.listen,
+        shares_port: args.share_port,
         database_url,
+        shards: (!args.shards.is_empty()).then_some(ShardSet {
+            shards: args.shards,
+            mode: args.shard_mode,
+            keeps_its_map: args.keep_shard_map,
+        }),
         pooler: args.pooler_url.map(|url| Pooler { url, pooling: args.pooling }),
         months: args.months_ahead.map(|ahead| Months { ahead, mode: args.month_mode }),
         standby_reads: StandbyReads {

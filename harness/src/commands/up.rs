@@ -74,6 +74,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
                 lock_ttl: stack.lock_ttl,
                 announces: true,
                 directed: Directed::No,
+                replaceable: false,
             };
             let replicas = Replicas::start(&service, &directory.logs(), &guard).await?;
             Ok((environment, replicas))
@@ -82,6 +83,7 @@ pub(crate) fn exec(args: Args) -> Result<Code> {
         let endpoints = serde_json::json!({
             "service": replicas.targets(),
             "postgres_url": environment.endpoints.postgres_url(),
+            "shards": environment.endpoints.shards(),
             "read_urls": environment.endpoints.read_urls(),
             "redis_url": environment.endpoints.redis_url(),
             "amqp_url": environment.endpoints.amqp_url(),

@@ -90,10 +90,8 @@ pub(crate) async fn start(
 fn image_of(images: &Images, kind: ComponentKind) -> Option<String> {
     match kind {
         ComponentKind::Postgresql => images.postgres.clone(),
-        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer | ComponentKind::RedisCache => {
-            None
-        }
-        ComponentKind::Redis => images.redis.clone(),
+        ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => None,
+        ComponentKind::Redis | ComponentKind::RedisCache => images.redis.clone(),
         ComponentKind::Rabbitmq => images.rabbitmq.clone(),
     }
 }
@@ -176,8 +174,9 @@ fn choose(container: &Container) -> String {
 /// The images that would be used, and whether each is on this machine.
 pub(crate) fn images() -> Vec<(String, bool)> {
     let containers = ComponentKind::ALL.into_iter().filter_map(|kind| kind.container(""));
-    let chosen = containers.map(|container| choose(&container));
-    chosen.map(|image| (image.clone(), is_here(&image))).collect()
+    let mut chosen: Vec<String> = containers.map(|container| choose(&container)).collect();
+    chosen.dedup();
+    chosen.into_iter().map(|image| (image.clone(), is_here(&image))).collect()
 }
 
 fn is_here(image: &str) -> bool {

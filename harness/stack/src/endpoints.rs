@@ -32,6 +32,22 @@ impl Endpoints {
         self.get(&self.wiring.database).expect("it is checked when the endpoints are made")
     }
 
+    /// The databases of the service: the shards, or the one that there is.
+    pub fn postgres_urls(&self) -> Vec<&str> {
+        match self.wiring.shards.is_empty() {
+            true => vec![self.postgres_url()],
+            false => self.wiring.shards.iter().filter_map(|name| self.get(name)).collect(),
+        }
+    }
+
+    /// `NAME=URL` of each shard, with commas in between, as `serve` and `rebalance` take them; `None`
+    /// where there are none.
+    pub fn shards(&self) -> Option<String> {
+        let shard = |name: &String| Some(format!("{name}={}", self.get(name)?));
+        let shards: Vec<String> = self.wiring.shards.iter().filter_map(shard).collect();
+        (!shards.is_empty()).then(|| shards.join(","))
+    }
+
     /// The pooler before the database of the service, if there is one.
     pub fn pooler_url(&self) -> Option<&str> {
         self.get(self.wiring.pooler.as_deref()?)

@@ -189,6 +189,12 @@ pub enum EnvironmentError {
         /// Its kind.
         kind: &'static str,
     },
+    /// Several databases, and an environment that is one.
+    #[error(
+        "the topology has {0} shards, and the external environment one database; use --environment \
+         native, or a topology without shards"
+    )]
+    ExternalShards(usize),
     /// A pool from which some connections of the service would get nothing.
     #[error(
         "the pool has {size} connections in mode `session`, and {processes} service processes keep \

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     ComponentKind, Environment, EnvironmentError, Replicas, Topology,
-    components::postgresql_standby, guard,
+    components::postgresql_standby, guard, migration,
 };
 
 /// What is done.
@@ -42,6 +42,17 @@ pub enum FaultKind {
         component: String,
         /// How long it is away.
         down: Duration,
+    },
+    /// `slotproof rebalance --drain` of a shard: its buckets move to the others. No server breaks.
+    Rebalance {
+        /// The shard.
+        shard: String,
+    },
+    /// The service moves to another topology, whose servers are there: see [`crate::migration`].
+    /// `slotproof migrate` does it. No server breaks.
+    Migrate {
+        /// The name of the topology.
+        to: String,
     },
     /// What a target file declares: its command begins it, and another ends it after this time.
     Declared {
@@ -74,6 +85,9 @@ pub struct Injected {
     /// Why it did not take: then the run decides nothing about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What it said of itself, if it says anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 impl FromStr for Fault {
@@ -84,7 +98,7 @@ impl FromStr for Fault {
             format!(
                 "{text:?} is not a fault; write kill-worker@3s, pause-service:6s@2s, restart-rabbitmq@5s, \
                  restart-redis@5s, crash-postgres@5s, \"pause-replay:STANDBY@2s for 1s\", \
-                 \"kill:COMPONENT@2s for 1s\" or, of a target, \"target:NAME@2s for 1s\""
+                 \"kill:COMPONENT@2s for 1s\", rebalance:SHARD@2s or, of a target, \"target:NAME@2s for 1s\""
             )
         };
         let (what, when) = text.split_once('@').ok_or_else(wrong)?;
@@ -113,6 +127,9 @@ impl FromStr for Fault {
                     _ => return Err(wrong()),
                 },
                 Some(("pause-service", pause)) => FaultKind::PauseService(pause.parse::<Span>()?.0),
+                Some(("rebalance", shard)) if !shard.is_empty() => {
+                    FaultKind::Rebalance { shard: shard.to_owned() }
+                }
                 Some(_) => return Err(wrong()),
             },
         };
@@ -130,7 +147,9 @@ impl Fault {
             FaultKind::KillWorker
             | FaultKind::RestartRabbitmq
             | FaultKind::RestartRedis
-            | FaultKind::CrashPostgres => None,
+            | FaultKind::CrashPostgres
+            | FaultKind::Rebalance { .. }
+            | FaultKind::Migrate { .. } => None,
         }
     }
 
@@ -159,6 +178,17 @@ impl Fault {
             FaultKind::PauseReplay { standby, .. } => {
                 acts_on(&|kind| kind == ComponentKind::PostgresqlStandby, standby)
             }
+            FaultKind::Rebalance { shard } => match topology.service.shards.contains(shard) {
+                true => Ok(()),
+                false if topology.service.shards.is_empty() => {
+                    Err(format!("the topology `{}` has no shards", topology.name))
+                }
+                false => Err(format!(
+                    "the topology `{}` has no such shard; it has {}",
+                    topology.name,
+                    topology.service.shards.join(", ")
+                )),
+            },
             FaultKind::Kill { component, .. } => acts_on(&|_| true, component),
             FaultKind::RestartRabbitmq => acts_on(&|_| true, "rabbitmq"),
             FaultKind::RestartRedis => acts_on(&|_| true, "redis"),
@@ -166,7 +196,9 @@ impl Fault {
             FaultKind::Declared { .. } => {
                 Err("only a target file declares such a fault; give --target".to_owned())
             }
-            FaultKind::KillWorker | FaultKind::PauseService(_) => Ok(()),
+            FaultKind::KillWorker | FaultKind::PauseService(_) | FaultKind::Migrate { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -189,6 +221,8 @@ impl fmt::Display for Fault {
             FaultKind::RestartRabbitmq => write!(f, "restart-rabbitmq")?,
             FaultKind::RestartRedis => write!(f, "restart-redis")?,
             FaultKind::CrashPostgres => write!(f, "crash-postgres")?,
+            FaultKind::Rebalance { shard } => write!(f, "rebalance:{shard}")?,
+            FaultKind::Migrate { to } => write!(f, "migrate:{to}")?,
             FaultKind::PauseReplay { standby, pause } => {
                 return write!(f, "pause-replay:{standby}@{} for {}", Span(self.at), Span(*pause));
             }
@@ -255,7 +289,7 @@ pub async fn inject(
     .await
 }
 
-/// As [`inject`], where `act` says how a fault is injected.
+/// As [`inject`], where `act` injects a fault and answers with what it said of itself.
 ///
 /// # Errors
 /// A server that does not come back.
@@ -266,7 +300,7 @@ pub async fn inject_by<F>(
     mut act: impl FnMut(Fault) -> F,
 ) -> Result<Vec<Injected>, FaultError>
 where
-    F: Future<Output = Result<(), FaultError>>,
+    F: Future<Output = Result<Option<String>, FaultError>>,
 {
     if faults.is_empty() || begun.wait_for(|begun| *begun).await.is_err() {
         return Ok(Vec::new());
@@ -280,14 +314,14 @@ where
             sleep_until(begin + fault.at).await;
             let began_ms = elapsed_ms(begin);
             announce(&fault);
-            let problem = match acting.await {
-                Ok(()) => None,
-                Err(FaultError::NoProcess { reason, .. }) => Some(reason.to_owned()),
-                Err(FaultError::NotTaken { reason, .. }) => Some(reason),
+            let (said, problem) = match acting.await {
+                Ok(said) => (said, None),
+                Err(FaultError::NoProcess { reason, .. }) => (None, Some(reason.to_owned())),
+                Err(FaultError::NotTaken { reason, .. }) => (None, Some(reason)),
                 Err(error @ FaultError::Server { .. }) => return Err(error),
             };
             let ended_ms = elapsed_ms(begin);
-            Ok(Injected { fault: fault.to_string(), began_ms, ended_ms, problem })
+            Ok(Injected { fault: fault.to_string(), began_ms, ended_ms, problem, said })
         }
     });
     let injections: Vec<_> = injections.collect();
@@ -303,13 +337,13 @@ async fn commit(
     environment: &Environment,
     replicas: &Replicas,
     worker: Option<i32>,
-) -> Result<(), FaultError> {
+) -> Result<Option<String>, FaultError> {
     let (component, down) = match &fault.kind {
         FaultKind::KillWorker => {
             let reason = "every worker process has been killed";
             let worker = worker.ok_or(FaultError::NoProcess { fault, reason })?;
             guard::signal(worker, Signal::KILL);
-            return Ok(());
+            return Ok(None);
         }
         FaultKind::PauseService(pause) => {
             let reason = "there is no service process";
@@ -318,7 +352,7 @@ async fn commit(
             guard::signal(service, Signal::STOP);
             tokio::time::sleep(pause).await;
             guard::signal(service, Signal::CONT);
-            return Ok(());
+            return Ok(None);
         }
         FaultKind::PauseReplay { standby, pause } => {
             let Some(url) = environment.endpoints.get(standby) else {
@@ -326,7 +360,16 @@ async fn commit(
                 return Err(FaultError::NoProcess { fault, reason });
             };
             let paused = postgresql_standby::pause_replay(url, *pause).await;
+            let paused = paused.map(|()| None);
             return paused.map_err(|reason| FaultError::NotTaken { fault, reason });
+        }
+        FaultKind::Rebalance { shard } => {
+            let moved = migration::drain(&environment.endpoints, shard).await.map(Some);
+            return moved.map_err(|reason| FaultError::NotTaken { fault, reason });
+        }
+        FaultKind::Migrate { .. } => {
+            let migrated = migration::migrate(&environment.endpoints, replicas).await.map(Some);
+            return migrated.map_err(|reason| FaultError::NotTaken { fault, reason });
         }
         FaultKind::Declared { .. } => {
             let reason = "no target file declares it".to_owned();
@@ -338,7 +381,7 @@ async fn commit(
         FaultKind::CrashPostgres => ("postgresql", Duration::ZERO),
     };
     let restarted = environment.restart(component, down).await;
-    restarted.map_err(|source| FaultError::Server { fault, source })
+    restarted.map(|()| None).map_err(|source| FaultError::Server { fault, source })
 }
 
 #[cfg(test)]
@@ -365,7 +408,7 @@ mod tests {
             }
             _ => {
                 drop(killed.acquire().await.expect("it is never closed"));
-                Ok(())
+                Ok(None)
             }
         });
         let limit = Duration::from_secs(20);
@@ -390,6 +433,7 @@ mod tests {
             "crash-postgres@5s",
             "pause-replay:standby-1@2s for 1s",
             "kill:standby-1@2s for 500ms",
+            "rebalance:shard-2@2s",
             "target:api@2s for 500ms",
             "target:api@2s",
         ] {
@@ -405,6 +449,8 @@ mod tests {
             "pause-replay@1s for 1s",
             "kill-worker@1s for 1s",
             "kill:standby-1@1s for ever",
+            "rebalance:@1s",
+            "rebalance:shard-2@1s for 1s",
             "target:@1s",
         ] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
@@ -422,6 +468,12 @@ mod tests {
         {
             assert_eq!(fits(text, &replicas), Ok(()), "{text}");
         }
+        let sharded = Topology::find("sharded").expect("built in");
+        assert_eq!(fits("rebalance:shard-2@1s", &sharded), Ok(()));
+        let refused = fits("rebalance:redis@1s", &sharded).expect_err("no shard");
+        assert!(refused.ends_with("it has shard-1, shard-2, shard-3"), "{refused}");
+        let refused = fits("rebalance:shard-2@1s", &replicas).expect_err("no shards");
+        assert_eq!(refused, "the topology `replicas` has no shards");
         let refused = fits("pause-replay:redis@1s for 1s", &replicas).expect_err("not a standby");
         assert!(refused.ends_with("it can act on standby-1, standby-2"), "{refused}");
         assert!(fits("restart-rabbitmq@1s", &replicas).is_err());

@@ -75,6 +75,15 @@ impl Guard {
         Ok(Self { pipe: Arc::new(Mutex::new(pipe)) })
     }
 
+    /// One that ends nothing.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("it is there");
+        let pipe = child.stdin.take().expect("stdin is piped");
+        std::thread::spawn(move || child.wait());
+        Self { pipe: Arc::new(Mutex::new(pipe)) }
+    }
+
     /// From now on the guard ends this when we die.
     pub fn watch(&self, entry: &Supervised) {
         self.tell('+', entry);

@@ -24,6 +24,7 @@ mod native;
 pub mod replicas;
 
 pub mod faults;
+pub mod migration;
 
 mod calibration;
 pub mod proc;

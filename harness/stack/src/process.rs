@@ -270,6 +270,14 @@ impl Process {
         Ok(())
     }
 
+    /// Lets another process take its place: who accounts for it looks at that one from now on.
+    pub(crate) fn hand_over(&mut self, to: &mut Self) {
+        let own = Leader::new(self.pid());
+        let leader = std::mem::replace(&mut self.leader, own);
+        leader.replace(to.pid());
+        to.leader = leader;
+    }
+
     /// Stops it in order, and kills it when that takes longer than `within`.
     pub async fn stop(mut self, within: Duration) {
         guard::signal(self.pid(), self.stop);

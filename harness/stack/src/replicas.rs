@@ -1,7 +1,11 @@
 //! The service's replicas: child processes of this very binary, so that load always crosses a real
 //! socket.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
@@ -11,11 +15,11 @@ use slotproof_vocabulary::StrategyKind;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
-    sync::watch,
+    sync::{Mutex, watch},
 };
 
 use crate::{
-    Endpoints,
+    Endpoints, Wiring,
     guard::Guard,
     process::{Launch, Leader, Process, ProcessError, Stdout},
 };
@@ -46,6 +50,8 @@ pub struct ServiceSpec {
     pub announces: bool,
     /// Whether requests can be held at their pause points.
     pub directed: Directed,
+    /// Whether its processes may be replaced under load, by others at the same addresses.
+    pub replaceable: bool,
 }
 
 /// Whether a director is let in.
@@ -68,7 +74,12 @@ const WORKERS_EACH: u32 = 4;
 /// Running replicas. Dropping them ends them.
 #[derive(Debug)]
 pub struct Replicas {
-    processes: Vec<Process>,
+    spec: ServiceSpec,
+    logs: PathBuf,
+    guard: Guard,
+    processes: Vec<Mutex<Process>>,
+    /// Of the processes, whatever process is in a place.
+    leaders: Vec<Leader>,
     /// Empty for a strategy without a queue.
     workers: Vec<Process>,
     addresses: Vec<SocketAddr>,
@@ -102,6 +113,10 @@ impl Replicas {
         guard: &Guard,
     ) -> Result<Self, ReplicaError> {
         let mut replicas = Self {
+            spec: spec.clone(),
+            logs: logs.to_owned(),
+            guard: guard.clone(),
+            leaders: Vec::new(),
             processes: Vec::new(),
             workers: Vec::new(),
             addresses: Vec::new(),
@@ -109,13 +124,10 @@ impl Replicas {
             directors: Vec::new(),
         };
         for number in 0..spec.replicas {
-            let role = Role {
-                log: format!("{strategy}-{number}", strategy = spec.strategy),
-                port: spec.port.filter(|_| number == 0),
-                workers: 0,
-            };
+            let role = Role::answering(spec, number, spec.port.filter(|_| number == 0));
             let (process, listening) = start_one(spec, role, logs, guard).await?;
-            replicas.processes.push(process);
+            replicas.leaders.push(process.leader());
+            replicas.processes.push(Mutex::new(process));
             replicas.addresses.push(listening.listening);
             replicas.directors.extend(listening.director);
         }
@@ -125,12 +137,39 @@ impl Replicas {
                 log: format!("{strategy}-worker-{number}", strategy = spec.strategy),
                 port: None,
                 workers: WORKERS_EACH,
+                keeps_shard_map: false,
             };
             let (process, listening) = start_one(spec, role, logs, guard).await?;
             replicas.workers.push(process);
             replicas.worker_addresses.push(listening.listening);
         }
         Ok(replicas)
+    }
+
+    /// Replaces each process by one that is wired to these endpoints, one after the other. The new one
+    /// listens before the old one, at the same address, answers what it was asked and ends.
+    ///
+    /// # Errors
+    /// A process that does not become ready: the one that it was to replace goes on.
+    #[boxed_future]
+    pub(crate) async fn rewire(&self, endpoints: &Endpoints) -> Result<(), ReplicaError> {
+        let spec = ServiceSpec { endpoints: endpoints.clone(), ..self.spec.clone() };
+        for (number, (process, address)) in (0..).zip(self.processes.iter().zip(&self.addresses)) {
+            let role = Role::answering(&spec, number, Some(address.port()));
+            let (mut new, _) = start_one(&spec, role, &self.logs, &self.guard).await?;
+            let old = {
+                let mut process = process.lock().await;
+                process.hand_over(&mut new);
+                std::mem::replace(&mut *process, new)
+            };
+            old.stop(STOP_WITHIN).await;
+        }
+        Ok(())
+    }
+
+    /// How the processes were wired when they were started first.
+    pub(crate) fn first_wiring(&self) -> &Wiring {
+        self.spec.endpoints.wiring()
     }
 
     /// Base URLs.
@@ -160,7 +199,7 @@ impl Replicas {
 
     /// The processes to account CPU and memory to, workers included.
     pub fn leaders(&self) -> impl Iterator<Item = Leader> {
-        self.processes.iter().chain(&self.workers).map(Process::leader)
+        self.leaders.iter().cloned().chain(self.workers.iter().map(Process::leader))
     }
 
     /// Processes that decide what the queue holds.
@@ -171,7 +210,8 @@ impl Replicas {
     /// Lets them drain and end.
     #[boxed_future]
     pub async fn stop(self) {
-        for process in self.processes.into_iter().chain(self.workers) {
+        let processes = self.processes.into_iter().map(Mutex::into_inner);
+        for process in processes.chain(self.workers) {
             process.stop(STOP_WITHIN).await;
         }
     }
@@ -181,11 +221,29 @@ fn base_url(address: &SocketAddr) -> String {
     format!("http://{address}")
 }
 
+/// The variable by which the service and the mover of buckets know the shards.
+pub(crate) const SHARDS: &str = "SLOTPROOF_SHARDS";
+
 /// What one process of the service is for.
 struct Role {
     log: String,
     port: Option<u16>,
     workers: u32,
+    /// Whether it reads the map of the shards again only when a shard refuses.
+    keeps_shard_map: bool,
+}
+
+impl Role {
+    fn answering(spec: &ServiceSpec, number: u32, port: Option<u16>) -> Self {
+        // Where a move is to show what an old map does, one process has one.
+        let keeps_its_map = spec.endpoints.wiring().copy_delay_ms > 0;
+        Self {
+            log: format!("{strategy}-{number}", strategy = spec.strategy),
+            port,
+            workers: 0,
+            keeps_shard_map: number == 0 && keeps_its_map,
+        }
+    }
 }
 
 async fn start_one(
@@ -204,12 +262,18 @@ async fn start_one(
         .args(["--workers", &role.workers.to_string()])
         .args(["--lock-ttl", &format!("{}ms", spec.lock_ttl.as_millis())])
         // Not arguments: those can be read by everybody.
-        .env("SLOTPROOF_DATABASE_URL", spec.endpoints.postgres_url());
+        .env_remove("SLOTPROOF_DATABASE_URL");
+    if spec.endpoints.shards().is_none() {
+        command.env("SLOTPROOF_DATABASE_URL", spec.endpoints.postgres_url());
+    }
     if let Directed::Yes { tries } = spec.directed {
         command.args(["--director", "127.0.0.1:0", "--tries", &tries.to_string()]);
     }
     if !spec.announces {
         command.arg("--no-announcements");
+    }
+    if spec.replaceable {
+        command.arg("--share-port");
     }
     let wiring = spec.endpoints.wiring();
     command
@@ -225,7 +289,15 @@ async fn start_one(
             .args(["--month-mode", months.mode.name()]);
     }
     let reads = spec.endpoints.read_urls().join(",");
+    let shards = spec.endpoints.shards();
+    if shards.is_some() {
+        command.args(["--shard-mode", wiring.shard_mode.name()]);
+    }
+    if role.keeps_shard_map {
+        command.arg("--keep-shard-map");
+    }
     for (name, url) in [
+        (SHARDS, shards.as_deref()),
         ("SLOTPROOF_READ_DATABASE_URL", Some(reads.as_str()).filter(|urls| !urls.is_empty())),
         ("SLOTPROOF_POOLER_URL", spec.endpoints.pooler_url()),
         ("SLOTPROOF_REDIS_URL", spec.endpoints.redis_url()),
@@ -289,7 +361,24 @@ mod tests {
     #[test]
     fn workers_are_asked_for_their_metrics_and_take_no_load() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let urls = [("postgresql".to_owned(), "postgres://127.0.0.1/".to_owned())];
+        let spec = ServiceSpec {
+            strategy: StrategyKind::Queue,
+            endpoints: Endpoints::new(urls.into(), crate::Topology::single().service),
+            hold: Duration::from_secs(1),
+            connections: 1,
+            replicas: 1,
+            port: None,
+            lock_ttl: Duration::from_secs(1),
+            announces: true,
+            directed: Directed::No,
+            replaceable: false,
+        };
         let replicas = Replicas {
+            spec,
+            logs: PathBuf::new(),
+            guard: Guard::none(),
+            leaders: Vec::new(),
             processes: Vec::new(),
             workers: Vec::new(),
             addresses: vec![address(1)],

@@ -80,11 +80,15 @@ impl StackSpec {
         let mut components = self.topology.components.iter();
         let native = self.environment.kind() == EnvironmentKind::Native;
         let is_only_native = |kind| match kind {
-            ComponentKind::PostgresqlStandby
-            | ComponentKind::Pgbouncer
-            | ComponentKind::RedisCache => true,
+            ComponentKind::PostgresqlStandby | ComponentKind::Pgbouncer => true,
+            // A cache is none of what an external environment is given.
+            ComponentKind::RedisCache => self.environment.kind() == EnvironmentKind::External,
             ComponentKind::Postgresql | ComponentKind::Redis | ComponentKind::Rabbitmq => false,
         };
+        let shards = self.topology.service.shards.len();
+        if shards > 0 && self.environment.kind() == EnvironmentKind::External {
+            return Err(EnvironmentError::ExternalShards(shards));
+        }
         match components.find(|it| is_only_native(it.kind) && !native) {
             Some(it) => {
                 Err(EnvironmentError::OnlyNative { name: it.name.clone(), kind: it.kind.name() })

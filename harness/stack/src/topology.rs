@@ -10,7 +10,9 @@ mod validation;
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use slotproof_vocabulary::{CacheMode, ComponentBlock, Pooling, ReadMode, TopologyBlock};
+use slotproof_vocabulary::{
+    CacheMode, ComponentBlock, Pooling, ReadMode, ShardMode, TopologyBlock,
+};
 
 pub use months::Months;
 pub use pool::{Pool, PoolMode};
@@ -18,7 +20,7 @@ pub use replication::{Replication, Synchronous};
 pub use validation::TopologyError;
 
 /// The built-in topologies; the first one is the default.
-const BUILT_IN: [&str; 23] = [
+const BUILT_IN: [&str; 29] = [
     include_str!("../topologies/single.toml"),
     include_str!("../topologies/without_queue.toml"),
     include_str!("../topologies/replicas.toml"),
@@ -39,9 +41,15 @@ const BUILT_IN: [&str; 23] = [
     include_str!("../topologies/negative_cache.toml"),
     include_str!("../topologies/cached_through.toml"),
     include_str!("../topologies/cache_through_reorder.toml"),
+    include_str!("../topologies/cached_behind.toml"),
+    include_str!("../topologies/cache_behind_bookings.toml"),
     include_str!("../topologies/partitioned.toml"),
     include_str!("../topologies/partition_local_time.toml"),
     include_str!("../topologies/archive_live_month.toml"),
+    include_str!("../topologies/sharded.toml"),
+    include_str!("../topologies/two_owners.toml"),
+    include_str!("../topologies/move_without_tail.toml"),
+    include_str!("../topologies/default_hasher.toml"),
 ];
 
 /// The components of a deployment.
@@ -126,6 +134,16 @@ impl ComponentKind {
 pub struct Wiring {
     /// Holds slots and bookings; a `postgresql`.
     pub database: String,
+    /// Hold them together, by doctor; each a `postgresql`, the database the first of them.
+    #[serde(default)]
+    pub shards: Vec<String>,
+    /// How shards are kept; anything but `fenced` is a negative control.
+    #[serde(default)]
+    pub shard_mode: ShardMode,
+    /// How much longer the copy of a bucket with doctors takes when it moves, in milliseconds: that
+    /// of a large bucket. For tests of what changes meanwhile.
+    #[serde(default)]
+    pub copy_delay_ms: u64,
     /// Stands between requests and the database; a `pgbouncer` before it.
     pub pooler: Option<String>,
     /// What goes through the pooler.
@@ -161,11 +179,13 @@ impl Wiring {
     /// The negative control that this is, if it is one.
     pub fn negative_control(&self) -> Option<&'static str> {
         let (reads, pooling, cache) = (self.read_mode, self.pooling, self.cache_mode);
+        let shards = self.shard_mode;
         let reads = reads.is_negative_control().then_some(reads.name());
         reads
             .or_else(|| pooling.is_negative_control().then_some(pooling.name()))
             .or_else(|| cache.is_negative_control().then_some(cache.name()))
             .or_else(|| self.months.and_then(Months::negative_control))
+            .or_else(|| shards.is_negative_control().then_some(shards.name()))
     }
 }
 
@@ -180,6 +200,7 @@ impl Wiring {
             one("locks", &self.locks),
             one("queue", &self.queue),
             ("reads", self.reads.as_slice()),
+            ("shards", self.shards.as_slice()),
         ];
         let used =
             roles.into_iter().filter(move |(_, names)| names.iter().any(|name| name == component));
@@ -266,9 +287,11 @@ impl Topology {
                 && it.replication == self.replication
                 && it.service.cache_mode == self.service.cache_mode.right_twin()
                 && it.service.months == self.service.months.map(Months::right_twin)
+                && it.service.shards == self.service.shards
         };
         let mut twin = Self::built_in().find(twin).filter(|_| self.is_negative_control())?;
         twin.service.cache_delay_ms = self.service.cache_delay_ms;
+        twin.service.copy_delay_ms = self.service.copy_delay_ms;
         Some(twin)
     }
 
@@ -382,13 +405,15 @@ mod tests {
             let wired = !twin.service.reads.is_empty()
                 || twin.service.pooler.is_some()
                 || twin.service.cache.is_some()
-                || twin.service.months.is_some();
+                || twin.service.months.is_some()
+                || !twin.service.shards.is_empty();
             assert!(wired && twin.right_twin().is_none(), "{}", control.name);
         }
         let twin = |name| Topology::find(name).expect("built in").right_twin().map(|it| it.name);
         assert_eq!(twin("replica_decides").as_deref(), Some("replicas"));
         assert_eq!(twin("replica_read_ahead").as_deref(), Some("replicas_synchronous"));
         assert_eq!(twin("archive_live_month").as_deref(), Some("partitioned"));
+        assert_eq!(twin("two_owners").as_deref(), Some("sharded"));
         assert_eq!(twin("cache_aside_race").as_deref(), Some("cached"));
         assert_eq!(twin("cache_through_reorder").as_deref(), Some("cached_through"));
     }

@@ -7,8 +7,10 @@ use std::{
     process::{Child, Command},
 };
 
+use slotproof_vocabulary::reference_api::{DoctorBody, SlotList};
+
 use crate::{
-    stack::{Service, eventually, fresh_database, slotproof, start},
+    stack::{Service, eventually, fresh_database, problem, slotproof, start},
     topologies::{Ended, run, run_until},
 };
 
@@ -146,4 +148,58 @@ async fn a_cache_that_is_full_or_gone_leaves_every_answer_to_the_database() {
     assert_eq!(service.read(&slot).await.available_seats, 2);
     assert_eq!(service.cancel(&booking).await.status(), 200);
     assert_eq!(service.read(&slot).await.available_seats, 3);
+}
+
+#[tokio::test]
+async fn doctors_and_slots_with_seats_left_are_cached_under_the_keys_of_the_design() {
+    let (redis, database) = (Redis::start().await, fresh_database().await);
+    let variables = [
+        ("SLOTPROOF_DATABASE_URL", database.as_str()),
+        ("SLOTPROOF_CACHE_URL", redis.url.as_str()),
+        ("SLOTPROOF_STALENESS_MS", "3600000"),
+    ];
+    let service = Service::start_with("conditional", &variables).await;
+    let slot = service.slot(1).await;
+    let lifetime_ms = async |key: String| {
+        let mut connection = redis.connection().await.expect("it answers");
+        let lives: i64 =
+            redis::cmd("pttl").arg(key).query_async(&mut connection).await.expect("it is told");
+        lives
+    };
+    let doctor = async || {
+        let path = format!("/v1/doctors/{}", slot.doctor_id);
+        service.get(&path).await.json::<DoctorBody>().await.expect("a doctor")
+    };
+    let available = async || {
+        let list: SlotList =
+            service.get("/v1/slots?available=true").await.json().await.expect("a list");
+        list.items.len()
+    };
+    eventually("the doctor is cached", async || {
+        assert_eq!(doctor().await.name, "Ada Example");
+        lifetime_ms(format!("doctor:{}", slot.doctor_id)).await > 50 * 60 * 1_000
+    })
+    .await;
+    eventually("the list is cached", async || {
+        assert_eq!(available().await, 1);
+        (50_000..=60_000).contains(&lifetime_ms("slots:available".to_owned()).await)
+    })
+    .await;
+    service.hold(&slot, 1, "the-last-seat").await;
+    assert_eq!(available().await, 1, "as old as is declared");
+    let list: SlotList =
+        service.get("/v1/slots?available=false").await.json().await.expect("a list");
+    assert_eq!(list.items.len(), 1, "what has no seats left is not cached");
+    let nobody = service.get("/v1/doctors/4000000").await;
+    assert_eq!(problem(nobody).await, (404, "not_found".to_owned()));
+}
+
+#[test]
+fn a_cache_that_is_written_behind_is_right_for_reads_and_never_for_bookings() {
+    let ended = run_until(0, "cached_behind", VISITS, 3, &[]);
+    assert!(cache_reads(&ended, "hits") > 0, "{:#}", ended.json("costs.json"));
+    let buyers = "--scenario steady --mix buy=1,watch=1 --think 10ms --clients 30 --slots 1 \
+                  --capacity 40 --hold 4s";
+    let ended = run_until(1, "cache_behind_bookings", buyers, 4, &[]);
+    assert_eq!(ended.verdict_of("I3"), "violated", "{}", ended.said);
 }

@@ -17,13 +17,17 @@ async fn a_run_in_containers_is_judged_like_any_other_and_leaves_none() {
         eprintln!("skipped: no Docker engine answers");
         return;
     }
-    for (strategy, code) in [("conditional", 0), ("off_by_one", 1)] {
+    for (strategy, topology, code) in
+        [("conditional", "single", 0), ("off_by_one", "cached", 1), ("conditional", "sharded", 0)]
+    {
         let runs = tempfile::tempdir().expect("a directory");
         let mut command = slotproof();
         command.args([
             "run",
             "--strategy",
             strategy,
+            "--topology",
+            topology,
             "--clients",
             "150",
             "--capacity",

@@ -3,7 +3,9 @@
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::stack::{Service, problem};
+use slotproof_vocabulary::reference_api::{Occupancy, OccupancyReport};
+
+use crate::stack::{Service, eventually, problem};
 
 #[tokio::test]
 async fn nothing_that_a_client_sends_is_answered_with_a_500() {
@@ -193,4 +195,30 @@ async fn operators_are_told_what_they_ask() {
     let openapi: Value = service.get("/openapi.json").await.json().await.expect("JSON");
     let paths: Vec<&String> = openapi["paths"].as_object().expect("paths").keys().collect();
     insta::assert_json_snapshot!(paths);
+}
+
+#[tokio::test]
+async fn a_report_of_occupancy_says_as_of_when_it_is() {
+    let service = Service::start("conditional", "1m").await;
+    let report = async || {
+        let report = service.get("/v1/reports/occupancy").await.json::<OccupancyReport>().await;
+        report.expect("a report")
+    };
+    let before = report().await;
+    assert_eq!(before.items, [], "nothing was there when it was counted");
+    let slot = service.slot(3).await;
+    service.hold(&slot, 2, "two-of-three").await;
+    let expected = Occupancy {
+        doctor_id: slot.doctor_id,
+        month: "2027-03".to_owned(),
+        slots: 1,
+        capacity: 3,
+        available_seats: 1,
+    };
+    eventually("it is counted anew", async || report().await.items == [expected.clone()]).await;
+    assert!(report().await.as_of > before.as_of);
+    let of_nobody = service.get("/v1/reports/occupancy?doctor_id=4000000").await;
+    let of_nobody: OccupancyReport = of_nobody.json().await.expect("a report");
+    assert_eq!(of_nobody.items, []);
+    assert!(of_nobody.as_of > before.as_of);
 }

@@ -23,6 +23,7 @@ mod pooled;
 mod queue;
 mod replay;
 mod runs;
+mod sharded;
 mod stack;
 mod strategies;
 mod targets;

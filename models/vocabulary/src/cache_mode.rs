@@ -26,11 +26,17 @@ pub enum CacheMode {
     /// A change writes the slot to the cache, whatever is there, and an entry is believed until it
     /// expires (negative control).
     CacheThroughReorder,
+    /// A change writes the slot to the cache later, and no answer waits for it; everything else is as
+    /// in `through`.
+    Behind,
+    /// A booking is written to the cache and acknowledged, and to the database later (negative
+    /// control).
+    CacheBehindBookings,
 }
 
 impl CacheMode {
     /// Every mode.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Aside,
         Self::CacheAsideRace,
         Self::CacheOutlivesHold,
@@ -38,6 +44,8 @@ impl CacheMode {
         Self::NegativeCache,
         Self::Through,
         Self::CacheThroughReorder,
+        Self::Behind,
+        Self::CacheBehindBookings,
     ];
 
     /// The name on the command line and in topology files.
@@ -50,6 +58,8 @@ impl CacheMode {
             Self::NegativeCache => "negative_cache",
             Self::Through => "through",
             Self::CacheThroughReorder => "cache_through_reorder",
+            Self::Behind => "behind",
+            Self::CacheBehindBookings => "cache_behind_bookings",
         }
     }
 
@@ -62,6 +72,7 @@ impl CacheMode {
             | Self::CacheDecides
             | Self::NegativeCache => Self::Aside,
             Self::Through | Self::CacheThroughReorder => Self::Through,
+            Self::Behind | Self::CacheBehindBookings => Self::Behind,
         }
     }
 

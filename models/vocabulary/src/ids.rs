@@ -17,7 +17,7 @@
 //! In a history, where other systems are judged too, ids are opaque strings; only the service
 //! parses them.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,6 +31,14 @@ pub struct DoctorId(pub u32);
 impl fmt::Display for DoctorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for DoctorId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self).map_err(|_| IdError { name: "doctor" })
     }
 }
 
@@ -61,7 +69,7 @@ impl fmt::Display for Month {
     }
 }
 
-impl std::str::FromStr for Month {
+impl FromStr for Month {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -133,7 +141,7 @@ macro_rules! routed_id {
             }
         }
 
-        impl std::str::FromStr for $type {
+        impl FromStr for $type {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {

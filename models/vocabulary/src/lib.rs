@@ -25,6 +25,7 @@ pub mod operation_builder;
 pub mod pooling;
 pub mod read_mode;
 pub mod reason;
+pub mod shard_mode;
 pub mod verdict;
 
 pub mod usage_error;
@@ -51,6 +52,7 @@ pub use read_mode::ReadMode;
 pub use reason::ReasonCode;
 pub use reference_api::{BookingStatus, ProblemCode};
 pub use scenario::ScenarioKind;
+pub use shard_mode::ShardMode;
 pub use share::Share;
 pub use span::{Ramp, Rate, Span, Spike, Stage};
 pub use strategy::{ShownBy, StrategyKind, UnknownStrategy};

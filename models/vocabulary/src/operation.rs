@@ -4,9 +4,12 @@
 //! The shape is flat on purpose: other systems can write it with `printf`. Fields that do not apply
 //! are left out.
 
-use std::sync::Arc;
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeSeed, Visitor},
+};
 
 use crate::{reason::ReasonCode, reference_api::BookingStatus};
 
@@ -14,8 +17,7 @@ use crate::{reason::ReasonCode, reference_api::BookingStatus};
 ///
 /// The three instants are nanoseconds of one monotonic clock of one machine; their zero means
 /// nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "OperationLine<Box<str>>")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Who called. A client has at most one operation in flight.
     pub client: u64,
@@ -306,8 +308,7 @@ pub struct Seen {
     pub status: Option<BookingStatus>,
 }
 
-/// An [`Operation`] as a line of a history. It owns its text when it is read, and borrows it when
-/// it is written.
+/// An [`Operation`] as a line of a history. It borrows its text where it can.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OperationLine<Text> {
@@ -416,7 +417,7 @@ enum LineError {
     Surplus { op: &'static str, field: &'static str },
 }
 
-impl OperationLine<Box<str>> {
+impl OperationLine<Text<'_>> {
     /// A field that its operation has no use for is a mistake in the recorder.
     fn surplus(&self) -> Option<&'static str> {
         let is = |ops: &[OpName]| ops.contains(&self.op);
@@ -436,20 +437,20 @@ impl OperationLine<Box<str>> {
 
     fn terms(&mut self) -> Option<Box<Terms>> {
         let terms = Terms {
-            basket: self.basket.take(),
+            basket: self.basket.take().map(Text::owned),
             overbook: self.overbook,
             awaits_approval: self.awaits_approval,
             provisional: self.provisional,
-            owner: self.owner.take(),
-            period: self.period.take(),
+            owner: self.owner.take().map(Text::owned),
+            period: self.period.take().map(Text::owned),
         };
         (terms != Terms::default()).then(|| Box::new(terms))
     }
 
-    fn action(&mut self) -> Result<Action, LineError> {
+    fn action(&mut self, slots: &mut dyn SlotNames) -> Result<Action, LineError> {
         let op = self.op.name();
         let missing = |field| LineError::Missing { op, field };
-        let mut booking = || self.booking.take().ok_or(missing("booking"));
+        let mut booking = || self.booking.take().map(Text::owned).ok_or(missing("booking"));
         Ok(match self.op {
             OpName::Reserve => {
                 let seats = self.seats.ok_or(missing("seats"))?;
@@ -460,7 +461,10 @@ impl OperationLine<Box<str>> {
                     let op = "a reserve with the outcome ok";
                     return Err(LineError::Missing { op, field: "booking" });
                 }
-                Action::Reserve { seats, key: self.key.take().ok_or(missing("key"))? }
+                Action::Reserve {
+                    seats,
+                    key: self.key.take().map(Text::owned).ok_or(missing("key"))?,
+                }
             }
             OpName::Confirm => Action::Confirm { booking: booking()? },
             OpName::Cancel => Action::Cancel { booking: booking()? },
@@ -469,7 +473,7 @@ impl OperationLine<Box<str>> {
                 if self.seats == Some(0) {
                     return Err(LineError::NoSeats);
                 }
-                let slot = self.to_slot.take().map(Arc::from);
+                let slot = self.to_slot.take().map(|slot| slots.name(&slot.0));
                 Action::Change {
                     booking: booking()?,
                     to: Box::new(ChangeTo { slot, seats: self.seats }),
@@ -486,15 +490,82 @@ impl OperationLine<Box<str>> {
     }
 }
 
-impl TryFrom<OperationLine<Box<str>>> for Operation {
-    type Error = LineError;
+/// Text of a line: a part of it, unless it has escapes.
+#[derive(Debug, Default)]
+struct Text<'a>(Cow<'a, str>);
 
-    fn try_from(mut line: OperationLine<Box<str>>) -> Result<Self, LineError> {
+impl Text<'_> {
+    fn owned(self) -> Box<str> {
+        self.0.into()
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrowing)
+    }
+}
+
+/// The names of slots that have been read: a history has many operations and few slots.
+pub trait SlotNames {
+    /// The name, shared with every operation that was read before.
+    fn name(&mut self, name: &str) -> Arc<str>;
+}
+
+/// Shares nothing.
+struct Unshared;
+
+impl SlotNames for Unshared {
+    fn name(&mut self, name: &str) -> Arc<str> {
+        name.into()
+    }
+}
+
+/// Reads an operation, whose slots get names of these.
+#[derive(Debug)]
+pub struct OperationReader<'a, Names>(pub &'a mut Names);
+
+impl<'de, Names: SlotNames> DeserializeSeed<'de> for OperationReader<'_, Names> {
+    type Value = Operation;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Operation, D::Error> {
+        let line = OperationLine::deserialize(deserializer)?;
+        Operation::of_line(line, self.0).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        OperationReader(&mut Unshared).deserialize(deserializer)
+    }
+}
+
+impl Operation {
+    fn of_line(
+        mut line: OperationLine<Text<'_>>,
+        slots: &mut dyn SlotNames,
+    ) -> Result<Self, LineError> {
         if let Some(field) = line.surplus() {
             return Err(LineError::Surplus { op: line.op.name(), field });
         }
         let terms = line.terms();
-        let action = line.action()?;
+        let action = line.action(slots)?;
         let for_sale = matches!(line.op, OpName::Reserve | OpName::Confirm | OpName::Change);
         if line.outcome == Outcome::SoldOut && !for_sale {
             return Err(LineError::NotForSale { op: line.op.name() });
@@ -508,7 +579,7 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
         Ok(Self {
             client: line.client,
             process: line.process.unwrap_or(line.client),
-            slot: line.slot.into(),
+            slot: slots.name(&line.slot.0),
             action,
             terms,
             scheduled_ns: line.scheduled_ns.unwrap_or(line.sent_ns),
@@ -516,10 +587,10 @@ impl TryFrom<OperationLine<Box<str>>> for Operation {
             returned_ns: line.returned_ns,
             attempts: line.attempts,
             outcome: line.outcome,
-            reason: line.reason,
+            reason: line.reason.map(Text::owned),
             seen: Seen {
                 // What is left of it: every other operation has taken the booking that it names.
-                booking: line.booking,
+                booking: line.booking.map(Text::owned),
                 version: line.version,
                 available: line.available,
                 pending: line.pending,

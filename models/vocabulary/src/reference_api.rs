@@ -176,6 +176,33 @@ pub struct DoctorList {
     pub items: Vec<DoctorBody>,
 }
 
+/// Slots and seats by doctor and month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OccupancyReport {
+    /// When the counts were made (UTC), by the database's clock.
+    #[serde(with = "time::serde::rfc3339")]
+    pub as_of: OffsetDateTime,
+    /// By doctor, then by month.
+    pub items: Vec<Occupancy>,
+}
+
+/// The slots of a doctor in a month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Occupancy {
+    /// The doctor.
+    pub doctor_id: DoctorId,
+    /// The month in which the slots start (UTC): `2026-12`.
+    pub month: String,
+    /// How many slots.
+    pub slots: i64,
+    /// Their seats.
+    pub capacity: i64,
+    /// Those that could be reserved.
+    pub available_seats: i64,
+}
+
 /// `POST /v1/admin/doctors`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

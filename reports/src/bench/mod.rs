@@ -4,6 +4,7 @@
 pub mod checker;
 pub mod comparison;
 pub mod engine;
+pub mod history;
 pub mod strategies;
 
 /// The file that a bench is stored in.

@@ -2,6 +2,7 @@
 //! data.
 
 mod axis;
+pub(crate) mod bench_history;
 mod canvas;
 mod downsampling;
 mod legend;

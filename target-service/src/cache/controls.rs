@@ -1,16 +1,19 @@
 //! What the negative controls leave out. Each is a cache as it is often written.
 
+use std::time::Duration;
+
 use slotproof_vocabulary::{
     CacheMode, StrategyKind,
     reference_api::{BookingBody, SlotBody},
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 
-use super::{By, Cache, Cached, Change, store::Writes};
+use super::{By, Cache, Cached, Change, entry::key, store::Writes};
 use crate::{
     read_model,
-    reserve::{ReserveCommand, ReserveError, Reserved, once, retrying},
-    strategies::AsCached,
+    reserve::{Reservation, ReserveCommand, ReserveError, Reserved, booked, once, retrying},
+    strategies::{AsCached, conditional::Conditional},
 };
 
 /// A version above every other, for what has none; Lua counts exactly up to it.
@@ -69,15 +72,58 @@ pub(crate) async fn look_first(
     Ok(())
 }
 
+/// How much later what was acknowledged is written to the database.
+const BEHIND: Duration = Duration::from_millis(500);
+
+/// `cache_behind_bookings`: the booking is written to the cache and acknowledged, and to the database
+/// half a second later. What is asked of it before is not there, and what the database then refuses,
+/// or a process that ends loses, was acknowledged.
+async fn behind(
+    cache: &Cache,
+    pool: &PgPool,
+    command: &ReserveCommand,
+) -> Result<Reserved, ReserveError> {
+    let read = read_model::read_slot(pool, command.slot);
+    let Some(slot) = cache.read(command.slot, 0, read).await? else {
+        return Ok(Reserved::NoSlot);
+    };
+    let SlotBody { available_seats, version: slot_version, .. } = slot;
+    let available_seats = i32::try_from(available_seats).unwrap_or(i32::MAX);
+    if available_seats < command.seats {
+        return Ok(Reserved::SoldOut { slot_version, available_seats });
+    }
+    let expires_at =
+        OffsetDateTime::now_utc() + Duration::from_millis(command.hold_ms.unsigned_abs());
+    let available_seats = available_seats - command.seats;
+    let reservation = Reservation { slot_version: slot_version + 1, available_seats, expires_at };
+    let body = booked(command, reservation);
+    let asked_at_ms = cache.store.now_ms().await.unwrap_or_default();
+    cache.fill(&key::<BookingBody>(command.booking), Some(&body), asked_at_ms, None).await;
+    let (pool, command) = (pool.clone(), command.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(BEHIND).await;
+        let written = retrying(StrategyKind::Conditional, 1, || async {
+            let mut connection = pool.acquire().await?;
+            once(&Conditional, &mut connection, &command).await
+        });
+        if let Err(error) = written.await {
+            tracing::debug!(%error, "failed to write a booking behind the cache");
+        }
+    });
+    Ok(Reserved::Booked(body))
+}
+
 /// `cache_decides`: the cache says whether seats are left, and the write does not look again
-/// (DeathStarBench's hotel decides from its memcached). `None` in every other mode.
+/// (DeathStarBench's hotel decides from its memcached). `None` in every mode that is right.
 pub(crate) async fn decide(
     cache: &Cache,
     pool: &PgPool,
     command: &ReserveCommand,
 ) -> Result<Option<Reserved>, ReserveError> {
-    if cache.mode != CacheMode::CacheDecides {
-        return Ok(None);
+    match cache.mode {
+        CacheMode::CacheDecides => {}
+        CacheMode::CacheBehindBookings => return behind(cache, pool, command).await.map(Some),
+        _ => return Ok(None),
     }
     let read = read_model::read_slot(pool, command.slot);
     let Some(SlotBody { available_seats, version, .. }) = cache.read(command.slot, 0, read).await?

@@ -1,11 +1,11 @@
 //! What is cached: keys, lifetimes, and what an entry says after a while.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use serde::{Serialize, de::DeserializeOwned};
 use slotproof_vocabulary::{
-    BookingId, SlotId,
-    reference_api::{BookingBody, SlotBody},
+    BookingId, DoctorId, SlotId,
+    reference_api::{BookingBody, DoctorBody, SlotBody, SlotList},
 };
 
 /// An answer that can be cached.
@@ -73,6 +73,65 @@ impl Cached for BookingBody {
     }
 }
 
+/// Nothing changes a doctor.
+impl Cached for DoctorBody {
+    type Id = DoctorId;
+    const KIND: &'static str = "doctor";
+    const LIFETIME_MS: i64 = 60 * 60 * 1_000;
+
+    fn version(&self) -> i64 {
+        0
+    }
+
+    fn ends_in_ms(&self) -> Option<i64> {
+        None
+    }
+
+    fn aged(self, _age_ms: i64) -> Self {
+        self
+    }
+
+    fn staleness_ms(_slots_ms: i64, _bookings_ms: i64) -> i64 {
+        i64::MAX
+    }
+}
+
+/// Which slots with seats left: all, or those of a doctor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Available(pub(crate) Option<DoctorId>);
+
+impl Display for Available {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => write!(f, "available"),
+            Some(doctor) => write!(f, "available:{doctor}"),
+        }
+    }
+}
+
+/// No change of a slot is told to it: its age alone says whether it is believed.
+impl Cached for SlotList {
+    type Id = Available;
+    const KIND: &'static str = "slots";
+    const LIFETIME_MS: i64 = 60 * 1_000;
+
+    fn version(&self) -> i64 {
+        0
+    }
+
+    fn ends_in_ms(&self) -> Option<i64> {
+        None
+    }
+
+    fn aged(self, _age_ms: i64) -> Self {
+        self
+    }
+
+    fn staleness_ms(slots_ms: i64, _bookings_ms: i64) -> i64 {
+        slots_ms
+    }
+}
+
 pub(super) fn key<T: Cached>(id: T::Id) -> String {
     format!("{}:{id}", T::KIND)
 }
@@ -108,6 +167,9 @@ mod tests {
         };
         assert_eq!(key::<SlotBody>(slot), format!("slot:{slot}"));
         assert_eq!(key::<BookingBody>(booking.id), format!("booking:{}", booking.id));
+        assert_eq!(key::<DoctorBody>(DoctorId(7)), "doctor:7");
+        assert_eq!(key::<SlotList>(Available(None)), "slots:available");
+        assert_eq!(key::<SlotList>(Available(Some(DoctorId(7)))), "slots:available:7");
         assert_eq!(booking.ends_in_ms(), Some(700), "the entry ends with its hold");
         let text = serde_json::to_string(&booking).expect("it is JSON");
         let left = |age_ms| read::<BookingBody>(&text, age_ms).flatten()?.hold_ms;

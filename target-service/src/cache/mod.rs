@@ -1,4 +1,5 @@
-//! A cache of reads: slots (`slot:{id}`) and bookings (`booking:{id}`), in Redis. PostgreSQL makes
+//! A cache of reads in Redis: slots (`slot:{id}`), bookings (`booking:{id}`), doctors
+//! (`doctor:{id}`) and the list of slots that have seats left (`slots:available`). PostgreSQL makes
 //! every decision.
 //!
 //! **Believed.** An entry answers a read if it has the version that the client has seen, and if it
@@ -8,8 +9,9 @@
 //! by Redis' clock alone, from before the read of the database; the clock must not be set back.
 //!
 //! **Fresh.** A change is told to the cache after its commit and before its answer. It leaves a
-//! tombstone with its version, or with `through` the slot itself; a fill is refused if a later
-//! version has been there. A reader that read before a change and writes after it therefore leaves
+//! tombstone with its version, or with `through` the slot itself; with `behind` the slot is written
+//! later, and no answer waits for that. A fill is refused if a later version has been there. A
+//! reader that read before a change and writes after it therefore leaves
 //! nothing behind. Versions keep answers new; the two conditions above keep them right.
 //!
 //! **Filled** by one reader at a time, which holds a lease; others wait for it for a few
@@ -36,6 +38,8 @@ use slotproof_vocabulary::{
     reference_api::{BookingBody, SlotBody},
 };
 
+use tokio::sync::Semaphore;
+
 use self::{
     entry::{Cached, key},
     store::{Asked, Entry, Looked, Store, Writes},
@@ -43,11 +47,14 @@ use self::{
 use crate::{config::CachedReads, metrics, start_error::StartError};
 
 pub(crate) use controls::{decide, look_first};
+pub(crate) use entry::Available;
 
 /// How long a reader waits for another one that fills: a read of the database takes about as long
 /// as all of them.
 const WAITS: [Duration; 3] =
     [Duration::from_millis(2), Duration::from_millis(4), Duration::from_millis(8)];
+/// Writes of `behind` at one time: each reads the database.
+const BEHIND_MAX: usize = 16;
 /// For how much of its lifetime an entry lives at least, in percent.
 const LIFETIME_PERCENT_LEAST: i64 = 90;
 
@@ -61,6 +68,8 @@ pub(crate) struct Cache {
     delay: Duration,
     /// The oldest answer so far, in milliseconds.
     oldest_ms: AtomicI64,
+    /// Writes of `behind` that are under way.
+    behind: Arc<Semaphore>,
 }
 
 /// A change of a slot that was committed.
@@ -106,6 +115,7 @@ impl Cache {
             bookings_ms: ms(config.bookings_staleness_ms),
             delay: config.delay,
             oldest_ms: AtomicI64::new(0),
+            behind: Arc::new(Semaphore::new(BEHIND_MAX)),
         })
     }
 
@@ -138,17 +148,33 @@ impl Cache {
 
     /// Tells the cache of a change. `slot` reads the slot as it is now, for `through`.
     pub(crate) async fn changed(
-        &self,
+        self: &Arc<Self>,
         change: Change,
-        slot: impl Future<Output = Result<Option<SlotBody>, sqlx::Error>>,
+        slot: impl Future<Output = Result<Option<SlotBody>, sqlx::Error>> + Send + 'static,
     ) {
         let mut keys = vec![key::<SlotBody>(change.slot)];
         if !self.forgets(change) {
             keys.extend(change.booking.map(key::<BookingBody>));
         }
-        if self.mode.right_twin() == CacheMode::Through {
-            self.write_through(&keys[0], slot).await;
-            keys.remove(0);
+        match self.mode.right_twin() {
+            CacheMode::Through => {
+                self.write_through(&keys[0], slot).await;
+                keys.remove(0);
+            }
+            CacheMode::Behind => {
+                // Where too many wait already, it is as with `aside`.
+                if let Ok(place) = Arc::clone(&self.behind).try_acquire_owned() {
+                    let cache = Arc::clone(self);
+                    tokio::spawn(async move {
+                        let _place = place;
+                        cache.write_through(&keys[0], slot).await;
+                        keys.remove(0);
+                        cache.store.bury(&keys, change.version).await;
+                    });
+                    return;
+                }
+            }
+            _ => {}
         }
         match self.writes() {
             Writes::ByVersion => self.store.bury(&keys, change.version).await,
@@ -257,7 +283,7 @@ mod tests {
             bookings_staleness_ms: 1_000,
             delay: Duration::ZERO,
         });
-        let cache = cache.expect("a URL");
+        let cache = Arc::new(cache.expect("a URL"));
         let month = Month::of(datetime!(2026-12-01 9:00 UTC)).expect("a month");
         let slot = SlotId::new(DoctorId(1), month, 7);
         let body = || SlotBody {

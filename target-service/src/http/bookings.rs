@@ -1,5 +1,7 @@
 //! Reserve, confirm, cancel, and the reading of a booking.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State as Shared,
@@ -25,6 +27,7 @@ use crate::{
     operations::ReadAt,
     pausing,
     reserve::{IdempotencyKey, ReserveCommand, Reserved, SEATS_MAX},
+    sharding::Shard,
 };
 
 pub(super) fn router() -> Router<State> {
@@ -64,7 +67,11 @@ pub(super) async fn reserve(
     if let Some(months) = &state.months {
         command.booking = months.id_of(command.booking, slot).await?;
     }
-    let answer = state.operations.reserve(&command).await?;
+    let reserve = |shard: Arc<Shard>| {
+        let command = &command;
+        async move { shard.operations.reserve(command).await }
+    };
+    let answer = state.shards.at(slot.doctor(), reserve).await?;
     if matches!(answer, Reserved::NoSlot) {
         state.refuse_archived(slot.month()).await?;
     }
@@ -105,7 +112,11 @@ pub(super) async fn outcome(
 ) -> Result<Response, Refusal> {
     let seats = whole_number("seats", parameters.seats, 1, SEATS_MAX)?;
     let command = parsed(&state, slot, seats, key, false);
-    reserved(&command, state.operations.outcome(&command).await?)
+    let outcome = |shard: Arc<Shard>| {
+        let command = &command;
+        async move { shard.operations.outcome(command).await }
+    };
+    reserved(&command, state.shards.at(slot.doctor(), outcome).await?)
 }
 
 fn parsed(
@@ -166,7 +177,8 @@ pub(super) async fn confirm(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    let answer = state.operations.confirm(booking).await?;
+    let confirm = |shard: Arc<Shard>| async move { shard.operations.confirm(booking).await };
+    let answer = state.shards.at(booking.doctor(), confirm).await?;
     if matches!(answer, Changed::NoBooking) {
         state.refuse_archived(booking.month()).await?;
     }
@@ -190,7 +202,8 @@ pub(super) async fn cancel(
     Shared(state): Shared<State>,
     PathId(booking): PathId<BookingId>,
 ) -> Result<Json<BookingBody>, Refusal> {
-    let answer = state.operations.cancel(booking).await?;
+    let cancel = |shard: Arc<Shard>| async move { shard.operations.cancel(booking).await };
+    let answer = state.shards.at(booking.doctor(), cancel).await?;
     if matches!(answer, Changed::NoBooking) {
         state.refuse_archived(booking.month()).await?;
     }
@@ -217,7 +230,10 @@ pub(super) async fn read(
     Parameters(parameters): Parameters<ReadParameters>,
 ) -> Result<Json<BookingBody>, Refusal> {
     let min_version = parameters.min_version.unwrap_or_default();
-    match state.operations.read_booking(booking, min_version).await? {
+    let read = |shard: Arc<Shard>| async move {
+        shard.operations.read_booking(booking, min_version).await
+    };
+    match state.shards.at(booking.doctor(), read).await? {
         ReadAt::Found(body) => Ok(Json(body)),
         ReadAt::None => {
             state.refuse_archived(booking.month()).await?;

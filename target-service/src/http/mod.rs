@@ -7,6 +7,7 @@ mod operation;
 mod problem;
 #[cfg(test)]
 mod problem_texts;
+mod reports;
 mod request;
 mod slots;
 mod state;
@@ -40,6 +41,7 @@ fn router(state: State) -> Router {
         .merge(bookings::router())
         .merge(slots::router())
         .merge(doctors::router())
+        .merge(reports::router())
         .merge(operation::router())
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed);

@@ -9,11 +9,12 @@ use axum::{
     response::Response,
     routing::get,
 };
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use slotproof_vocabulary::reference_api::ProblemCode;
 use utoipa::OpenApi;
 
-use super::{bookings, doctors, problem::Refusal, slots, state::State};
+use super::{bookings, doctors, problem::Refusal, reports, slots, state::State};
 use crate::metrics;
 
 /// A service whose database takes longer than this to answer `select 1` is not ready.
@@ -39,8 +40,9 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
     if *state.stopping.borrow() {
         return Err(Refusal::new(ProblemCode::Unavailable, "the service is stopping"));
     }
-    let ping = sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&state.pool);
-    match tokio::time::timeout(READY_WITHIN, ping).await {
+    let ping = |pool| sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool);
+    let pings = try_join_all(state.shards.pools().map(ping));
+    match tokio::time::timeout(READY_WITHIN, pings).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
             return Err(Refusal::new(
@@ -70,7 +72,7 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
 /// Prometheus metrics
 #[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, body = String)))]
 async fn prometheus(Shared(state): Shared<State>) -> String {
-    metrics::pool_observed(&state.pool);
+    metrics::pools_observed(state.shards.pools());
     metrics::recorder().render()
 }
 
@@ -90,7 +92,9 @@ async fn prometheus(Shared(state): Shared<State>) -> String {
         slots::read,
         slots::create,
         doctors::list,
+        doctors::read,
         doctors::create,
+        reports::occupancy,
         healthz,
         readyz,
         prometheus,

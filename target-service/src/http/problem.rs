@@ -13,7 +13,7 @@ use slotproof_vocabulary::{
     reference_api::{Problem, ProblemCode},
 };
 
-use crate::{database::ACQUIRE_TIMEOUT, months, reserve::ReserveError};
+use crate::{database::ACQUIRE_TIMEOUT, months, reserve::ReserveError, sharding::Failed};
 
 /// What a client is told where a request handler panicked.
 pub(super) const BUG: &str = "the service failed on this request; this is a bug";
@@ -141,6 +141,19 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl<E: Into<Self>> From<Failed<E>> for Refusal {
+    fn from(failed: Failed<E>) -> Self {
+        match failed {
+            Failed::Error(error) => error.into(),
+            Failed::Moving => Self::new(
+                ProblemCode::RetryLater,
+                "the doctor's bookings are being moved to another shard; nothing was written; retry \
+                 with the same key",
+            ),
+        }
     }
 }
 

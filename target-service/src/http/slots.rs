@@ -1,5 +1,7 @@
 //! Slots: created by an administrator, read by everyone.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State as Shared,
@@ -17,7 +19,7 @@ use super::{
     request::{Body, Parameters, PathId, whole_number},
     state::State,
 };
-use crate::{catalogue, operations::ReadAt, read_model, read_model::SlotFilter};
+use crate::{catalogue, operations::ReadAt, read_model::SlotFilter, sharding::Shard};
 
 /// See the constraint `appointment_slots_capacity_range`.
 const CAPACITY_MAX: i32 = 1_000_000;
@@ -52,7 +54,7 @@ pub(super) async fn list(
 ) -> Result<Json<SlotList>, Refusal> {
     let filter =
         SlotFilter { doctor: parameters.doctor_id.map(DoctorId), available: parameters.available };
-    Ok(Json(SlotList { items: read_model::list_slots(&state.pool, filter).await? }))
+    Ok(Json(state.shards.list_slots(filter).await?))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -84,7 +86,9 @@ pub(super) async fn read(
     Parameters(parameters): Parameters<ReadParameters>,
 ) -> Result<Json<SlotBody>, Refusal> {
     let min_version = parameters.min_version.unwrap_or_default();
-    match state.operations.read_slot(slot, min_version).await? {
+    let read =
+        |shard: Arc<Shard>| async move { shard.operations.read_slot(slot, min_version).await };
+    match state.shards.at(slot.doctor(), read).await? {
         ReadAt::Found(body) => Ok(Json(body)),
         ReadAt::None => {
             state.refuse_archived(slot.month()).await?;
@@ -116,16 +120,13 @@ pub(super) async fn create(
     let month = Month::of(body.starts_at).ok_or_else(|| {
         Refusal::field("starts_at", "starts_at must be in the years 2000 to 7461")
     })?;
-    let created = catalogue::create_slot(
-        &state.pool,
-        body.doctor_id,
-        body.starts_at,
-        month,
-        capacity,
-        state.seat_rows,
-    )
-    .await?;
+    let CreateSlot { doctor_id: doctor, starts_at, .. } = body;
+    let seat_rows = state.seat_rows;
+    let create = |shard: Arc<Shard>| async move {
+        catalogue::create_slot(&shard.pool, doctor, starts_at, month, capacity, seat_rows).await
+    };
+    let created = state.shards.add_at(doctor, create).await?;
     let no_doctor =
-        || Refusal::new(ProblemCode::NotFound, format!("doctor {} does not exist", body.doctor_id));
+        || Refusal::new(ProblemCode::NotFound, format!("doctor {doctor} does not exist"));
     created.map(|slot| (StatusCode::CREATED, Json(slot))).ok_or_else(no_doctor)
 }

@@ -4,23 +4,21 @@ use std::sync::Arc;
 
 use redis::aio::ConnectionManager;
 use slotproof_vocabulary::Month;
-use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::problem::Refusal;
 use crate::{
     catalogue::SeatRows,
     months::{Calendar, MonthState},
-    operations::Operations,
     pausing::PausePoints,
     queue::Publisher,
+    sharding::Shards,
 };
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) pool: PgPool,
-    pub(crate) operations: Arc<Operations>,
+    pub(crate) shards: Arc<Shards>,
     /// Present if the tables are partitioned by month.
     pub(crate) months: Option<Arc<Calendar>>,
     pub(crate) needs: Needs,

@@ -6,6 +6,11 @@
 pub mod bench;
 pub mod fill;
 pub mod observation;
+mod shards;
+
+pub use shards::ReferenceShards;
+
+use std::collections::HashMap;
 
 use async_recursion::async_recursion as boxed_future;
 use slotproof_scenarios::Clock;
@@ -36,6 +41,13 @@ impl Slots {
         };
         ids.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// The slots of which a shard has a row.
+struct Claims {
+    there: Vec<Uuid>,
+    /// Since which epoch it owns them.
+    owned: HashMap<Uuid, i64>,
 }
 
 /// Whether the service announced what it committed.
@@ -97,6 +109,41 @@ impl ReferenceDatabase {
         )
         .execute(&mut self.connection)
         .await?;
+        Ok(())
+    }
+
+    /// The slots that lie in this shard. A database that is none of several has what it has.
+    async fn claims(&mut self, slots: &Slots) -> Result<Claims, EvidenceError> {
+        let is_shard = sqlx::query_scalar("select to_regclass('shard_buckets') is not null");
+        if !is_shard.fetch_one(&mut self.connection).await? {
+            let there =
+                sqlx::query_scalar("select slot_id from appointment_slots where slot_id = any($1)");
+            let there: Vec<Uuid> = there.bind(&slots.0).fetch_all(&mut self.connection).await?;
+            return Ok(Claims { owned: there.iter().map(|slot| (*slot, 0)).collect(), there });
+        }
+        let rows: Vec<(Uuid, Option<i64>)> = sqlx::query_as(
+            "
+            select slot_id, epoch from appointment_slots
+            left join shard_buckets on bucket = shard_bucket(doctor_id) and state <> 'moved'
+            where slot_id = any($1)
+            ",
+        )
+        .bind(&slots.0)
+        .fetch_all(&mut self.connection)
+        .await?;
+        let owned = rows.iter().filter_map(|(slot, epoch)| Some((*slot, (*epoch)?))).collect();
+        Ok(Claims { there: rows.into_iter().map(|(slot, _)| slot).collect(), owned })
+    }
+
+    /// Whether a service was started on it.
+    async fn has_tables(&mut self) -> Result<bool, EvidenceError> {
+        let has = sqlx::query_scalar("select to_regclass('appointment_slots') is not null");
+        Ok(has.fetch_one(&mut self.connection).await?)
+    }
+
+    /// Gives the buckets free, so that the next service to start founds its shards anew.
+    async fn forget_shards(&mut self) -> Result<(), EvidenceError> {
+        sqlx::raw_sql("truncate shard_buckets").execute(&mut self.connection).await?;
         Ok(())
     }
 

@@ -154,6 +154,7 @@ async fn start(
         lock_ttl: StackSpec::LOCK_TTL_DEFAULT,
         announces: false,
         directed: Directed::No,
+        replaceable: false,
     };
     Ok(Replicas::start(&service, &run.logs(), guard).await?)
 }

@@ -99,8 +99,9 @@ impl ComponentKind {
     pub(crate) fn container(self, password: &str) -> Option<Container> {
         match self {
             Self::Postgresql => Some(postgresql::container(password)),
-            Self::PostgresqlStandby | Self::Pgbouncer | Self::RedisCache => None,
-            Self::Redis => Some(redis::container(password)),
+            Self::PostgresqlStandby | Self::Pgbouncer => None,
+            Self::Redis => Some(redis::container(&redis::DURABLE, password)),
+            Self::RedisCache => Some(redis::container(&redis::CACHE, password)),
             Self::Rabbitmq => Some(rabbitmq::container(password)),
         }
     }

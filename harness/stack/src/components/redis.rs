@@ -80,23 +80,20 @@ pub(crate) async fn start(
     })
 }
 
-/// The same server in a container.
-pub(crate) fn container(password: &str) -> Container {
-    let arguments = [
-        "redis-server",
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        "always",
-        "--requirepass",
-        password,
-    ];
+/// The same server in a container. A server reads its settings as arguments too.
+pub(crate) fn container(kind: &Kind, password: &str) -> Container {
+    let settings = kind.settings.lines().flat_map(|line| {
+        let (name, value) = line.split_once(' ').expect("a setting has a value");
+        [format!("--{name}"), value.trim_matches('"').to_owned()]
+    });
+    let password = ["--requirepass".to_owned(), password.to_owned()];
+    let program = ["redis-server".to_owned()];
     Container {
         local: "slotproof/redis:7.0",
         official: "redis:7.0",
         port: PORT,
         variables: Vec::new(),
-        arguments: arguments.map(str::to_owned).to_vec(),
+        arguments: program.into_iter().chain(settings).chain(password).collect(),
         url: |password, port| format!("redis://:{password}@127.0.0.1:{port}/"),
     }
 }

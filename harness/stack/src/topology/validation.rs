@@ -1,6 +1,6 @@
 //! What makes a file a topology beside its keys.
 
-use slotproof_vocabulary::{CacheMode, Pooling, ReadMode};
+use slotproof_vocabulary::{CacheMode, Pooling, ReadMode, ShardMode};
 
 use super::{Component, ComponentKind, Topology};
 
@@ -158,6 +158,18 @@ pub enum TopologyError {
          connection, which a pooler refuses; leave out one"
     )]
     MonthsAndPooler,
+    /// Shards that the service cannot be given.
+    #[error(
+        "[service] shards must name two or more components, each once, and the first of them in \
+         `database` too"
+    )]
+    BadShards,
+    /// Something is said of shards, and there are none.
+    #[error("[service] {0} is about shards, and `shards` names none")]
+    NoShards(&'static str),
+    /// What only a single database has.
+    #[error("[service] shards and {0} exclude each other; leave out one")]
+    ShardsAnd(&'static str),
     /// A commit would wait for ever.
     #[error(
         "[replication] synchronous waits for {asked} standbys, and `{database}` has {has}; every \
@@ -193,6 +205,7 @@ pub(super) fn validate(topology: &Topology) -> Result<(), TopologyError> {
     reads(topology)?;
     cache(topology)?;
     months(topology)?;
+    shards(topology)?;
     let (database, asked) =
         (&topology.service.database, topology.replication.synchronous.standbys());
     let has = topology.standbys_of(database).count();
@@ -283,7 +296,9 @@ fn wired(topology: &Topology) -> Result<(), TopologyError> {
         ("cache", service.cache.as_ref(), ComponentKind::RedisCache),
     ];
     let wires = wires.into_iter().filter_map(|(role, name, kind)| Some((role, name?, kind)));
-    for (role, name, kind) in wires.chain(service.reads.iter().map(standby)) {
+    let shard = |name| ("shards", name, ComponentKind::Postgresql);
+    let several = service.reads.iter().map(standby).chain(service.shards.iter().map(shard));
+    for (role, name, kind) in wires.chain(several) {
         if topology.component(name).is_none_or(|component| component.kind != kind) {
             return Err(TopologyError::Unwired { role, name: name.clone(), kind });
         }
@@ -355,6 +370,33 @@ fn months(topology: &Topology) -> Result<(), TopologyError> {
     }
 }
 
+fn shards(topology: &Topology) -> Result<(), TopologyError> {
+    let service = &topology.service;
+    let shards = &service.shards;
+    if shards.is_empty() {
+        return match (service.shard_mode, service.copy_delay_ms) {
+            (ShardMode::Fenced, 0) => Ok(()),
+            (ShardMode::Fenced, _) => Err(TopologyError::NoShards("copy_delay_ms")),
+            _ => Err(TopologyError::NoShards("shard_mode")),
+        };
+    }
+    let twice = shards.iter().enumerate().any(|(place, name)| shards[..place].contains(name));
+    if shards.len() < 2 || twice || shards[0] != service.database {
+        return Err(TopologyError::BadShards);
+    }
+    let others = [
+        ("pooler", service.pooler.is_some()),
+        ("months", service.months.is_some()),
+        ("queue", service.queue.is_some()),
+        ("cache", service.cache.is_some()),
+        ("reads", !service.reads.is_empty()),
+    ];
+    match others.into_iter().find(|(_, is_there)| *is_there) {
+        Some((what, _)) => Err(TopologyError::ShardsAnd(what)),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,7 +418,10 @@ mod tests {
     #[test]
     fn a_topology_that_cannot_be_wired_is_refused_by_name() {
         let standby = |name, of| (name, "postgresql_standby", Some(of));
-        let cases: [(&[_], &str, &str); 28] = [
+        const DB2: (&str, &str, Option<&str>) = ("db2", "postgresql", None);
+        let both = "shards = [\"db\", \"db2\"]\n";
+        let with_cache = format!("{both}cache = \"c\"\nstaleness_ms = {{ slots = 1 }}\n");
+        let cases: [(&[_], &str, &str); 35] = [
             (&[DB, DB], "", "two components are named `db`"),
             (&[("db", "redis", None)], "", "no component of kind `postgresql`"),
             (&[("db", "oracle", None)], "", "unknown variant `oracle`"),
@@ -407,6 +452,13 @@ mod tests {
             (&[DB], "months = { ahead = 1 }\n", "months ahead must be 2 to 120"),
             (&[DB], "months = { ahead = 2, zone = 1 }\n", "unknown field `zone`"),
             (&[DB], "months = { ahead = 2, mode = \"local\" }\n", "unknown variant `local`"),
+            (&[DB], "shard_mode = \"two_owners\"\n", "shard_mode is about shards"),
+            (&[DB], "copy_delay_ms = 1\n", "copy_delay_ms is about shards"),
+            (&[DB], "shards = [\"db\"]\n", "must name two or more"),
+            (&[DB, DB2], "shards = [\"db2\", \"db\"]\n", "the first of them in `database`"),
+            (&[DB, DB2], "shards = [\"db\", \"db\"]\n", "each once"),
+            (&[DB, C], "shards = [\"db\", \"c\"]\n", "no component of kind `postgresql`"),
+            (&[DB, DB2, C], &with_cache, "shards and cache exclude each other"),
             (&[DB], "cache_mode = \"through\"\n", "cache_mode is about a cache"),
             (&[DB], "cache_delay_ms = 1\n", "cache_delay_ms is about a cache"),
             (&[DB], "cache = \"db\"\n", "no component of kind `redis_cache`"),

@@ -92,7 +92,7 @@ mod tests {
         let text = include_str!("../../../../ci/targets/reference.toml");
         let cases = [
             ("base = ", "basis = ", "/target"),
-            ("each = \"run\"", "each = \"day\"", "/setup/0/each"),
+            ("each = \"slot\"", "each = \"day\"", "/setup/0/each"),
             ("status = 429", "status = 42", "/reserve/step/0/answers"),
             (
                 "means = \"sold_out\"",
