@@ -41,9 +41,11 @@ impl Downtime {
     /// The version of this shape.
     pub const SCHEMA_VERSION: u32 = 1;
 
-    fn of(case: &Case, migration: &Injected) -> Self {
+    /// `load_ns`: when the load began, on the clock of the history.
+    fn of(case: &Case, load_ns: u64, migration: &Injected) -> Self {
         let (began_ms, ended_ms) = (migration.began_ms, migration.ended_ms);
-        let (began_ns, ended_ns) = (began_ms * 1_000_000, ended_ms * 1_000_000);
+        let at_ns = |ms: u64| load_ns + ms * 1_000_000;
+        let (began_ns, ended_ns) = (at_ns(began_ms), at_ns(ended_ms));
         let operations = case.history.operations.iter();
         let of_load = operations.filter(|it| Some(it.client) != case.prober);
         let is_decided = |it: &&Operation| it.error_class().is_none();
@@ -56,7 +58,7 @@ impl Downtime {
             began_ms,
             ended_ms,
             longest_gap_ms: longest_gap_ms(&decided_ns, began_ns, ended_ns),
-            longest_gap_before_ms: longest_gap_ms(&decided_ns, 0, began_ns),
+            longest_gap_before_ms: longest_gap_ms(&decided_ns, load_ns, began_ns),
             operations: meanwhile.clone().count() as u64,
             undecided: meanwhile.filter(|it| !is_decided(it)).count() as u64,
             moved: migration.said.clone(),
@@ -92,8 +94,11 @@ pub async fn migrate(
     let Some(migration) = faults.unwrap_or_default().into_iter().next() else {
         return Ok((run, report, None));
     };
-    let (_, case) = check_run::case(&run)?;
-    let downtime = Downtime::of(&case, &migration);
+    let (plan, case) = check_run::case(&run)?;
+    let measured_ns = case.load.as_ref().map(|load| load.measured_from_ns);
+    let warm_up_ns = plan.warm_up.ms() * 1_000_000;
+    let load_ns = measured_ns.map_or(0, |measured_ns| measured_ns.saturating_sub(warm_up_ns));
+    let downtime = Downtime::of(&case, load_ns, &migration);
     run.write_json("migration.json", &downtime).context("write migration.json")?;
     Ok((run, report, Some(downtime)))
 }
@@ -133,12 +138,16 @@ mod tests {
             problem: None,
             said: None,
         };
-        let downtime = Downtime::of(&case, &migration);
+        let downtime = Downtime::of(&case, 0, &migration);
         assert_eq!((downtime.longest_gap_before_ms, downtime.longest_gap_ms), (205, 205));
         assert_eq!((downtime.operations, downtime.undecided), (2, 1));
         let ended = Injected { ended_ms: 900, ..migration.clone() };
-        assert_eq!(Downtime::of(&case, &ended).longest_gap_ms, 590, "nobody was answered any more");
-        let later = Downtime::of(&case, &Injected { began_ms: 96, ended_ms: 97, ..migration });
+        assert_eq!(
+            Downtime::of(&case, 0, &ended).longest_gap_ms,
+            590,
+            "nobody was answered any more"
+        );
+        let later = Downtime::of(&case, 0, &Injected { began_ms: 96, ended_ms: 97, ..migration });
         assert_eq!((later.longest_gap_before_ms, later.longest_gap_ms), (205, 205));
     }
 }

@@ -54,7 +54,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s")]
     at: Span,
 
-    /// The load [default scenario: steady; default strategy: conditional]
+    /// The load [default: steady by 200 clients who think for 100 ms, on 40 slots of 8 seats; strategy
+    /// conditional]
     #[command(flatten)]
     words: PlanArgs,
 
@@ -104,9 +105,23 @@ fn print(downtime: &Downtime) {
 }
 
 fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
-    let mut words = args.words.clone();
-    words.scenario = words.scenario.or(Some(ScenarioKind::Steady));
-    words.strategy = words.strategy.or(Some(StrategyKind::Conditional));
+    // Slots that sell out while doctors move.
+    let words = match (args.words.scenario, &args.words.rate) {
+        (Some(_), _) | (None, Some(_)) => args.words.clone(),
+        (None, None) => args.words.clone().or(PlanArgs {
+            scenario: Some(ScenarioKind::Steady),
+            clients: Some(200),
+            think: Some(Span::of_ms(100)),
+            slots: Some(40),
+            capacity: Some(8),
+            ..PlanArgs::default()
+        }),
+    };
+    let words = words.or(PlanArgs {
+        scenario: Some(ScenarioKind::Steady),
+        strategy: Some(StrategyKind::Conditional),
+        ..PlanArgs::default()
+    });
     let cannot = |error| UsageError(format!("the plan cannot be run: {error}"));
     let plan = Plan::try_from(words).map_err(|error| cannot(error.to_string()))?;
     let strategy = plan.strategy.expect("it is given");

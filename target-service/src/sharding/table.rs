@@ -59,6 +59,14 @@ impl Table {
             Some(snapshot) => format!(" and not is_shown(xmin, '{snapshot}')"),
             None => String::new(),
         };
+        // Most tables have not changed, and a table to copy into costs more than a look.
+        let any = AssertSqlSafe(format!(
+            "select exists (select from {name} where {of_doctors}{changed})"
+        ));
+        let any: bool = sqlx::query_scalar(any).fetch_one(&mut *source).await.map_err(from)?;
+        if !any && !self.forgets {
+            return Ok(0);
+        }
         if self.forgets {
             let delete = AssertSqlSafe(format!("delete from {name} where {of_doctors}"));
             sqlx::raw_sql(delete).execute(&mut *copy).await.map_err(to)?;
