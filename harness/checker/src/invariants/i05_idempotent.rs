@@ -61,10 +61,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             format!(
                 "one effect per key, in {examined} acknowledged keys and final rows; {} in flight \
                  twice at once",
-                match twice {
-                    1 => "1 key was".to_owned(),
-                    keys => format!("{keys} keys were"),
-                }
+                were(twice)
             )
         },
         |violations, examined| {
@@ -74,6 +71,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             )
         },
     ))
+}
+
+/// `1 key was`, `2 keys were`.
+pub(super) fn were(keys: u64) -> String {
+    if keys == 1 { "1 key was".to_owned() } else { format!("{keys} keys were") }
 }
 
 /// Keys of which two reserves were in flight at once, and one got seats.

@@ -67,7 +67,10 @@ fn missing(
     if let Expectation::KeyTwice(least) = expectation {
         let keys = i05_idempotent::keys_in_flight_twice(&evidence.case.history);
         return (keys < u64::from(least)).then(|| {
-            format!("{keys} keys were in flight twice at once and got seats, {least} needed")
+            format!(
+                "{} in flight twice at once and got seats, {least} needed",
+                i05_idempotent::were(keys)
+            )
         });
     }
     let (reached, missing) = match expectation {
