@@ -45,7 +45,9 @@ impl Downtime {
     fn of(case: &Case, load_ns: u64, migration: &Injected) -> Self {
         let (began_ms, ended_ms) = (migration.began_ms, migration.ended_ms);
         let at_ns = |ms: u64| load_ns + ms * 1_000_000;
-        let (began_ns, ended_ns) = (at_ns(began_ms), at_ns(ended_ms));
+        // It may go on when the load is over.
+        let load_until_ns = case.load.as_ref().map_or(u64::MAX, |load| load.measured_until_ns);
+        let (began_ns, ended_ns) = (at_ns(began_ms), at_ns(ended_ms).min(load_until_ns));
         let operations = case.history.operations.iter();
         let of_load = operations.filter(|it| Some(it.client) != case.prober);
         let is_decided = |it: &&Operation| it.error_class().is_none();

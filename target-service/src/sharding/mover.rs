@@ -22,7 +22,7 @@ use super::{
     bucket::{BUCKETS, bucket_of, home},
     connect,
     map::{Claim, ClaimState, Map, all_claims},
-    table::{self, Table},
+    table::{self, Rows, Table},
 };
 
 /// What is to be moved.
@@ -386,10 +386,10 @@ impl Step {
         let snapshot: String = snapshot.fetch_one(&mut *source).await.map_err(&from_failed)?;
         let doctors = self.doctors(&mut source).await.map_err(&from_failed)?;
         if !doctors.is_empty() {
+            let wanted = Rows { doctors: &doctors, since };
             let mut copy = past_the_fence(to.database).await.map_err(&to_failed)?;
-            for table in table::ALL {
-                *rows +=
-                    table.copy(from.site, &mut source, to.site, &mut copy, &doctors, since).await?;
+            for table in wanted.tables(&mut source).await.map_err(&from_failed)? {
+                *rows += table.copy(from.site, &mut source, to.site, &mut copy, &wanted).await?;
             }
             copy.commit().await.map_err(&to_failed)?;
         }
@@ -452,9 +452,12 @@ impl Step {
         if doctors.is_empty() {
             return Ok(());
         }
-        for table in table::ALL {
-            let here = table.digest(from.database, &doctors).await.map_err(from.failed())?;
-            let there = table.digest(to.database, &doctors).await.map_err(to.failed())?;
+        let (here, there) = tokio::join!(
+            table::digests(from.database, &doctors),
+            table::digests(to.database, &doctors)
+        );
+        let (here, there) = (here.map_err(from.failed())?, there.map_err(to.failed())?);
+        for ((table, here), there) in table::ALL.iter().zip(here).zip(there) {
             if here != there {
                 let (bucket, to) = (self.bucket, to.site.name.clone());
                 return Err(ShardError::CopyDiffers { bucket, to, table: table.name, here, there });

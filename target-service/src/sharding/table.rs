@@ -32,50 +32,94 @@ pub(super) const ALL: [Table; 10] = [
 ];
 
 /// The columns of a table.
+#[derive(Debug)]
 struct Columns {
     all: String,
     /// Those that are no part of its key.
     values: Vec<String>,
 }
 
+/// Which rows are copied.
+pub(super) struct Rows<'a> {
+    /// Of these doctors.
+    pub(super) doctors: &'a [i32],
+    /// Those of them that this snapshot does not show; all without one.
+    pub(super) since: Option<&'a str>,
+}
+
+impl Rows<'_> {
+    fn of_doctors(&self) -> String {
+        let doctors: Vec<_> = self.doctors.iter().map(i32::to_string).collect();
+        format!("doctor_id = any('{{{}}}')", doctors.join(","))
+    }
+
+    /// A condition. Of a table that forgets rows all are wanted.
+    fn of(&self, table: &Table) -> String {
+        match self.since.filter(|_| !table.forgets) {
+            Some(snapshot) => format!("{} and not is_shown(xmin, '{snapshot}')", self.of_doctors()),
+            None => self.of_doctors(),
+        }
+    }
+
+    /// The tables that have such rows. Most have not changed since a snapshot, and a table to copy
+    /// into costs more than this look at all of them.
+    pub(super) async fn tables(
+        &self,
+        source: &mut PgConnection,
+    ) -> Result<Vec<&'static Table>, sqlx::Error> {
+        let exists = ALL
+            .iter()
+            .map(|table| format!("exists (select from {} where {})", table.name, self.of(table)));
+        let look = format!("select array[{}]", exists.collect::<Vec<_>>().join(", "));
+        let have: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(look)).fetch_one(source).await?;
+        let wanted = ALL.iter().zip(have).filter(|(table, has)| *has || table.forgets);
+        Ok(wanted.map(|(table, _)| table).collect())
+    }
+}
+
+/// How many rows of these doctors each table has, and the sum of their hashes.
+pub(super) async fn digests(
+    database: &mut PgConnection,
+    doctors: &[i32],
+) -> Result<Vec<String>, sqlx::Error> {
+    let digests = ALL.iter().enumerate().map(|(number, table)| {
+        format!(
+            "
+            select {number} as number,
+                count(*) || ' rows, hash ' || coalesce(sum(hashtextextended(rows::text, 0)::numeric), 0) as digest
+            from {} rows where doctor_id = any($1)
+            ",
+            table.name
+        )
+    });
+    let all = digests.collect::<Vec<_>>().join(" union all ");
+    sqlx::query_scalar(AssertSqlSafe(format!("select digest from ({all}) digests order by number")))
+        .bind(doctors)
+        .fetch_all(database)
+        .await
+}
+
 impl Table {
-    /// Copies the rows of these doctors, or those of them that a snapshot does not show. Answers
-    /// with how many.
+    /// Copies rows. Answers with how many.
     pub(super) async fn copy(
         &self,
         from: &Site,
         source: &mut PgConnection,
         to: &Site,
         copy: &mut PgConnection,
-        doctors: &[i32],
-        since: Option<&str>,
+        rows: &Rows<'_>,
     ) -> Result<u64, ShardError> {
         let (from, to) = (|error| from.failed(error), |error| to.failed(error));
         let name = self.name;
         let Columns { all, values } = self.columns(source).await.map_err(from)?;
-        let doctors: Vec<_> = doctors.iter().map(i32::to_string).collect();
-        let of_doctors = format!("doctor_id = any('{{{}}}')", doctors.join(","));
-        let changed = match since.filter(|_| !self.forgets) {
-            Some(snapshot) => format!(" and not is_shown(xmin, '{snapshot}')"),
-            None => String::new(),
-        };
-        // Most tables have not changed, and a table to copy into costs more than a look.
-        let any = AssertSqlSafe(format!(
-            "select exists (select from {name} where {of_doctors}{changed})"
-        ));
-        let any: bool = sqlx::query_scalar(any).fetch_one(&mut *source).await.map_err(from)?;
-        if !any && !self.forgets {
-            return Ok(0);
-        }
         if self.forgets {
-            let delete = AssertSqlSafe(format!("delete from {name} where {of_doctors}"));
-            sqlx::raw_sql(delete).execute(&mut *copy).await.map_err(to)?;
+            let delete = format!("delete from {name} where {}", rows.of_doctors());
+            sqlx::raw_sql(AssertSqlSafe(delete)).execute(&mut *copy).await.map_err(to)?;
         }
         let make =
             AssertSqlSafe(format!("create temp table incoming (like {name}) on commit drop"));
         sqlx::raw_sql(make).execute(&mut *copy).await.map_err(to)?;
-        let select =
-            format!("copy (select {all} from {name} where {of_doctors}{changed}) to stdout");
+        let select = format!("copy (select {all} from {name} where {}) to stdout", rows.of(self));
         let mut chunks = source.copy_out_raw(&select).await.map_err(from)?;
         let into = format!("copy incoming ({all}) from stdin");
         let mut incoming = copy.copy_in_raw(&into).await.map_err(to)?;
@@ -83,8 +127,8 @@ impl Table {
             incoming.send(chunk).await.map_err(to)?;
         }
         drop(chunks);
-        let rows = incoming.finish().await.map_err(to)?;
-        if rows > 0 {
+        let copied = incoming.finish().await.map_err(to)?;
+        if copied > 0 {
             let set = match values.is_empty() {
                 true => "nothing".to_owned(),
                 false => {
@@ -100,23 +144,7 @@ impl Table {
             sqlx::raw_sql(insert).execute(&mut *copy).await.map_err(to)?;
         }
         sqlx::raw_sql("drop table incoming").execute(&mut *copy).await.map_err(to)?;
-        Ok(rows)
-    }
-
-    /// How many rows of these doctors there are, and the sum of their hashes.
-    pub(super) async fn digest(
-        &self,
-        database: &mut PgConnection,
-        doctors: &[i32],
-    ) -> Result<String, sqlx::Error> {
-        let digest = format!(
-            "
-            select count(*) || ' rows, hash ' || coalesce(sum(hashtextextended(rows::text, 0)::numeric), 0)
-            from {} rows where doctor_id = any($1)
-            ",
-            self.name
-        );
-        sqlx::query_scalar(AssertSqlSafe(digest)).bind(doctors).fetch_one(database).await
+        Ok(copied)
     }
 
     async fn columns(&self, database: &mut PgConnection) -> Result<Columns, sqlx::Error> {
