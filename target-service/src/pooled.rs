@@ -140,7 +140,7 @@ async fn set_up(connection: &mut PgConnection, setting: &'static str) -> Result<
     connection.execute(sqlx::raw_sql(setting)).await.map(drop)
 }
 
-/// The slot; and of one that is sold out, whether its doctor has another one that month.
+/// The slot; and of one that is sold out, whether there is another one that month.
 async fn look(
     connection: &mut PgConnection,
     slot: SlotId,
@@ -153,8 +153,8 @@ async fn look(
     Ok(read)
 }
 
-/// Another slot with free seats of the same doctor and month. A runtime query: it is `read_slot` for
-/// another row, which is what makes it dangerous where statements are mixed up.
+/// Another slot with free seats in the same month, of the same doctor if he has one. A runtime query:
+/// it is `read_slot` for another row, which is what makes it dangerous where statements are mixed up.
 async fn another(
     connection: &mut PgConnection,
     slot: SlotId,
@@ -163,8 +163,8 @@ async fn another(
         "
         select starts_at, capacity, available_seats, version, 0::bigint, 0::bigint
         from appointment_slots
-        where doctor_id = $1 and slot_month = $2 and slot_id <> $3 and available_seats > 0
-        order by starts_at, slot_id
+        where slot_month = $2 and slot_id <> $3 and available_seats > 0
+        order by doctor_id <> $1, starts_at, slot_id
         limit 1
         ",
     )

@@ -80,3 +80,11 @@ fn a_pool_that_is_too_small_and_a_strategy_that_does_not_go_through_it_are_refus
     let other = ["run", "--strategy", "advisory", "--topology", "pooled_transactions"];
     refused(&other, "writes reservations by conditional and not by advisory");
 }
+
+#[test]
+fn statements_without_a_name_that_a_pooler_mixes_up_are_convicted_by_impossible_reads() {
+    let load = "--scenario steady --mix browse=3,book=1 --think 10ms --clients 60 --slots 5 \
+                --capacity 4 --hold 600ms";
+    let ended = run_until(1, "pgbouncer_unnamed", load, 3, &[]);
+    assert_eq!(ended.verdict_of("I9"), "violated", "{}", ended.said);
+}
