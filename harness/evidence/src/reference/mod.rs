@@ -143,7 +143,7 @@ impl ReferenceDatabase {
 
     /// Gives the buckets free, so that the next service to start founds its shards anew.
     async fn forget_shards(&mut self) -> Result<(), EvidenceError> {
-        sqlx::raw_sql("truncate shard_buckets").execute(&mut self.connection).await?;
+        sqlx::raw_sql("truncate shard_buckets, shard").execute(&mut self.connection).await?;
         Ok(())
     }
 
