@@ -300,7 +300,7 @@ fn shown_by_shards(mode: ShardMode) -> Option<Shown> {
         ShardMode::DefaultHasher => Some(Shown {
             convicts: Invariant::NoLostBooking,
             fault: None,
-            words: words("browse=1,cancel=2,give_up=2,watch=1"),
+            words: words("browse=2,book=1,cancel=3,give_up=3,watch=2"),
         }),
     }
 }
