@@ -253,10 +253,7 @@ impl Shards {
     where
         F: Future<Output = Result<T, E>>,
     {
-        match &self.directory {
-            None => act(Arc::clone(&self.shards[0])).await.map_err(Failed::Error),
-            Some(directory) => self.led(directory, directory.bucket_of(doctor), act).await,
-        }
+        self.led(|directory| directory.bucket_of(doctor), act).await
     }
 
     /// Adds something to a doctor where he is.
@@ -268,22 +265,22 @@ impl Shards {
     where
         F: Future<Output = Result<T, E>>,
     {
-        match &self.directory {
-            None => act(Arc::clone(&self.shards[0])).await.map_err(Failed::Error),
-            Some(directory) => self.led(directory, bucket_of(doctor), act).await,
-        }
+        self.led(|_| bucket_of(doctor), act).await
     }
 
     /// Does something at the owner of a bucket, who may have changed since the map was read.
     async fn led<T: Answer, E: Elsewhere + From<sqlx::Error>, F>(
         &self,
-        directory: &Directory,
-        bucket: u16,
+        bucket_in: impl FnOnce(&Directory) -> u16,
         act: impl Fn(Arc<Shard>) -> F,
     ) -> Result<T, Failed<E>>
     where
         F: Future<Output = Result<T, E>>,
     {
+        let Some(directory) = &self.directory else {
+            return act(Arc::clone(&self.shards[0])).await.map_err(Failed::Error);
+        };
+        let bucket = bucket_in(directory);
         for _ in 0..LOOKS {
             let map = directory.map();
             if let Some(owner) = map.owner(bucket) {
