@@ -59,6 +59,7 @@
 //!     seats: Vec::new(),
 //!     resources: Vec::new(),
 //!     costs: None,
+//!     faults: Vec::new(),
 //!     shorter: Vec::new(),
 //! };
 //! let comment = String::from_utf8(render(&report, Format::Markdown)?)?;

@@ -183,6 +183,38 @@ pub(crate) fn totals(report: &RunReport) -> Table {
 }
 
 /// CPU and memory of each group of processes.
+/// What was done to the service, and what clients noticed.
+pub(crate) fn faults(report: &RunReport) -> Table {
+    let mut table = Table::new(&[
+        words("fault"),
+        numbers("began"),
+        numbers("lasted"),
+        numbers("longest time without a decision"),
+        numbers("before it"),
+        numbers("operations meanwhile"),
+        numbers("without a decision"),
+        words("what it said"),
+    ]);
+    for fault in &report.faults {
+        let said = fault.problem.as_ref().or(fault.said.as_ref());
+        table.push(vec![
+            fault.fault.clone(),
+            quantity::duration_ms(fault.began_ms),
+            quantity::duration_ms(fault.ended_ms.saturating_sub(fault.began_ms)),
+            quantity::duration_ms(fault.longest_gap_ms),
+            quantity::duration_ms(fault.longest_gap_before_ms),
+            quantity::count(fault.operations),
+            quantity::count(fault.undecided),
+            said.cloned().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// What the times of [`faults`] are.
+pub(crate) const FAULT_TIMES: &str = "Times count from the beginning of the load, warm-up included. A time without a \
+     decision is one in which no client, on any slot, was told anything definite.";
+
 pub(crate) fn resources(report: &RunReport) -> Table {
     let mut table = Table::new(&[
         words("group"),

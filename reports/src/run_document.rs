@@ -23,6 +23,11 @@ pub(crate) fn document(report: &RunReport) -> Document {
         Section::new("verdicts", "Verdict by invariant").table("", verdict_text::table(report)),
     ];
     sections.extend(verdict_text::witnessed(report).take(WITNESSES_MAX).filter_map(witness));
+    if !report.faults.is_empty() {
+        let faults = Section::new("faults", "What was done to it under load");
+        let table = measurements::faults(report);
+        sections.push(faults.paragraph(measurements::FAULT_TIMES).table("", table));
+    }
     sections.push(latency(report));
     sections.push(run_context::environment_section(
         run_context::environment(report),

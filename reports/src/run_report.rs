@@ -49,9 +49,38 @@ pub struct RunReport {
     /// What the database counted, where it lets itself be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub costs: Option<Costs>,
+    /// What was done to the service under load, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultEffect>,
     /// Loads before this one, each half as long as the next, that did not reach what I15 asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shorter: Vec<ShorterLoad>,
+}
+
+/// A fault that was injected, or a move under load, and what clients noticed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultEffect {
+    /// As the command line says it.
+    pub fault: String,
+    /// When it began, in milliseconds since the load did, warm-up included.
+    pub began_ms: u64,
+    /// When it was over.
+    pub ended_ms: u64,
+    /// The longest time in which no operation was decided, of those that overlap it, in
+    /// milliseconds.
+    pub longest_gap_ms: u64,
+    /// The same before it began.
+    pub longest_gap_before_ms: u64,
+    /// Operations that ended while it lasted.
+    pub operations: u64,
+    /// Those of them that got no decision.
+    pub undecided: u64,
+    /// What it said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// Why it did not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A load that did not reach what I15 asks for, and was made again for longer.

@@ -152,18 +152,19 @@ fn flash_sale(duration_ms: u64) -> PlanArgs {
 fn shown_by_pooling(pooling: Pooling) -> Option<Shown> {
     match pooling {
         Pooling::Requests | Pooling::Transactions => None,
-        // Reads of several slots, some of them sold out, at once: for those another slot is looked
-        // for, by a statement of the same shape.
+        // Reads of many slots at once, some of them sold out and some free for as long as the load
+        // lasts: for those that are sold out another slot is looked for, by a statement of the same
+        // shape.
         Pooling::PgbouncerUnnamed => Some(Shown {
             convicts: Invariant::PossibleReads,
             fault: None,
             words: PlanArgs {
                 scenario: Some(ScenarioKind::Steady),
-                mix: Some("browse=3,book=1".parse().expect("a test parses it")),
+                mix: Some("browse=20,abandon=1".parse().expect("a test parses it")),
                 think: Some(Span::of_ms(10)),
                 clients: Some(60),
-                slots: Some(5),
-                capacity: Some(4),
+                slots: Some(40),
+                capacity: Some(1),
                 ..flash_sale(3_000)
             },
         }),

@@ -19,7 +19,6 @@ pub mod bench;
 pub mod capacity;
 pub mod compare;
 pub mod gate;
-pub mod migration;
 pub mod on;
 pub mod selftest;
 pub mod simulated;
@@ -32,6 +31,7 @@ mod statistics;
 
 pub mod progress;
 
+mod fault_effects;
 mod injected;
 mod input;
 mod machine;

@@ -15,7 +15,9 @@ use slotproof_scenarios::{Durations, LoadOrder};
 use slotproof_vocabulary::{Action, Operation, Outcome, Plan, RunContext, VerdictReport};
 
 use slotproof_evidence::RunDirectory;
-use slotproof_stack::sampling::Sample;
+use slotproof_stack::{faults::Injected, sampling::Sample};
+
+use crate::fault_effects;
 
 /// Points of a drawn line: about two for each pixel of a wide screen.
 const POINTS_MAX: usize = 2_000;
@@ -33,6 +35,8 @@ pub(crate) fn summarise(
 ) -> Result<RunReport> {
     let circumstances: RunContext = run.read_json("environment.json")?;
     let window = Window::of(case, &plan);
+    let faults: Vec<Injected> = run.read_json_if_there("faults.json")?.unwrap_or_default();
+    let warm_up = plan.warm_up;
     let begun_ns = window.from_ns;
     let totals = Totals {
         arrivals: case.load.as_ref().and_then(|load| load.arrivals),
@@ -55,6 +59,7 @@ pub(crate) fn summarise(
         seats: seats(case, begun_ns),
         resources: resources(&run.read_samples()?, begun_ns),
         costs: run.read_json_if_there("costs.json")?,
+        faults: fault_effects::effects(case, window, warm_up, &faults),
         shorter: run.read_json_if_there("shorter.json")?.unwrap_or_default(),
     })
 }
@@ -81,8 +86,8 @@ pub(crate) fn errors_objective(limit: f64, errors: &Errors) -> Objective {
 /// The measured window, on the history's clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
-    from_ns: u64,
-    until_ns: u64,
+    pub(crate) from_ns: u64,
+    pub(crate) until_ns: u64,
 }
 
 impl Window {

@@ -136,7 +136,7 @@ pub(crate) async fn load_and_collect(
     costs.load_begins().await;
     let under_load = UnderLoad { id, slots: slots.clone(), replicas: &replicas };
     let loaded = load(spec, run, environment, under_load, guard, progress).await?;
-    costs.load_ended(&replicas.metrics_targets()).await;
+    costs.load_ended(&replicas.metrics_targets().await).await;
 
     let step = progress.step("let it settle, probe it, read rows and audit log");
     let targets = replicas.targets();

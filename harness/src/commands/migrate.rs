@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use slotproof_experiments::{
     ExperimentSpec, command_of,
-    migration::{self, Downtime},
-    trial::TrialSpec,
+    trial::{self, TrialSpec},
 };
-use slotproof_reports::Format;
+use slotproof_reports::{Format, run_report::FaultEffect};
 use slotproof_stack::{
     EnvironmentSpec, StackSpec,
     faults::{Fault, FaultKind},
@@ -35,7 +34,10 @@ const EXAMPLES: &str = "Examples:
       reads go to two standbys from then on
 
   slotproof migrate --from single --to cached --at 3s --strategy pessimistic
-      and to a cache";
+      and to a cache
+
+  slotproof migrate --from single --to queued
+      workers behind a queue decide from then on, and no more the processes that answer";
 
 /// Arguments of `slotproof migrate`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +48,7 @@ pub(crate) struct Args {
     from: String,
 
     /// The topology on which it ends. The servers of both are started before the load; neither has a
-    /// queue.
+    /// queue, unless it is `queued`.
     #[arg(long, value_name = "NAME|FILE")]
     to: String,
 
@@ -76,13 +78,12 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     init_tracing();
     let spec = spec(args)?;
     let console = Console::of_stderr();
-    let (run, report, downtime) =
-        conduct(async |guard| migration::migrate(&spec, guard, &console).await)?;
+    let (run, report) = conduct(async |guard| trial::conduct(&spec, guard, &console).await)?;
     note!();
     print_verdict(&report.verdict);
     print_missed(&report);
-    match downtime {
-        Some(downtime) => print(&downtime),
+    match report.faults.first() {
+        Some(migration) => print(migration),
         None => note!("  the load ended before the service had begun to move; use an earlier --at"),
     }
     note!("  report:  {}", run.file(Format::Html.file_name()).display());
@@ -90,17 +91,17 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     Ok(exit_code::of_run(&report))
 }
 
-fn print(downtime: &Downtime) {
-    let Downtime { began_ms, ended_ms, longest_gap_ms, longest_gap_before_ms, .. } = downtime;
-    if let Some(moved) = &downtime.moved {
+fn print(migration: &FaultEffect) {
+    let FaultEffect { began_ms, ended_ms, longest_gap_ms, longest_gap_before_ms, .. } = migration;
+    if let Some(moved) = &migration.said {
         note!("  {moved}");
     }
     note!(
         "  migration: {} ms; longest time without a decision {longest_gap_ms} ms (before it: \
          {longest_gap_before_ms} ms); {} of {} operations got no decision",
         ended_ms - began_ms,
-        downtime.undecided,
-        downtime.operations
+        migration.undecided,
+        migration.operations
     );
 }
 
@@ -139,7 +140,9 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
         connections: args.connections,
         ..StackSpec::single(EnvironmentSpec::Native)
     };
-    has_servers_for(&stack, [strategy])?;
+    let before = StackSpec { topology: from.clone().without_its_queue(), ..stack.clone() };
+    has_servers_for(&before, [strategy])?;
+    has_servers_for(&stack, [to.service.strategy.unwrap_or(strategy)])?;
     let name = to.name.clone();
     Ok(TrialSpec {
         experiment: ExperimentSpec {

@@ -23,7 +23,7 @@ use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, UsageError, VerdictRepo
 
 use super::{
     conduct, end_target, init_tracing,
-    stack_args::{Kind, StackArgs, repeat},
+    stack_args::{Kind, StackArgs, has_servers_for, repeat},
 };
 use crate::{
     console::{Console, OutputMode, print_missed, print_verdict},
@@ -262,12 +262,14 @@ fn print_last_event(run: &Path, verdict: &VerdictReport) -> Result<()> {
 }
 
 fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
-    let Some(strategy) = plan.strategy else {
+    let stack = args.stack.spec()?;
+    let Some(strategy) = plan.strategy.or(stack.topology.service.strategy) else {
         return Err(UsageError(
             "--strategy is missing; `slotproof serve --list` lists the strategies".to_owned(),
         ));
     };
-    let stack = args.stack.spec_for([strategy])?;
+    has_servers_for(&stack, [strategy])?;
+    let plan = Plan { strategy: Some(strategy), ..plan };
     in_the_load(args, &plan)?;
     if args.until == Some(Until::Covered) {
         coverage::can_last_longer(&plan)?;

@@ -162,6 +162,14 @@ pub(crate) fn has_servers_for(
     strategies: impl IntoIterator<Item = StrategyKind>,
 ) -> Result<(), UsageError> {
     let strategies: Vec<_> = strategies.into_iter().collect();
+    if let Some(only) = spec.topology.service.strategy
+        && let Some(other) = strategies.iter().find(|it| **it != only)
+    {
+        return Err(UsageError(format!(
+            "the topology `{}` decides by {only} and not by {other}; use another topology or strategy",
+            spec.topology.name
+        )));
+    }
     let pooling = spec.topology.service.pooling;
     let other = strategies.iter().find(|it| **it != StrategyKind::Conditional);
     if let Some(other) = other.filter(|_| pooling != Pooling::Requests) {

@@ -5,6 +5,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use slotproof_vocabulary::StrategyKind;
+
 use crate::{Endpoints, Replicas, Topology, Wiring, replicas::SHARDS};
 
 /// Why a service cannot move from one topology to another.
@@ -24,13 +26,16 @@ pub enum MigrationError {
     /// Tables that are partitioned must be empty at first.
     #[error("`{0}` and `{1}` do not partition the same tables; bookings cannot move between them")]
     OtherMonths(String, String),
+    /// What waits in a queue would have to be decided first.
+    #[error("`{0}` decides by `{1}`; a service moves to such a topology, and not from it")]
+    FromStrategy(String, StrategyKind),
     /// Another database, and no way for bookings to get there.
     #[error("`{0}` keeps bookings in `{1}`, and `{2}` in `{3}`; name one database in both")]
     OtherDatabase(String, String, String, String),
 }
 
 /// The servers of two topologies together, and the service as the second one wires it. Without a
-/// queue: what is announced twice while two brokers are there is not what is asked.
+/// queue, unless the second one decides by it: what is announced by two brokers is not what is asked.
 ///
 /// # Errors
 /// See [`MigrationError`].
@@ -42,6 +47,9 @@ pub fn both(from: &Topology, to: &Topology) -> Result<Topology, MigrationError> 
     if !from.service.shards.is_empty() {
         return Err(MigrationError::FromShards(one));
     }
+    if let Some(strategy) = from.service.strategy {
+        return Err(MigrationError::FromStrategy(one, strategy));
+    }
     if from.service.months != to.service.months {
         return Err(MigrationError::OtherMonths(one, other));
     }
@@ -49,7 +57,11 @@ pub fn both(from: &Topology, to: &Topology) -> Result<Topology, MigrationError> 
     if to.service.shards.is_empty() && old != new {
         return Err(MigrationError::OtherDatabase(one, old, other, new));
     }
-    let (from, to) = (from.clone().without_its_queue(), to.clone().without_its_queue());
+    let decides_by_queue = to.service.strategy.is_some_and(StrategyKind::needs_rabbitmq);
+    let (from, mut to) = (from.clone().without_its_queue(), to.clone());
+    if !decides_by_queue {
+        to = to.without_its_queue();
+    }
     let mut components = from.components;
     for component in &to.components {
         match components.iter().find(|it| it.name == component.name) {
@@ -76,7 +88,8 @@ pub(crate) async fn migrate(endpoints: &Endpoints, replicas: &Replicas) -> Resul
     let to = endpoints.wiring();
     if to.shards.is_empty() {
         rewire(endpoints).await?;
-        return Ok("every process was replaced".to_owned());
+        let decides = to.strategy.map(|strategy| format!(", and {strategy} decides"));
+        return Ok(format!("every process was replaced{}", decides.unwrap_or_default()));
     }
     // The old database is a shard, which has all doctors; then it is drained, and then left out.
     let old = replicas.first_wiring().database.clone();
@@ -124,6 +137,10 @@ mod tests {
         let both = of("single", "replicas").expect("a migration");
         assert_eq!(both.service.reads, ["standby-1", "standby-2"]);
         assert_eq!(both.block().stale_ms, Some(1_000));
+        assert_eq!(both.service.queue, None);
+        let both = of("single", "queued").expect("a migration");
+        assert_eq!(both.servers(), "postgresql, redis and rabbitmq");
+        assert_eq!(both.service.strategy, Some(StrategyKind::Queue));
     }
 
     #[test]
@@ -131,6 +148,7 @@ mod tests {
         for (from, to, says) in [
             ("single", "single", "both `single`"),
             ("sharded", "single", "`sharded` has shards"),
+            ("queued", "single", "`queued` decides by `queue`"),
             ("single", "partitioned", "do not partition the same tables"),
         ] {
             let refused = of(from, to).expect_err(to).to_string();

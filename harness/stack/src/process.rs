@@ -58,6 +58,11 @@ pub enum Stdout {
 pub struct Leader(Arc<AtomicI32>);
 
 impl Leader {
+    /// A place that no process has yet.
+    pub(crate) fn vacant() -> Self {
+        Self::new(0)
+    }
+
     pub(crate) fn new(pid: i32) -> Self {
         Self(Arc::new(AtomicI32::new(pid)))
     }
@@ -273,9 +278,14 @@ impl Process {
     /// Lets another process take its place: who accounts for it looks at that one from now on.
     pub(crate) fn hand_over(&mut self, to: &mut Self) {
         let own = Leader::new(self.pid());
-        let leader = std::mem::replace(&mut self.leader, own);
-        leader.replace(to.pid());
-        to.leader = leader;
+        let place = std::mem::replace(&mut self.leader, own);
+        to.occupy(place);
+    }
+
+    /// Is what is accounted at this place from now on.
+    pub(crate) fn occupy(&mut self, place: Leader) {
+        place.replace(self.pid());
+        self.leader = place;
     }
 
     /// Stops it in order, and kills it when that takes longer than `within`.

@@ -81,12 +81,20 @@ pub struct Replicas {
     /// Of the processes, whatever process is in a place.
     leaders: Vec<Leader>,
     /// Empty for a strategy without a queue.
-    workers: Vec<Process>,
+    workers: Mutex<Workers>,
+    /// Of the workers that there are or will be.
+    worker_leaders: Vec<Leader>,
     addresses: Vec<SocketAddr>,
-    /// Where the workers answer operators.
-    worker_addresses: Vec<SocketAddr>,
     /// Where a director connects to each.
     directors: Vec<SocketAddr>,
+}
+
+/// Processes that decide what the queue holds.
+#[derive(Debug, Default)]
+struct Workers {
+    processes: Vec<Process>,
+    /// Where they answer operators.
+    addresses: Vec<SocketAddr>,
 }
 
 /// Why the service does not run.
@@ -118,9 +126,9 @@ impl Replicas {
             guard: guard.clone(),
             leaders: Vec::new(),
             processes: Vec::new(),
-            workers: Vec::new(),
+            workers: Mutex::default(),
+            worker_leaders: Vec::new(),
             addresses: Vec::new(),
-            worker_addresses: Vec::new(),
             directors: Vec::new(),
         };
         for number in 0..spec.replicas {
@@ -131,29 +139,45 @@ impl Replicas {
             replicas.addresses.push(listening.listening);
             replicas.directors.extend(listening.director);
         }
-        let workers = if spec.strategy.needs_rabbitmq() { WORKER_PROCESSES } else { 0 };
-        for number in 0..workers {
+        if spec.strategy.needs_rabbitmq() || spec.replaceable {
+            replicas.worker_leaders = (0..WORKER_PROCESSES).map(|_| Leader::vacant()).collect();
+        }
+        replicas.have_workers(spec).await?;
+        Ok(replicas)
+    }
+
+    /// Starts the workers of a strategy with a queue, if they do not run.
+    async fn have_workers(&self, spec: &ServiceSpec) -> Result<(), ReplicaError> {
+        let mut workers = self.workers.lock().await;
+        if !spec.strategy.needs_rabbitmq() || !workers.processes.is_empty() {
+            return Ok(());
+        }
+        for (number, place) in self.worker_leaders.iter().enumerate() {
             let role = Role {
                 log: format!("{strategy}-worker-{number}", strategy = spec.strategy),
                 port: None,
                 workers: WORKERS_EACH,
                 keeps_shard_map: false,
             };
-            let (process, listening) = start_one(spec, role, logs, guard).await?;
-            replicas.workers.push(process);
-            replicas.worker_addresses.push(listening.listening);
+            let (mut process, listening) = start_one(spec, role, &self.logs, &self.guard).await?;
+            process.occupy(place.clone());
+            workers.processes.push(process);
+            workers.addresses.push(listening.listening);
         }
-        Ok(replicas)
+        Ok(())
     }
 
     /// Replaces each process by one that is wired to these endpoints, one after the other. The new one
-    /// listens before the old one, at the same address, answers what it was asked and ends.
+    /// listens before the old one, at the same address, answers what it was asked and ends. Workers
+    /// that the new wiring needs are there before.
     ///
     /// # Errors
     /// A process that does not become ready: the one that it was to replace goes on.
     #[boxed_future]
     pub(crate) async fn rewire(&self, endpoints: &Endpoints) -> Result<(), ReplicaError> {
-        let spec = ServiceSpec { endpoints: endpoints.clone(), ..self.spec.clone() };
+        let strategy = endpoints.wiring().strategy.unwrap_or(self.spec.strategy);
+        let spec = ServiceSpec { strategy, endpoints: endpoints.clone(), ..self.spec.clone() };
+        self.have_workers(&spec).await?;
         for (number, (process, address)) in (0..).zip(self.processes.iter().zip(&self.addresses)) {
             let role = Role::answering(&spec, number, Some(address.port()));
             let (mut new, _) = start_one(&spec, role, &self.logs, &self.guard).await?;
@@ -178,8 +202,9 @@ impl Replicas {
     }
 
     /// Base URLs of all processes, workers included: each has metrics of its own.
-    pub fn metrics_targets(&self) -> Vec<String> {
-        self.addresses.iter().chain(&self.worker_addresses).map(base_url).collect()
+    pub async fn metrics_targets(&self) -> Vec<String> {
+        let workers = self.workers.lock().await;
+        self.addresses.iter().chain(&workers.addresses).map(base_url).collect()
     }
 
     /// Socket addresses, in the order of the base URLs.
@@ -194,24 +219,25 @@ impl Replicas {
 
     /// Process ids, workers included.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
-        self.leaders().map(|leader| leader.pid())
+        self.leaders.iter().map(Leader::pid).chain(self.worker_pids())
     }
 
-    /// The processes to account CPU and memory to, workers included.
+    /// The processes to account CPU and memory to, with workers, also those that a move of the service
+    /// will bring.
     pub fn leaders(&self) -> impl Iterator<Item = Leader> {
-        self.leaders.iter().cloned().chain(self.workers.iter().map(Process::leader))
+        self.leaders.iter().chain(&self.worker_leaders).cloned()
     }
 
     /// Processes that decide what the queue holds.
     pub fn worker_pids(&self) -> impl Iterator<Item = i32> {
-        self.workers.iter().map(Process::pid)
+        self.worker_leaders.iter().map(Leader::pid).filter(|pid| *pid > 0)
     }
 
     /// Lets them drain and end.
     #[boxed_future]
     pub async fn stop(self) {
         let processes = self.processes.into_iter().map(Mutex::into_inner);
-        for process in processes.chain(self.workers) {
+        for process in processes.chain(self.workers.into_inner().processes) {
             process.stop(STOP_WITHIN).await;
         }
     }
@@ -358,8 +384,8 @@ struct Listening {
 mod tests {
     use super::*;
 
-    #[test]
-    fn workers_are_asked_for_their_metrics_and_take_no_load() {
+    #[tokio::test]
+    async fn workers_are_asked_for_their_metrics_and_take_no_load() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let urls = [("postgresql".to_owned(), "postgres://127.0.0.1/".to_owned())];
         let spec = ServiceSpec {
@@ -380,13 +406,16 @@ mod tests {
             guard: Guard::none(),
             leaders: Vec::new(),
             processes: Vec::new(),
-            workers: Vec::new(),
+            workers: Mutex::new(Workers {
+                addresses: vec![address(2), address(3)],
+                ..Workers::default()
+            }),
+            worker_leaders: Vec::new(),
             addresses: vec![address(1)],
-            worker_addresses: vec![address(2), address(3)],
             directors: Vec::new(),
         };
         assert_eq!(replicas.targets(), ["http://127.0.0.1:1"]);
         let all = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
-        assert_eq!(replicas.metrics_targets(), all);
+        assert_eq!(replicas.metrics_targets().await, all);
     }
 }

@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 
 use serde::Deserialize;
 use slotproof_vocabulary::{
-    CacheMode, ComponentBlock, Pooling, ReadMode, ShardMode, TopologyBlock,
+    CacheMode, ComponentBlock, Pooling, ReadMode, ShardMode, StrategyKind, TopologyBlock,
 };
 
 pub use months::Months;
@@ -20,7 +20,7 @@ pub use replication::{Replication, Synchronous};
 pub use validation::TopologyError;
 
 /// The built-in topologies; the first one is the default.
-const BUILT_IN: [&str; 29] = [
+const BUILT_IN: [&str; 30] = [
     include_str!("../topologies/single.toml"),
     include_str!("../topologies/without_queue.toml"),
     include_str!("../topologies/replicas.toml"),
@@ -47,6 +47,7 @@ const BUILT_IN: [&str; 29] = [
     include_str!("../topologies/partition_local_time.toml"),
     include_str!("../topologies/archive_live_month.toml"),
     include_str!("../topologies/sharded.toml"),
+    include_str!("../topologies/queued.toml"),
     include_str!("../topologies/two_owners.toml"),
     include_str!("../topologies/move_without_tail.toml"),
     include_str!("../topologies/default_hasher.toml"),
@@ -155,6 +156,8 @@ pub struct Wiring {
     pub locks: Option<String>,
     /// Holds queued requests and announcements; a `rabbitmq`.
     pub queue: Option<String>,
+    /// How reserves are made safe, where that is what makes the topology; no other strategy runs on it.
+    pub strategy: Option<StrategyKind>,
     /// Serve reads of slots; each a `postgresql_standby` of the database.
     #[serde(default)]
     pub reads: Vec<String>,

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{
     stack::{output, slotproof},
-    topologies::{FLASH_SALE, refused, run, run_until},
+    topologies::{FLASH_SALE, convicted_by, refused, run, run_until},
 };
 
 const POOLED: &str = include_str!("../../stack/topologies/pooled.toml");
@@ -50,8 +50,7 @@ fn sweepers_take_turns_by_a_lock_of_the_transaction_and_never_again_by_one_of_th
     let load = "--scenario steady --mix browse=1,abandon=1 --think 10ms --clients 60 --slots 2 \
                 --capacity 10 --hold 600ms";
     run_until(0, "pooled_transactions", load, 3, &[]);
-    let wrong = run_until(1, "pgbouncer_session_lock", load, 4, &[]);
-    assert_eq!(wrong.verdict_of("I11"), "violated", "{}", wrong.said);
+    convicted_by("I11", "pgbouncer_session_lock", load, 4, &[]);
 }
 
 #[test]
@@ -83,8 +82,9 @@ fn a_pool_that_is_too_small_and_a_strategy_that_does_not_go_through_it_are_refus
 
 #[test]
 fn statements_without_a_name_that_a_pooler_mixes_up_are_convicted_by_impossible_reads() {
-    let load = "--scenario steady --mix browse=3,book=1 --think 10ms --clients 60 --slots 5 \
-                --capacity 4 --hold 600ms";
-    let ended = run_until(1, "pgbouncer_unnamed", load, 3, &[]);
-    assert_eq!(ended.verdict_of("I9"), "violated", "{}", ended.said);
+    // Seats come back and are taken again for as long as the load lasts: at each instant some slots
+    // are sold out and some are free, on any machine.
+    let load = "--scenario steady --mix browse=20,abandon=1 --think 10ms --clients 60 --slots 40 \
+                --capacity 1 --hold 600ms";
+    convicted_by("I9", "pgbouncer_unnamed", load, 3, &[]);
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     stack::{Service, endpoints, fresh_database, problem, slotproof},
-    topologies::{Ended, refused, run_until},
+    topologies::{Ended, convicted_by, refused, run_until},
 };
 
 /// Clients of many doctors.
@@ -54,22 +54,20 @@ fn doctors_move_to_other_shards_under_load_and_no_booking_is_lost_or_doubled() {
 
 #[test]
 fn a_bucket_with_two_owners_is_convicted_by_a_log_that_forks() {
-    let ended = run_until(1, "two_owners", DOCTORS, 6, &["--fault", "rebalance:shard-2@1s"]);
-    assert_eq!(ended.verdict_of("I13"), "violated", "{}", ended.said);
+    let fault = ["--fault", "rebalance:shard-2@1s"];
+    let ended = convicted_by("I13", "two_owners", DOCTORS, 6, &fault);
     assert!(ended.said.contains("negative control"), "{}", ended.said);
 }
 
 #[test]
 fn a_bucket_that_moves_without_its_tail_loses_bookings() {
-    let ended = run_until(1, "move_without_tail", DOCTORS, 6, &["--fault", "rebalance:shard-2@1s"]);
-    assert_eq!(ended.verdict_of("I3"), "violated", "{}", ended.said);
+    convicted_by("I3", "move_without_tail", DOCTORS, 6, &["--fault", "rebalance:shard-2@1s"]);
 }
 
 #[test]
 fn a_hash_function_with_a_seed_of_its_own_loses_bookings() {
     let load = DOCTORS.replace("give_up=3", "give_up=3,watch=2");
-    let ended = run_until(1, "default_hasher", &load, 5, &[]);
-    assert_eq!(ended.verdict_of("I3"), "violated", "{}", ended.said);
+    convicted_by("I3", "default_hasher", &load, 5, &[]);
 }
 
 #[test]

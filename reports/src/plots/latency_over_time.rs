@@ -5,6 +5,7 @@ use super::{
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    faults,
     figure::Figure,
     legend::Key,
     palette::{Color, Dash, Stroke},
@@ -71,6 +72,7 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         ),
     };
     canvas::draw(&frame, |canvas| {
+        faults::bands(canvas, report)?;
         for cell in &cells {
             let opacity = 0.06 + 0.5 * cell.share;
             canvas.cell(cell.seconds, (cell.from_us, cell.to_us), Color::Muted, opacity)?;
@@ -125,6 +127,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         numbers("service_us_p50"),
         numbers("service_us_p99"),
     ]);
+    let keys = LINES.iter().rev().map(|line| Key::line(line.name, line.stroke));
     for second in &report.timeline {
         let row = [
             second.response_us_p50,
@@ -142,7 +145,7 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
                 band is steady service; a p99 that rises away from p50 is a growing queue. \
                 Seconds in which nothing returned are left out."
             .to_owned(),
-        legend: LINES.iter().rev().map(|line| Key::line(line.name, line.stroke)).collect(),
+        legend: keys.chain(faults::key(report)).collect(),
         data,
         left_out: None,
         svg: draw(report),

@@ -8,17 +8,25 @@ pub(crate) struct Key {
     pub(crate) label: String,
     stroke: Option<Stroke>,
     marker: Option<(Color, Marker)>,
+    /// A filled area, and how opaque it is.
+    area: Option<(Color, f64)>,
 }
 
 impl Key {
     /// A line.
     pub(super) fn line(label: impl Into<String>, stroke: Stroke) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: None }
+        Self { label: label.into(), stroke: Some(stroke), marker: None, area: None }
+    }
+
+    /// A filled area.
+    pub(super) fn area(label: impl Into<String>, color: Color, opacity: f64) -> Self {
+        Self { label: label.into(), stroke: None, marker: None, area: Some((color, opacity)) }
     }
 
     /// A line with markers.
     pub(super) fn marked(label: impl Into<String>, stroke: Stroke, marker: Marker) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: Some((stroke.color, marker)) }
+        let marker = Some((stroke.color, marker));
+        Self { label: label.into(), stroke: Some(stroke), marker, area: None }
     }
 
     /// The look itself, as a small SVG.
@@ -33,9 +41,14 @@ impl Key {
                 dash.unwrap_or_default()
             )
         });
+        let area = self.area.map(|(color, opacity)| {
+            let color = color.css();
+            format!("<path d=\"M2 2h72v24h-72z\" fill=\"{color}\" fill-opacity=\"{opacity}\"/>")
+        });
         let marker = self.marker.map(|(color, marker)| shape(color, marker));
         format!(
-            "<svg class=\"swatch\" viewBox=\"0 0 76 28\" aria-hidden=\"true\">{}{}</svg>",
+            "<svg class=\"swatch\" viewBox=\"0 0 76 28\" aria-hidden=\"true\">{}{}{}</svg>",
+            area.unwrap_or_default(),
             line.unwrap_or_default(),
             marker.unwrap_or_default()
         )

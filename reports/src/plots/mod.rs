@@ -5,6 +5,7 @@ mod axis;
 pub(crate) mod bench_history;
 mod canvas;
 mod downsampling;
+mod faults;
 mod legend;
 mod outcome_style;
 mod palette;

@@ -4,6 +4,7 @@ use super::{
     axis::Axis,
     canvas::{self, Frame},
     downsampling::downsampled,
+    faults,
     figure::Figure,
     legend::Key,
     outcome_style::outcome_style,
@@ -38,6 +39,7 @@ pub fn draw(report: &RunReport) -> Result<Svg, PlotError> {
         y: Axis::counts("operations per second", &peaks),
     };
     canvas::draw(&frame, |canvas| {
+        faults::bands(canvas, report)?;
         for (name, points) in &lines {
             let (stroke, marker) = outcome_style(name);
             canvas.series(points, stroke)?;
@@ -59,13 +61,14 @@ pub(crate) fn figure(report: &RunReport) -> Figure {
         data.push(std::iter::once(second.second.to_string()).chain(counts).collect());
     }
     let key = |name: &&str| Key::marked(*name, outcome_style(name).0, outcome_style(name).1);
+    let keys = outcomes.iter().map(key);
     Figure {
         id: "throughput".to_owned(),
         title: "Throughput by outcome".to_owned(),
         caption: "Operations by outcome, counted in the second in which they returned. An \
                 unknown outcome may have happened: the client got no definite answer."
             .to_owned(),
-        legend: outcomes.iter().map(key).collect(),
+        legend: keys.chain(faults::key(report)).collect(),
         data,
         left_out: None,
         svg: draw(report),

@@ -271,6 +271,7 @@ fn measured(strategy: StrategyKind) -> RunReport {
             points: seats(0),
         }],
         costs: None,
+        faults: Vec::new(),
         shorter: Vec::new(),
         resources: vec![
             resource("load", 620, 92 << 20),

@@ -262,7 +262,7 @@ impl Bench<'_> {
             postgresql.map(|(_, leader)| leader.pid()).context("PostgreSQL is a child of ours")?;
         let cpu_ms = || (service.pids().map(proc::cpu_ms).sum::<u64>(), proc::cpu_ms(postgresql));
         let target = &service.targets()[0];
-        let processes = service.metrics_targets();
+        let processes = service.metrics_targets().await;
 
         let before = (Counters::read(database, &processes).await?, cpu_ms());
         let reserves = reserves::reserve(&order).await?;
