@@ -26,6 +26,10 @@ use crate::{
     sweeper,
 };
 
+/// How long a process that shares its port goes on after it was told to stop: each answer closes its
+/// connection then, so that clients have gone to the other process before this one closes those that
+/// are left. A request that crosses the close of its connection has no answer.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long answers in flight may take after the service was told to stop; without a limit,
 /// keep-alive connections would keep it running.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -207,6 +211,7 @@ impl Application {
             publisher,
             config,
         } = self;
+        let (leaving, left) = watch::channel(false);
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(metrics::upkeep(stopped.clone()));
@@ -273,11 +278,14 @@ impl Application {
             needs,
             seat_rows: wiring.seat_rows,
             hold_ms: config.hold_ms(),
-            stopping: stopped.clone(),
+            leaving: left.clone(),
             pausing,
         };
+        let farewell = if config.shares_port { FAREWELL } else { Duration::ZERO };
         tokio::spawn(async move {
             stop.await;
+            leaving.send_replace(true);
+            tokio::time::sleep(farewell).await;
             stopping.send_replace(true);
         });
 

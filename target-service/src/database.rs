@@ -35,6 +35,8 @@ pub(crate) enum Schema {
     Partitioned,
     /// One of several shards.
     Sharded,
+    /// Divided by Citus among its nodes.
+    Distributed,
 }
 
 impl Schema {
@@ -44,6 +46,7 @@ impl Schema {
             Self::Flat => return flat,
             Self::Partitioned => sqlx::migrate!("migrations/partitioned"),
             Self::Sharded => sqlx::migrate!("migrations/sharded"),
+            Self::Distributed => sqlx::migrate!("migrations/distributed"),
         };
         Migrator::with_migrations(flat.iter().chain(more.iter()).cloned().collect())
     }
@@ -53,6 +56,12 @@ impl Schema {
 pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError> {
     let mut connection = PgConnection::connect(url).await.map_err(StartError::Connect)?;
     refuse_foreign(&mut connection).await?;
+    let schema = match schema {
+        Schema::Flat if has_citus(&mut connection).await.map_err(StartError::Connect)? => {
+            Schema::Distributed
+        }
+        asked => asked,
+    };
     if schema == Schema::Partitioned {
         occupancy::make_way(&mut connection).await.map_err(StartError::Connect)?;
     }
@@ -66,6 +75,17 @@ pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError>
     })?;
     occupancy::prepare(&mut connection).await.map_err(StartError::Connect)?;
     connection.close().await.map_err(StartError::Connect)
+}
+
+/// Whether the server preloads Citus; then it is this database's too.
+async fn has_citus(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let preloaded = sqlx::query_scalar("select current_setting('shared_preload_libraries')");
+    let preloaded: String = preloaded.fetch_one(&mut *connection).await?;
+    let has = preloaded.split(',').any(|library| library.trim() == "citus");
+    if has {
+        sqlx::query("create extension if not exists citus").execute(connection).await?;
+    }
+    Ok(has)
 }
 
 /// `settings`: those of every connection, and their values. `pausing`: present if the service is

@@ -16,10 +16,10 @@ use slotproof_experiments::{
 };
 use slotproof_reports::{Format, RunReport};
 use slotproof_stack::{
-    StackSpec,
+    StackSpec, Topology,
     faults::{Fault, FaultKind},
 };
-use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, UsageError, VerdictReport};
+use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, StrategyKind, UsageError, VerdictReport};
 
 use super::{
     conduct, end_target, init_tracing,
@@ -149,6 +149,12 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
         note!("{strategy} is a negative control: broken on purpose, to see that it is convicted");
     }
     let topology = &spec.experiment.stack.topology;
+    if args.stack.topology.is_none() && topology.service.queue.is_none() {
+        note!(
+            "RabbitMQ is not started: nothing in this run needs it. With --topology single it is, and \
+             announcements are judged (I14)"
+        );
+    }
     if topology.is_negative_control() {
         note!("the topology {} is a {}", topology.name, topology.summary);
     }
@@ -262,12 +268,15 @@ fn print_last_event(run: &Path, verdict: &VerdictReport) -> Result<()> {
 }
 
 fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
-    let stack = args.stack.spec()?;
+    let mut stack = args.stack.spec()?;
     let Some(strategy) = plan.strategy.or(stack.topology.service.strategy) else {
         return Err(UsageError(
             "--strategy is missing; `slotproof serve --list` lists the strategies".to_owned(),
         ));
     };
+    if can_do_without_queue(args, strategy) {
+        stack.topology = Topology::without_queue();
+    }
     has_servers_for(&stack, [strategy])?;
     let plan = Plan { strategy: Some(strategy), ..plan };
     in_the_load(args, &plan)?;
@@ -301,6 +310,17 @@ fn spec(args: &Args, plan: Plan) -> Result<TrialSpec, UsageError> {
         plan,
         strategy,
     })
+}
+
+/// RabbitMQ takes longer to start than all else together. Where nobody asked for a topology, it is
+/// started if something of the run needs it.
+fn can_do_without_queue(args: &Args, strategy: StrategyKind) -> bool {
+    let without = Topology::without_queue();
+    let asked = args.stack.topology.is_some() || args.stack.environment == Kind::External;
+    // What is wrong with it is what it announces.
+    let announces = strategy == StrategyKind::AnnounceApart;
+    let by_queue = strategy.needs_rabbitmq() || announces;
+    !asked && !by_queue && args.faults.iter().all(|fault| fault.fits(&without).is_ok())
 }
 
 /// Faults happen while the one load of the run goes on.
@@ -339,7 +359,6 @@ fn repeat_command(plan: &Plan, stack: &StackSpec, faults: &[Fault]) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use slotproof_vocabulary::StrategyKind;
 
     use super::*;
 
@@ -371,13 +390,32 @@ mod tests {
         ] {
             let args = parse(line);
             let plan = plan(&args).expect(line);
-            let command = repeat_command(&plan, &args.stack.spec().expect("a stack"), &args.faults);
+            let of_run = |args: &Args| spec(args, plan.clone()).expect("a run").experiment;
+            let command = of_run(&args).repeat_command;
             let again = parse(&command);
             assert_eq!(super::plan(&again).expect(&command), plan, "{command}");
             assert_eq!(again.faults, args.faults);
-            let topology = |args: &Args| args.stack.spec().expect("a stack").topology;
-            assert_eq!(topology(&again), topology(&args));
+            assert_eq!(of_run(&again).stack.topology, of_run(&args).stack.topology, "{command}");
         }
+    }
+
+    #[test]
+    fn a_queue_is_started_where_something_needs_it_or_the_topology_is_asked_for() {
+        let topology = |line: &str| {
+            let args = parse(line);
+            let plan = plan(&args).expect(line);
+            spec(&args, plan).expect(line).experiment.stack.topology.name
+        };
+        assert_eq!(topology("slotproof run --strategy conditional"), "without_queue");
+        for line in [
+            "slotproof run --strategy conditional --topology single",
+            "slotproof run --strategy queue",
+            "slotproof run --strategy announce_apart",
+            "slotproof run --strategy conditional --fault restart-rabbitmq@1s",
+        ] {
+            assert_eq!(topology(line), "single", "{line}");
+        }
+        assert_eq!(topology("slotproof run --topology queued"), "queued");
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StackArgs {
     /// The servers and how the service uses them: a name that `slotproof topologies` lists, or a
-    /// TOML file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "single")]
-    topology: String,
+    /// TOML file [default: single; run starts no RabbitMQ then where nothing needs it]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) topology: Option<String>,
 
     /// Where the servers come from.
     #[arg(long, value_enum, default_value = "native")]
@@ -78,7 +78,7 @@ impl StackArgs {
     /// No such topology, one that the environment cannot have, an external environment without a
     /// database, or a lock that would not live at all.
     pub(crate) fn spec(&self) -> Result<StackSpec, UsageError> {
-        self.on(&self.topology)
+        self.on(self.topology.as_deref().unwrap_or("single"))
     }
 
     fn on(&self, topology: &str) -> Result<StackSpec, UsageError> {

@@ -51,9 +51,7 @@ impl StackSpec {
             "--connections".to_owned(),
             self.connections.to_string(),
         ];
-        if self.topology != Topology::single() {
-            words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
-        }
+        words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
         if self.lock_ttl != Self::LOCK_TTL_DEFAULT {
             let span = slotproof_vocabulary::Span(self.lock_ttl);
             words.extend(["--lock-ttl".to_owned(), span.to_string()]);

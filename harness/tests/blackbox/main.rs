@@ -10,6 +10,7 @@ mod check;
 mod command_line;
 mod comparing;
 mod containers;
+mod distributed;
 mod engine;
 mod full_disk;
 mod http;

@@ -14,8 +14,14 @@ mod state;
 
 pub(crate) use state::{Needs, State};
 
-use axum::{Router, middleware, serve::ListenerExt};
-use tokio::net::TcpListener;
+use axum::{
+    Router, extract,
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    serve::ListenerExt,
+};
+use tokio::{net::TcpListener, sync::watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{metrics, pausing};
@@ -49,8 +55,23 @@ fn router(state: State) -> Router {
         let held = middleware::from_fn_with_state(points.clone(), pausing::hold);
         router = router.layer(held);
     }
+    let leaving = state.leaving.clone();
     router
+        .layer(middleware::from_fn_with_state(leaving, part))
         .layer(middleware::from_fn(operation::observe))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
+}
+
+/// Who is answered while the process leaves connects anew for its next request.
+async fn part(
+    extract::State(leaving): extract::State<watch::Receiver<bool>>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if *leaving.borrow() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

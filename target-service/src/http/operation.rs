@@ -37,7 +37,7 @@ async fn healthz() -> Json<Value> {
 /// Can it take requests?
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200), (status = 503, description = "`unavailable`")))]
 async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
-    if *state.stopping.borrow() {
+    if *state.leaving.borrow() {
         return Err(Refusal::new(ProblemCode::Unavailable, "the service is stopping"));
     }
     let ping = |pool| sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool);

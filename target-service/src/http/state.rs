@@ -25,7 +25,8 @@ pub(crate) struct State {
     pub(crate) seat_rows: SeatRows,
     /// How long a hold lasts.
     pub(crate) hold_ms: i64,
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// Whether the process was told to stop.
+    pub(crate) leaving: watch::Receiver<bool>,
     /// Present if the service is directed.
     pub(crate) pausing: Option<PausePoints>,
 }
