@@ -6,7 +6,10 @@
 //! taken; the least is the smallest capacity less the most taken.
 
 use crate::{
-    capacity::CapacityBounds, extrema::Maxima, occupancy::Occupancy, step_function::StepFunction,
+    capacity::CapacityBounds,
+    extrema::Maxima,
+    occupancy::Occupancy,
+    step_function::{StepFunction, Windows},
 };
 
 /// Bounds of the free seats of one slot. Both begin at instant 0.
@@ -38,7 +41,7 @@ impl AvailabilityBounds {
 
 /// A bound, indexed so that its extreme within any window is found quickly. It begins at instant 0.
 pub(crate) struct WindowExtremes<'a> {
-    bound: &'a StepFunction,
+    windows: Windows<'a>,
     maxima: Maxima,
     sign: i64,
 }
@@ -46,21 +49,19 @@ pub(crate) struct WindowExtremes<'a> {
 impl<'a> WindowExtremes<'a> {
     /// The largest value of each window.
     pub(crate) fn largest(bound: &'a StepFunction) -> Self {
-        Self { bound, maxima: Maxima::of(bound.seats.clone()), sign: 1 }
+        let maxima = Maxima::of(bound.seats.clone());
+        Self { windows: Windows::of(bound), maxima, sign: 1 }
     }
 
     /// The smallest value of each window.
     pub(crate) fn smallest(bound: &'a StepFunction) -> Self {
-        Self {
-            bound,
-            maxima: Maxima::of(bound.seats.iter().map(|seats| -seats).collect()),
-            sign: -1,
-        }
+        let maxima = Maxima::of(bound.seats.iter().map(|seats| -seats).collect());
+        Self { windows: Windows::of(bound), maxima, sign: -1 }
     }
 
     /// The extreme within [from, to].
     pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> i64 {
-        let places = self.bound.within(from_ns, to_ns);
+        let places = self.windows.within(from_ns, to_ns);
         self.sign * self.maxima.max(places.start, places.end).expect("a bound begins at instant 0")
     }
 }

@@ -15,7 +15,7 @@
 //! An operation with an unknown outcome makes the certain intervals shorter and the possible ones
 //! longer.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use slotproof_vocabulary::{Action, Operation, Outcome};
 
 use crate::{
@@ -186,8 +186,8 @@ fn of_slot<'a>(
     last_returned: &HashMap<u64, u64>,
 ) -> (Vec<HeldInterval<'a>>, Vec<usize>) {
     let mut held_intervals: Vec<HeldInterval<'a>> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::default();
     let first_sent = first_sent(operations);
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(first_sent.len());
     for (index, operation) in operations.iter() {
         if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
@@ -244,14 +244,16 @@ fn last_returned(history: &History) -> HashMap<u64, u64> {
 /// When each key was sent for the first time by an attempt that can have made the booking: one that
 /// was acknowledged, or whose outcome is unknown.
 pub(crate) fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
-    let mut first: HashMap<&str, u64> = HashMap::default();
-    for (_, operation) in operations.iter() {
-        if let (Action::Reserve { key, .. }, Outcome::Ok | Outcome::Unknown) =
-            (&operation.action, operation.outcome)
-        {
-            let sent_ns = first.entry(key).or_insert(u64::MAX);
-            *sent_ns = operation.sent_ns.min(*sent_ns);
-        }
+    let attempts = || {
+        operations.just().filter_map(|operation| match (&operation.action, operation.outcome) {
+            (Action::Reserve { key, .. }, Outcome::Ok | Outcome::Unknown) => Some((key, operation)),
+            _ => None,
+        })
+    };
+    let mut first: HashMap<&str, u64> = HashMap::with_capacity(attempts().count());
+    for (key, operation) in attempts() {
+        let sent_ns = first.entry(key).or_insert(u64::MAX);
+        *sent_ns = operation.sent_ns.min(*sent_ns);
     }
     first
 }

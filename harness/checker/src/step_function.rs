@@ -1,5 +1,7 @@
 //! A number of seats over time, as a step function.
 
+use std::{cell::Cell, ops::Range};
+
 /// A half-open interval [from, to) of the history's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interval {
@@ -89,23 +91,66 @@ impl StepFunction {
 
     /// The indexes of the steps that are in force at some instant of [from, to]. Before the first
     /// step the number is zero.
-    pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> std::ops::Range<usize> {
-        let at_ns = &self.at_ns[..];
-        let first = at_ns.partition_point(|at_ns| *at_ns <= from_ns).saturating_sub(1);
+    pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> Range<usize> {
+        self.within_near(self.at_ns.len() / 2, from_ns, to_ns)
+    }
+
+    /// The same, found the sooner the nearer `near` is to its beginning.
+    fn within_near(&self, near: usize, from_ns: u64, to_ns: u64) -> Range<usize> {
+        let first = steps_until(&self.at_ns, near, from_ns).saturating_sub(1);
         // Most windows are short: the end is near the beginning.
-        let mut near = first;
-        let mut stride = 1;
-        while near + stride < at_ns.len() && at_ns[near + stride] <= to_ns {
-            near += stride;
+        first..steps_until(&self.at_ns, first, to_ns)
+    }
+}
+
+/// How many of the instants, which rise, are not after this one. Looks in steps that double from
+/// `near` on: neighbours of what was found before are in the cache.
+fn steps_until(at_ns: &[u64], near: usize, until_ns: u64) -> usize {
+    let is_before = |place: usize| at_ns[place] <= until_ns;
+    let mut stride = 1;
+    let (from, to) = if near < at_ns.len() && is_before(near) {
+        let mut from = near;
+        while from + stride < at_ns.len() && is_before(from + stride) {
+            from += stride;
             stride *= 2;
         }
-        let far = (near + stride).min(at_ns.len());
-        first..near + at_ns[near..far].partition_point(|at_ns| *at_ns <= to_ns)
+        (from, (from + stride).min(at_ns.len()))
+    } else {
+        let mut to = near.min(at_ns.len());
+        while to > 0 && !is_before(to.saturating_sub(stride)) {
+            to = to.saturating_sub(stride);
+            stride *= 2;
+        }
+        (to.saturating_sub(stride), to)
+    };
+    from + at_ns[from..to].partition_point(|at_ns| *at_ns <= until_ns)
+}
+
+/// A step function of which one window after the other is asked for, each near the one before.
+#[derive(Debug)]
+pub(crate) struct Windows<'a> {
+    steps: &'a StepFunction,
+    /// Where the last one began.
+    near: Cell<usize>,
+}
+
+impl<'a> Windows<'a> {
+    pub(crate) fn of(steps: &'a StepFunction) -> Self {
+        Self { steps, near: Cell::new(0) }
+    }
+
+    /// As [`StepFunction::within`].
+    pub(crate) fn within(&self, from_ns: u64, to_ns: u64) -> Range<usize> {
+        let found = self.steps.within_near(self.near.get(), from_ns, to_ns);
+        self.near.set(found.start);
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -126,5 +171,25 @@ mod tests {
         assert_eq!(steps.within(30, 99), 2..3);
         assert_eq!(steps.within(0, 5), 0..0, "before the first step");
         assert_eq!(steps.within(0, 10), 0..1);
+    }
+
+    #[test]
+    fn a_window_is_the_same_wherever_the_last_one_was() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        for length in [0, 1, 2, 3, 50] {
+            let mut at_ns: Vec<u64> = (0..length).map(|_| rng.random_range(0..100)).collect();
+            at_ns.sort_unstable();
+            at_ns.dedup();
+            let seats = vec![1; at_ns.len()];
+            let steps = StepFunction { at_ns, seats };
+            for _ in 0..2_000 {
+                let from_ns = rng.random_range(0..110);
+                let to_ns = rng.random_range(from_ns..=110);
+                let near = rng.random_range(0..=steps.at_ns.len() + 1);
+                let until = |ns: u64| steps.at_ns.iter().filter(|at_ns| **at_ns <= ns).count();
+                let scanned = until(from_ns).saturating_sub(1)..until(to_ns);
+                assert_eq!(steps.within_near(near, from_ns, to_ns), scanned, "{near}");
+            }
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! Keys that are sent again after their answer show a service that forgets them; only keys that are
 //! in flight twice at once show one that looks a key up and books later. The finding counts them.
 
-use foldhash::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::{HashMap, HashSet};
 use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Operation, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
@@ -13,6 +15,7 @@ use crate::History;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::Idempotent);
+    let repeated = repeated_keys(&evidence.case.history);
     let mut acknowledged: HashMap<&str, usize> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome)
@@ -21,6 +24,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         };
         // Seats that were set aside and given back are no effect.
         if operation.is_provisional() {
+            continue;
+        }
+        if !repeated.contains_key(&**key) {
+            count.examine();
             continue;
         }
         let first = *acknowledged.entry(key).or_insert_with(|| {
@@ -55,7 +62,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
         }
     }
-    let twice = keys_in_flight_twice(&evidence.case.history);
+    let twice = in_flight_twice(repeated);
     Some(count.finding(
         |examined| {
             format!(
@@ -80,15 +87,36 @@ pub(super) fn were(keys: u64) -> String {
 
 /// Keys of which two reserves were in flight at once, and one got seats.
 pub(super) fn keys_in_flight_twice(history: &History) -> u64 {
-    let mut first: HashMap<&str, &Operation> = HashMap::default();
+    in_flight_twice(repeated_keys(history))
+}
+
+/// The reserves of every key that was sent more than once.
+fn repeated_keys(history: &History) -> HashMap<&str, Vec<&Operation>> {
+    let reserves = || {
+        history.operations.iter().filter_map(|operation| match &operation.action {
+            Action::Reserve { key, .. } => Some((&**key, operation)),
+            _ => None,
+        })
+    };
     let mut repeated: HashMap<&str, Vec<&Operation>> = HashMap::default();
-    for operation in &history.operations {
-        let Action::Reserve { key, .. } = &operation.action else { continue };
-        let first = *first.entry(key).or_insert(operation);
-        if !std::ptr::eq(first, operation) {
-            repeated.entry(key).or_insert_with(|| vec![first]).push(operation);
+    // Hashes take little memory. Of two keys with one hash the second stays alone below.
+    let mut once: HashSet<u64> = HashSet::default();
+    for (key, _) in reserves() {
+        if !once.insert(repeated.hasher().hash_one(key)) {
+            repeated.entry(key).or_default();
         }
     }
+    if !repeated.is_empty() {
+        for (key, operation) in reserves() {
+            if let Some(sent) = repeated.get_mut(key) {
+                sent.push(operation);
+            }
+        }
+    }
+    repeated
+}
+
+fn in_flight_twice(mut repeated: HashMap<&str, Vec<&Operation>>) -> u64 {
     let in_flight_twice = |sent: &mut Vec<&Operation>| {
         let granted = sent.iter().any(|it| it.outcome == Outcome::Ok && !it.is_provisional());
         sent.sort_unstable_by_key(|it| it.sent_ns);

@@ -1,13 +1,14 @@
 //! I12: no booking id is given to two keys.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::UniqueBookings);
-    let mut owners: HashMap<&str, (&str, usize)> = HashMap::default();
+    let bookings = evidence.slots.iter().map(|slot| slot.held_intervals.len()).sum();
+    let mut owners: HashMap<&str, (&str, usize)> = HashMap::with_capacity(bookings);
     for (index, operation) in evidence.case.history.indexed() {
         let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
             (&operation.action, operation.outcome, &operation.seen.booking)
