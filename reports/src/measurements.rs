@@ -182,7 +182,6 @@ pub(crate) fn totals(report: &RunReport) -> Table {
     table
 }
 
-/// CPU and memory of each group of processes.
 /// What was done to the service, and what clients noticed.
 pub(crate) fn faults(report: &RunReport) -> Table {
     let mut table = Table::new(&[
@@ -193,10 +192,16 @@ pub(crate) fn faults(report: &RunReport) -> Table {
         numbers("before it"),
         numbers("operations meanwhile"),
         numbers("without a decision"),
-        words("what it said"),
+        words("message"),
     ]);
     for fault in &report.faults {
-        let said = fault.problem.as_ref().or(fault.said.as_ref());
+        if let Some(problem) = &fault.problem {
+            let mut row = vec![String::new(); table.columns.len()];
+            row[0].clone_from(&fault.fault);
+            row[table.columns.len() - 1] = format!("did not take: {problem}");
+            table.push(row);
+            continue;
+        }
         table.push(vec![
             fault.fault.clone(),
             quantity::duration_ms(fault.began_ms),
@@ -205,16 +210,17 @@ pub(crate) fn faults(report: &RunReport) -> Table {
             quantity::duration_ms(fault.longest_gap_before_ms),
             quantity::count(fault.operations),
             quantity::count(fault.undecided),
-            said.cloned().unwrap_or_default(),
+            fault.said.clone().unwrap_or_default(),
         ]);
     }
     table
 }
 
 /// What the times of [`faults`] are.
-pub(crate) const FAULT_TIMES: &str = "Times count from the beginning of the load, warm-up included. A time without a \
-     decision is one in which no client, on any slot, was told anything definite.";
+pub(crate) const FAULT_TIMES: &str = "Times count from the beginning of the load, warm-up included. A decision is an \
+     answer that is definite (ok, sold_out or rejected), to any client, about any slot.";
 
+/// CPU and memory of each group of processes.
 pub(crate) fn resources(report: &RunReport) -> Table {
     let mut table = Table::new(&[
         words("group"),

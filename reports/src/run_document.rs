@@ -24,7 +24,7 @@ pub(crate) fn document(report: &RunReport) -> Document {
     ];
     sections.extend(verdict_text::witnessed(report).take(WITNESSES_MAX).filter_map(witness));
     if !report.faults.is_empty() {
-        let faults = Section::new("faults", "What was done to it under load");
+        let faults = Section::new("faults", "Faults and moves under load");
         let table = measurements::faults(report);
         sections.push(faults.paragraph(measurements::FAULT_TIMES).table("", table));
     }

@@ -26,6 +26,8 @@ const OUR_TABLES: [&str; 6] =
 const PARTITIONED_FIRST: i64 = 1_001;
 /// The first version of `migrations/sharded`.
 const SHARDED_FIRST: i64 = 2_001;
+/// The first version of `migrations/distributed`.
+const DISTRIBUTED_FIRST: i64 = 3_001;
 
 /// What the tables of slots and bookings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError>
         occupancy::make_way(&mut connection).await.map_err(StartError::Connect)?;
     }
     schema.migrations().run(&mut connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(DISTRIBUTED_FIRST..) => StartError::Distributed,
         MigrateError::VersionMissing(SHARDED_FIRST..) => StartError::Sharded,
         MigrateError::VersionMissing(PARTITIONED_FIRST..) => StartError::Partitioned,
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
@@ -77,15 +80,11 @@ pub(crate) async fn prepare(url: &str, schema: Schema) -> Result<(), StartError>
     connection.close().await.map_err(StartError::Connect)
 }
 
-/// Whether the server preloads Citus; then it is this database's too.
+/// Whether the server preloads Citus, which then has settings. Which libraries it preloads is not
+/// everybody's to see.
 async fn has_citus(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let preloaded = sqlx::query_scalar("select current_setting('shared_preload_libraries')");
-    let preloaded: String = preloaded.fetch_one(&mut *connection).await?;
-    let has = preloaded.split(',').any(|library| library.trim() == "citus");
-    if has {
-        sqlx::query("create extension if not exists citus").execute(connection).await?;
-    }
-    Ok(has)
+    let setting = "select current_setting('citus.shard_count', true) is not null";
+    sqlx::query_scalar(setting).fetch_one(connection).await
 }
 
 /// `settings`: those of every connection, and their values. `pausing`: present if the service is

@@ -47,6 +47,12 @@ pub enum StartError {
         "the database is a shard, and --shard is not given: give every shard, or use an empty database"
     )]
     Sharded,
+    /// The database's tables were distributed by Citus.
+    #[error(
+        "the database's tables are distributed by Citus, and this process would keep them in another way, or \
+         the server does not preload Citus any more: use an empty database, or the server as it was"
+    )]
+    Distributed,
     /// The shards do not fit together.
     #[error(transparent)]
     Shards(#[from] ShardError),

@@ -1,5 +1,5 @@
-//! What clients noticed of a fault, or of a move from one topology to another: for how long nobody got
-//! an answer, and how many operations got no decision.
+//! What clients noticed of a fault, or of a move from one topology to another: the longest time without
+//! a decision, and the operations that got none.
 
 use slotproof_checker::Case;
 use slotproof_reports::run_report::FaultEffect;
@@ -41,36 +41,56 @@ struct Load<'a> {
 
 impl Load<'_> {
     fn effect(&self, fault: &Injected) -> FaultEffect {
-        let at_ns = |ms: u64| self.begun_ns + ms * 1_000_000;
-        let began_ns = at_ns(fault.began_ms);
+        // Files of before have no instants of the history's clock.
+        let at_ns = |ns: u64, ms: u64| if ns > 0 { ns } else { self.begun_ns + ms * 1_000_000 };
+        let began_ns = at_ns(fault.began_ns, fault.began_ms);
+        let ended_ns = at_ns(fault.ended_ns, fault.ended_ms);
+        let since_begun_ms = |ns: u64| ns.saturating_sub(self.begun_ns) / 1_000_000;
         // It may go on when the load is over.
-        let ended_ns = at_ns(fault.ended_ms).min(self.until_ns);
+        let until_ns = ended_ns.min(self.until_ns);
         let meanwhile =
-            self.of_load.iter().filter(|it| (began_ns..=ended_ns).contains(&it.returned_ns));
+            self.of_load.iter().filter(|it| (began_ns..=until_ns).contains(&it.returned_ns));
         FaultEffect {
             fault: fault.fault.clone(),
-            began_ms: fault.began_ms,
-            ended_ms: fault.ended_ms,
-            longest_gap_ms: longest_gap_ms(&self.decided_ns, began_ns, ended_ns),
-            longest_gap_before_ms: longest_gap_ms(&self.decided_ns, self.begun_ns, began_ns),
+            began_ms: since_begun_ms(began_ns),
+            ended_ms: since_begun_ms(ended_ns),
+            longest_gap_ms: self.longest_gap_ms(began_ns, until_ns),
+            longest_gap_before_ms: self.longest_gap_before_ms(began_ns),
             operations: meanwhile.clone().count() as u64,
             undecided: meanwhile.filter(|it| !is_decided(it)).count() as u64,
             said: fault.said.clone(),
             problem: fault.problem.clone(),
         }
     }
+
+    /// The longest time without a decision that overlaps the one from `from` to `until`, from the
+    /// last decision before it to the first one after it. Where there is none, from `from`, or to
+    /// `until`.
+    fn longest_gap_ms(&self, from_ns: u64, until_ns: u64) -> u64 {
+        let decided_ns = &self.decided_ns[..];
+        let first = decided_ns.partition_point(|ns| *ns <= from_ns);
+        let after = decided_ns.partition_point(|ns| *ns < until_ns);
+        let before_it = first.checked_sub(1).map_or(from_ns, |place| decided_ns[place]);
+        let after_it = decided_ns.get(after).copied().unwrap_or(until_ns);
+        let within = decided_ns.get(first..after).unwrap_or_default();
+        longest_ms(before_it, within, after_it)
+    }
+
+    /// The longest one between the beginning of the load and a fault, which ends it.
+    fn longest_gap_before_ms(&self, began_ns: u64) -> u64 {
+        let first = self.decided_ns.partition_point(|ns| *ns < self.begun_ns);
+        let after = self.decided_ns.partition_point(|ns| *ns <= began_ns);
+        let within = self.decided_ns.get(first..after).unwrap_or_default();
+        longest_ms(self.begun_ns, within, began_ns)
+    }
 }
 
-/// The longest time without one of these instants, which are sorted, that overlaps the time from
-/// `from` to `until`. After the last of them it lasts until `until`.
-fn longest_gap_ms(decided_ns: &[u64], from_ns: u64, until_ns: u64) -> u64 {
-    let first = decided_ns.first().copied().unwrap_or(from_ns).min(from_ns);
-    let last = decided_ns.last().copied().unwrap_or(until_ns).max(until_ns);
-    let instants: Vec<u64> =
-        [first].into_iter().chain(decided_ns.iter().copied()).chain([last]).collect();
-    let pairs = instants.windows(2).filter_map(|pair| <[u64; 2]>::try_from(pair).ok());
-    let within = pairs.filter(|[before, after]| *after > from_ns && *before < until_ns);
-    within.map(|[before, after]| (after - before) / 1_000_000).max().unwrap_or_default()
+/// The longest distance between neighbours.
+fn longest_ms(from_ns: u64, instants_ns: &[u64], until_ns: u64) -> u64 {
+    let ends = instants_ns.iter().copied().chain([until_ns]);
+    let begins = [from_ns].into_iter().chain(instants_ns.iter().copied());
+    let longest_ns = begins.zip(ends).map(|(begin, end)| end.saturating_sub(begin)).max();
+    longest_ns.unwrap_or_default() / 1_000_000
 }
 
 #[cfg(test)]
@@ -105,6 +125,8 @@ mod tests {
             fault: "migrate:sharded@100ms".to_owned(),
             began_ms: 100,
             ended_ms: 305,
+            began_ns: 0,
+            ended_ns: 0,
             problem: None,
             said: None,
         };
@@ -115,11 +137,17 @@ mod tests {
             effect
         };
         let downtime = effect(migration.clone());
-        assert_eq!((downtime.longest_gap_before_ms, downtime.longest_gap_ms), (205, 205));
+        // From the beginning to 10 ms, to 40 ms, to 95 ms; the fault ends what it began itself.
+        assert_eq!((downtime.longest_gap_before_ms, downtime.longest_gap_ms), (55, 205));
         assert_eq!((downtime.operations, downtime.undecided), (2, 1));
+        // The clock of the history counts: the load was heard of 7 ms late.
+        let ns = |ms: u64| ms * 1_000_000;
+        let late = Injected { began_ns: ns(107), ended_ns: ns(312), ..migration.clone() };
+        let late = effect(late);
+        assert_eq!((late.began_ms, late.ended_ms, late.operations), (107, 312, 3));
         let ended = Injected { ended_ms: 900, ..migration.clone() };
         assert_eq!(effect(ended).longest_gap_ms, 590, "nobody was answered any more");
         let later = effect(Injected { began_ms: 96, ended_ms: 97, ..migration });
-        assert_eq!((later.longest_gap_before_ms, later.longest_gap_ms), (205, 205));
+        assert_eq!((later.longest_gap_before_ms, later.longest_gap_ms), (55, 205));
     }
 }

@@ -48,6 +48,8 @@ mod tests {
             fault: "kill:x@1s for 1s".to_owned(),
             began_ms: 1_000,
             ended_ms: 2_000,
+            began_ns: 0,
+            ended_ns: 0,
             problem: problem.map(str::to_owned),
             said: None,
         };

@@ -32,7 +32,7 @@ impl ExperimentSpec {
         strategy: StrategyKind,
         faults: Vec<Fault>,
     ) -> TrialSpec {
-        let stack = self.stack.arguments().join(" ");
+        let stack = self.stack.run_arguments().join(" ");
         let faults_again: String = faults.iter().map(|it| format!(" {}", it.argument())).collect();
         let repeat_command = format!("{} {stack}{faults_again}", command_of(&plan));
         let experiment = Self { repeat_command, ..self.clone() };

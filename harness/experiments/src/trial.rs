@@ -142,7 +142,7 @@ pub(crate) async fn load_and_collect(
     let targets = replicas.targets();
     let place = Place {
         database_urls: &database_urls,
-        announces: environment.endpoints.amqp_url().is_some(),
+        announces: replicas.announces().await,
         past: if spec.faults.is_empty() { Past::Quiet } else { Past::Faults },
         targets: &targets,
         slots: &slots,

@@ -37,7 +37,7 @@ const EXAMPLES: &str = "Examples:
       and to a cache
 
   slotproof migrate --from single --to queued
-      workers behind a queue decide from then on, and no more the processes that answer";
+      from then on the processes that answer only queue requests, and workers decide them";
 
 /// Arguments of `slotproof migrate`.
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|FILE", default_value = "single")]
     from: String,
 
-    /// The topology on which it ends. The servers of both are started before the load; neither has a
-    /// queue, unless it is `queued`.
+    /// The topology on which it ends. The servers of both are started before the load, without
+    /// RabbitMQ unless this one decides by a queue.
     #[arg(long, value_name = "NAME|FILE")]
     to: String,
 
@@ -92,6 +92,10 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
 }
 
 fn print(migration: &FaultEffect) {
+    if let Some(problem) = &migration.problem {
+        note!("  the service did not move: {problem}");
+        return;
+    }
     let FaultEffect { began_ms, ended_ms, longest_gap_ms, longest_gap_before_ms, .. } = migration;
     if let Some(moved) = &migration.said {
         note!("  {moved}");
@@ -142,6 +146,14 @@ fn spec(args: &Args) -> Result<TrialSpec, UsageError> {
     };
     let before = StackSpec { topology: from.clone().without_its_queue(), ..stack.clone() };
     has_servers_for(&before, [strategy])?;
+    if let Some(decides) = to.service.strategy
+        && strategy != StrategyKind::Conditional
+    {
+        return Err(UsageError(format!(
+            "--strategy {strategy}: the workers of {decides} write by the statement of conditional, and \
+             while the service moves both write the same slots; use --strategy conditional"
+        )));
+    }
     has_servers_for(&stack, [to.service.strategy.unwrap_or(strategy)])?;
     let name = to.name.clone();
     Ok(TrialSpec {

@@ -23,7 +23,7 @@ use slotproof_vocabulary::{Plan, PlanArgs, ScenarioKind, StrategyKind, UsageErro
 
 use super::{
     conduct, end_target, init_tracing,
-    stack_args::{Kind, StackArgs, has_servers_for, repeat},
+    stack_args::{Kind, StackArgs, has_servers_for},
 };
 use crate::{
     console::{Console, OutputMode, print_missed, print_verdict},
@@ -151,8 +151,8 @@ pub(crate) fn exec(args: &Args) -> Result<Code> {
     let topology = &spec.experiment.stack.topology;
     if args.stack.topology.is_none() && topology.service.queue.is_none() {
         note!(
-            "RabbitMQ is not started: nothing in this run needs it. With --topology single it is, and \
-             announcements are judged (I14)"
+            "RabbitMQ is not started: this run does not need it. To judge announcements (I14), add \
+             --topology single"
         );
     }
     if topology.is_negative_control() {
@@ -349,7 +349,7 @@ fn in_the_load(args: &Args, plan: &Plan) -> Result<(), UsageError> {
 }
 
 fn repeat_command(plan: &Plan, stack: &StackSpec, faults: &[Fault]) -> String {
-    let mut command = format!("{} {}", command_of(plan), repeat(stack));
+    let mut command = format!("{} {}", command_of(plan), stack.run_arguments().join(" "));
     for fault in faults {
         command.push_str(&format!(" {}", fault.argument()));
     }

@@ -21,7 +21,8 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StackArgs {
     /// The servers and how the service uses them: a name that `slotproof topologies` lists, or a
-    /// TOML file [default: single; run starts no RabbitMQ then where nothing needs it]
+    /// TOML file [default: single; `run` uses without_queue unless the strategy or a fault needs
+    /// RabbitMQ]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) topology: Option<String>,
 

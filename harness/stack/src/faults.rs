@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use async_recursion::async_recursion as boxed_future;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use slotproof_scenarios::clock::now_ns;
 use slotproof_vocabulary::Span;
 use tokio::{
     sync::watch,
@@ -82,6 +83,13 @@ pub struct Injected {
     pub began_ms: u64,
     /// When the stack was whole again, as far as it is made whole.
     pub ended_ms: u64,
+    /// When it began, in nanoseconds of the history's clock. The times above count from when the load
+    /// was first heard of; 0 in files of before.
+    #[serde(default)]
+    pub began_ns: u64,
+    /// When it ended, likewise.
+    #[serde(default)]
+    pub ended_ns: u64,
     /// Why it did not take: then the run decides nothing about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -312,7 +320,7 @@ where
         let acting = act(fault.clone());
         async move {
             sleep_until(begin + fault.at).await;
-            let began_ms = elapsed_ms(begin);
+            let (began_ms, began_ns) = (elapsed_ms(begin), now_ns());
             announce(&fault);
             let (said, problem) = match acting.await {
                 Ok(said) => (said, None),
@@ -320,8 +328,9 @@ where
                 Err(FaultError::NotTaken { reason, .. }) => (None, Some(reason)),
                 Err(error @ FaultError::Server { .. }) => return Err(error),
             };
-            let ended_ms = elapsed_ms(begin);
-            Ok(Injected { fault: fault.to_string(), began_ms, ended_ms, problem, said })
+            let (ended_ms, ended_ns) = (elapsed_ms(begin), now_ns());
+            let fault = fault.to_string();
+            Ok(Injected { fault, began_ms, ended_ms, began_ns, ended_ns, problem, said })
         }
     });
     let injections: Vec<_> = injections.collect();

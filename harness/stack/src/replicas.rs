@@ -191,6 +191,12 @@ impl Replicas {
         Ok(())
     }
 
+    /// Whether a broker is told of what they commit, before or after a move.
+    pub async fn announces(&self) -> bool {
+        let by_queue = !self.workers.lock().await.processes.is_empty();
+        self.spec.endpoints.amqp_url().is_some() || by_queue
+    }
+
     /// How the processes were wired when they were started first.
     pub(crate) fn first_wiring(&self) -> &Wiring {
         self.spec.endpoints.wiring()
@@ -361,10 +367,11 @@ async fn start_one(
         })
         .await?;
     let base = base_url(&listening.listening);
-    let http = reqwest::Client::new();
+    // One that is to be replaced answers at the same address.
+    let own = u32::try_from(process.pid()).ok();
     process
         .wait_ready(READY_WITHIN, || async {
-            match reference::is_ready(&http, &base).await {
+            match reference::ready_process(&base).await == own {
                 true => Ok(()),
                 false => Err("it does not say that it is ready".to_owned()),
             }

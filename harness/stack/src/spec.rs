@@ -41,7 +41,17 @@ impl StackSpec {
         }
     }
 
-    /// The arguments of the command line that say this again, without URLs and passwords.
+    /// The arguments of `run` that say this again, without URLs and passwords: what `run` does without a
+    /// topology depends on its strategy.
+    pub fn run_arguments(&self) -> Vec<String> {
+        let mut words = self.arguments();
+        if self.topology == Topology::single() {
+            words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
+        }
+        words
+    }
+
+    /// The arguments of other commands that say this again, without URLs and passwords.
     pub fn arguments(&self) -> Vec<String> {
         let mut words = vec![
             "--environment".to_owned(),
@@ -51,7 +61,9 @@ impl StackSpec {
             "--connections".to_owned(),
             self.connections.to_string(),
         ];
-        words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
+        if self.topology != Topology::single() {
+            words.extend(["--topology".to_owned(), self.topology.argument().to_owned()]);
+        }
         if self.lock_ttl != Self::LOCK_TTL_DEFAULT {
             let span = slotproof_vocabulary::Span(self.lock_ttl);
             words.extend(["--lock-ttl".to_owned(), span.to_string()]);

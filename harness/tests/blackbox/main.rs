@@ -16,6 +16,7 @@ mod full_disk;
 mod http;
 mod lanes;
 mod lifecycle;
+mod migration;
 mod native;
 mod outcomes;
 mod partitioned;

@@ -26,9 +26,9 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Seconds of the load, from 0.
+    /// Seconds of the measured window, from 0.
     pub(super) fn seconds(last: f64) -> Self {
-        Self::linear("seconds since the load began".to_owned(), 0.0, last.max(1.0), number)
+        Self::linear("seconds of the measured window".to_owned(), 0.0, last.max(1.0), number)
     }
 
     /// Milliseconds from the first instant of a witness.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use slotproof_reports::{
     Objective, RunReport,
     run_report::{
-        EnvironmentBlock, Errors, FsyncCalibration, Latency, Percentiles, Resource, SeatsSeries,
-        Second, ServerBlock, Totals,
+        EnvironmentBlock, Errors, FaultEffect, FsyncCalibration, Latency, Percentiles, Resource,
+        SeatsSeries, Second, ServerBlock, Totals,
     },
 };
 use slotproof_vocabulary::{
@@ -271,7 +271,30 @@ fn measured(strategy: StrategyKind) -> RunReport {
             points: seats(0),
         }],
         costs: None,
-        faults: Vec::new(),
+        faults: vec![
+            FaultEffect {
+                fault: "crash-postgres@4s".into(),
+                began_ms: 4_002,
+                ended_ms: 5_310,
+                longest_gap_ms: 1_204,
+                longest_gap_before_ms: 31,
+                operations: 212,
+                undecided: 97,
+                said: None,
+                problem: None,
+            },
+            FaultEffect {
+                fault: "rebalance:shard-2@9s".into(),
+                began_ms: 9_001,
+                ended_ms: 9_040,
+                longest_gap_ms: 30,
+                longest_gap_before_ms: 1_204,
+                operations: 160,
+                undecided: 0,
+                said: None,
+                problem: Some("the shard was not there".into()),
+            },
+        ],
         shorter: Vec::new(),
         resources: vec![
             resource("load", 620, 92 << 20),

@@ -131,3 +131,23 @@ fn a_plot_without_data_says_why_and_the_report_goes_on() {
     );
     assert!(html.contains("</html>"));
 }
+
+#[test]
+fn a_fault_is_in_the_page_with_what_clients_noticed_and_one_that_did_not_take_has_no_figures() {
+    let report = fixtures::violated();
+    for (format, end_of_row) in [(Format::Html, "</tr>"), (Format::Markdown, "\n")] {
+        let page = text(&report, format);
+        let row = |fault: &str| {
+            let after = page.split(fault).nth(1).expect("it is named");
+            after.split(end_of_row).next().unwrap_or_default().to_owned()
+        };
+        let taken = row("crash-postgres@4s");
+        assert!(taken.contains("1.20 s") && taken.contains("31.0 ms"), "{taken}");
+        let not_taken = row("rebalance:shard-2@9s");
+        assert!(not_taken.contains("did not take: the shard was not there"), "{not_taken}");
+        assert!(!not_taken.contains("30.0 ms") && !not_taken.contains("160"), "{not_taken}");
+    }
+    let html = text(&report, Format::Html);
+    let bands = html.matches("fill-opacity=\"0.16\"").count();
+    assert!(bands > 0, "the plots over time have a band");
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use async_recursion::async_recursion as boxed_future;
+use serde::Deserialize;
 
 use super::file::{FileTarget, SetUp, TargetError};
 
@@ -41,6 +42,19 @@ pub async fn prepare(
 pub async fn is_ready(http: &reqwest::Client, base_url: &str) -> bool {
     let answer = http.get(format!("{base_url}/readyz")).send().await;
     answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Which process answers at an address that several may share, if it can take requests. Over a
+/// connection of its own.
+#[boxed_future]
+pub async fn ready_process(base_url: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Ready {
+        process: u32,
+    }
+    let answer = reqwest::Client::new().get(format!("{base_url}/readyz")).send().await.ok()?;
+    let ready: Ready = answer.error_for_status().ok()?.json().await.ok()?;
+    Some(ready.process)
 }
 
 /// How often a process has retried a reserve after a lost race: one that answers requests, or a

@@ -1,6 +1,8 @@
 -- On a server that preloads Citus: tables by doctor, so that all that a booking changes lies on one node. Every key and every
 -- foreign key between them has doctor_id.
 
+create extension if not exists citus;
+
 -- set_updated_at changes the row that it is called for, and nothing else.
 set local citus.enable_unsafe_triggers = on;
 

@@ -75,3 +75,48 @@ async fn part(
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_of_a_process_that_leaves_closes_its_connection() {
+        let (leaving, left) = watch::channel(true);
+        let answering = Router::new()
+            .route("/", get(|| async { "here" }))
+            .layer(middleware::from_fn_with_state(left, part));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serving = tokio::spawn(async move { axum::serve(listener, answering).await });
+
+        let mut connection = TcpStream::connect(address).await.expect("it listens");
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("it reads");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("it answers, and closes");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+
+        leaving.send_replace(false);
+        let head = kept_open(address).await;
+        assert!(!head.contains("connection: close"), "{head}");
+        serving.abort();
+    }
+
+    /// With its body, whose end is known.
+    async fn kept_open(address: std::net::SocketAddr) -> String {
+        let mut connection = TcpStream::connect(address).await.expect("it listens");
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("it reads");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"here") {
+            answer.push(connection.read_u8().await.expect("it answers"));
+        }
+        String::from_utf8(answer).expect("text")
+    }
+}

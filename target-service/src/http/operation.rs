@@ -66,7 +66,8 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
             Refusal::new(ProblemCode::Unavailable, format!("Redis is not ready: {error}"))
         })?;
     }
-    Ok(Json(json!({"status": "ready"})))
+    // Processes that share a port are told apart by it.
+    Ok(Json(json!({"status": "ready", "process": std::process::id()})))
 }
 
 /// Prometheus metrics

@@ -232,6 +232,12 @@ fn value(kind: MeasureKind, report: &RunReport) -> Option<f64> {
     }
 }
 
+async fn knows_topologies(program: &Path) -> Result<bool> {
+    let help = Command::new(program).args(["run", "--help"]).output().await;
+    let help = help.with_context(|| format!("ask {} for its help", program.display()))?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains("--topology"))
+}
+
 /// A whole run by one program, in a process of its own.
 async fn one(
     program: &Path,
@@ -240,6 +246,12 @@ async fn one(
     run: &RunDirectory,
 ) -> Result<RunReport> {
     run.write_json("performance-plan.json", plan)?;
+    let stack = &spec.experiment.stack;
+    // A program of before there were topologies starts everything.
+    let arguments = match knows_topologies(program).await? {
+        true => stack.run_arguments(),
+        false => stack.arguments(),
+    };
     let mut command = Command::new(program);
     command
         .arg("run")
@@ -247,7 +259,7 @@ async fn one(
         .arg(run.file("performance-plan.json"))
         .arg("--runs")
         .arg(run.path())
-        .args(spec.experiment.stack.arguments())
+        .args(arguments)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
