@@ -84,8 +84,8 @@ impl CheckerBench {
         let section = Section::new("sizes", "By size of the history")
             .paragraph(format!(
                 "Lawful histories of slots with {}, half of the clients in flight at any time. \
-                 Each row is one run of one process on {}. Reading and tier A use one CPU; from \
-                 200,000 operations on, the whole check uses all. Tier A is the certificate by the \
+                 Each row is one run of one process on {}. Tier A uses one CPU; reading, and \
+                 from 200,000 operations on the whole check, use all. Tier A is the certificate by the \
                  versions in the answers; the whole check is every invariant that a history alone \
                  can be judged by, tier A included. porcupine-rs stops after {} per file.",
                 quantity::counted(seats.into(), "seat"),

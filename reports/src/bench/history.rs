@@ -13,7 +13,7 @@ use super::{
 use crate::{
     document::{Document, Section},
     estimate::median,
-    plots,
+    plots, quantity,
     table::{Table, TableCell, numbers, words},
     tone::Tone,
 };
@@ -122,9 +122,10 @@ impl CheckerBench {
 struct Change<'a> {
     name: &'a str,
     now: f64,
-    before: f64,
+    /// `None` of one that was not recorded before.
+    before: Option<f64>,
     /// Above zero: better.
-    gain: f64,
+    gain: Option<f64>,
 }
 
 /// Records of benches, in the order of the file.
@@ -143,7 +144,7 @@ impl BenchHistory {
         names
     }
 
-    /// The ratios of the last record of a bench that an earlier one has too.
+    /// The ratios of the last record of a bench, and what they were in earlier ones.
     fn changes(&self, bench: &str) -> Vec<Change<'_>> {
         let records = self.0.iter().filter(|record| record.bench == bench);
         let records: Vec<&BenchRecord> = records.collect();
@@ -153,13 +154,12 @@ impl BenchHistory {
             let earlier = before.iter().rev().filter_map(|record| record.ratios.get(name));
             let earlier: Vec<f64> = earlier.take(BEFORE).map(|it| it.value).collect();
             let (now, before) = (ratio.value, median(earlier));
-            if before > 0.0 && now > 0.0 {
-                let gain = match ratio.better {
-                    Better::Higher => now / before - 1.0,
-                    Better::Lower => before / now - 1.0,
-                };
-                changes.push(Change { name, now, before, gain });
-            }
+            let before = Some(before).filter(|before| *before > 0.0);
+            let gain = before.filter(|_| now > 0.0).map(|before| match ratio.better {
+                Better::Higher => now / before - 1.0,
+                Better::Lower => before / now - 1.0,
+            });
+            changes.push(Change { name, now, before, gain });
         }
         changes
     }
@@ -168,7 +168,7 @@ impl BenchHistory {
     pub fn losses(&self) -> usize {
         let benches = self.benches();
         let changes = benches.iter().flat_map(|bench| self.changes(bench));
-        changes.filter(|change| change.gain < -LOSS_MAX).count()
+        changes.filter(|change| change.gain.is_some_and(|gain| gain < -LOSS_MAX)).count()
     }
 
     /// The page.
@@ -183,24 +183,24 @@ impl BenchHistory {
             let mut table =
                 Table::new(&[words("ratio"), numbers("last"), numbers("before"), numbers("gain")]);
             for Change { name, now, before, gain } in self.changes(bench) {
-                let text = format!("{:+.1} %", gain * 100.0);
-                let gain = match gain < -LOSS_MAX {
+                let text = gain.map(|gain| format!("{:+.1} %", gain * 100.0)).unwrap_or_default();
+                let gain = match gain.is_some_and(|gain| gain < -LOSS_MAX) {
                     true => TableCell::outcome(Tone::Uncertain, text),
                     false => text.into(),
                 };
                 table.push(vec![
                     name.into(),
                     format!("{now:.2}").into(),
-                    format!("{before:.2}").into(),
+                    before.map(|before| format!("{before:.2}")).unwrap_or_default().into(),
                     gain,
                 ]);
             }
             let last = records.last().expect("a bench that was recorded");
             Section::new(bench, bench)
                 .paragraph(format!(
-                    "{} records; the last one is of {}, commit {}. `before` is the median of up to \
+                    "{}; the last one is of {}, commit {}. The column before is the median of up to \
                      {BEFORE} records before it.",
-                    records.len(),
+                    quantity::counted(records.len() as u64, "record"),
                     last.recorded_at,
                     last.commit.as_deref().unwrap_or("unknown"),
                 ))
