@@ -300,10 +300,13 @@ fn excuse_early_cancels(operations: &mut [Operation]) {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{Declarations, Terms, operation_builder};
+    use slotproof_vocabulary::{
+        BookingRow, BookingStatus, Declarations, EndState, Invariant, SlotRow, Terms, Verdict,
+        operation_builder,
+    };
 
     use super::*;
-    use crate::fixture::{booking, cancel, case, reserve, sold_out, unknown};
+    use crate::fixture::{booking, cancel, case, only, reserve, row, sold_out, unknown};
 
     fn read(declarations: Declarations, operations: Vec<Operation>) -> Vec<Operation> {
         let mut case = case(9, operations);
@@ -348,6 +351,35 @@ mod tests {
         let read_as = read(Declarations::default(), vec![part("s"), part("t")]);
         assert_eq!(names(&read_as[0]), (Some("k in s"), Some("b in s")));
         assert_eq!(names(&read_as[1]), (Some("k in t"), Some("b in t")));
+    }
+
+    #[test]
+    fn the_rows_of_a_basket_are_those_of_its_parts_and_a_part_without_a_row_is_lost() {
+        let part = |slot: &str| {
+            let terms = Terms { basket: Some("o".into()), ..Terms::default() };
+            operation_builder::reserve(slot).key("k").terms(terms).at(0, 10).booked("b")
+        };
+        let row_in = |slot: &str| BookingRow {
+            slot: slot.to_owned(),
+            key: Some("k".to_owned()),
+            ..row("b", BookingStatus::Pending, 1)
+        };
+        let verdicts = |kept: &[&str]| {
+            let bookings: Vec<BookingRow> = kept.iter().map(|slot| row_in(slot)).collect();
+            let slot = |slot: &&str| SlotRow {
+                slot: (*slot).to_owned(),
+                capacity: 9,
+                available: 9 - i64::from(kept.contains(slot)),
+                version: 1,
+            };
+            let slots = ["s", "t"].iter().map(slot).collect();
+            let end = EndState { slots, bookings, ..EndState::default() };
+            let judged = Case { end: Some(end), ..case(9, vec![part("s"), part("t")]) };
+            let of = [Invariant::NoLostBooking, Invariant::NoPhantom, Invariant::Idempotent];
+            of.map(|invariant| only(&judged, invariant).verdict)
+        };
+        assert_eq!(verdicts(&["s", "t"]), [Verdict::Upheld; 3]);
+        assert_eq!(verdicts(&["s"]), [Verdict::Violated, Verdict::Upheld, Verdict::Upheld]);
     }
 
     #[test]
