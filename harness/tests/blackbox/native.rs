@@ -105,7 +105,7 @@ async fn assert_only_logs_are_left_after(by: Signal) {
 async fn after_an_interrupt_at_the_start_nothing_is_left() {
     let runs = tempfile::tempdir().expect("a directory");
     let mut child = begin(runs.path(), "60s");
-    let _stderr = wait_until_it_says(&mut child, "run ");
+    let _stderr = wait_until_it_says(&mut child, "run /");
     signal(&child, Signal::INT);
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     eventually("every process has ended", async || left_of(runs.path()).is_empty()).await;
