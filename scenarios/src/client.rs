@@ -10,6 +10,7 @@ use slotproof_vocabulary::{
 use crate::{
     call::{Released, RetryPolicy, TimedAnswer},
     clock::Clock,
+    connections::Connections,
     live_overbooking::LiveOverbooking,
     recorder::Recorder,
     target::{
@@ -41,24 +42,29 @@ pub struct Site {
 }
 
 impl Site {
-    /// A pool of connections: one for all clients, because a pool of its own costs each client
-    /// 138 KB (measured), or one for each.
-    ///
-    /// Every request that is sent is recorded: reqwest's retries are off, and what is left is
-    /// hyper's choice of another connection before a byte of the request was written.
+    /// Connections for all clients.
     ///
     /// # Errors
     /// The TLS roots of the machine cannot be read, or a certificate of the target file.
-    pub fn connect(&self) -> Result<reqwest::Client, TargetError> {
-        let builder = self.target.file.connections(self.retry_policy.timeout)?;
-        let builder = builder.pool_max_idle_per_host(match self.sockets {
-            Sockets::Shared => usize::MAX,
-            Sockets::Own => 1,
-        });
-        // Reading the machine's TLS roots takes 3 ms; ten thousand clients that never use TLS need
-        // not do it.
-        let plain = self.target.file.is_plain();
-        Ok(builder.tls_danger_accept_invalid_certs(plain).build()?)
+    pub fn connect(&self) -> Result<Connections, TargetError> {
+        self.target.file.connections(self.retry_policy.timeout)
+    }
+
+    /// The connections of one client: those of all, or its own.
+    ///
+    /// # Errors
+    /// As [`Site::connect`].
+    pub(crate) fn connections_of_client(
+        &self,
+        of_all: &Connections,
+    ) -> Result<Connections, TargetError> {
+        match self.sockets {
+            Sockets::Shared => Ok(of_all.clone()),
+            // Reading the machine's TLS roots takes 3 ms; ten thousand clients that never use TLS
+            // need not do it.
+            Sockets::Own if self.target.file.is_plain() => Ok(of_all.of_one_client()),
+            Sockets::Own => self.connect(),
+        }
     }
 }
 
@@ -66,7 +72,7 @@ impl Site {
 #[derive(Debug)]
 pub struct Client {
     site: Arc<Site>,
-    http: reqwest::Client,
+    http: Connections,
     recorder: Recorder,
     base_url: String,
     number: u64,
@@ -138,7 +144,7 @@ impl Client {
     /// Client `number` of `clients`, on the connections of `http`.
     pub fn new(
         site: Arc<Site>,
-        http: reqwest::Client,
+        http: Connections,
         recorder: Recorder,
         number: u64,
         clients: u64,

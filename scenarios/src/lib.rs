@@ -15,6 +15,8 @@ mod call;
 mod client;
 pub mod target;
 
+mod connections;
+
 pub mod clock;
 
 mod history_file;
@@ -27,6 +29,7 @@ mod plain_goose;
 pub use call::RetryPolicy;
 pub use client::{Client, Held, Response, Site};
 pub use clock::Clock;
+pub use connections::Connections;
 pub use engine::{Event, LoadError, LoadOrder, Progress, run};
 pub use latency_log::Durations;
 pub use live_overbooking::LiveOverbooking;

@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-use slotproof_vocabulary::{Plan, Sockets, Workload};
+use slotproof_vocabulary::{Plan, Workload};
 
 use crate::{
     client::{Client, Site},
+    connections::Connections,
     flows::{FlowContext, FlowScenario, flash_sale},
     pacer::Queue,
     random,
@@ -31,8 +32,8 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 pub(crate) struct LoadContext {
     pub(crate) plan: Plan,
     pub(crate) site: Arc<Site>,
-    /// The pool of connections of all clients, where they share one.
-    pub(crate) http: reqwest::Client,
+    /// The connections of all clients, where they share them.
+    pub(crate) http: Connections,
     pub(crate) recorder: Recorder,
     pub(crate) start_barrier: StartBarrier,
     pub(crate) flow_context: FlowContext,
@@ -58,10 +59,7 @@ impl LoadContext {
     /// One virtual user, from its hatching to the end of the load.
     pub(crate) async fn run_user(&self) -> Result<(), TargetError> {
         let number = self.hatched.fetch_add(1, Ordering::SeqCst);
-        let http = match self.site.sockets {
-            Sockets::Shared => self.http.clone(),
-            Sockets::Own => self.site.connect()?,
-        };
+        let http = self.site.connections_of_client(&self.http)?;
         let clients = self.plan.clients().into();
         let client =
             Client::new(Arc::clone(&self.site), http, self.recorder.clone(), number, clients);

@@ -18,7 +18,7 @@ use slotproof_reports::{
     run_report::{EnvironmentBlock, ServerBlock, ShorterLoad},
 };
 use slotproof_scenarios::{
-    Clock, RetryPolicy, Target,
+    Clock, Connections, RetryPolicy, Target,
     engine::{DescribedOrder, LoadOrder},
     target::file::{
         FileTarget, OperationKind, Place, Prepared, Scope, Session, SetUp, TargetError,
@@ -131,7 +131,7 @@ impl LeftBehind {
             return Ok(());
         }
         let step = progress.step("take away what the run has made");
-        let http = target.connections(self.spec.plan.timeout.0)?.build()?;
+        let http = target.connections(self.spec.plan.timeout.0)?;
         // A history that was cut off has the bookings up to there.
         let told = check_run::told(&self.run).unwrap_or_default();
         let bookings = in_places(&told.bookings, &self.set_up.places());
@@ -236,7 +236,7 @@ async fn load(
     let step = progress.step("prepare the slots");
     let id = uuid::Uuid::new_v4().simple().to_string();
     let capacities = vec![spec.plan.capacity; spec.plan.slots as usize];
-    let http = target.connections(spec.plan.timeout.0)?.build()?;
+    let http = target.connections(spec.plan.timeout.0)?;
     let set_up = SetUp::default();
     let left = LeftBehind { spec: spec.clone(), run: run.clone(), set_up: set_up.clone() };
     spec.target.left.lock().push(left);
@@ -386,7 +386,7 @@ const COUNTED_MAX: usize = 100;
 /// like refusals while seats are free.
 async fn all_free(
     target: &FileTarget,
-    http: &reqwest::Client,
+    http: &Connections,
     places: &[Place],
     timeout: Duration,
 ) -> Result<()> {

@@ -52,10 +52,10 @@ impl TargetStack {
         };
         let mut process = Process::start(launch, guard)?;
         if let Some(path) = ready {
-            let http = target.connections(Duration::from_secs(5))?.build()?;
+            let http = target.connections(Duration::from_secs(5))?;
             let url = format!("{}{path}", target.base_url);
             let deadline = Instant::now() + READY_WITHIN;
-            while !answers(&http, &url).await {
+            while !answers(http.reqwest(), &url).await {
                 if let Some(status) = process.ended()?.filter(|status| !status.success()) {
                     bail!(
                         "`{start}` ended with {status}; its log is {}:\n{}",
@@ -157,10 +157,10 @@ pub(crate) async fn inject(
         carry_out(heal).await?;
         left.is_done(heal);
         if let Some(path) = &target.stack.ready {
-            let http = target.connections(Duration::from_secs(5))?.build()?;
+            let http = target.connections(Duration::from_secs(5))?;
             let url = format!("{}{path}", target.base_url);
             let deadline = Instant::now() + READY_WITHIN;
-            while !answers(&http, &url).await {
+            while !answers(http.reqwest(), &url).await {
                 let within = READY_WITHIN.as_secs();
                 anyhow::ensure!(Instant::now() < deadline, "{url}: no 2xx within {within} s");
                 tokio::time::sleep(POLL).await;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result};
 use slotproof_evidence::TargetRows;
 use slotproof_scenarios::{
-    RetryPolicy,
+    Connections, RetryPolicy,
     target::file::{
         self, Exchanged, FileTarget, Made, OperationKind, Place, PlaceNames, Prepared, Replays,
         Scope, Session, SetUp,
@@ -67,7 +67,7 @@ const TOO_MANY: u64 = 1_000;
 /// The slot cannot be prepared.
 pub async fn try_target(target: &FileTarget, timeout: Duration) -> Result<Trial> {
     let run = uuid::Uuid::new_v4().simple().to_string();
-    let http = target.connections(timeout)?.build().context("make an HTTP client")?;
+    let http = target.connections(timeout)?;
     let set_up = SetUp::default();
     let Prepared { places, exchanges } = match target.prepare(&http, &run, &[SEATS], &set_up).await
     {
@@ -100,7 +100,7 @@ pub async fn try_target(target: &FileTarget, timeout: Duration) -> Result<Trial>
 
 struct Trying<'a> {
     target: &'a FileTarget,
-    http: reqwest::Client,
+    http: Connections,
     places: &'a [Place],
     set_up: &'a SetUp,
     /// Bookings that were there before, or why rows cannot be read.

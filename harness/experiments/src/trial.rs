@@ -9,7 +9,7 @@ use slotproof_reports::{
     Format, RunReport, render,
     run_report::{EnvironmentBlock, ShorterLoad},
 };
-use slotproof_scenarios::{Clock, Event, LoadOrder, target::reference};
+use slotproof_scenarios::{Clock, Connections, Event, LoadOrder, target::reference};
 use slotproof_vocabulary::{LoadTotals, Plan, RunContext, StrategyKind};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -131,7 +131,7 @@ pub(crate) async fn load_and_collect(
     let base = &replicas.targets()[0];
     let capacities = vec![spec.plan.capacity; spec.plan.slots as usize];
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let slots = reference::prepare(&reqwest::Client::new(), base, &id, &capacities).await;
+    let slots = reference::prepare(&Connections::default(), base, &id, &capacities).await;
     let slots = slots.context("make the slots")?;
     costs.load_begins().await;
     let under_load = UnderLoad { id, slots: slots.clone(), replicas: &replicas };

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use redis::aio::ConnectionManager;
-use slotproof_scenarios::target::{FileTarget, file::SetUp, reference};
+use slotproof_scenarios::{
+    Connections,
+    target::{FileTarget, file::SetUp, reference},
+};
 use slotproof_target_service::pausing::Order;
 use slotproof_vocabulary::{SlotId, StrategyKind};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -26,7 +29,7 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Directed processes of one strategy on running servers.
 pub struct ReplayRig {
     pub(super) strategy: StrategyKind,
-    pub(super) http: reqwest::Client,
+    pub(super) http: Connections,
     pub(super) targets: Vec<String>,
     channels: Vec<Channel>,
     pub(super) routes: Routes,
@@ -77,7 +80,7 @@ impl ReplayRig {
         };
         let database = PgPoolOptions::new().max_connections(OBSERVERS);
         let database = database.connect(environment.endpoints.postgres_url()).await?;
-        let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
+        let http = Connections::default();
         let targets = replicas.targets();
         let target = Arc::new(reference::target(&targets[0]));
         Ok(Self { strategy, http, targets, channels, routes, database, redis, target, replicas })

@@ -14,14 +14,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// No answer arrived.
-    pub(crate) fn failed(error: &reqwest::Error) -> Self {
-        if error.is_connect() {
-            // A definite no.
-            return Self::because(Outcome::Rejected, ReasonCode::NotConnected);
-        }
-        let timeout = error.is_timeout();
-        Self::unknown(if timeout { ReasonCode::Timeout } else { ReasonCode::ConnectionLost })
+    /// No connection was made: a definite no.
+    pub(crate) fn not_connected() -> Self {
+        Self::because(Outcome::Rejected, ReasonCode::NotConnected)
     }
 
     /// The operation may have happened or not, for this reason.

@@ -6,6 +6,7 @@ use async_recursion::async_recursion as boxed_future;
 use serde::Deserialize;
 
 use super::file::{FileTarget, SetUp, TargetError};
+use crate::connections::Connections;
 
 /// The file that describes it.
 const FILE: &str = include_str!("../../../ci/targets/reference.toml");
@@ -28,7 +29,7 @@ pub fn target(base_url: &str) -> FileTarget {
 /// The service did not answer, or refused.
 #[boxed_future]
 pub async fn prepare(
-    http: &reqwest::Client,
+    http: &Connections,
     base_url: &str,
     run: &str,
     capacities: &[u32],
@@ -96,6 +97,9 @@ mod tests {
         net::TcpListener,
     };
 
+    use bytes::Bytes;
+    use http::Request;
+
     use super::*;
     use crate::{
         call::RetryPolicy,
@@ -113,12 +117,11 @@ mod tests {
         let place = Place::of_id("s").names();
         let of_slot = Scope::of(HERE, &place, &session);
         let scope = Scope { seats: 2, key: "k", booking: Some("b"), seen_version: 7, ..of_slot };
-        let wire = |request: reqwest::Request| {
+        let wire = |request: Request<Bytes>| {
             let headers = request.headers().iter();
             let headers: String = headers.map(|(name, of)| format!("{name}: {of:?}\n")).collect();
-            let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-            let body = String::from_utf8_lossy(body);
-            format!("{} {}\n{headers}{body}\n", request.method(), request.url())
+            let body = String::from_utf8_lossy(request.body());
+            format!("{} {}\n{headers}{body}\n", request.method(), request.uri())
         };
         let kinds = OperationKind::ALL.into_iter().filter(|kind| file.has(*kind));
         let first = kinds.map(|kind| file.first_request(kind, scope).expect("it is rendered"));
@@ -230,7 +233,7 @@ mod tests {
         let place = Place::of_id("s").names();
         let session = Session::default();
         let scope = Scope { key: "k", ..Scope::of(base_url, &place, &session) };
-        let http = reqwest::Client::new();
+        let http = Connections::default();
         let ready = file.begin(&http, OperationKind::Reserve, scope).await.expect("it begins");
         let made = file.make(&http, OperationKind::Reserve, scope, ready, &policy, false).await;
         (made.answer, made.attempts)

@@ -6,7 +6,10 @@ mod sql;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
-use slotproof_scenarios::target::file::{FileTarget, Place, RowsEach, Source};
+use slotproof_scenarios::{
+    Connections,
+    target::file::{FileTarget, Place, RowsEach, Source},
+};
 use slotproof_vocabulary::{AuditRecord, BookingRow, BookingStatus, EndState, ForeignRows};
 
 /// `evidence.json`: what a run on a target can be judged by.
@@ -82,7 +85,7 @@ pub struct TargetRows<'a> {
     /// The target.
     pub target: &'a FileTarget,
     /// Connections to it.
-    pub http: &'a reqwest::Client,
+    pub http: &'a Connections,
     /// The slots of the run.
     pub places: &'a [Place],
 }

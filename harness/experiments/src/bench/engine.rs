@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use async_recursion::async_recursion as boxed_future;
+use hyper::Uri;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -196,11 +197,11 @@ impl Server {
 }
 
 /// Where the slot is read.
-fn read_url(target: &str) -> Result<reqwest::Url> {
+fn read_url(target: &str) -> Result<Uri> {
     let (place, session) = (Place::of_id(SLOT).names(), Session::default());
     let scope = Scope::of(target, &place, &session);
     let request = reference::target(target).first_request(OperationKind::Read, scope);
-    Ok(request.map_err(anyhow::Error::msg)?.url().clone())
+    Ok(request.map_err(anyhow::Error::msg)?.uri().clone())
 }
 
 struct Bench<'a> {
@@ -363,7 +364,7 @@ impl Bench<'_> {
             "--output-format",
             "json",
         ]);
-        command.arg(read_url(&self.server.target)?.as_str());
+        command.arg(read_url(&self.server.target)?.to_string());
         self.through_the_stall("oha, through a stall", command).await?;
         let said: serde_json::Value =
             serde_json::from_slice(&fs::read(self.run.log("oha--through-a-stall"))?)

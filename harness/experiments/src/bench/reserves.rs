@@ -15,7 +15,12 @@ use std::{
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
-use hyper::{StatusCode, body::Bytes, client::conn::http1};
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1,
+    header::{HOST, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -154,35 +159,31 @@ async fn book(
     let of_slot = Scope::of(&target.file.base_url, &target.places[slot], &session);
     let scope = Scope { key, ..of_slot };
     let request = target.file.first_request(OperationKind::Reserve, scope);
-    let mut status = ask(sender, &request.map_err(anyhow::Error::msg)?).await?;
+    let mut status = ask(sender, request.map_err(anyhow::Error::msg)?).await?;
     let mut pause = POLL_FIRST;
     while status == StatusCode::ACCEPTED && Instant::now() < patience {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
         let poll = target.file.poll_request(OperationKind::Reserve, scope);
         let poll = poll.map_err(anyhow::Error::msg)?.context("a reserve can be asked about")?;
-        status = ask(sender, &poll).await?;
+        status = ask(sender, poll).await?;
     }
     Ok(status == StatusCode::CREATED)
 }
 
-async fn ask(sender: &mut Sender, request: &reqwest::Request) -> anyhow::Result<StatusCode> {
+async fn ask(sender: &mut Sender, request: Request<Bytes>) -> anyhow::Result<StatusCode> {
     sender.ready().await?;
-    let response = sender.send_request(to_hyper(request)?).await?;
+    let response = sender.send_request(of_a_connection(request)?).await?;
     let status = response.status();
     // Read to the end: an answer whose body has not arrived is none.
     response.into_body().collect().await?;
     Ok(status)
 }
 
-fn to_hyper(request: &reqwest::Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
-    let url = request.url();
-    let path = [url.path(), url.query().map_or("", |_| "?"), url.query().unwrap_or("")].concat();
-    let mut built = hyper::Request::builder().method(request.method().clone()).uri(path);
-    built = built.header("host", "slotproof");
-    for (name, value) in request.headers() {
-        built = built.header(name, value);
-    }
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-    Ok(built.body(Full::new(Bytes::copy_from_slice(body)))?)
+/// A request as it is written to a connection.
+fn of_a_connection(mut request: Request<Bytes>) -> anyhow::Result<Request<Full<Bytes>>> {
+    let path = request.uri().path_and_query().context("the URL has a path")?.clone();
+    *request.uri_mut() = path.into();
+    request.headers_mut().insert(HOST, HeaderValue::from_static("slotproof"));
+    Ok(request.map(Full::new))
 }

@@ -21,7 +21,7 @@ use slotproof_reports::{
     bench::strategies::{BASE, Layout, Measurement, PgbenchCell, StrategyBench, StrategyCell},
     estimate::Estimate,
 };
-use slotproof_vocabulary::{FsyncCalibration, RunContext, Span, StrategyKind};
+use slotproof_vocabulary::{FsyncCalibration, Outcome, RunContext, Span, StrategyKind};
 
 use super::{
     pgbench,
@@ -32,7 +32,10 @@ use slotproof_evidence::{
     ReferenceDatabase, RunDirectory,
     reference::bench::{BenchCounters, BenchSlots, SeatRows, month},
 };
-use slotproof_scenarios::target::{OperationKind, Place, Scope, Session, reference};
+use slotproof_scenarios::{
+    Connections,
+    target::{OperationKind, Place, Scope, Session, reference},
+};
 use slotproof_stack::{
     Directed, Environment, Replicas, ServiceSpec, StackSpec, guard::Guard, proc,
 };
@@ -351,15 +354,15 @@ impl Bench<'_> {
 /// does so at the end of a statement, if it has not done so for a second.
 async fn flush_statistics(target: &str, slot: &str) -> Result<()> {
     tokio::time::sleep(STATISTICS_INTERVAL).await;
-    let http = reqwest::Client::new();
+    let http = Connections::default();
     let (file, place) = (reference::target(target), Place::of_id(slot).names());
     let session = Session::default();
     let scope = Scope::of(target, &place, &session);
     let request = || file.first_request(OperationKind::Read, scope).map_err(anyhow::Error::msg);
     let requests: Vec<_> = (0..CONNECTIONS * 4).map(|_| request()).collect::<Result<_>>()?;
-    let reads = requests.into_iter().map(|request| http.execute(request));
-    for read in futures::future::join_all(reads).await {
-        read?.bytes().await?;
+    let read = |request| file.send_first(&http, OperationKind::Read, request);
+    for answer in futures::future::join_all(requests.into_iter().map(read)).await {
+        anyhow::ensure!(answer.outcome == Outcome::Ok, "a read was not answered: {answer:?}");
     }
     Ok(())
 }

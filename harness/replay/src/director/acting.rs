@@ -3,6 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Error, Result};
+use bytes::Bytes;
+use http::Request;
 use slotproof_evidence::reference::observation;
 use slotproof_models::{CallId, ModelEvent};
 use slotproof_scenarios::target::{OperationKind, Place, Scope, Session};
@@ -101,7 +103,7 @@ impl Director<'_> {
         let mut request = reserve.map_err(Error::msg)?;
         if path > 1 {
             let body = serde_json::json!({ "seats": seats, "urgent": true });
-            *request.body_mut() = Some(body.to_string().into());
+            *request.body_mut() = body.to_string().into();
         }
         request.headers_mut().insert(HOLD_HEADER, self.hold_ms(call).into());
         self.request(Work::Call(call), OperationKind::Reserve, request);
@@ -127,7 +129,7 @@ impl Director<'_> {
     }
 
     /// Sends a request under its name. Its answer is heard whenever it comes.
-    fn request(&mut self, work: Work, operation: OperationKind, mut request: reqwest::Request) {
+    fn request(&mut self, work: Work, operation: OperationKind, mut request: Request<Bytes>) {
         self.work.insert(work, At::Going);
         let name = self.full_name(work).parse().expect("a name of ours can be a header");
         request.headers_mut().insert(CALL_HEADER, name);

@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{
-    StatusCode, Url,
+use bytes::Bytes;
+use http::{
+    Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
+use reqwest::Url;
 use serde::Deserialize;
 use tokio::{
     sync::Mutex,
@@ -16,6 +18,7 @@ use tokio::{
 };
 
 use super::request::{FORM, form, header_value};
+use crate::connections::Connections;
 
 /// A token is renewed so long before it runs out: a request that is sent with it arrives in time.
 const RENEWED_BEFORE: Duration = Duration::from_secs(2);
@@ -60,8 +63,8 @@ impl Auth {
     /// No token could be had.
     pub(super) async fn authorise(
         &self,
-        http: &reqwest::Client,
-        request: &mut reqwest::Request,
+        http: &Connections,
+        request: &mut Request<Bytes>,
     ) -> Result<(), String> {
         let (name, value) = match self {
             Self::None => return Ok(()),
@@ -101,7 +104,7 @@ impl Auth {
 }
 
 impl TokenSource {
-    async fn header(&self, http: &reqwest::Client) -> Result<HeaderValue, String> {
+    async fn header(&self, http: &Connections) -> Result<HeaderValue, String> {
         let mut token = self.token.lock().await;
         let now = Instant::now();
         if let Some(token) = token.as_ref().filter(|token| now < token.renewed_at) {
@@ -113,7 +116,7 @@ impl TokenSource {
         Ok(header)
     }
 
-    async fn fetch(&self, http: &reqwest::Client, now: Instant) -> Result<Token, String> {
+    async fn fetch(&self, http: &Connections, now: Instant) -> Result<Token, String> {
         let mut fields = vec![
             ("grant_type", "client_credentials"),
             ("client_id", &self.id),
@@ -121,6 +124,7 @@ impl TokenSource {
         ];
         fields.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
         let answered = http
+            .reqwest()
             .post(self.url.clone())
             .header(CONTENT_TYPE, FORM)
             .body(form(fields))

@@ -1,20 +1,21 @@
 //! Single requests of an operation, for those that send them in a way of their own: the replay,
 //! which holds them at the service's pause points, and the benches, which time nothing else.
 
+use bytes::Bytes;
+use http::Request;
 use serde_json::Map;
 use slotproof_vocabulary::ReasonCode;
 
 use super::{
     capture::Received,
     compile::FileTarget,
-    exchange::receive,
     format::Meaning,
     interpreter::OperationKind,
     request::RequestTemplate,
     scope::{self, Scope},
     values::{OfOperation, Values},
 };
-use crate::target::answer::Answer;
+use crate::{connections::Connections, target::answer::Answer};
 
 impl FileTarget {
     /// The first request of an operation. Its client and its visit need no setup.
@@ -25,7 +26,7 @@ impl FileTarget {
         &self,
         operation: OperationKind,
         scope: Scope<'_>,
-    ) -> Result<reqwest::Request, String> {
+    ) -> Result<Request<Bytes>, String> {
         let step = self.plan(operation).steps.first();
         let step = step.ok_or_else(|| format!("the target has no {}", operation.name()))?;
         self.rendered(&step.request, operation, scope)
@@ -40,7 +41,7 @@ impl FileTarget {
         &self,
         operation: OperationKind,
         scope: Scope<'_>,
-    ) -> Result<Option<reqwest::Request>, String> {
+    ) -> Result<Option<Request<Bytes>>, String> {
         let rules = self.plan(operation).steps.iter().flat_map(|step| &step.rules);
         let poll = rules.filter_map(|rule| rule.poll.as_ref()).next();
         poll.map(|poll| self.rendered(&poll.request, operation, scope)).transpose()
@@ -51,7 +52,7 @@ impl FileTarget {
         template: &RequestTemplate,
         operation: OperationKind,
         scope: Scope<'_>,
-    ) -> Result<reqwest::Request, String> {
+    ) -> Result<Request<Bytes>, String> {
         let (nothing, captured) = (scope::nothing(), Map::new());
         let names = Values::operation(OfOperation {
             target: self,
@@ -67,13 +68,13 @@ impl FileTarget {
     /// Sends the first request of an operation once. One that is only accepted is undecided.
     pub async fn send_first(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         operation: OperationKind,
-        request: reqwest::Request,
+        request: Request<Bytes>,
     ) -> Answer {
-        match receive(http, request).await {
-            Ok(received) => self.first_answer(operation, &received),
-            Err((answer, _)) => answer,
+        match http.exchange(request, None).await {
+            Ok(answered) => self.first_answer(operation, &answered.into()),
+            Err(unanswered) => unanswered.answer(),
         }
     }
 

@@ -26,6 +26,7 @@ use super::{
     setup::{Setup, Slots, TargetError, Teardown},
     template::{Engine, Text},
 };
+use crate::connections::Connections;
 
 /// A target that a file describes.
 #[derive(Debug)]
@@ -172,12 +173,12 @@ impl FileTarget {
         plain(&self.base_url) && self.auth.token_url().is_none_or(|url| plain(url.as_str()))
     }
 
-    /// Connections to the API: no redirect is followed, for it may lead to a host that is not
-    /// allowed, and nothing is sent again.
+    /// Connections to the API, on which an exchange lasts for `timeout` at most. No redirect is
+    /// followed, for it may lead to a host that is not allowed, and nothing is sent again.
     ///
     /// # Errors
-    /// A certificate of the file cannot be used.
-    pub fn connections(&self, timeout: Duration) -> Result<reqwest::ClientBuilder, TargetError> {
+    /// The TLS roots of the machine cannot be read, or a certificate of the file cannot be used.
+    pub fn connections(&self, timeout: Duration) -> Result<Connections, TargetError> {
         let refused = |what: &'static str| {
             move |error: reqwest::Error| TargetError::File(format!("[tls] {what}: {error}"))
         };
@@ -195,7 +196,7 @@ impl FileTarget {
             let identity = reqwest::Identity::from_pem(pem).map_err(refused("identity"))?;
             builder = builder.identity(identity);
         }
-        Ok(builder)
+        Ok(Connections::new(builder.build()?, timeout))
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     fmt,
 };
 
+use bytes::Bytes;
+use http::Request;
 use regex::Regex;
 use serde_json::Value;
 
@@ -169,8 +171,8 @@ impl DryRun<'_> {
         self.show(scope, &text);
     }
 
-    fn text(&self, request: &reqwest::Request) -> String {
-        let url = readable(request.url().as_str());
+    fn text(&self, request: &Request<Bytes>) -> String {
+        let url = readable(&request.uri().to_string());
         let mut text = format!("{} {url}", request.method());
         let mut headers: BTreeSet<String> = request
             .headers()
@@ -191,7 +193,7 @@ impl DryRun<'_> {
             text.push('\n');
             text.push_str(&header);
         }
-        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let body = request.body();
         if !body.is_empty() {
             text.push_str("\n\n");
             text.push_str(&readable(&String::from_utf8_lossy(body)));

@@ -1,12 +1,13 @@
 //! One request and its answer.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use reqwest::{
-    Url,
+use bytes::Bytes;
+use http::{
+    Request,
     header::{AUTHORIZATION, HeaderValue},
 };
-use slotproof_vocabulary::ReasonCode;
+use reqwest::Url;
 
 use super::{
     capture::Received,
@@ -15,10 +16,10 @@ use super::{
     request::{Idempotency, RequestTemplate},
     values::Values,
 };
-use crate::target::answer::Answer;
-
-/// No answer of a booking service is longer. One that is must not fill the memory.
-const BODY_BYTES_MAX: usize = 1 << 20;
+use crate::{
+    connections::{Answered, Connections, Unanswered},
+    target::answer::Answer,
+};
 
 /// A request and its answer, as people read them. Secrets are starred out.
 #[derive(Debug, Clone, Default)]
@@ -39,10 +40,10 @@ pub struct Exchanged {
 /// Where a request goes.
 #[derive(Clone, Copy)]
 pub(super) struct To<'a> {
-    pub(super) http: &'a reqwest::Client,
+    pub(super) http: &'a Connections,
     /// Without a slash at the end.
     pub(super) base_url: &'a str,
-    /// How long its answer is waited for; `None`: as long as the HTTP client does.
+    /// How long its answer is waited for; `None`: as long as the connections do.
     pub(super) patience: Option<Duration>,
 }
 
@@ -57,7 +58,7 @@ pub(super) struct Sent {
 
 impl FileTarget {
     /// Where requests go that are no client's: to the base URL of the file.
-    pub(super) fn by<'a>(&'a self, http: &'a reqwest::Client) -> To<'a> {
+    pub(super) fn by<'a>(&'a self, http: &'a Connections) -> To<'a> {
         To { http, base_url: &self.base_url, patience: None }
     }
 
@@ -73,16 +74,15 @@ impl FileTarget {
         key: Option<&Idempotency>,
         shown: bool,
     ) -> Result<Sent, String> {
-        let mut request = template.render(base_url, &self.headers, context, key)?;
-        *request.timeout_mut() = patience;
-        let url = shown.then(|| request.url().clone());
+        let request = template.render(base_url, &self.headers, context, key)?;
+        let url = if shown { Url::parse(&request.uri().to_string()).ok() } else { None };
         let mut exchanged = if shown { self.shown(&request) } else { Exchanged::default() };
-        let again = if self.auth.may_renew() { request.try_clone() } else { None };
-        let mut received = self.send_once(http, request).await?;
+        let again = self.auth.may_renew().then(|| request.clone());
+        let mut received = self.send_once(http, request, patience).await?;
         if let (Ok((answer, token)), Some(request)) = (&received, again)
             && self.auth.renews(token.as_ref(), answer.status).await
         {
-            received = self.send_once(http, request).await?;
+            received = self.send_once(http, request, patience).await?;
         }
         let received = received.map(|(received, _)| received);
         if shown {
@@ -91,28 +91,29 @@ impl FileTarget {
                     exchanged.status = Some(received.status);
                     exchanged.received = self.redacted(&String::from_utf8_lossy(&received.bytes));
                 }
-                Err((_, why)) => exchanged.received.clone_from(why),
+                Err(unanswered) => exchanged.received.clone_from(&unanswered.why),
             }
         }
-        Ok(Sent { url, exchanged, received: received.map_err(|(answer, _)| answer) })
+        Ok(Sent { url, exchanged, received: received.map_err(|it| it.answer()) })
     }
 
     /// The answer, with the token that the request had.
     async fn send_once(
         &self,
-        http: &reqwest::Client,
-        mut request: reqwest::Request,
-    ) -> Result<Result<(Received, Option<HeaderValue>), Failed>, String> {
+        http: &Connections,
+        mut request: Request<Bytes>,
+        patience: Option<Duration>,
+    ) -> Result<Result<(Received, Option<HeaderValue>), Unanswered>, String> {
         self.auth.authorise(http, &mut request).await.map_err(|error| self.redacted(&error))?;
         let token = request.headers().get(AUTHORIZATION).cloned();
-        Ok(receive(http, request).await.map(|received| (received, token)))
+        let answered = http.exchange(request, patience).await;
+        Ok(answered.map(|answered| (Received::from(answered), token)))
     }
 
-    fn shown(&self, request: &reqwest::Request) -> Exchanged {
-        let sent = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    fn shown(&self, request: &Request<Bytes>) -> Exchanged {
         Exchanged {
-            request: self.redacted(&format!("{} {}", request.method(), request.url())),
-            sent: self.redacted(&String::from_utf8_lossy(sent)),
+            request: self.redacted(&format!("{} {}", request.method(), request.uri())),
+            sent: self.redacted(&String::from_utf8_lossy(request.body())),
             ..Exchanged::default()
         }
     }
@@ -123,45 +124,9 @@ impl FileTarget {
     }
 }
 
-/// What is known of an operation whose request was not answered, and why for people.
-pub(super) type Failed = (Answer, String);
-
-/// The whole answer.
-pub(super) async fn receive(
-    http: &reqwest::Client,
-    request: reqwest::Request,
-) -> Result<Received, Failed> {
-    let failed = |error: reqwest::Error| (Answer::failed(&error), causes(error));
-    let mut response = http.execute(request).await.map_err(failed)?;
-    let status = response.status().as_u16();
-    let headers = std::mem::take(response.headers_mut());
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| {
-        let timeout = error.is_timeout();
-        let reason = if timeout { ReasonCode::Timeout } else { ReasonCode::ConnectionLost };
-        (Answer::unknown(reason), causes(error))
-    })? {
-        if bytes.len() + chunk.len() > BODY_BYTES_MAX {
-            let answer = Answer::unknown(ReasonCode::BodyTooLong);
-            return Err((answer, "the body is longer than 1 MiB".to_owned()));
-        }
-        bytes.extend_from_slice(&chunk);
+impl From<Answered> for Received {
+    fn from(Answered { status, headers, body }: Answered) -> Self {
+        let json = serde_json::from_slice(&body).ok();
+        Self { status, headers, bytes: body, json }
     }
-    let json = serde_json::from_slice(&bytes).ok();
-    Ok(Received { status, headers, bytes, json })
-}
-
-/// An error with its causes, without the URL: that is shown beside it.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    if text.contains("certificate") {
-        text.push_str("; name the file of its issuer: [tls] ca = \"issuer.pem\"");
-    }
-    text
 }

@@ -14,7 +14,7 @@ use super::{
     scope::{self, Kept, Scope},
     values::{Named, Values},
 };
-use crate::{call::RetryPolicy, target::answer::Answer};
+use crate::{call::RetryPolicy, connections::Connections, target::answer::Answer};
 
 /// How often an operation begins again at most: what is not decided then is unknown.
 const AGAIN_MAX: usize = 5;
@@ -137,7 +137,7 @@ impl FileTarget {
     /// What the client knows of an operation that could not begin: it changed nothing.
     pub async fn begin(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         operation: OperationKind,
         scope: Scope<'_>,
     ) -> Result<Ready, Answer> {
@@ -173,7 +173,7 @@ impl FileTarget {
     /// its requests and answers.
     pub async fn make(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         operation: OperationKind,
         scope: Scope<'_>,
         Ready { client, visit, captured }: Ready,
@@ -223,7 +223,7 @@ impl FileTarget {
     /// with the request, if it was asked for.
     pub async fn release(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         release: &Release,
         shown: bool,
     ) -> (bool, Option<Exchanged>) {
@@ -375,7 +375,7 @@ answers = [
             (name == "TOKEN").then(|| "s3cret".to_owned())
         })
         .expect("a target");
-        let http = reqwest::Client::new();
+        let http = Connections::default();
         let prepared = target.prepare(&http, "run", &[5], &SetUp::default()).await.expect("a slot");
         let (place, setup) = (prepared.places[0].names(), prepared.exchanges);
         assert!(setup[0].sent.contains(r#""seats":5"#), "a number stays one: {setup:?}");

@@ -18,12 +18,12 @@ use super::{
     scope::{Kept, Scope},
     values::{OfOperation, Values},
 };
-use crate::target::answer::Answer;
+use crate::{connections::Connections, target::answer::Answer};
 
 /// An operation on its way.
 pub(super) struct Making<'a> {
     pub(super) target: &'a FileTarget,
-    pub(super) http: &'a reqwest::Client,
+    pub(super) http: &'a Connections,
     pub(super) scope: Scope<'a>,
     pub(super) client: minijinja::Value,
     pub(super) visit: minijinja::Value,

@@ -18,6 +18,7 @@ use super::{
     request::RequestTemplate,
     scope::{Place, PlaceNames},
 };
+use crate::connections::Connections;
 
 /// Every status, by the name that it has where a file does not translate.
 pub(super) const OWN_STATUSES: [BookingStatus; 5] = [
@@ -167,7 +168,7 @@ impl FileTarget {
     /// A request that was not answered with a list.
     pub async fn listed(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         list: &HttpList,
         places: &[Place],
         bookings: &[(usize, String)],
@@ -197,7 +198,7 @@ impl FileTarget {
 
     async fn pages(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         list: &HttpList,
         place: &PlaceNames,
         booking: Option<&str>,

@@ -19,6 +19,7 @@ use super::{
     request::RequestTemplate,
     scope::{self, Place, PlaceNames, Scope, object},
 };
+use crate::connections::Connections;
 
 /// Slots that are made at once.
 const SLOTS_AT_ONCE: usize = 16;
@@ -131,7 +132,7 @@ impl FileTarget {
     /// slots than are wanted.
     pub async fn prepare(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         run: &str,
         capacities: &[u32],
         set_up: &SetUp,
@@ -167,7 +168,7 @@ impl FileTarget {
     /// they are known to the teardown.
     async fn set_up_slots(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         of_run: &Map<String, Value>,
         slots: impl Iterator<Item = (usize, Map<String, Value>)>,
         set_up: &SetUp,
@@ -197,7 +198,7 @@ impl FileTarget {
 
     async fn set_up_slot(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         of_run: &Map<String, Value>,
         number: usize,
         slot: Map<String, Value>,
@@ -225,7 +226,7 @@ impl FileTarget {
 
     async fn find_slots(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         list: &SlotList,
         of_run: &Map<String, Value>,
         exchanges: &mut Vec<Exchanged>,
@@ -260,7 +261,7 @@ impl FileTarget {
 
     async fn set_up<const N: usize>(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         setup: &Setup,
         names: [(&'static str, minijinja::Value); N],
         exchanges: &mut Vec<Exchanged>,
@@ -299,7 +300,7 @@ impl FileTarget {
     /// The values of a client: made once, by the setup of each client.
     pub(super) async fn client_names(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         scope: Scope<'_>,
     ) -> Result<minijinja::Value, TargetError> {
         let made = || async {
@@ -316,7 +317,7 @@ impl FileTarget {
     /// The values of a visit, by the setup of each visit.
     pub(super) async fn visit_names(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         scope: Scope<'_>,
         client: &minijinja::Value,
     ) -> Result<minijinja::Value, TargetError> {
@@ -346,7 +347,7 @@ impl FileTarget {
     /// the number of requests, and with the first that failed.
     pub async fn tear_down(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         set_up: &SetUp,
         bookings: &[(usize, String)],
     ) -> (usize, Option<String>) {
@@ -379,7 +380,7 @@ impl FileTarget {
 
     async fn take_away(
         &self,
-        http: &reqwest::Client,
+        http: &Connections,
         teardown: &Teardown,
         place: Option<&PlaceNames>,
         booking: Option<&str>,
@@ -473,7 +474,7 @@ answers = [{ status = 201, means = "ok", capture = { booking = "$.id" } }]
         let (base, taken_away) = calendar().await;
         let text = text.replace("BASE", &base);
         let target = FileTarget::parse(&text, Path::new(""), &[], |_| None).expect("a target");
-        let (http, set_up) = (reqwest::Client::new(), SetUp::default());
+        let (http, set_up) = (Connections::default(), SetUp::default());
         let failed = target.prepare(&http, "run", &[1; 40], &set_up).await;
         let said = failed.expect_err("one slot cannot be made").to_string();
         assert!(said.contains("slots/3 was answered 500"), "{said}");
