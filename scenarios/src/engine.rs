@@ -148,9 +148,6 @@ pub enum LoadError {
         /// What the machine allows.
         hard: u64,
     },
-    /// The HTTP client cannot be created.
-    #[error("failed to create the HTTP client: {0}")]
-    Http(#[from] reqwest::Error),
     /// The history cannot be written.
     #[error("failed to write the history: {0}")]
     History(io::Error),
