@@ -3,9 +3,13 @@
 //! There is one recorder for the process, because the `metrics` crate has one and a scrape asks a
 //! process. Two services in one process add up in it: their series have the same names and labels.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{OnceLock, PoisonError, RwLock},
+    time::Duration,
+};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use slotproof_vocabulary::StrategyKind;
 use sqlx::PgPool;
@@ -47,14 +51,48 @@ pub(crate) async fn upkeep(mut stopping: watch::Receiver<bool>) {
     }
 }
 
-pub(crate) fn request_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
+/// The series of the answers with one method and status of a route.
+struct Answers {
+    method: &'static str,
+    status: u16,
+    requests: Counter,
+    duration: Histogram,
+}
+
+/// By route. The recorder finds a series by a key of strings, which are copied and hashed for each
+/// request: six copies of method and route for one answer.
+static ANSWERS: RwLock<BTreeMap<String, Vec<Answers>>> = RwLock::new(BTreeMap::new());
+
+pub(crate) fn request_answered(method: &'static str, route: &str, status: u16, elapsed: Duration) {
+    let count = |answers: &Answers| {
+        answers.requests.increment(1);
+        answers.duration.record(elapsed.as_secs_f64());
+    };
+    let is_it = |answers: &&Answers| answers.method == method && answers.status == status;
+    let by_route = ANSWERS.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(answers) = by_route.get(route).and_then(|of_route| of_route.iter().find(is_it)) {
+        return count(answers);
+    }
+    drop(by_route);
+    recorder();
     let labels = [
         ("method", method.to_owned()),
         ("route", route.to_owned()),
         ("status", status.to_string()),
     ];
-    counter!("http_requests_total", &labels).increment(1);
-    histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+    let answers = Answers {
+        method,
+        status,
+        requests: counter!("http_requests_total", &labels),
+        duration: histogram!("http_request_duration_seconds", &labels[..2]),
+    };
+    count(&answers);
+    let mut by_route = ANSWERS.write().unwrap_or_else(PoisonError::into_inner);
+    let of_route = by_route.entry(route.to_owned()).or_default();
+    // Another request may have added the same series since.
+    if !of_route.iter().any(|answers| is_it(&answers)) {
+        of_route.push(answers);
+    }
 }
 
 /// A read of a slot that `standby` or `primary` has answered.

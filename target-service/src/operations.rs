@@ -47,16 +47,22 @@ impl Operations {
         }
         let answer = match &self.cache {
             None => self.strategy.reserve(command).await?,
-            Some(cache) => {
-                cache::look_first(cache, &self.pool, command).await?;
-                match cache::decide(cache, &self.pool, command).await? {
-                    Some(decided) => decided,
-                    None => self.strategy.reserve(command).await?,
-                }
-            }
+            Some(cache) => Box::pin(self.reserve_with(cache, command)).await?,
         };
         self.booked(&answer).await;
         Ok(answer)
+    }
+
+    async fn reserve_with(
+        &self,
+        cache: &Cache,
+        command: &ReserveCommand,
+    ) -> Result<Reserved, ReserveError> {
+        cache::look_first(cache, &self.pool, command).await?;
+        match cache::decide(cache, &self.pool, command).await? {
+            Some(decided) => Ok(decided),
+            None => self.strategy.reserve(command).await,
+        }
     }
 
     /// What became of a request; `Accepted` if it has not been decided yet.
@@ -167,7 +173,7 @@ impl Operations {
             let change = cache::Change { slot, booking, version, by: By::Client };
             let pool = self.pool.clone();
             let read = async move { read_model::read_slot(&pool, slot).await };
-            cache.changed(change, read).await;
+            Box::pin(cache.changed(change, read)).await;
         }
     }
 }

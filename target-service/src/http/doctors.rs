@@ -20,7 +20,7 @@ use super::{
 };
 use crate::sharding::Shard;
 
-pub(super) fn router() -> Router<State> {
+pub(super) fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/v1/doctors", get(list))
         .route("/v1/doctors/{id}", get(read))
@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<State> {
 ///
 /// By id, 1,000 at most.
 #[utoipa::path(get, path = "/v1/doctors", tag = "doctors", responses((status = 200, body = DoctorList)))]
-pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<DoctorList>, Refusal> {
+pub(super) async fn list(Shared(state): Shared<Arc<State>>) -> Result<Json<DoctorList>, Refusal> {
     Ok(Json(DoctorList { items: state.shards.list_doctors().await? }))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<DoctorList
     responses((status = 200, body = DoctorBody), (status = 404, description = "`not_found`", body = Problem)),
 )]
 pub(super) async fn read(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     PathId(doctor): PathId<DoctorId>,
 ) -> Result<Json<DoctorBody>, Refusal> {
     let read = |shard: Arc<Shard>| async move { shard.operations.read_doctor(doctor).await };
@@ -64,7 +64,7 @@ pub(super) async fn read(
     ),
 )]
 pub(super) async fn create(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     Body(body): Body<CreateDoctor>,
 ) -> Result<(StatusCode, Json<DoctorBody>), Refusal> {
     let name = short_text("name", body.name)?;

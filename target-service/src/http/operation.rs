@@ -1,14 +1,8 @@
 //! For operators: liveness, readiness, metrics and the API description.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::{MatchedPath, Request, State as Shared},
-    middleware::Next,
-    response::Response,
-    routing::get,
-};
+use axum::{Json, Router, extract::State as Shared, routing::get};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use slotproof_vocabulary::reference_api::ProblemCode;
@@ -20,7 +14,7 @@ use crate::metrics;
 /// A service whose database takes longer than this to answer `select 1` is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) fn router() -> Router<State> {
+pub(super) fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -36,7 +30,7 @@ async fn healthz() -> Json<Value> {
 
 /// Can it take requests?
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200), (status = 503, description = "`unavailable`")))]
-async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
+async fn readyz(Shared(state): Shared<Arc<State>>) -> Result<Json<Value>, Refusal> {
     if *state.leaving.borrow() {
         return Err(Refusal::new(ProblemCode::Unavailable, "the service is stopping"));
     }
@@ -57,10 +51,10 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
             ));
         }
     }
-    if state.needs.publisher.is_some_and(|publisher| !publisher.is_connected()) {
+    if state.needs.publisher.as_ref().is_some_and(|publisher| !publisher.is_connected()) {
         return Err(Refusal::new(ProblemCode::Unavailable, "RabbitMQ is not connected"));
     }
-    if let Some(mut redis) = state.needs.redis {
+    if let Some(mut redis) = state.needs.redis.clone() {
         let pong: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut redis).await;
         pong.map_err(|error| {
             Refusal::new(ProblemCode::Unavailable, format!("Redis is not ready: {error}"))
@@ -72,7 +66,7 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Json<Value>, Refusal> {
 
 /// Prometheus metrics
 #[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, body = String)))]
-async fn prometheus(Shared(state): Shared<State>) -> String {
+async fn prometheus(Shared(state): Shared<Arc<State>>) -> String {
     metrics::pools_observed(state.shards.pools());
     metrics::recorder().render()
 }
@@ -105,23 +99,4 @@ struct Api;
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(Api::openapi())
-}
-
-/// Counts and times every request by its route. Requests that match no route share one series, so
-/// that a scanner cannot create a million.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let method = match request.method().as_str() {
-        known @ ("GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "HEAD" | "OPTIONS") => {
-            known.to_owned()
-        }
-        _ => "other".to_owned(),
-    };
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    metrics::request_answered(&method, &route, response.status().as_u16(), begun.elapsed());
-    response
 }

@@ -1,7 +1,5 @@
 //! Refusals as problem+json (RFC 9457). The one place that maps a reason to an HTTP status.
 
-use std::any::Any;
-
 use axum::{
     Json,
     extract::OriginalUri,
@@ -204,7 +202,7 @@ pub(super) async fn method_not_allowed(method: Method, OriginalUri(uri): Origina
     )
 }
 
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+pub(super) fn panicked() -> Response {
     tracing::error!("a request handler panicked");
     Refusal::new(ProblemCode::Internal, BUG).into_response()
 }

@@ -1,5 +1,7 @@
 //! Reports: counts over many slots, as they were a few seconds ago.
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State as Shared, routing::get};
 use serde::Deserialize;
 use slotproof_vocabulary::{
@@ -9,7 +11,7 @@ use slotproof_vocabulary::{
 
 use super::{problem::Refusal, request::Parameters, state::State};
 
-pub(super) fn router() -> Router<State> {
+pub(super) fn router() -> Router<Arc<State>> {
     Router::new().route("/v1/reports/occupancy", get(occupancy))
 }
 
@@ -30,7 +32,7 @@ pub(super) struct OccupancyParameters {
     responses((status = 200, body = OccupancyReport), (status = 422, description = "`invalid_field`", body = Problem)),
 )]
 pub(super) async fn occupancy(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     Parameters(parameters): Parameters<OccupancyParameters>,
 ) -> Result<Json<OccupancyReport>, Refusal> {
     Ok(Json(state.shards.occupancy(parameters.doctor_id.map(DoctorId)).await?))

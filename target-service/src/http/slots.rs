@@ -24,7 +24,7 @@ use crate::{catalogue, operations::ReadAt, read_model::SlotFilter, sharding::Sha
 /// See the constraint `appointment_slots_capacity_range`.
 const CAPACITY_MAX: i32 = 1_000_000;
 
-pub(super) fn router() -> Router<State> {
+pub(super) fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/v1/slots", get(list))
         .route("/v1/slots/{id}", get(read))
@@ -49,7 +49,7 @@ pub(super) struct ListParameters {
     responses((status = 200, body = SlotList), (status = 422, description = "`invalid_field`", body = Problem)),
 )]
 pub(super) async fn list(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Json<SlotList>, Refusal> {
     let filter =
@@ -81,7 +81,7 @@ pub(super) struct ReadParameters {
     ),
 )]
 pub(super) async fn read(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     PathId(slot): PathId<SlotId>,
     Parameters(parameters): Parameters<ReadParameters>,
 ) -> Result<Json<SlotBody>, Refusal> {
@@ -113,7 +113,7 @@ pub(super) async fn read(
     ),
 )]
 pub(super) async fn create(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<Arc<State>>,
     Body(body): Body<CreateSlot>,
 ) -> Result<(StatusCode, Json<SlotBody>), Refusal> {
     let capacity = whole_number("capacity", body.capacity, 1, CAPACITY_MAX)?;

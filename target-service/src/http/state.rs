@@ -35,7 +35,7 @@ impl State {
     /// What was not found may lie in an archive.
     pub(super) async fn refuse_archived(&self, month: Month) -> Result<(), Refusal> {
         let Some(months) = &self.months else { return Ok(()) };
-        match months.state_of(month).await? {
+        match Box::pin(months.state_of(month)).await? {
             Some(MonthState::Archived) => Err(Refusal::month_archived(month)),
             Some(MonthState::Closed) | None => Ok(()),
         }

@@ -288,14 +288,14 @@ impl Shards {
                 match act(Arc::clone(shard)).await {
                     Err(error) if error.is_elsewhere() => {}
                     Ok(answer) if !answer.is_final() => {
-                        if still_has(shard, bucket, owner).await.map_err(E::from)? {
+                        if Box::pin(still_has(shard, bucket, owner)).await.map_err(E::from)? {
                             return Ok(answer);
                         }
                     }
                     decided => return decided.map_err(Failed::Error),
                 }
             }
-            self.read_again(directory, &map).await;
+            Box::pin(self.read_again(directory, &map)).await;
             if directory.map().owner(bucket) == map.owner(bucket) {
                 break;
             }
