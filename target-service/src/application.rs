@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     cache::Cache,
     config::{Config, Pooler},
+    connections::Connections,
     database::{self, Schema},
     heartbeat, http, metrics,
     months::{self, Calendar},
@@ -41,7 +42,7 @@ const BACKLOG: u32 = 4_096;
 pub struct Application {
     listener: TcpListener,
     director: Option<(TcpListener, PausePoints)>,
-    pool: PgPool,
+    pool: Connections,
     /// Present if there are other shards.
     sharding: Option<Sharding>,
     /// A pooler for reads of slots and writes of reservations, where not all goes through it.
@@ -62,7 +63,7 @@ pub struct Application {
 /// What several databases need beside the first one.
 struct Sharding {
     directory: Directory,
-    others: Vec<(PgPool, Arc<dyn Strategy>)>,
+    others: Vec<(Connections, Arc<dyn Strategy>)>,
 }
 
 impl Application {
@@ -111,7 +112,7 @@ impl Application {
             }
         };
         let pool = database::open(url, config.connections, &settings, pausing).await?;
-        let months = config.months.map(|months| Arc::new(Calendar::new(pool.clone(), months)));
+        let months = config.months.map(|months| Arc::new(Calendar::new(pool.pool(), months)));
         if let Some(months) = &months {
             months.keep().await.map_err(StartError::Months)?;
         }
@@ -120,7 +121,7 @@ impl Application {
         let heart = heart.transpose()?;
         let cache = config.cache.as_ref().map(Cache::new).transpose()?.map(Arc::new);
         let publisher = Publisher::default();
-        let strategy_on = |pool: &PgPool| {
+        let strategy_on = |pool: &Connections| {
             let dependencies = Dependencies {
                 pool: pool.clone(),
                 redis: redis.clone(),
@@ -219,14 +220,11 @@ impl Application {
         // In a directed service nothing happens by itself: its director says when the sweeper
         // comes.
         match director {
-            Some((listener, points)) => tasks.spawn(pausing::obey_directors(
-                points,
-                listener,
-                pool.clone(),
-                stopped.clone(),
-            )),
+            Some((listener, points)) => {
+                tasks.spawn(pausing::obey_directors(points, listener, pool.pool(), stopped.clone()))
+            }
             None => tasks.spawn(sweeper::run(
-                pool.clone(),
+                pool.pool(),
                 sharding.is_some(),
                 pooled.clone(),
                 cache.clone(),
@@ -260,11 +258,11 @@ impl Application {
             slot_reads: wiring.slot_reads,
         };
         let shards = match sharding {
-            None => Shards::one(pool.clone(), operations),
+            None => Shards::one(pool.pool(), operations),
             Some(Sharding { directory, others }) => {
-                let mut shards = vec![Shard { pool: pool.clone(), operations }];
+                let mut shards = vec![Shard { pool: pool.pool(), operations }];
                 for (pool, strategy) in others {
-                    tasks.spawn(sweeper::run(pool.clone(), true, None, None, stopped.clone()));
+                    tasks.spawn(sweeper::run(pool.pool(), true, None, None, stopped.clone()));
                     shards.push(Shard::new(pool, strategy, Wiring::of(config.strategy)));
                 }
                 Shards::several(shards, directory)
@@ -337,6 +335,7 @@ mod tests {
         let pool = PgPoolOptions::new()
             .acquire_timeout(Duration::from_millis(10))
             .connect_lazy(&config.database_url)
+            .map(Connections::handed_over)
             .expect("a URL");
         let publisher = Publisher::default();
         let dependencies = Dependencies {

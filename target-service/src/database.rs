@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgConnection,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::{
+    connections::Connections,
     occupancy,
     pausing::{self, PausePoints},
     start_error::StartError,
@@ -94,7 +95,7 @@ pub(crate) async fn open(
     connections: u32,
     settings: &[(&str, &str)],
     pausing: Option<&PausePoints>,
-) -> Result<PgPool, StartError> {
+) -> Result<Connections, StartError> {
     let options: PgConnectOptions = url.parse().map_err(StartError::Connect)?;
     let mut pool = PgPoolOptions::new()
         .max_connections(connections)
@@ -114,7 +115,11 @@ pub(crate) async fn open(
         [] => options,
         settings => options.options(settings.iter().copied()),
     };
-    pool.connect_with(options).await.map_err(StartError::Connect)
+    let pool = pool.connect_with(options).await.map_err(StartError::Connect)?;
+    Ok(match pausing {
+        None => Connections::handed_over(pool),
+        Some(_) => Connections::through_the_pool(pool),
+    })
 }
 
 /// Tables of our names without our migrations belong to another program.

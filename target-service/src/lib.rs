@@ -2,6 +2,7 @@
 
 pub mod application;
 pub mod config;
+mod connections;
 mod start_error;
 
 mod database;

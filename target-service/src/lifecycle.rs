@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::{
+    connections::Connections,
     read_model,
     routing::{doctor_key, month_key, not_an_id},
 };
@@ -38,7 +39,10 @@ struct Written {
 }
 
 /// Pending to confirmed, while the hold lasts by the database's clock.
-pub(crate) async fn confirm(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
+pub(crate) async fn confirm(
+    pool: &Connections,
+    booking: BookingId,
+) -> Result<Changed, sqlx::Error> {
     let written = sqlx::query_as!(
         Written,
         r#"
@@ -77,7 +81,7 @@ pub(crate) async fn confirm(pool: &PgPool, booking: BookingId) -> Result<Changed
 }
 
 /// Pending or confirmed to cancelled; the seats go back.
-pub(crate) async fn cancel(pool: &PgPool, booking: BookingId) -> Result<Changed, sqlx::Error> {
+pub(crate) async fn cancel(pool: &Connections, booking: BookingId) -> Result<Changed, sqlx::Error> {
     let written = sqlx::query_as!(
         Written,
         r#"
@@ -175,7 +179,7 @@ pub(crate) async fn expire(
 
 /// Why a change wrote nothing; a change that was made before is done, so that a retry is harmless.
 async fn refused(
-    pool: &PgPool,
+    pool: &Connections,
     booking: BookingId,
     wanted: BookingStatus,
 ) -> Result<Changed, sqlx::Error> {

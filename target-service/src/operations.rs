@@ -7,10 +7,10 @@ use slotproof_vocabulary::{
     BookingId, DoctorId, SlotId,
     reference_api::{BookingBody, DoctorBody, SlotBody, SlotList},
 };
-use sqlx::PgPool;
 
 use crate::{
     cache::{self, Available, By, Cache},
+    connections::Connections,
     lifecycle::Changed,
     metrics,
     pooled::Pooled,
@@ -29,7 +29,7 @@ pub(crate) enum ReadAt<T> {
 }
 
 pub(crate) struct Operations {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     /// A pooler through which slots are read.
     pub(crate) pooled: Option<Arc<Pooled>>,
     pub(crate) standbys: Standbys,

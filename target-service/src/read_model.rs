@@ -227,7 +227,7 @@ pub(crate) async fn list_slots_of_shard(
 
 /// A booking as it is, with its slot's version, in one snapshot.
 pub(crate) async fn read_booking(
-    pool: &PgPool,
+    database: impl PgExecutor<'_>,
     booking: BookingId,
 ) -> Result<Option<BookingBody>, sqlx::Error> {
     let row = sqlx::query!(
@@ -243,7 +243,7 @@ pub(crate) async fn read_booking(
         month_key(booking.month()),
         booking.as_uuid(),
     )
-    .fetch_optional(pool)
+    .fetch_optional(database)
     .await?;
     row.map(|row| {
         Ok(BookingBody {

@@ -1,5 +1,8 @@
 //! What single strategies promise beyond what all of them do.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::{
@@ -84,4 +87,35 @@ async fn a_policy_says_which_path_a_hybrid_takes() {
         problem(here.reserve(&slot, 101, "many").await).await,
         (422, "invalid_field".to_owned())
     );
+}
+
+/// Requests hand connections to each other, and what asks the pool itself still gets its turn.
+#[tokio::test]
+async fn one_connection_serves_many_reserves_at_once_and_everything_else_meanwhile() {
+    let url = fresh_database().await;
+    let variables = [("SLOTPROOF_DATABASE_URL", url.as_str()), ("SLOTPROOF_CONNECTIONS", "1")];
+    let service = Service::start_with("conditional", &variables).await;
+    let slot = service.slot(400).await;
+    let keys: Vec<String> = (0..400).map(|number| format!("key-{number}")).collect();
+    let reserving = join_all(
+        keys.iter().map(async |key| service.reserve(&slot, 1, key).await.status().as_u16()),
+    );
+    let listing = async {
+        for _ in 0..5 {
+            assert_eq!(service.get("/v1/slots").await.status(), 200);
+        }
+    };
+    let abandoning = async {
+        for number in 0..20 {
+            let key = format!("abandoned-{number}");
+            let reserve = service.reserve(&slot, 1, &key);
+            let _ = tokio::time::timeout(Duration::from_millis(3), reserve).await;
+        }
+    };
+    let (statuses, (), ()) = tokio::join!(reserving, listing, abandoning);
+    // A request that was given up on may have got a seat before.
+    let booked = statuses.iter().filter(|status| **status == 201).count();
+    assert!(booked >= 380 && statuses.iter().all(|status| [201, 409].contains(status)));
+    let read = service.read(&slot).await;
+    assert_eq!((read.available_seats, read.pending_seats), (0, 400));
 }

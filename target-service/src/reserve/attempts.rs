@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rand::Rng;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{
     command::{Reservation, Reserve, ReserveCommand, ReserveError, Reserved, Strategy},
     receipts::{SlotSnapshot, booked, replay, snapshot},
 };
-use crate::{metrics, pausing::about_to};
+use crate::{connections::Connections, metrics, pausing::about_to};
 
 /// The pause before the second try is at most this; the bound doubles from try to try.
 const PAUSE_FIRST: Duration = Duration::from_millis(2);
@@ -23,7 +23,7 @@ pub(crate) struct Retrying {
     pub(crate) kind: StrategyKind,
     /// Boxed, so that the flow around a page is compiled once and not for each of them.
     pub(crate) page: Box<dyn Reserve>,
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     /// Tries before a client is told `retry_later`.
     pub(crate) tries: u32,
 }
@@ -33,7 +33,9 @@ impl Strategy for Retrying {
     async fn reserve(&self, command: &ReserveCommand) -> Result<Reserved, ReserveError> {
         retrying(self.kind, self.tries, || async {
             let mut connection = self.pool.acquire().await?;
-            once(&*self.page, &mut connection, command).await
+            let answer = once(&*self.page, &mut connection, command).await?;
+            connection.ended_well();
+            Ok(answer)
         })
         .await
     }

@@ -2,11 +2,11 @@
 //! duplicates.
 
 use slotproof_vocabulary::{BookingStatus, reference_api::BookingBody};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::command::{Reservation, ReserveCommand, ReserveError, Reserved};
-use crate::routing::not_an_id;
+use crate::{connections::Connections, routing::not_an_id};
 
 /// A slot and the receipt of a key, in one snapshot, read after a try that wrote nothing.
 pub(super) struct SlotSnapshot {
@@ -30,11 +30,13 @@ pub(crate) struct Receipt {
 
 /// What became of a request that was accepted earlier; `Accepted` if nothing has, yet.
 pub(crate) async fn outcome(
-    pool: &PgPool,
+    pool: &Connections,
     command: &ReserveCommand,
 ) -> Result<Reserved, ReserveError> {
     let mut connection = pool.acquire().await?;
-    Ok(match snapshot(&mut connection, command).await? {
+    let snapshot = snapshot(&mut connection, command).await?;
+    connection.ended_well();
+    Ok(match snapshot {
         None => Reserved::NoSlot,
         Some(SlotSnapshot { receipt: Some(receipt), .. }) => replay(command, receipt)?,
         Some(SlotSnapshot { receipt: None, .. }) => Reserved::Accepted,

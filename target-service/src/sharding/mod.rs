@@ -31,6 +31,7 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     catalogue,
     config::{ShardSet, ShardUrl},
+    connections::Connections,
     lifecycle::Changed,
     operations::{Operations, ReadAt},
     reserve::{ReserveError, Reserved, Strategy},
@@ -68,9 +69,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(pool: PgPool, strategy: Arc<dyn Strategy>, wiring: Wiring) -> Self {
+    pub(crate) fn new(
+        connections: Connections,
+        strategy: Arc<dyn Strategy>,
+        wiring: Wiring,
+    ) -> Self {
         let operations = Operations {
-            pool: pool.clone(),
+            pool: connections.clone(),
             pooled: None,
             standbys: Standbys::none(),
             cache: None,
@@ -79,7 +84,7 @@ impl Shard {
             cancel: wiring.cancel,
             slot_reads: wiring.slot_reads,
         };
-        Self { pool, operations }
+        Self { pool: connections.pool(), operations }
     }
 }
 

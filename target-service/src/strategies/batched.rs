@@ -26,12 +26,13 @@ use std::{
 
 use async_trait::async_trait;
 use slotproof_vocabulary::SlotId;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::lanes::{Granted, LockedSlot, LockedSlots, Page};
 use crate::{
+    connections::Connections,
     reserve::ReserveCommand,
     routing::{doctor_key, month_key, not_an_id},
 };
@@ -46,7 +47,7 @@ pub(crate) struct Batched {
 
 impl Batched {
     /// A lane for each connection of the pool, up to a limit.
-    pub(crate) fn new(pool: &PgPool) -> Self {
+    pub(crate) fn new(pool: &Connections) -> Self {
         Self { lanes: pool.options().get_max_connections().min(LANES_MAX).into() }
     }
 }

@@ -20,17 +20,17 @@
 
 use async_trait::async_trait;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
 
 use super::{optimistic::Optimistic, policy::Policy, queue::Queue, redis_lock::RedisLock};
 use crate::{
+    connections::Connections,
     metrics,
     reserve::{ReserveCommand, ReserveError, Reserved, Retrying, Strategy, once, retrying},
 };
 
 pub(crate) struct Hybrid {
     pub(crate) policy: Policy,
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     pub(crate) high_value: Retrying,
     pub(crate) queue: Queue,
     /// Present where there is a Redis, needed where there are several regions.
@@ -55,7 +55,9 @@ impl Strategy for Hybrid {
         }
         let fast = retrying(StrategyKind::Hybrid, self.policy.optimistic_tries, || async {
             let mut connection = self.pool.acquire().await?;
-            once(&Optimistic, &mut connection, command).await
+            let answer = once(&Optimistic, &mut connection, command).await?;
+            connection.ended_well();
+            Ok(answer)
         })
         .await?;
         if !matches!(fast, Reserved::RetryLater) {

@@ -31,9 +31,9 @@ use std::{sync::Arc, time::Duration};
 
 use redis::aio::ConnectionManager;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
 
 use crate::{
+    connections::Connections,
     queue::Publisher,
     reserve::{Reserve, Retrying, Strategy},
 };
@@ -44,7 +44,7 @@ use policy::Policy;
 /// What strategies are built from. A strategy is not built if one that it needs is absent; see
 /// [`StrategyKind::needs_redis`].
 pub(crate) struct Dependencies {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     pub(crate) redis: Option<ConnectionManager>,
     pub(crate) publisher: Publisher,
     pub(crate) lock_ttl: Duration,
@@ -118,6 +118,11 @@ pub(crate) fn build(kind: StrategyKind, dependencies: Dependencies) -> Option<Ar
     })
 }
 
-fn tried(kind: StrategyKind, pool: PgPool, tries: u32, page: impl Reserve + 'static) -> Retrying {
+fn tried(
+    kind: StrategyKind,
+    pool: Connections,
+    tries: u32,
+    page: impl Reserve + 'static,
+) -> Retrying {
     Retrying { kind, page: Box::new(page), pool, tries }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
 
 use super::statement::reservation;
 use crate::{
+    connections::Connections,
     pooled::Pooled,
     reserve::{
         Reservation, ReserveCommand, ReserveError, Reserved, Strategy, booked, look,
@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) struct PooledConditional {
     pub(crate) pooled: Arc<Pooled>,
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     /// Tries before a client is told `retry_later`.
     pub(crate) tries: u32,
 }

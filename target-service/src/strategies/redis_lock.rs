@@ -37,11 +37,12 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use slotproof_vocabulary::{SlotId, StrategyKind};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::statement::reservation;
 use crate::{
+    connections::Connections,
     pausing::about_to,
     reserve::{
         Reservation, ReserveCommand, ReserveError, Reserved, Strategy, booked, look,
@@ -69,7 +70,7 @@ const LIFT: &str = "
     return 0";
 
 pub(crate) struct RedisLock {
-    pool: PgPool,
+    pool: Connections,
     redis: ConnectionManager,
     /// How long a lock lives that its holder does not release.
     ttl: Duration,
@@ -138,7 +139,12 @@ pub(crate) fn connect(url: &str) -> redis::RedisResult<ConnectionManager> {
 }
 
 impl RedisLock {
-    pub(crate) fn new(pool: PgPool, redis: ConnectionManager, ttl: Duration, tries: u32) -> Self {
+    pub(crate) fn new(
+        pool: Connections,
+        redis: ConnectionManager,
+        ttl: Duration,
+        tries: u32,
+    ) -> Self {
         let scripts = Scripts {
             acquire: Script::new(ACQUIRE),
             release: Arc::new(Script::new(RELEASE)),

@@ -3,7 +3,6 @@
 
 use futures::future::BoxFuture;
 use slotproof_vocabulary::{BookingId, SlotId, StrategyKind, reference_api::SlotBody};
-use sqlx::PgPool;
 
 use super::{
     conditional::Conditional,
@@ -11,6 +10,7 @@ use super::{
 };
 use crate::{
     catalogue::SeatRows,
+    connections::Connections,
     lifecycle::{self, Changed},
     queue::Redelivery,
     read_model,
@@ -19,7 +19,7 @@ use crate::{
 
 /// A change of a booking's status. Boxed, because it is chosen when the service starts.
 pub(crate) type Change =
-    for<'a> fn(&'a PgPool, BookingId) -> BoxFuture<'a, Result<Changed, sqlx::Error>>;
+    for<'a> fn(&'a Connections, BookingId) -> BoxFuture<'a, Result<Changed, sqlx::Error>>;
 
 /// How the service is wired for a strategy.
 pub(crate) struct Wiring {
@@ -50,7 +50,7 @@ pub(crate) enum SlotReads {
 impl SlotReads {
     pub(crate) async fn read(
         &self,
-        pool: &PgPool,
+        pool: &Connections,
         slot: SlotId,
     ) -> Result<Option<SlotBody>, sqlx::Error> {
         match self {

@@ -17,12 +17,13 @@ use std::{
 use async_trait::async_trait;
 use futures::future::{BoxFuture, join_all};
 use slotproof_vocabulary::{SlotId, StrategyKind};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::conditional::Conditional;
 use crate::{
+    connections::Connections,
     metrics,
     reserve::{
         ReserveCommand, ReserveError, Reserved, Strategy, lost_race, once, outcome, retrying,
@@ -80,7 +81,7 @@ impl Lanes {
     /// processes.
     pub(super) fn new(
         kind: StrategyKind,
-        pool: PgPool,
+        pool: Connections,
         tries: u32,
         page: impl Page + 'static,
     ) -> Self {
@@ -155,7 +156,7 @@ async fn drive(decider: Decider, lane: Lane) {
 #[derive(Clone)]
 struct Decider {
     kind: StrategyKind,
-    pool: PgPool,
+    pool: Connections,
     tries: u32,
     page: Arc<dyn Page>,
 }
@@ -213,6 +214,9 @@ impl Decider {
         if decided.as_ref().is_err_and(lost_race) {
             decided = transact(page, &mut connection, &commands, Duplicates::LookedFor).await;
         }
+        if decided.is_ok() {
+            connection.ended_well();
+        }
         decided.map_err(|error| match error.as_database_error() {
             None => Undecided::Unknown(error),
             Some(_) => Undecided::Refused(error),
@@ -224,7 +228,9 @@ impl Decider {
     async fn alone(&self, command: &ReserveCommand) -> Answer {
         retrying(self.kind, self.tries, || async {
             let mut connection = self.pool.acquire().await?;
-            once(&Conditional, &mut connection, command).await
+            let answer = once(&Conditional, &mut connection, command).await?;
+            connection.ended_well();
+            Ok(answer)
         })
         .await
     }

@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::{
+    connections::Connections,
     lifecycle::{self, Changed},
     pausing::about_to,
     queue::Publisher,
@@ -381,7 +382,7 @@ impl Strategy for ReplayNewId {
 /// M14, `race_is_sold_out`. A lost race, an error of the database, is answered with 409 `sold_out`
 /// while seats are left (open-event-server#6653).
 pub(crate) struct RaceIsSoldOut {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
 }
 
 #[async_trait]
@@ -443,7 +444,7 @@ async fn change(pool: &PgPool, booking: BookingId, sql: &'static str) -> Result<
 /// M10, `cancel_twice`. No `where status =` guards the cancel, so a client that repeats it gives
 /// its seats back again (hoangdaochuz/booking#43).
 pub(crate) async fn cancel_twice(
-    pool: &PgPool,
+    pool: &Connections,
     booking: BookingId,
 ) -> Result<Changed, sqlx::Error> {
     const SQL: &str = change!(
@@ -458,7 +459,7 @@ pub(crate) async fn cancel_twice(
 /// M11, `cancel_leaks`. The booking is cancelled and its seats are forgotten (pretix#1405,
 /// Hi.Events PR 468).
 pub(crate) async fn cancel_leaks(
-    pool: &PgPool,
+    pool: &Connections,
     booking: BookingId,
 ) -> Result<Changed, sqlx::Error> {
     const SQL: &str = change!(from "'pending', 'confirmed'", to "cancelled", slot "available_seats = available_seats");
@@ -469,7 +470,7 @@ pub(crate) async fn cancel_leaks(
 /// M12, `late_confirm`. The payment arrives after the hold expired and its seats were sold again,
 /// and the booking is confirmed (events-made-easy#496, WooCommerce#24009).
 pub(crate) async fn late_confirm(
-    pool: &PgPool,
+    pool: &Connections,
     booking: BookingId,
 ) -> Result<Changed, sqlx::Error> {
     const SQL: &str = change!(from "'pending', 'expired'", to "confirmed", slot "available_seats = available_seats");

@@ -18,9 +18,9 @@ use async_trait::async_trait;
 use rand::Rng;
 use redis::{Script, aio::ConnectionManager};
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
 
 use crate::{
+    connections::Connections,
     pausing::about_to,
     reserve::{
         ReserveCommand, ReserveError, Reserved, Strategy, attempt, booked, look, pause_before,
@@ -36,7 +36,7 @@ const RELEASE: &str = "
     return 0";
 
 pub(crate) struct RedisLockToken {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     pub(crate) redis: ConnectionManager,
     pub(crate) ttl: Duration,
     pub(crate) tries: u32,

@@ -19,9 +19,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::aio::ConnectionManager;
 use slotproof_vocabulary::StrategyKind;
-use sqlx::PgPool;
 
 use crate::{
+    connections::Connections,
     pausing::about_to,
     reserve::{
         ReserveCommand, ReserveError, Reserved, Strategy, attempt, booked, look, pause_before,
@@ -34,7 +34,7 @@ use crate::{
 const POLLS_MAX: u32 = 100;
 
 pub(crate) struct RedisLockUnfenced {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Connections,
     pub(crate) redis: ConnectionManager,
     pub(crate) ttl: Duration,
     pub(crate) tries: u32,
