@@ -37,9 +37,11 @@ use crate::{
     routing::{doctor_key, month_key, not_an_id},
 };
 
-/// Lanes of one process: with more of them a batch is smaller, with fewer the database waits while
-/// the next batch is made. A choice, and not the best of several that were measured.
-const LANES_MAX: u32 = 4;
+/// Lanes of one process: one is written while another one commits. With more of them each batch is
+/// smaller, and what a batch costs is shared by fewer requests. CPU time of the database for a
+/// booking, against 4 lanes, on two cores, 256 clients and 1,000 slots: 0.66 with 1 lane, 0.81 with
+/// 2, 0.90 with 3, 1.42 with 8. One lane alone leaves the database idle while it is flushed.
+const LANES_MAX: u32 = 2;
 
 pub(crate) struct Batched {
     lanes: u64,
@@ -65,15 +67,19 @@ impl Page for Batched {
         connection: &mut PgConnection,
         commands: &[&ReserveCommand],
     ) -> Result<LockedSlots, sqlx::Error> {
+        // One row after the other, in the order of the set. For a join with `order by` the planner reads
+        // the whole table: 256 us of CPU time for 40 slots of 1,000, and 195 us as it is.
         let wanted: BTreeSet<SlotId> = commands.iter().map(|command| command.slot).collect();
         let wanted = Keys::of(wanted);
         let rows = sqlx::query!(
             "
             select slot.slot_id, slot.version, slot.available_seats
             from unnest($1::integer[], $2::date[], $3::uuid[]) as wanted (doctor_id, slot_month, slot_id)
-            join appointment_slots slot using (doctor_id, slot_month, slot_id)
-            order by slot.doctor_id, slot.slot_month, slot.slot_id
-            for no key update of slot
+            cross join lateral (
+                select slot_id, version, available_seats from appointment_slots
+                where doctor_id = wanted.doctor_id and slot_month = wanted.slot_month and slot_id = wanted.slot_id
+                for no key update
+            ) slot
             ",
             &wanted.doctors,
             &wanted.months,
