@@ -27,6 +27,6 @@ alter table idempotency_keys
     add column refused text,
     alter column expires_at drop not null,
     alter column hold_ms drop not null,
-    add constraint idempotency_keys_refused_known check (refused in ('sold_out', 'retry_later', 'not_found')),
+    add constraint idempotency_keys_refused_known check (refused = any ('{sold_out, retry_later, not_found}')),
     add constraint idempotency_keys_hold_of_a_booking check ((refused is null) = (expires_at is not null)),
     add constraint idempotency_keys_hold_of_a_booking_ms check ((refused is null) = (hold_ms is not null));
