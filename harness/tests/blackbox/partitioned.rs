@@ -232,10 +232,9 @@ async fn a_database_is_not_taken_for_one_of_the_other_schema() {
 }
 
 /// Queries that visit partitions of more than one month, by words of theirs, and why.
-const OF_MANY_MONTHS: [(&str, &str); 4] = [
+const OF_MANY_MONTHS: [(&str, &str); 3] = [
     ("order by expires_at", "the sweeper: holds run out in every month"),
     ("order by starts_at, slot_id", "a list of a doctor's slots, or of all"),
-    ("for no key update of slot", "`batched` locks slots of any months; the planner may join all"),
     ("as changed (doctor_id", "`batched` writes slots of any months; the planner may join all"),
 ];
 
