@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        bench, capacity, check, compare, completions, dead_letters, doctor, gate, load, measured,
-        migrate, model, months, rebalance, replay, report, run, selftest, serve, target,
+        bench, capacity, check, compare, completions, dead_letters, doctor, gate, history, load,
+        measured, migrate, model, months, rebalance, replay, report, run, selftest, serve, target,
         topologies, up,
     },
     exit_code::{self, Code},
@@ -40,6 +40,9 @@ enum Command {
     Gate(Box<gate::Args>),
     /// Judge a run again from its directory, or a history of any other system.
     Check(check::Args),
+    /// Convert histories: JSON lines, and the binary format of runs.
+    #[command(subcommand)]
+    History(history::Command),
     /// Render reports again from their JSON, or the index of a folder.
     Report(report::Args),
     /// Try a booking API that a target file describes.
@@ -94,6 +97,7 @@ impl Cli {
             Command::Gate(args) => gate::exec(&args),
             Command::Capacity(args) => capacity::exec(&args),
             Command::Check(args) => check::exec(args),
+            Command::History(command) => history::exec(command),
             Command::Report(args) => report::exec(args),
             Command::Target(command) => target::exec(command),
             Command::Topologies(args) => topologies::exec(&args),

@@ -1,5 +1,6 @@
-//! The history file: a sequence of zstd frames. A frame ends every second, so that a load that is
-//! killed loses its last second at most.
+//! The history file: frames, each of which ends after a second, so that a load that is killed loses
+//! its last second at most. The name says what is in the frames: binary columns (`.sph`, what runs
+//! record), or lines of JSON compressed by zstd.
 
 use std::{
     fs::File,
@@ -8,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use slotproof_history::{EXTENSION, OperationsFile};
 use slotproof_vocabulary::Operation;
 
 /// A frame ends after this long.
@@ -17,14 +19,18 @@ const LEVEL: i32 = 1;
 
 /// A history that is being written.
 pub(crate) struct HistoryFile {
-    frame: Option<Frame>,
-    line: Vec<u8>,
+    format: Format,
+    /// When the frame began.
+    begun: Instant,
 }
 
-/// A zstd frame that is being written.
-struct Frame {
-    encoder: zstd::Encoder<'static, BufWriter<File>>,
-    begun: Instant,
+enum Format {
+    Frames(OperationsFile<File>),
+    Lines {
+        /// `None` only while one frame ends and the next one begins.
+        frame: Option<zstd::Encoder<'static, BufWriter<File>>>,
+        line: Vec<u8>,
+    },
 }
 
 impl HistoryFile {
@@ -32,37 +38,57 @@ impl HistoryFile {
     /// The file exists already or cannot be made.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path)?;
-        Ok(Self { frame: Some(Frame::begin(BufWriter::new(file))?), line: Vec::new() })
+        let is_binary = path.extension().is_some_and(|extension| extension == EXTENSION);
+        let format = match is_binary {
+            true => Format::Frames(OperationsFile::new(file)),
+            false => {
+                let frame = Some(zstd::Encoder::new(BufWriter::new(file), LEVEL)?);
+                Format::Lines { frame, line: Vec::new() }
+            }
+        };
+        Ok(Self { format, begun: Instant::now() })
     }
 
     pub(crate) fn write(&mut self, operation: &Operation) -> io::Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, operation)?;
-        self.line.push(b'\n');
-        self.frame.as_mut().expect("there is always a frame").encoder.write_all(&self.line)
+        match &mut self.format {
+            Format::Frames(file) => file.write(operation),
+            Format::Lines { frame, line } => {
+                line.clear();
+                serde_json::to_writer(&mut *line, operation)?;
+                line.push(b'\n');
+                frame.as_mut().expect("there is always a frame").write_all(line)
+            }
+        }
     }
 
     /// Ends a frame that has lasted long enough.
     pub(crate) fn pulse(&mut self) -> io::Result<()> {
-        let frame = self.frame.take().expect("there is always a frame");
-        self.frame =
-            Some(if frame.begun.elapsed() >= FRAME { Frame::begin(frame.end()?)? } else { frame });
+        if self.begun.elapsed() < FRAME {
+            return Ok(());
+        }
+        match &mut self.format {
+            Format::Frames(file) => file.end_frame()?,
+            Format::Lines { frame, .. } => {
+                let file = ended(frame.take().expect("there is always a frame"))?;
+                *frame = Some(zstd::Encoder::new(file, LEVEL)?);
+            }
+        }
+        self.begun = Instant::now();
         Ok(())
     }
 
-    pub(crate) fn end(mut self) -> io::Result<()> {
-        self.frame.take().expect("there is always a frame").end().map(|_| ())
+    pub(crate) fn end(self) -> io::Result<()> {
+        match self.format {
+            Format::Frames(mut file) => file.end_frame(),
+            Format::Lines { frame, .. } => {
+                ended(frame.expect("there is always a frame")).map(|_| ())
+            }
+        }
     }
 }
 
-impl Frame {
-    fn begin(file: BufWriter<File>) -> io::Result<Self> {
-        Ok(Self { encoder: zstd::Encoder::new(file, LEVEL)?, begun: Instant::now() })
-    }
-
-    fn end(self) -> io::Result<BufWriter<File>> {
-        let mut file = self.encoder.finish()?;
-        file.flush()?;
-        Ok(file)
-    }
+fn ended(frame: zstd::Encoder<'static, BufWriter<File>>) -> io::Result<BufWriter<File>> {
+    let mut file = frame.finish()?;
+    file.flush()?;
+    Ok(file)
 }

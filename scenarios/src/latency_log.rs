@@ -53,10 +53,15 @@ impl Default for Durations {
 impl Durations {
     /// Counts one operation.
     pub fn record(&mut self, operation: &Operation) {
+        self.record_instants(operation.scheduled_ns, operation.sent_ns, operation.returned_ns);
+    }
+
+    /// Counts an operation by its instants.
+    pub fn record_instants(&mut self, scheduled_ns: u64, sent_ns: u64, returned_ns: u64) {
         let us = |from_ns: u64, to_ns: u64| to_ns.saturating_sub(from_ns) / 1_000;
-        self.response.saturating_record(us(operation.scheduled_ns, operation.returned_ns));
-        self.service.saturating_record(us(operation.sent_ns, operation.returned_ns));
-        self.lag.saturating_record(us(operation.scheduled_ns, operation.sent_ns));
+        self.response.saturating_record(us(scheduled_ns, returned_ns));
+        self.service.saturating_record(us(sent_ns, returned_ns));
+        self.lag.saturating_record(us(scheduled_ns, sent_ns));
     }
 
     fn reset(&mut self) {

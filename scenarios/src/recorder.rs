@@ -312,9 +312,15 @@ mod tests {
 
     #[tokio::test]
     async fn everything_that_is_recorded_is_read_back_each_client_in_its_order() {
+        for name in ["history.sph", "history.jsonl.zst"] {
+            record_and_read_back(name).await;
+        }
+    }
+
+    async fn record_and_read_back(name: &str) {
         let directory = tempfile::tempdir().expect("a directory");
         let outputs = Outputs {
-            history: Some(directory.path().join("history.jsonl.zst")),
+            history: Some(directory.path().join(name)),
             latency: Some(directory.path().join("latency.hlog")),
         };
         let (writer, recorder) = Writer::create(outputs.clone()).expect("it can be made");
@@ -336,16 +342,37 @@ mod tests {
         assert_eq!(recorder.figures().seats_left, Some((7, 1)));
 
         let path = outputs.history.clone().expect("it was asked for");
-        let text = zstd::decode_all(File::open(&path).expect("it is there")).expect("whole frames");
         let mut next = [0; 100];
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let operation: Operation = serde_json::from_slice(line).expect("an operation");
+        for operation in read_back(&path).expect("whole frames") {
             let next = &mut next[usize::try_from(operation.client).expect("small")];
             assert_eq!(operation.sent_ns, *next);
             *next += 1;
         }
         assert!(next.iter().all(|next| *next == 100));
         assert!(Writer::create(outputs).is_err(), "a history is never overwritten");
+    }
+
+    /// The operations of a file; `None` if its last frame has not ended.
+    fn read_back(path: &std::path::Path) -> Option<Vec<Operation>> {
+        let file = io::BufReader::new(File::open(path).expect("it is there"));
+        if path.extension().is_some_and(|extension| extension == "zst") {
+            let text = zstd::decode_all(file).ok()?;
+            let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            return Some(lines.map(|it| serde_json::from_slice(it).expect("JSON")).collect());
+        }
+        let mut frames = slotproof_history::FrameReader::new(file);
+        let mut operations = slotproof_history::Operations::default();
+        loop {
+            match frames.read_next().expect("a frame") {
+                slotproof_history::Next::Operations(frame) => {
+                    operations.append_decoded(&frame.decoded().expect("it is whole"));
+                }
+                slotproof_history::Next::End => {
+                    return Some(operations.iter().map(|it| it.to_operation()).collect());
+                }
+                _ => return None,
+            }
+        }
     }
 
     /// A recorder's shared state, and the receiving end of its queue in place of the writer.
@@ -392,19 +419,24 @@ mod tests {
 
     #[tokio::test]
     async fn an_operation_is_whole_on_disk_soon_although_no_other_follows() {
+        for name in ["history.sph", "history.jsonl.zst"] {
+            is_whole_soon(name).await;
+        }
+    }
+
+    async fn is_whole_soon(name: &str) {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("history.jsonl.zst");
+        let path = directory.path().join(name);
         let outputs = Outputs { history: Some(path.clone()), latency: None };
         let (writer, recorder) = Writer::create(outputs).expect("it can be created");
         recorder.record(read(1, 1)).await;
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         loop {
-            // A frame that has not ended does not decode.
-            let text = zstd::decode_all(File::open(&path).expect("it is there"));
-            if text.as_ref().is_ok_and(|text| text.ends_with(b"\n")) {
+            let whole = read_back(&path);
+            if whole.as_ref().is_some_and(|operations| operations.len() == 1) {
                 break;
             }
-            assert!(std::time::Instant::now() < deadline, "{text:?}");
+            assert!(std::time::Instant::now() < deadline, "{whole:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         writer.finish().await.expect("it is written");

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, Operation};
+use slotproof_history::{ActionRef, OperationRef};
 
 use crate::{
     History,
@@ -17,9 +17,9 @@ use crate::{
 
 /// The calls of baskets: the places of their lines in the history, in the order of their sending.
 pub(crate) fn calls(history: &History) -> Vec<Vec<usize>> {
-    let mut baskets: BTreeMap<(u64, &str), Vec<(usize, &Operation)>> = BTreeMap::new();
+    let mut baskets: BTreeMap<(u64, &str), Vec<(usize, OperationRef<'_>)>> = BTreeMap::new();
     for (index, operation) in history.indexed() {
-        if let (Some(basket), Action::Reserve { .. }) = (operation.basket(), &operation.action) {
+        if let (Some(basket), ActionRef::Reserve { .. }) = (operation.basket(), &operation.action) {
             baskets.entry((operation.client, basket)).or_default().push((index, operation));
         }
     }
@@ -30,7 +30,7 @@ pub(crate) fn calls(history: &History) -> Vec<Vec<usize>> {
         for (index, line) in lines {
             // The same request twice is two calls, even at once.
             let again = |call: &&mut Vec<usize>| {
-                call.iter().any(|other| is_sent_again(&history.operations[*other], line))
+                call.iter().any(|other| is_sent_again(history.operations.at(*other), line))
             };
             let same_call = calls.last_mut().filter(|_| until_ns >= Some(line.sent_ns));
             match same_call.filter(|call| !again(call)) {
@@ -43,7 +43,7 @@ pub(crate) fn calls(history: &History) -> Vec<Vec<usize>> {
     calls
 }
 
-fn is_sent_again(one: &Operation, other: &Operation) -> bool {
+fn is_sent_again(one: OperationRef<'_>, other: OperationRef<'_>) -> bool {
     one.slot == other.slot && one.action == other.action
 }
 

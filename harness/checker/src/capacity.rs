@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::Outcome;
 
 use crate::step_function::StepFunction;
 
@@ -30,7 +31,10 @@ struct Candidate {
 
 impl CapacityBounds {
     /// From the capacity at the beginning, and the resizes that changed it or may have.
-    pub(crate) fn of<'a>(at_first: i64, operations: impl Iterator<Item = &'a Operation>) -> Self {
+    pub(crate) fn of<'a>(
+        at_first: i64,
+        operations: impl Iterator<Item = OperationRef<'a>>,
+    ) -> Self {
         let candidates = candidates(at_first, operations);
         let mut changes: Vec<(u64, Change)> = Vec::new();
         for Candidate { capacity, from_ns, until_ns } in &candidates {
@@ -101,12 +105,12 @@ impl CapacityBounds {
 
 fn candidates<'a>(
     at_first: i64,
-    operations: impl Iterator<Item = &'a Operation>,
+    operations: impl Iterator<Item = OperationRef<'a>>,
 ) -> Vec<Candidate> {
-    let resizes: Vec<(i64, &Operation)> = operations
-        .filter_map(|operation| match (&operation.action, operation.outcome) {
-            (Action::Resize { capacity }, Outcome::Ok | Outcome::Unknown) => {
-                Some((i64::from(*capacity), operation))
+    let resizes: Vec<(i64, OperationRef<'_>)> = operations
+        .filter_map(|operation| match (operation.action, operation.outcome) {
+            (ActionRef::Resize { capacity }, Outcome::Ok | Outcome::Unknown) => {
+                Some((i64::from(capacity), operation))
             }
             _ => None,
         })
@@ -139,7 +143,7 @@ struct Replaced {
 }
 
 impl Replaced {
-    fn by(resizes: &[(i64, &Operation)]) -> Self {
+    fn by(resizes: &[(i64, OperationRef<'_>)]) -> Self {
         let mut calls: Vec<(u64, u64)> = resizes
             .iter()
             .filter(|(_, operation)| operation.outcome == Outcome::Ok)
@@ -177,11 +181,14 @@ impl Replaced {
 
 #[cfg(test)]
 mod tests {
+    use slotproof_vocabulary::Operation;
+
     use super::*;
-    use crate::fixture::{resize, unknown};
+    use crate::fixture::{history, resize, unknown};
 
     fn bounds(operations: &[Operation]) -> Vec<(u64, i64, i64)> {
-        let CapacityBounds { least, most, .. } = CapacityBounds::of(2, operations.iter());
+        let CapacityBounds { least, most, .. } =
+            CapacityBounds::of(2, history(operations.to_vec()).operations.iter());
         assert_eq!(least.at_ns, most.at_ns);
         least
             .at_ns
@@ -204,7 +211,7 @@ mod tests {
             bounds(&operations),
             [(0, 2, 2), (10, 2, 5), (21, 5, 5), (30, 3, 5), (41, 3, 3)]
         );
-        let capacity = CapacityBounds::of(2, operations.iter());
+        let capacity = CapacityBounds::of(2, history(operations.to_vec()).operations.iter());
         assert!(capacity.may_be(2, 0, 9) && capacity.may_be(2, 20, 90));
         assert!(!capacity.may_be(2, 21, 90), "replaced by 20");
         assert!(!capacity.may_be(4, 0, 90), "between two capacities, and asked for by neither");

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashSet};
+use slotproof_history::{ActionRef, Name, OperationRef};
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingIds, EndState, Expectation, LoadTotals, Operation, Outcome, Scope,
+    AuditRecord, BookingIds, EndState, Expectation, LoadTotals, Outcome, Scope,
 };
 
 use crate::History;
@@ -148,37 +149,37 @@ impl Case {
     /// Where the service chooses the ids, nobody knows a booking before it was asked for.
     fn validate_bookings(&self) -> Result<(), CaseError> {
         let declared = self.history.declarations.booking_ids;
-        fn known(operation: &Operation) -> Option<&str> {
+        fn known(operation: OperationRef<'_>) -> Option<Name<'_>> {
             let told = operation.outcome == Outcome::Ok;
             operation.names_booking().filter(|_| told)
         }
-        let mut first_sent: HashMap<&str, (u64, usize)> = HashMap::default();
-        for operation in &self.history.operations {
-            if let Some(booking) = operation.names_booking() {
-                first_sent.entry(booking).or_insert((u64::MAX, 0));
-            }
-        }
-        if first_sent.is_empty() || declared == BookingIds::ChosenByClients {
+        let operations = &self.history.operations;
+        if !operations.iter().any(|it| it.names_booking().is_some())
+            || declared == BookingIds::ChosenByClients
+        {
             return Ok(());
         }
-        let mut attempts: HashMap<&str, (u64, usize)> = HashMap::default();
+        let mut attempts: HashMap<Name<'_>, (u64, u32)> = HashMap::default();
         let mut any_unanswered = false;
         for (index, operation) in self.history.indexed() {
-            let Action::Reserve { key, .. } = &operation.action else { continue };
+            let ActionRef::Reserve { key, .. } = operation.action else { continue };
             if operation.outcome == Outcome::Unknown {
                 any_unanswered = true;
                 let first = attempts.entry(key).or_insert((u64::MAX, 0));
-                *first = (*first).min((operation.sent_ns, index));
+                *first = (*first).min((operation.sent_ns, index as u32));
             }
         }
+        // The first reserve that can have made each booking, by the id of the booking's name.
+        const NOBODY: u32 = u32::MAX;
+        let mut made_by = vec![NOBODY; operations.names().len()];
         for (index, operation) in self.history.indexed() {
-            let Action::Reserve { key, .. } = &operation.action else { continue };
-            let Some(booking) = operation.seen.booking.as_deref() else { continue };
-            if let Some(first) = first_sent.get_mut(booking) {
-                *first = (*first).min((operation.sent_ns, index));
-                if let Some(unanswered) = attempts.get(&**key) {
-                    *first = (*first).min(*unanswered);
-                }
+            let ActionRef::Reserve { key, .. } = operation.action else { continue };
+            let Some(booking) = operation.seen.booking else { continue };
+            let this = (operation.sent_ns, index as u32);
+            let first = attempts.get(&key).map_or(this, |unanswered| this.min(*unanswered));
+            let made_by = &mut made_by[booking.id() as usize];
+            if *made_by == NOBODY || first < (operations.at(*made_by as usize).sent_ns, *made_by) {
+                *made_by = first.1;
             }
         }
         // Names that mean something else for each client or slot are not compared.
@@ -187,37 +188,42 @@ impl Case {
         }
         for (index, operation) in self.history.indexed() {
             let Some(booking) = known(operation) else { continue };
-            let (sent_ns, reserve) = first_sent[booking];
+            let reserve = made_by[booking.id() as usize];
+            let sent_ns = match reserve {
+                NOBODY => u64::MAX,
+                reserve => operations.at(reserve as usize).sent_ns,
+            };
             let line = self.history.line_of(index);
             if sent_ns < u64::MAX && operation.returned_ns < sent_ns {
                 return Err(CaseError::BeforeItsReserve {
                     answer: line,
                     what: operation.action.name(),
-                    booking: booking.to_owned(),
-                    reserve: self.history.line_of(reserve),
+                    booking: booking.text().to_owned(),
+                    reserve: self.history.line_of(reserve as usize),
                 });
             }
             let made_by_nobody = sent_ns == u64::MAX && !any_unanswered;
-            if made_by_nobody && matches!(operation.action, Action::Change { .. }) {
-                return Err(CaseError::ChangeOfNothing { line, booking: booking.to_owned() });
+            if made_by_nobody && matches!(operation.action, ActionRef::Change { .. }) {
+                return Err(CaseError::ChangeOfNothing {
+                    line,
+                    booking: booking.text().to_owned(),
+                });
             }
         }
         Ok(())
     }
 
     fn validate_baskets(&self) -> Result<(), CaseError> {
-        let mut parts: HashSet<(&str, &str, &str)> = HashSet::default();
+        let mut parts: HashSet<(&str, Name<'_>, Name<'_>)> = HashSet::default();
         for (index, operation) in self.history.indexed() {
-            let (Some(basket), Some(booking)) =
-                (operation.basket(), operation.seen.booking.as_deref())
-            else {
+            let (Some(basket), Some(booking)) = (operation.basket(), operation.seen.booking) else {
                 continue;
             };
-            if !parts.insert((basket, booking, &operation.slot)) {
+            if !parts.insert((basket, booking, operation.slot)) {
                 return Err(CaseError::BookingTwiceInABasket {
                     line: self.history.line_of(index),
                     basket: basket.to_owned(),
-                    booking: booking.to_owned(),
+                    booking: booking.text().to_owned(),
                 });
             }
         }
@@ -241,6 +247,8 @@ fn in_range(
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::{Terms, operation_builder};
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::fixture::{cancel, case, read, reserve, unknown};

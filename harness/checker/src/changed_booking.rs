@@ -9,7 +9,8 @@
 //! instant of the call; that it is the same instant in both is not judged.
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, ChangeTo, Operation, Outcome};
+use slotproof_history::{ActionRef, ChangeRef, Name, OperationRef};
+use slotproof_vocabulary::Outcome;
 
 use crate::{
     History,
@@ -52,11 +53,11 @@ struct Stage {
 }
 
 /// The changes of a history that happened or may have, by booking, in the order of their sending.
-pub(crate) fn changes(history: &History) -> HashMap<&str, Vec<(usize, &Operation)>> {
-    let mut changes: HashMap<&str, Vec<(usize, &Operation)>> = HashMap::default();
+pub(crate) fn changes(history: &History) -> HashMap<Name<'_>, Vec<(usize, OperationRef<'_>)>> {
+    let mut changes: HashMap<Name<'_>, Vec<(usize, OperationRef<'_>)>> = HashMap::default();
     for (index, operation) in history.indexed() {
-        if let (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) =
-            (&operation.action, operation.outcome)
+        if let (ActionRef::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) =
+            (operation.action, operation.outcome)
         {
             changes.entry(booking).or_default().push((index, operation));
         }
@@ -76,14 +77,14 @@ pub(crate) fn apply<'a>(slots: &mut [SlotBookings<'a>], history: &'a History) {
     let mut changed: Vec<HeldInterval<'a>> = Vec::new();
     for slot in slots.iter() {
         let held = slot.held_intervals.iter();
-        changed.extend(held.filter(|held| changes.contains_key(held.booking)).cloned());
+        changed.extend(held.filter(|held| changes.contains_key(&held.booking)).cloned());
     }
     for held in changed {
-        let changes = &changes[held.booking];
+        let changes = &changes[&held.booking];
         for slot in slots.iter_mut() {
             let here = *slot.name == *held.slot;
             let moved_here =
-                changes.iter().any(|(_, it)| it.moves_to().is_some_and(|to| **to == *slot.name));
+                changes.iter().any(|(_, it)| it.moves_to().is_some_and(|to| *to == *slot.name));
             if !here && !moved_here {
                 continue;
             }
@@ -102,7 +103,7 @@ pub(crate) fn apply<'a>(slots: &mut [SlotBookings<'a>], history: &'a History) {
     }
 }
 
-fn pieces(held: &HeldInterval<'_>, changes: &[(usize, &Operation)], slot: &str) -> Pieces {
+fn pieces(held: &HeldInterval<'_>, changes: &[(usize, OperationRef<'_>)], slot: &str) -> Pieces {
     let (fewest, most, at_the_end) = stages(held, changes, slot);
     let to_ns = held.cancel_returned_ns.saturating_add(1);
     let from_ns = if held.awaits_approval { held.confirm_sent_ns } else { held.reserve_sent_ns };
@@ -117,7 +118,7 @@ fn pieces(held: &HeldInterval<'_>, changes: &[(usize, &Operation)], slot: &str) 
 }
 
 /// When the booking surely took seats somewhere.
-fn lives(held: &HeldInterval<'_>, changes: &[(usize, &Operation)]) -> Vec<Interval> {
+fn lives(held: &HeldInterval<'_>, changes: &[(usize, OperationRef<'_>)]) -> Vec<Interval> {
     let end_ns = held.cancel_sent_ns.min(held.silent_from_ns);
     // Answers that let the booking live until a later instant, by their return.
     let mut renewals = vec![(held.confirm_returned_ns, u64::MAX)];
@@ -153,7 +154,7 @@ fn lives(held: &HeldInterval<'_>, changes: &[(usize, &Operation)]) -> Vec<Interv
 /// what they can be at the end.
 fn stages(
     held: &HeldInterval<'_>,
-    changes: &[(usize, &Operation)],
+    changes: &[(usize, OperationRef<'_>)],
     slot: &str,
 ) -> (Vec<Stage>, Vec<Stage>, Vec<i64>) {
     let places = places(held, changes);
@@ -185,7 +186,7 @@ fn stages(
 }
 
 /// The places that a booking can have had, in the order of the calls that led to them.
-fn places<'a>(held: &HeldInterval<'a>, changes: &[(usize, &'a Operation)]) -> Vec<Place<'a>> {
+fn places<'a>(held: &HeldInterval<'a>, changes: &[(usize, OperationRef<'a>)]) -> Vec<Place<'a>> {
     let mut places = vec![Place {
         slot: held.slot,
         seats: held.seats,
@@ -194,14 +195,14 @@ fn places<'a>(held: &HeldInterval<'a>, changes: &[(usize, &'a Operation)]) -> Ve
         until_ns: u64::MAX,
     }];
     for (_, change) in changes {
-        let Action::Change { to, .. } = &change.action else { continue };
+        let ActionRef::Change { to, .. } = change.action else { continue };
         let answered = change.outcome == Outcome::Ok;
-        let ChangeTo { slot, seats } = &**to;
+        let ChangeRef { slot, seats } = to;
         let before = places.iter().filter(|place| place.until_ns >= change.sent_ns);
         let mut after: Vec<Place<'a>> = Vec::new();
         for before in before {
             let place = Place {
-                slot: slot.as_deref().unwrap_or(before.slot),
+                slot: slot.map_or(before.slot, Name::text),
                 seats: seats.map_or(before.seats, i64::from),
                 from_ns: change.sent_ns,
                 returned_ns: if answered { change.returned_ns } else { u64::MAX },
@@ -242,6 +243,8 @@ fn clipped(
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::operation_builder::change;
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::{

@@ -79,30 +79,34 @@ fn of_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let named = named(witness);
     // When a hold was made depends on the bookings that were in its way.
     let holds = witness.operations.iter().any(|shown| shown.operation.seen.hold_ms.is_some());
-    let about = |operation: &&Operation| {
+    let about = |operation: &Operation| {
         (holds && *operation.slot == *witness.slot)
             || resizes(operation, witness)
             || names(operation).iter().any(|name| named.contains(name))
     };
-    case.history.operations.iter().filter(about).cloned().collect()
+    kept(case, about)
+}
+
+fn kept(case: &Case, keeps: impl Fn(&Operation) -> bool) -> Vec<Operation> {
+    case.history.operations.iter().map(|it| it.to_operation()).filter(keeps).collect()
 }
 
 fn with_resizes(case: &Case, witness: &Witness) -> Vec<Operation> {
     let shown = shown(witness);
-    let keeps = |operation: &&Operation| shown.contains(operation) || resizes(operation, witness);
-    case.history.operations.iter().filter(keeps).cloned().collect()
+    let keeps = |operation: &Operation| shown.contains(operation) || resizes(operation, witness);
+    kept(case, keeps)
 }
 
 /// Answers, and all operations on their bookings: a later operation makes no impossible answer
 /// possible.
 fn with_bookings(case: &Case, witness: &Witness) -> Vec<Operation> {
     let (named, shown) = (named(witness), shown(witness));
-    let keeps = |operation: &&Operation| {
+    let keeps = |operation: &Operation| {
         shown.contains(operation)
             || resizes(operation, witness)
             || names(operation).iter().any(|name| named.contains(name))
     };
-    case.history.operations.iter().filter(keeps).cloned().collect()
+    kept(case, keeps)
 }
 
 /// An answer, and every booking of its slot that may have taken seats during its call.
@@ -117,21 +121,21 @@ fn around(case: &Case, witness: &Witness) -> Vec<Operation> {
     {
         held.each_possible(|interval, _| {
             if interval.from_ns <= observed.returned_ns && observed.sent_ns <= interval.to_ns {
-                named.insert(held.booking);
+                named.insert(held.booking.text());
             }
         });
     }
-    let keeps = |operation: &&Operation| {
+    let keeps = |operation: &Operation| {
         let unknown = matches!(operation.action, Action::Reserve { .. })
             && operation.outcome == Outcome::Unknown
             && operation.slot == observed.slot
             && operation.sent_ns <= observed.returned_ns;
-        *operation == observed
+        operation == observed
             || unknown
             || resizes(operation, witness)
             || names(operation).iter().any(|name| named.contains(name))
     };
-    case.history.operations.iter().filter(keeps).cloned().collect()
+    kept(case, keeps)
 }
 
 #[cfg(test)]
@@ -162,8 +166,7 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Violated, "{invariant}: {}", finding.summary);
         let evidence = super::operations(&whole, &finding).expect("a history shows it");
         assert_eq!(evidence.len(), kept, "{invariant}: {evidence:#?}");
-        let alone =
-            Case { history: History { operations: evidence, ..History::default() }, ..whole };
+        let alone = Case { history: History::of(evidence), ..whole };
         assert_eq!(of(&alone).verdict, Verdict::Violated, "{invariant}, alone");
     }
 

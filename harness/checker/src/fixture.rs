@@ -13,7 +13,7 @@ pub(crate) fn ms(ms: u64) -> u64 {
 }
 
 pub(crate) fn history(operations: Vec<Operation>) -> History {
-    History { operations, ..History::default() }
+    History::of(operations)
 }
 
 /// A case with nothing but a history, on a slot of `capacity` seats.

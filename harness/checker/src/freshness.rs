@@ -6,42 +6,43 @@
 //! of a confirm or cancel of a booking for which another one was sent. An attempt that was refused
 //! for certain has made nothing, and leaves the next one fresh.
 
-use std::{
-    hash::BuildHasher,
-    mem::{Discriminant, discriminant},
-};
-
 use foldhash::{HashMap, HashSet};
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::Outcome;
 
 use crate::slot_operations::SlotOperations;
 
-/// What was asked for, and the key or booking that it was asked for with.
-type Request<'a> = (Discriminant<Action>, &'a str);
+/// What was asked for, and the id of the key or booking that it was asked for with.
+type Request = (Asked, u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Asked {
+    Reserve,
+    Confirm,
+    Cancel,
+}
 
 /// Requests of one slot that were sent more than once.
 #[derive(Debug, Default)]
-pub(crate) struct Freshness<'a> {
+pub(crate) struct Freshness {
     /// When each was sent, in rising order.
-    repeated: HashMap<Request<'a>, Vec<u64>>,
+    repeated: HashMap<Request, Vec<u64>>,
 }
 
-impl<'a> Freshness<'a> {
-    pub(crate) fn of(operations: &SlotOperations<'a>) -> Self {
-        let mut repeated: HashMap<Request<'a>, Vec<u64>> = HashMap::default();
-        // Hashes take little memory. Of two requests with one hash the second is looked for in
-        // vain below.
-        let mut once: HashSet<u64> = HashSet::default();
+impl Freshness {
+    pub(crate) fn of(operations: &SlotOperations<'_>) -> Self {
+        let mut repeated: HashMap<Request, Vec<u64>> = HashMap::default();
+        let mut once: HashSet<Request> = HashSet::default();
         for operation in operations.just() {
-            if let Some(request) = request(operation)
-                && !once.insert(repeated.hasher().hash_one(request))
+            if let Some(request) = request(&operation)
+                && !once.insert(request)
             {
                 repeated.entry(request).or_default();
             }
         }
         if !repeated.is_empty() {
             for operation in operations.just() {
-                if let Some(sent) = request(operation).and_then(|it| repeated.get_mut(&it)) {
+                if let Some(sent) = request(&operation).and_then(|it| repeated.get_mut(&it)) {
                     sent.push(operation.sent_ns);
                 }
             }
@@ -49,9 +50,8 @@ impl<'a> Freshness<'a> {
         repeated.values_mut().for_each(|sent| sent.sort_unstable());
         Self { repeated }
     }
-
     /// Whether an answer says what was true during its call.
-    pub(crate) fn is_fresh(&self, operation: &Operation) -> bool {
+    pub(crate) fn is_fresh(&self, operation: &OperationRef<'_>) -> bool {
         match operation.outcome {
             Outcome::Unknown => false,
             // An operation of several requests may have been done by one of the earlier ones.
@@ -61,7 +61,7 @@ impl<'a> Freshness<'a> {
         }
     }
 
-    fn no_other_before(&self, operation: &Operation) -> bool {
+    fn no_other_before(&self, operation: &OperationRef<'_>) -> bool {
         if self.repeated.is_empty() {
             return true;
         }
@@ -74,22 +74,25 @@ impl<'a> Freshness<'a> {
 }
 
 /// What names the effect of a request that may have had one.
-fn request(operation: &Operation) -> Option<Request<'_>> {
+fn request(operation: &OperationRef<'_>) -> Option<Request> {
     if !matches!(operation.outcome, Outcome::Ok | Outcome::Unknown) {
         return None;
     }
-    let name: &str = match &operation.action {
-        Action::Reserve { key, .. } => key,
-        Action::Confirm { booking } | Action::Cancel { booking } => booking,
-        Action::Change { .. } | Action::Booking { .. } | Action::Read | Action::Resize { .. } => {
-            return None;
-        }
-    };
-    Some((discriminant(&operation.action), name))
+    Some(match operation.action {
+        ActionRef::Reserve { key, .. } => (Asked::Reserve, key.id()),
+        ActionRef::Confirm { booking } => (Asked::Confirm, booking.id()),
+        ActionRef::Cancel { booking } => (Asked::Cancel, booking.id()),
+        ActionRef::Change { .. }
+        | ActionRef::Booking { .. }
+        | ActionRef::Read
+        | ActionRef::Resize { .. } => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use slotproof_vocabulary::Operation;
+
     use super::*;
     use crate::{
         fixture::{cancel, history, reserve, sold_out, unknown},
@@ -99,9 +102,9 @@ mod tests {
     /// Whether each answer is of now.
     fn fresh(operations: Vec<Operation>) -> Vec<bool> {
         let history = history(operations);
-        let slots = by_slot(&history);
+        let slots: Vec<_> = by_slot(&history).collect();
         let freshness = Freshness::of(&slots[0].1);
-        slots[0].1.just().map(|operation| freshness.is_fresh(operation)).collect()
+        slots[0].1.just().map(|operation| freshness.is_fresh(&operation)).collect()
     }
 
     #[test]

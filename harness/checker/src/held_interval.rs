@@ -16,7 +16,8 @@
 //! longer.
 
 use foldhash::{HashMap, HashMapExt};
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_history::{ActionRef, Name, OperationRef};
+use slotproof_vocabulary::Outcome;
 
 use crate::{
     History,
@@ -29,7 +30,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct HeldInterval<'a> {
     pub(crate) slot: &'a str,
-    pub(crate) booking: &'a str,
+    pub(crate) booking: Name<'a>,
     /// As reserved.
     pub(crate) seats: i64,
     /// Of the reserves that were acknowledged with this booking, the one that returned first.
@@ -145,16 +146,25 @@ pub(crate) struct SlotBookings<'a> {
 /// The bookings of every slot that the history names, in the order of the slots' names.
 pub(crate) fn by_slot(history: &History) -> Vec<SlotBookings<'_>> {
     let last_returned = last_returned(history);
-    let mut strays = Vec::new();
-    let slots = slot_operations::by_slot(history).into_iter().map(|(name, operations)| {
-        let (held_intervals, elsewhere) = of_slot(name, &operations, &last_returned);
-        strays.extend(elsewhere);
-        SlotBookings { name, operations, held_intervals }
-    });
-    let mut slots: Vec<SlotBookings<'_>> = slots.collect();
+    let (mut slots, strays) = of_slots(slot_operations::by_slot(history), &last_returned);
     apply_strays(&mut slots, &strays, history);
     changed_booking::apply(&mut slots, history);
     slots
+}
+
+/// The bookings of some slots, as far as the operations of each slot tell; and the indexes of those
+/// that may be about the bookings of another slot.
+pub(crate) fn of_slots<'a>(
+    slots: impl Iterator<Item = (&'a str, SlotOperations<'a>)>,
+    last_returned: &HashMap<u64, u64>,
+) -> (Vec<SlotBookings<'a>>, Vec<usize>) {
+    let mut strays = Vec::new();
+    let slots = slots.map(|(name, operations)| {
+        let (held_intervals, elsewhere) = of_slot(name, &operations, last_returned);
+        strays.extend(elsewhere);
+        SlotBookings { name, operations, held_intervals }
+    });
+    (slots.collect(), strays)
 }
 
 /// A cancel that names another slot than its booking's is a cancel all the same.
@@ -162,16 +172,17 @@ fn apply_strays(slots: &mut [SlotBookings<'_>], strays: &[usize], history: &Hist
     if strays.is_empty() {
         return;
     }
-    let mut by_booking: HashMap<&str, Vec<&mut HeldInterval<'_>>> = HashMap::default();
+    let mut by_booking: HashMap<Name<'_>, Vec<&mut HeldInterval<'_>>> = HashMap::default();
     for held in slots.iter_mut().flat_map(|slot| &mut slot.held_intervals) {
         by_booking.entry(held.booking).or_default().push(held);
     }
     for index in strays {
-        let operation = &history.operations[*index];
-        let (Action::Confirm { booking } | Action::Cancel { booking }) = &operation.action else {
+        let operation = history.operations.at(*index);
+        let (ActionRef::Confirm { booking } | ActionRef::Cancel { booking }) = operation.action
+        else {
             continue;
         };
-        for held in by_booking.get_mut(&**booking).into_iter().flatten() {
+        for held in by_booking.get_mut(&booking).into_iter().flatten() {
             held.ends(*index, operation);
         }
     }
@@ -187,15 +198,15 @@ fn of_slot<'a>(
 ) -> (Vec<HeldInterval<'a>>, Vec<usize>) {
     let mut held_intervals: Vec<HeldInterval<'a>> = Vec::new();
     let first_sent = first_sent(operations);
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(first_sent.len());
+    let mut places: HashMap<Name<'_>, usize> = HashMap::with_capacity(first_sent.len());
     for (index, operation) in operations.iter() {
-        if let (Action::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
-            (&operation.action, operation.outcome, &operation.seen.booking)
+        if let (ActionRef::Reserve { seats, key }, Outcome::Ok, Some(booking)) =
+            (operation.action, operation.outcome, operation.seen.booking)
         {
             let place = *places.entry(booking).or_insert_with(|| {
                 held_intervals.push(HeldInterval {
                     slot: name,
-                    ..HeldInterval::new(index, operation, booking, i64::from(*seats))
+                    ..HeldInterval::new(index, operation, booking, i64::from(seats))
                 });
                 held_intervals.len() - 1
             });
@@ -206,7 +217,7 @@ fn of_slot<'a>(
             if operation.returned_ns < held.reserve_returned_ns {
                 (held.reserve, held.reserve_returned_ns) = (index, operation.returned_ns);
             }
-            let sent_ns = first_sent[&**key];
+            let sent_ns = first_sent[&key];
             held.reserve_sent_ns = held.reserve_sent_ns.min(sent_ns);
             held.hold_over_ns = held.hold_over_ns.min(hold_over_ns(operation, sent_ns));
             if let Some(hold_ms) = operation.seen.hold_ms {
@@ -217,8 +228,8 @@ fn of_slot<'a>(
     }
     let mut strays = Vec::new();
     for (index, operation) in operations.iter() {
-        if let Action::Confirm { booking } | Action::Cancel { booking } = &operation.action {
-            match places.get(&**booking) {
+        if let ActionRef::Confirm { booking } | ActionRef::Cancel { booking } = operation.action {
+            match places.get(&booking) {
                 Some(place) => held_intervals[*place].ends(index, operation),
                 None => strays.push(index),
             }
@@ -230,7 +241,7 @@ fn of_slot<'a>(
 /// If the end of a history is missing: when each client's last operation returned. A client has at
 /// most one operation in flight, and a history that breaks off holds a prefix of what each client
 /// did, so until then none of its operations is missing. Empty for a complete history.
-fn last_returned(history: &History) -> HashMap<u64, u64> {
+pub(crate) fn last_returned(history: &History) -> HashMap<u64, u64> {
     let mut last = HashMap::default();
     if history.cut_off.is_some() {
         for operation in &history.operations {
@@ -243,14 +254,16 @@ fn last_returned(history: &History) -> HashMap<u64, u64> {
 
 /// When each key was sent for the first time by an attempt that can have made the booking: one that
 /// was acknowledged, or whose outcome is unknown.
-pub(crate) fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str, u64> {
+pub(crate) fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<Name<'a>, u64> {
     let attempts = || {
-        operations.just().filter_map(|operation| match (&operation.action, operation.outcome) {
-            (Action::Reserve { key, .. }, Outcome::Ok | Outcome::Unknown) => Some((key, operation)),
+        operations.just().filter_map(|operation| match (operation.action, operation.outcome) {
+            (ActionRef::Reserve { key, .. }, Outcome::Ok | Outcome::Unknown) => {
+                Some((key, operation))
+            }
             _ => None,
         })
     };
-    let mut first: HashMap<&str, u64> = HashMap::with_capacity(attempts().count());
+    let mut first: HashMap<Name<'_>, u64> = HashMap::with_capacity(attempts().count());
     for (key, operation) in attempts() {
         let sent_ns = first.entry(key).or_insert(u64::MAX);
         *sent_ns = operation.sent_ns.min(*sent_ns);
@@ -259,9 +272,14 @@ pub(crate) fn first_sent<'a>(operations: &SlotOperations<'a>) -> HashMap<&'a str
 }
 
 impl<'a> HeldInterval<'a> {
-    pub(crate) fn new(index: usize, reserve: &'a Operation, booking: &'a str, seats: i64) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        reserve: OperationRef<'a>,
+        booking: Name<'a>,
+        seats: i64,
+    ) -> Self {
         Self {
-            slot: &reserve.slot,
+            slot: reserve.slot.text(),
             booking,
             seats,
             reserve: index,
@@ -286,9 +304,9 @@ impl<'a> HeldInterval<'a> {
     }
 
     /// Applies a confirm or a cancel of this booking.
-    fn ends(&mut self, index: usize, operation: &Operation) {
-        match (&operation.action, operation.outcome) {
-            (Action::Confirm { .. }, Outcome::Ok) => {
+    fn ends(&mut self, index: usize, operation: OperationRef<'_>) {
+        match (operation.action, operation.outcome) {
+            (ActionRef::Confirm { .. }, Outcome::Ok) => {
                 if operation.returned_ns < self.confirm_returned_ns {
                     (self.confirmed, self.confirm_returned_ns) =
                         (Some(index), operation.returned_ns);
@@ -297,17 +315,17 @@ impl<'a> HeldInterval<'a> {
                 self.confirm_sent_ns = self.confirm_sent_ns.min(operation.sent_ns);
             }
             // It proves nothing, and may have taken the seats of a request.
-            (Action::Confirm { .. }, Outcome::Unknown) => {
+            (ActionRef::Confirm { .. }, Outcome::Unknown) => {
                 self.maybe_confirmed = true;
                 self.confirm_sent_ns = self.confirm_sent_ns.min(operation.sent_ns);
             }
-            (Action::Cancel { .. }, Outcome::Ok) => {
+            (ActionRef::Cancel { .. }, Outcome::Ok) => {
                 self.cancelled = self.cancelled.or(Some(index));
                 self.maybe_cancelled = true;
                 self.cancel_sent_ns = self.cancel_sent_ns.min(operation.sent_ns);
                 self.cancel_returned_ns = self.cancel_returned_ns.min(operation.returned_ns);
             }
-            (Action::Cancel { .. }, Outcome::Unknown) => {
+            (ActionRef::Cancel { .. }, Outcome::Unknown) => {
                 self.maybe_cancelled = true;
                 self.cancel_sent_ns = self.cancel_sent_ns.min(operation.sent_ns);
             }
@@ -319,7 +337,7 @@ impl<'a> HeldInterval<'a> {
 
 /// A hold cannot have begun before its reserve was sent, so it cannot run out before this. A
 /// booking that is no hold never does.
-fn hold_over_ns(reserve: &Operation, sent_ns: u64) -> u64 {
+fn hold_over_ns(reserve: OperationRef<'_>, sent_ns: u64) -> u64 {
     let hold_ms = reserve.seen.hold_ms;
     hold_ms.map_or(u64::MAX, |hold_ms| sent_ns.saturating_add(hold_ms.saturating_mul(1_000_000)))
 }
@@ -385,6 +403,8 @@ pub(crate) fn taken_between(held_intervals: &[HeldInterval<'_>]) -> Vec<(Interva
 
 #[cfg(test)]
 mod tests {
+    use slotproof_vocabulary::Operation;
+
     use super::*;
     use crate::fixture::{cancel, confirm, history, ms, reserve, unknown};
 

@@ -1,4 +1,5 @@
-//! Reading a history: one operation a line. Lines are parsed by as many threads as there are CPUs.
+//! Reading a history: one operation a line, or frames of columns (`models/history`). Both are
+//! decoded by as many threads as there are CPUs.
 
 use std::{
     io::{self, BufRead},
@@ -9,6 +10,9 @@ use std::{
 use foldhash::HashSet;
 use memchr::{memchr, memrchr};
 use serde::{Deserialize, de::DeserializeSeed};
+use slotproof_history::{
+    Decoded, Frame, FrameError, FrameReader, MARK, Next, OperationRef, Operations,
+};
 use slotproof_vocabulary::{
     Declarations, Operation,
     operation::{OperationReader, SlotNames},
@@ -25,7 +29,7 @@ const PIECE_BYTES_LEAST: usize = 256 << 10;
 pub struct History {
     /// Operation `i` stands on line `i + 1`, or on the one after it if a line with declarations
     /// comes first.
-    pub operations: Vec<Operation>,
+    pub operations: Operations,
     /// What the first line says of the service.
     pub declarations: Declarations,
     /// Lines before the first operation: 0 or 1.
@@ -42,76 +46,168 @@ struct DeclarationLine {
     declare: Declarations,
 }
 
-/// A line that is not an operation.
+/// What is no history, or a damaged one.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} is not an operation: {reason}")]
-pub struct HistoryError {
-    /// The line; the first is 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub reason: String,
+pub enum HistoryError {
+    /// A line that is not an operation.
+    #[error("line {line} is not an operation: {reason}")]
+    Line {
+        /// The line; the first is 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A frame that is damaged.
+    #[error("after line {line}: {error}")]
+    Frame {
+        /// The line before it.
+        line: usize,
+        /// What is wrong with it.
+        error: FrameError,
+    },
+    /// Declarations that do not come first.
+    #[error("after line {line}: declarations come before all operations")]
+    LateDeclarations {
+        /// The line before them.
+        line: usize,
+    },
 }
 
 impl History {
-    /// Reads to the end, or to where the file breaks off: a last line without its end, or a stream
-    /// that ends in the middle.
+    /// A whole history of these operations, with nothing declared.
+    pub fn of(operations: impl IntoIterator<Item = Operation>) -> Self {
+        Self { operations: operations.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Reads to the end, or to where the file breaks off: a last line without its end, a frame that
+    /// is not whole, or a stream that ends in the middle. The first bytes say whether it is lines or
+    /// frames.
     ///
     /// # Errors
-    /// A whole line that is not an operation: the file is no history, or is damaged.
+    /// A whole line that is not an operation, or a frame that is damaged: the file is no history.
     pub fn read(mut source: impl BufRead) -> Result<Self, HistoryError> {
+        // A source that fails at once fails again below.
+        match source.fill_buf() {
+            Ok(begin) if begin.first() == MARK.first() => Self::read_frames(source),
+            _ => Self::read_lines(source),
+        }
+    }
+
+    fn read_frames(source: impl BufRead) -> Result<Self, HistoryError> {
         let mut history = Self::default();
-        let mut names =
-            vec![Names::default(); thread::available_parallelism().map_or(1, usize::from)];
-        let mut chunk = Vec::new();
+        let mut reader = FrameReader::new(source);
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        let mut decoded: Vec<Result<Decoded, FrameError>> = Vec::new();
+        let mut frames: Vec<Frame> = Vec::new();
         loop {
-            let ended = fill(&mut source, &mut chunk);
-            let whole = memrchr(b'\n', &chunk).map_or(0, |last| last + 1);
-            history.read_lines(&chunk[..whole], &mut names)?;
-            chunk.drain(..whole);
-            match ended {
-                Ok(Filled::ToTheBrim) => {}
-                Ok(Filled::ToTheEnd) if chunk.is_empty() => return Ok(history),
-                Ok(Filled::ToTheEnd) => return Ok(history.cut("the last line has no newline")),
-                Err(error) => return Ok(history.cut(&error.to_string())),
+            let mut last = None;
+            while frames.len() < at_once && last.is_none() {
+                // What comes before a frame that is damaged must be whole too.
+                match reader.read_next() {
+                    Ok(Next::Operations(frame)) => frames.push(frame),
+                    next => last = Some(next),
+                }
+            }
+            // While these frames are decoded, those before them are kept.
+            let (kept, next) = thread::scope(|scope| {
+                let decode = |frame: Frame| scope.spawn(move || frame.decoded());
+                let decoding: Vec<_> = frames.drain(..).map(decode).collect();
+                let kept = decoded.drain(..).try_for_each(|frame| history.keep_frame(frame));
+                let join = |it: thread::ScopedJoinHandle<'_, _>| it.join().expect("no panic");
+                (kept, decoding.into_iter().map(join).collect())
+            });
+            kept?;
+            decoded = next;
+            let Some(last) = last else { continue };
+            decoded.drain(..).try_for_each(|frame| history.keep_frame(frame))?;
+            match last.map_err(|error| history.wrong(error))? {
+                Next::Operations(_) => {}
+                Next::Declarations(declared) => history.declare(declared)?,
+                Next::End => return Ok(history),
+                Next::TornEnd(reason) => return Ok(history.cut(&reason)),
             }
         }
     }
 
-    /// Whole lines.
-    fn read_lines(&mut self, lines: &[u8], names: &mut [Names]) -> Result<(), HistoryError> {
-        let lines = self.without_declarations(lines)?;
-        let pieces = names.len().min(lines.len() / PIECE_BYTES_LEAST + 1);
-        let pieces = divided(lines, pieces);
-        let parsed: Vec<Parsed> = thread::scope(|scope| {
-            let (first, others) = pieces.split_first().expect("there is one, if it is empty");
-            let (own, names) = names.split_first_mut().expect("there is a CPU");
-            let others: Vec<_> = others
-                .iter()
-                .zip(names)
-                .map(|(piece, names)| scope.spawn(move || Parsed::of(piece, names)))
-                .collect();
-            let first = Parsed::of(first, own);
-            let join = |it: thread::ScopedJoinHandle<'_, Parsed>| it.join().expect("no panic");
-            [first].into_iter().chain(others.into_iter().map(join)).collect()
-        });
-        for Parsed { mut operations, wrong } in parsed {
-            self.operations.append(&mut operations);
-            if let Some(reason) = wrong {
-                let line = self.line_of(self.operations.len());
-                return Err(HistoryError { line, reason });
+    fn keep_frame(&mut self, frame: Result<Decoded, FrameError>) -> Result<(), HistoryError> {
+        self.operations.append_decoded(&frame.map_err(|error| self.wrong(error))?);
+        Ok(())
+    }
+
+    fn wrong(&self, error: FrameError) -> HistoryError {
+        HistoryError::Frame { line: self.operations.len() + self.lines_before, error }
+    }
+
+    fn declare(&mut self, declared: Declarations) -> Result<(), HistoryError> {
+        let line = self.operations.len() + self.lines_before;
+        if line > 0 {
+            return Err(HistoryError::LateDeclarations { line });
+        }
+        (self.declarations, self.lines_before) = (declared, 1);
+        Ok(())
+    }
+
+    fn read_lines(mut source: impl BufRead) -> Result<Self, HistoryError> {
+        let mut history = Self::default();
+        let mut names =
+            vec![Names::default(); thread::available_parallelism().map_or(1, usize::from)];
+        let (mut chunk, mut rest) = (Vec::new(), Vec::new());
+        let mut ended = fill(&mut source, &mut chunk);
+        let mut parsed: Vec<Parsed> = Vec::new();
+        let mut begins = true;
+        loop {
+            let whole = memrchr(b'\n', &chunk).map_or(0, |last| last + 1);
+            rest.clear();
+            rest.extend_from_slice(&chunk[whole..]);
+            let mut lines = &chunk[..whole];
+            if whole > 0 && std::mem::take(&mut begins) {
+                lines = history.without_declarations(lines)?;
+            }
+            let more = matches!(ended, Ok(Filled::ToTheBrim));
+            // While these lines are parsed, the operations before them are kept, and the lines after
+            // them are read.
+            let (pieces, next) = thread::scope(|scope| {
+                let pieces = Parsed::begin(scope, lines, &mut names);
+                let kept = parsed.drain(..).try_for_each(|piece| history.keep(piece));
+                let next = match more {
+                    true => fill(&mut source, &mut rest),
+                    false => Ok(Filled::ToTheEnd),
+                };
+                let pieces: Vec<Parsed> = pieces.into_iter().map(Piece::end).collect();
+                kept.map(|()| (pieces, next))
+            })?;
+            parsed = pieces;
+            if !more {
+                parsed.drain(..).try_for_each(|piece| history.keep(piece))?;
+                return Ok(match ended {
+                    Ok(_) if rest.is_empty() => history,
+                    Ok(_) => history.cut("the last line has no newline"),
+                    Err(error) => history.cut(&error.to_string()),
+                });
+            }
+            std::mem::swap(&mut chunk, &mut rest);
+            ended = next;
+        }
+    }
+
+    /// Adds the operations of a piece.
+    fn keep(&mut self, Parsed { operations, wrong }: Parsed) -> Result<(), HistoryError> {
+        self.operations.append(operations);
+        match wrong {
+            None => Ok(()),
+            Some(reason) => {
+                Err(HistoryError::Line { line: self.line_of(self.operations.len()), reason })
             }
         }
-        Ok(())
     }
 
     /// What follows a first line that is no operation.
     fn without_declarations<'a>(&mut self, lines: &'a [u8]) -> Result<&'a [u8], HistoryError> {
-        let is_first = self.operations.is_empty() && self.lines_before == 0;
-        if !is_first || !is_declaration(lines.trim_ascii_start()) {
+        if !is_declaration(lines.trim_ascii_start()) {
             return Ok(lines);
         }
         let end = memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
-        let wrong = |error| HistoryError { line: 1, reason: reason(&error) };
+        let wrong = |error| HistoryError::Line { line: 1, reason: reason(&error) };
         let DeclarationLine { declare } = serde_json::from_slice(&lines[..end]).map_err(wrong)?;
         (self.declarations, self.lines_before) = (declare, 1);
         Ok(&lines[end..])
@@ -132,18 +228,18 @@ impl History {
     }
 
     /// Operations with their index.
-    pub(crate) fn indexed(&self) -> impl Iterator<Item = (usize, &Operation)> {
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (usize, OperationRef<'_>)> {
         self.operations.iter().enumerate()
     }
 
     /// Operations as a witness shows them, in the order of their return.
     pub(crate) fn show(&self, indexes: impl IntoIterator<Item = usize>) -> Vec<WitnessOperation> {
         let mut shown: Vec<_> = indexes.into_iter().collect();
-        shown.sort_unstable_by_key(|index| (self.operations[*index].returned_ns, *index));
+        shown.sort_unstable_by_key(|index| (self.operations.at(*index).returned_ns, *index));
         shown.dedup();
         let show = |index: usize| WitnessOperation {
             line: self.line_of(index) as u64,
-            operation: self.operations[index].clone(),
+            operation: self.operations.at(index).to_operation(),
         };
         shown.into_iter().map(show).collect()
     }
@@ -196,17 +292,47 @@ fn divided(mut lines: &[u8], pieces: usize) -> Vec<&[u8]> {
 
 /// The operations of a piece, up to the first line that is none.
 struct Parsed {
-    operations: Vec<Operation>,
+    operations: Operations,
     wrong: Option<String>,
 }
 
+/// A piece that is parsed, or is about to be.
+enum Piece<'scope> {
+    Begun(thread::ScopedJoinHandle<'scope, Parsed>),
+    Parsed(Parsed),
+}
+
+impl Piece<'_> {
+    fn end(self) -> Parsed {
+        match self {
+            Self::Begun(thread) => thread.join().expect("no panic"),
+            Self::Parsed(parsed) => parsed,
+        }
+    }
+}
+
 impl Parsed {
+    /// Begins to parse lines, with as many threads as there are CPUs; a few are parsed at once.
+    fn begin<'scope, 'a: 'scope>(
+        scope: &'scope thread::Scope<'scope, '_>,
+        lines: &'a [u8],
+        names: &'a mut [Names],
+    ) -> Vec<Piece<'scope>> {
+        if lines.len() < PIECE_BYTES_LEAST {
+            return vec![Piece::Parsed(Self::of(lines, &mut names[0]))];
+        }
+        let pieces = names.len().min(lines.len() / PIECE_BYTES_LEAST + 1);
+        let pieces = divided(lines, pieces).into_iter().zip(names);
+        let begin = |(piece, names)| Piece::Begun(scope.spawn(move || Self::of(piece, names)));
+        pieces.map(begin).collect()
+    }
+
     fn of(mut lines: &[u8], names: &mut Names) -> Self {
-        let mut operations = Vec::new();
+        let mut operations = Operations::default();
         while !lines.is_empty() {
             let end = memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
             match read_line(&lines[..end], names) {
-                Ok(operation) => operations.push(operation),
+                Ok(operation) => operations.push(&operation),
                 Err(reason) => return Self { operations, wrong: Some(reason) },
             }
             lines = &lines[end..];
@@ -255,6 +381,13 @@ mod tests {
     const LINE: &str =
         r#"{"client":1,"slot":"s","op":"read","sent_ns":1,"returned_ns":2,"outcome":"ok"}"#;
 
+    fn line_of(error: &HistoryError) -> usize {
+        match error {
+            HistoryError::Line { line, .. } => *line,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn whole_lines_are_read_and_a_missing_end_is_noticed() {
         let whole = History::read(format!("{LINE}\n{LINE}\n").as_bytes()).expect("two operations");
@@ -282,7 +415,7 @@ mod tests {
             lines[wrong] = "{}";
             let error =
                 History::read((lines.join("\n") + "\n").as_bytes()).expect_err("no operation");
-            assert_eq!(error.line, wrong + 1);
+            assert_eq!(line_of(&error), wrong + 1);
         }
     }
 
@@ -290,7 +423,7 @@ mod tests {
     fn a_line_that_is_not_an_operation_is_named() {
         let error = History::read(format!("{LINE}\nnot json\n{LINE}\n").as_bytes())
             .expect_err("line 2 is no operation");
-        assert_eq!(error.line, 2);
+        assert_eq!(line_of(&error), 2);
     }
 
     #[test]
@@ -314,15 +447,15 @@ mod tests {
         let read = History::read(format!("{declare}\n{LINE}\n").as_bytes()).expect("a history");
         assert_eq!((read.operations.len(), read.line_of(0)), (1, 2));
         let late = History::read(format!("{LINE}\n{declare}\n").as_bytes());
-        assert_eq!(late.expect_err("it is no operation").line, 2);
+        assert_eq!(line_of(&late.expect_err("it is no operation")), 2);
         let misspelt = History::read(b"{\"declare\":{\"kees\":\"client\"}}\n".as_slice());
-        assert!(misspelt.expect_err("no such field").reason.contains("kees"));
+        assert!(misspelt.expect_err("no such field").to_string().contains("kees"));
     }
 
     #[test]
     fn a_byte_order_mark_is_named_and_line_ends_of_both_kinds_are_read() {
         let marked = History::read(format!("\u{feff}{LINE}\n").as_bytes());
-        assert!(marked.expect_err("a mark").reason.contains("byte order mark"));
+        assert!(marked.expect_err("a mark").to_string().contains("byte order mark"));
         let mixed = History::read(format!("{LINE}\r\n{LINE}\n").as_bytes()).expect("a history");
         assert_eq!(mixed.operations.len(), 2);
     }
@@ -330,12 +463,52 @@ mod tests {
     #[test]
     fn a_number_that_is_none_is_refused_and_a_long_key_is_read() {
         let nan = LINE.replace("\"ok\"}", "\"ok\",\"available\":NaN}");
-        assert_eq!(History::read(format!("{nan}\n").as_bytes()).expect_err("NaN").line, 1);
+        assert_eq!(line_of(&History::read(format!("{nan}\n").as_bytes()).expect_err("NaN")), 1);
         let key = "k".repeat(1 << 20);
         let reserve = format!(
             "{{\"client\":1,\"slot\":\"s\",\"op\":\"reserve\",\"seats\":1,\"key\":\"{key}\",\
              \"sent_ns\":1,\"returned_ns\":2,\"outcome\":\"sold_out\"}}\n"
         );
         assert_eq!(History::read(reserve.as_bytes()).expect("a history").operations.len(), 1);
+    }
+
+    /// A history in frames, with declarations before them.
+    fn frames(text: &str) -> Vec<u8> {
+        let history = History::read(text.as_bytes()).expect("lines");
+        let mut file = slotproof_history::OperationsFile::new(Vec::new());
+        if history.lines_before > 0 {
+            file.declare(history.declarations).expect("it is written");
+        }
+        for operation in &history.operations {
+            file.write(&operation.to_operation()).expect("it is written");
+            file.end_frame().expect("it is written");
+        }
+        file.into_inner()
+    }
+
+    #[test]
+    fn frames_say_what_lines_say() {
+        let declare = r#"{"declare":{"keys":"client"}}"#;
+        let text = format!("{declare}\n{LINE}\n{LINE}\n");
+        let bytes = frames(&text);
+        let read = History::read(&*bytes).expect("frames");
+        assert_eq!(read, History::read(text.as_bytes()).expect("lines"));
+        assert_eq!(read.line_of(1), 3);
+        let torn = History::read(&bytes[..bytes.len() - 1]).expect("one operation and a half");
+        assert_eq!(torn.operations.len(), 1);
+        let reason = torn.cut_off.expect("it breaks off");
+        assert_eq!(reason, "the history breaks off after line 2: the last frame is not whole");
+    }
+
+    #[test]
+    fn a_damaged_frame_is_refused_with_the_line_before_it() {
+        let bytes = frames(&format!("{LINE}\n{LINE}\n"));
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().expect("bytes") ^= 1;
+        let error = History::read(&*damaged).expect_err("it is damaged").to_string();
+        assert!(error.starts_with("after line 1: partition "), "{error}");
+        let late = [&*bytes, &frames("{\"declare\":{\"keys\":\"client\"}}\n")].concat();
+        let error = History::read(&*late).expect_err("declarations come first").to_string();
+        assert!(error.contains("after line 2: declarations"), "{error}");
     }
 }

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashSet};
+use slotproof_history::{ActionRef, Name, OperationRef, Operations};
 use slotproof_vocabulary::{Action, BookingIds, Operation, Outcome, Scope};
 
 use crate::Case;
@@ -29,12 +30,13 @@ pub(crate) fn interpreted(case: &Case) -> Option<Case> {
     }
     let mut case = case.clone();
     for Found { reserve, booking, returned_ns } in found {
-        let operation = &mut case.history.operations[reserve];
-        operation.outcome = Outcome::Ok;
-        operation.seen.booking = Some(booking);
-        operation.returned_ns = returned_ns;
-        // Nobody was told how long it is held.
-        operation.seen.hold_ms.get_or_insert(0);
+        case.history.operations.edit(reserve, |operation| {
+            operation.outcome = Outcome::Ok;
+            operation.seen.booking = Some(booking);
+            operation.returned_ns = returned_ns;
+            // Nobody was told how long it is held.
+            operation.seen.hold_ms.get_or_insert(0);
+        });
     }
     if has_baskets {
         name_parts_of_baskets(&mut case);
@@ -56,26 +58,30 @@ struct Found {
     returned_ns: u64,
 }
 
-fn found_later(operations: &[Operation]) -> Vec<Found> {
-    let unanswered = |operation: &Operation| {
-        matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Unknown
-    };
-    if !operations.iter().any(unanswered) {
+fn found_later(operations: &Operations) -> Vec<Found> {
+    let unanswered: Vec<(usize, OperationRef<'_>)> = operations
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| {
+            matches!(it.action, ActionRef::Reserve { .. }) && it.outcome == Outcome::Unknown
+        })
+        .collect();
+    if unanswered.is_empty() {
         return Vec::new();
     }
-    let acknowledged: HashSet<&str> = operations
+    let acknowledged: HashSet<Name<'_>> = operations
         .iter()
         .filter(|operation| operation.outcome == Outcome::Ok)
-        .filter_map(|operation| operation.seen.booking.as_deref())
+        .filter_map(|operation| operation.seen.booking)
         .collect();
     // Bookings that some answer knew, and no reserve was acknowledged with: the first such answer.
-    let mut known: BTreeMap<&str, &Operation> = BTreeMap::new();
+    let mut known: BTreeMap<&str, OperationRef<'_>> = BTreeMap::new();
     for operation in operations.iter().filter(|operation| operation.outcome == Outcome::Ok) {
         let Some(booking) = operation.names_booking() else { continue };
-        if acknowledged.contains(booking) {
+        if acknowledged.contains(&booking) {
             continue;
         }
-        let first = known.entry(booking).or_insert(operation);
+        let first = known.entry(booking.text()).or_insert(operation);
         if operation.returned_ns < first.returned_ns {
             *first = operation;
         }
@@ -83,20 +89,19 @@ fn found_later(operations: &[Operation]) -> Vec<Found> {
     let mut taken: HashSet<usize> = HashSet::default();
     let mut found = Vec::new();
     for (booking, answer) in known {
-        let may_have_made = |(index, operation): &(usize, &Operation)| {
-            unanswered(operation)
-                && operation.slot == answer.slot
+        let may_have_made = |(index, operation): &&(usize, OperationRef<'_>)| {
+            operation.slot == answer.slot
                 && operation.sent_ns <= answer.returned_ns
                 && !taken.contains(index)
         };
-        let candidates: Vec<(usize, &Operation)> =
-            operations.iter().enumerate().filter(may_have_made).collect();
+        let candidates: Vec<&(usize, OperationRef<'_>)> =
+            unanswered.iter().filter(may_have_made).collect();
         let one = |these: Vec<usize>| (these.len() == 1).then(|| these[0]);
-        let places = |wanted: &dyn Fn(&Operation) -> bool| -> Vec<usize> {
+        let places = |wanted: &dyn Fn(&OperationRef<'_>) -> bool| -> Vec<usize> {
             candidates.iter().filter(|(_, it)| wanted(it)).map(|(index, _)| *index).collect()
         };
         // The one that names the booking; else the client's own; else the only one there is.
-        let reserve = one(places(&|it| it.seen.booking.as_deref() == Some(booking)))
+        let reserve = one(places(&|it| it.seen.booking.is_some_and(|it| it.text() == booking)))
             .or_else(|| one(places(&|it| it.seen.booking.is_none() && it.client == answer.client)))
             .or_else(|| one(places(&|it| it.seen.booking.is_none())));
         if let Some(reserve) = reserve {
@@ -128,23 +133,23 @@ fn booking_of(operation: &mut Operation) -> Option<&mut Box<str>> {
 fn name_parts_of_baskets(case: &mut Case) {
     let (mut keys, mut bookings) = (BTreeSet::new(), BTreeSet::new());
     for operation in case.history.operations.iter().filter(|it| it.basket().is_some()) {
-        if let Action::Reserve { key, .. } = &operation.action {
-            keys.insert(key.clone());
+        if let ActionRef::Reserve { key, .. } = operation.action {
+            keys.insert(Box::<str>::from(key.text()));
         }
-        bookings.extend(operation.seen.booking.clone());
+        bookings.extend(operation.seen.booking.map(|booking| Box::<str>::from(booking.text())));
     }
     rename_keys(case, |key, slot| keys.contains(key).then(|| format!("in {slot}")));
     rename_bookings(case, |booking, slot| bookings.contains(booking).then(|| format!("in {slot}")));
 }
 
 fn rename_keys(case: &mut Case, addition: impl Fn(&str, &str) -> Option<String>) {
-    for operation in &mut case.history.operations {
+    case.history.operations.edit_each(|operation| {
         if let Action::Reserve { key, .. } = &mut operation.action
             && let Some(addition) = addition(key, &operation.slot)
         {
             rename(key, addition);
         }
-    }
+    });
     for row in case.end.iter_mut().flat_map(|end| &mut end.bookings) {
         let Some(key) = &mut row.key else { continue };
         if let Some(addition) = addition(key, &row.slot) {
@@ -154,14 +159,14 @@ fn rename_keys(case: &mut Case, addition: impl Fn(&str, &str) -> Option<String>)
 }
 
 fn rename_bookings(case: &mut Case, addition: impl Fn(&str, &str) -> Option<String>) {
-    for operation in &mut case.history.operations {
+    case.history.operations.edit_each(|operation| {
         let slot = operation.slot.clone();
         if let Some(booking) = booking_of(operation)
             && let Some(addition) = addition(booking, &slot)
         {
             rename(booking, addition);
         }
-    }
+    });
     let renamed = |booking: &mut String, slot: &str| {
         if let Some(addition) = addition(booking, slot) {
             *booking = format!("{booking} {addition}");
@@ -186,13 +191,13 @@ fn scope_keys(case: &mut Case, scope: Scope) {
         Scope::Client => {
             // A row does not say whose its key is; the acknowledgement of its booking does.
             let mut owners: BTreeMap<Box<str>, u64> = BTreeMap::new();
-            for operation in &mut case.history.operations {
+            case.history.operations.edit_each(|operation| {
                 let client = operation.client;
                 if let Action::Reserve { key, .. } = &mut operation.action {
                     rename(key, format_args!("of client {client}"));
                     owners.extend(operation.seen.booking.clone().map(|booking| (booking, client)));
                 }
-            }
+            });
             for row in case.end.iter_mut().flat_map(|end| &mut end.bookings) {
                 if let Some(client) = owners.get(row.booking.as_str()) {
                     row.key = row.key.take().map(|key| format!("{key} of client {client}"));
@@ -207,12 +212,12 @@ fn scope_bookings(case: &mut Case, scope: Scope) {
         Scope::Service => {}
         Scope::Slot => rename_bookings(case, |_, slot| Some(format!("in {slot}"))),
         Scope::Client => {
-            for operation in &mut case.history.operations {
+            case.history.operations.edit_each(|operation| {
                 let client = operation.client;
                 if let Some(booking) = booking_of(operation) {
                     rename(booking, format_args!("of client {client}"));
                 }
-            }
+            });
         }
     }
 }
@@ -220,7 +225,7 @@ fn scope_bookings(case: &mut Case, scope: Scope) {
 /// Numbers the lives of each booking id. An operation belongs to the last life that can have begun
 /// when it returned; if that one had not begun for certain when it was sent, the operation says
 /// nothing sure.
-fn tell_lives_apart(operations: &mut [Operation]) {
+fn tell_lives_apart(operations: &mut Operations) {
     /// A life of an id: its reserve, and when a cancel had ended the life before it.
     struct Life {
         key: Box<str>,
@@ -229,17 +234,17 @@ fn tell_lives_apart(operations: &mut [Operation]) {
     }
     let mut lives: HashMap<Box<str>, Vec<Life>> = HashMap::default();
     let mut order: Vec<usize> = (0..operations.len()).collect();
-    order.sort_by_key(|index| operations[*index].returned_ns);
+    order.sort_by_key(|index| operations.at(*index).returned_ns);
     for index in &order {
-        let operation = &operations[*index];
-        if let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
-            (&operation.action, operation.outcome, &operation.seen.booking)
+        let operation = operations.at(*index);
+        if let (ActionRef::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
+            (operation.action, operation.outcome, operation.seen.booking)
         {
-            let lives = lives.entry(booking.clone()).or_default();
-            match lives.iter_mut().find(|life| life.key == *key) {
+            let lives = lives.entry(booking.text().into()).or_default();
+            match lives.iter_mut().find(|life| *life.key == *key) {
                 Some(life) => life.sent_ns = life.sent_ns.min(operation.sent_ns),
                 None => lives.push(Life {
-                    key: key.clone(),
+                    key: key.text().into(),
                     sent_ns: operation.sent_ns,
                     returned_ns: operation.returned_ns,
                 }),
@@ -247,14 +252,14 @@ fn tell_lives_apart(operations: &mut [Operation]) {
         }
     }
     lives.retain(|_, lives| lives.len() > 1);
-    for operation in operations {
+    operations.edit_each(|operation| {
         let (sent_ns, returned_ns) = (operation.sent_ns, operation.returned_ns);
         let own_key = match &operation.action {
             Action::Reserve { key, .. } => Some(key.clone()),
             _ => None,
         };
-        let Some(booking) = booking_of(operation) else { continue };
-        let Some(lives) = lives.get(&**booking) else { continue };
+        let Some(booking) = booking_of(operation) else { return };
+        let Some(lives) = lives.get(&**booking) else { return };
         let number = match &own_key {
             Some(key) => lives.iter().position(|life| life.key == *key),
             None => lives.iter().rposition(|life| life.sent_ns <= returned_ns),
@@ -265,36 +270,37 @@ fn tell_lives_apart(operations: &mut [Operation]) {
         if !sure && operation.outcome != Outcome::Unknown {
             (operation.outcome, operation.returned_ns) = (Outcome::Unknown, returned_ns);
         }
-    }
+    });
 }
 
 /// Where clients choose the ids, a cancel may come before its booking is made: deleting what is not
 /// there is no mistake. One that returned before frees nothing; one that was sent before the
 /// booking was acknowledged may have freed it or not.
-fn excuse_early_cancels(operations: &mut [Operation]) {
-    let mut made: HashMap<Box<str>, (u64, u64)> = HashMap::default();
+fn excuse_early_cancels(operations: &mut Operations) {
+    let mut made: HashMap<u32, (u64, u64)> = HashMap::default();
     for operation in operations.iter() {
-        if let (Action::Reserve { .. }, Some(booking)) =
-            (&operation.action, &operation.seen.booking)
+        if let (ActionRef::Reserve { .. }, Some(booking)) =
+            (operation.action, operation.seen.booking)
         {
-            let (sent_ns, returned_ns) = made.entry(booking.clone()).or_insert((u64::MAX, 0));
+            let (sent_ns, returned_ns) = made.entry(booking.id()).or_insert((u64::MAX, 0));
             *sent_ns = operation.sent_ns.min(*sent_ns);
             *returned_ns = operation.returned_ns.max(*returned_ns);
         }
     }
-    for operation in operations.iter_mut().filter(|it| it.outcome == Outcome::Ok) {
-        let Action::Cancel { booking } = &operation.action else { continue };
-        match made.get(booking) {
-            Some((sent_ns, _)) if operation.returned_ns < *sent_ns => {
-                operation.outcome = Outcome::Rejected;
-            }
-            Some((_, returned_ns)) if operation.sent_ns <= *returned_ns => {
-                operation.outcome = Outcome::Unknown;
-            }
-            Some(_) => {}
+    for index in 0..operations.len() {
+        let operation = operations.at(index);
+        let (ActionRef::Cancel { booking }, Outcome::Ok) = (operation.action, operation.outcome)
+        else {
+            continue;
+        };
+        let outcome = match made.get(&booking.id()) {
+            Some((sent_ns, _)) if operation.returned_ns < *sent_ns => Outcome::Rejected,
+            Some((_, returned_ns)) if operation.sent_ns <= *returned_ns => Outcome::Unknown,
+            Some(_) => continue,
             // Deleting what never was.
-            None => operation.outcome = Outcome::Rejected,
-        }
+            None => Outcome::Rejected,
+        };
+        operations.set_outcome(index, outcome);
     }
 }
 
@@ -305,13 +311,17 @@ mod tests {
         operation_builder,
     };
 
+    use slotproof_vocabulary::Action;
+
     use super::*;
     use crate::fixture::{booking, cancel, case, only, reserve, row, sold_out, unknown};
 
     fn read(declarations: Declarations, operations: Vec<Operation>) -> Vec<Operation> {
         let mut case = case(9, operations);
         case.history.declarations = declarations;
-        interpreted(&case).map_or(case.history.operations, |case| case.history.operations)
+        let operations =
+            interpreted(&case).map_or(case.history.operations, |case| case.history.operations);
+        operations.iter().map(|operation| operation.to_operation()).collect()
     }
 
     fn names(operation: &Operation) -> (Option<&str>, Option<&str>) {

@@ -13,7 +13,7 @@
 //!     reserve("monday-9").by(2).key("k2").at(200, 950).booked("b2"),
 //!     reserve("monday-9").by(3).key("k3").at(960, 990).sold_out(),
 //! ];
-//! let history = History { operations, ..History::default() };
+//! let history = History::of(operations);
 //! let report = judge(&Case { history, capacity: 1, ..Case::default() });
 //!
 //! assert_eq!(report.verdict, Verdict::Violated);

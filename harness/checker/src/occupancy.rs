@@ -10,7 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Operation, Outcome};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::Outcome;
 
 use crate::{
     History,
@@ -31,7 +32,7 @@ impl Occupancy {
     /// From the bookings of one slot, and its operations.
     pub(crate) fn of<'a>(
         held_intervals: &[HeldInterval<'_>],
-        operations: impl Iterator<Item = &'a Operation>,
+        operations: impl Iterator<Item = OperationRef<'a>>,
     ) -> Self {
         let mut certain = Vec::with_capacity(held_intervals.len());
         let mut possible = Vec::with_capacity(held_intervals.len());
@@ -40,10 +41,10 @@ impl Occupancy {
             held.each_possible(|interval, seats| possible.push((interval, seats)));
         }
         let unanswered =
-            operations.filter_map(|operation| match (&operation.action, operation.outcome) {
-                (Action::Reserve { seats, .. }, Outcome::Unknown) => Some((
+            operations.filter_map(|operation| match (operation.action, operation.outcome) {
+                (ActionRef::Reserve { seats, .. }, Outcome::Unknown) => Some((
                     Interval { from_ns: operation.sent_ns, to_ns: u64::MAX },
-                    i64::from(*seats),
+                    i64::from(seats),
                 )),
                 _ => None,
             });

@@ -18,7 +18,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slotproof_vocabulary::{Action, BookingStatus, Operation, Outcome};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::{BookingStatus, Outcome};
 
 use crate::{Case, History};
 
@@ -40,19 +41,19 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
     let mut history = case.history.clone();
     let mut decided = false;
     // What was set aside on the way to a booking has no row, and may have taken seats.
-    let open = |it: &&mut Operation| it.outcome == Outcome::Unknown && !it.is_provisional();
-    for operation in history.operations.iter_mut().filter(open) {
-        let outcome = match &operation.action {
-            Action::Reserve { key, .. }
-                if (by_key || slots.contains(&*operation.slot)) && !keys.contains(&**key) =>
+    let open = |it: &OperationRef<'_>| it.outcome == Outcome::Unknown && !it.is_provisional();
+    for (index, operation) in case.history.indexed().filter(|(_, operation)| open(operation)) {
+        let outcome = match operation.action {
+            ActionRef::Reserve { key, .. }
+                if (by_key || slots.contains(&*operation.slot)) && !keys.contains(&*key) =>
             {
                 Outcome::Rejected
             }
-            Action::Confirm { booking } if confirmed.contains(&**booking) => Outcome::Ok,
-            Action::Confirm { booking } | Action::Cancel { booking } => {
-                match rows.get(&**booking) {
+            ActionRef::Confirm { booking } if confirmed.contains(&*booking) => Outcome::Ok,
+            ActionRef::Confirm { booking } | ActionRef::Cancel { booking } => {
+                match rows.get(&*booking) {
                     Some(BookingStatus::Confirmed)
-                        if matches!(operation.action, Action::Confirm { .. }) =>
+                        if matches!(operation.action, ActionRef::Confirm { .. }) =>
                     {
                         Outcome::Ok
                     }
@@ -62,7 +63,7 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
             }
             _ => continue,
         };
-        operation.outcome = outcome;
+        history.operations.set_outcome(index, outcome);
         decided = true;
     }
     decided.then_some(history)
@@ -70,7 +71,7 @@ pub(crate) fn resolved(case: &Case) -> Option<History> {
 
 #[cfg(test)]
 mod tests {
-    use slotproof_vocabulary::{Finding, Invariant, Verdict};
+    use slotproof_vocabulary::{Finding, Invariant, Operation, Verdict};
 
     use super::*;
     use crate::fixture::{

@@ -1,7 +1,7 @@
 //! The evidence of one slot: its operations, and what several invariants derive from them.
 
 use foldhash::HashMap;
-use slotproof_vocabulary::Operation;
+use slotproof_history::OperationRef;
 
 use crate::{
     Case, History,
@@ -25,12 +25,17 @@ pub(crate) struct SlotEvidence<'a> {
     pub(crate) available: AvailabilityBounds,
     pub(crate) overbooking: Option<Overbooking>,
     /// Which answers are of now.
-    pub(crate) freshness: Freshness<'a>,
+    pub(crate) freshness: Freshness,
 }
 
 /// The evidence of every slot that the history names, in the order of the slots' names.
 pub(crate) fn of(case: &Case) -> Vec<SlotEvidence<'_>> {
-    let slots = held_interval::by_slot(&case.history).into_iter();
+    of_bookings(case, held_interval::by_slot(&case.history))
+}
+
+/// The evidence of slots whose bookings are known.
+pub(crate) fn of_bookings<'a>(case: &Case, slots: Vec<SlotBookings<'a>>) -> Vec<SlotEvidence<'a>> {
+    let slots = slots.into_iter();
     let slots = slots.map(|SlotBookings { name, operations, mut held_intervals }| {
         let capacity = CapacityBounds::of(case.capacity_of(name), operations.just());
         held_interval::begin_when_seats_were_free(&mut held_intervals, &capacity.most);
@@ -66,7 +71,7 @@ pub(crate) fn refused_baskets(history: &History, slots: &[SlotEvidence<'_>]) -> 
             let Ok(place) = slots.binary_search_by_key(&name, |slot| slot.name) else { continue };
             let available = &slots[place].available.at_least;
             let free = free.entry(name).or_insert_with(|| WindowExtremes::smallest(available));
-            let Operation { sent_ns, returned_ns, .. } = history.operations[index];
+            let OperationRef { sent_ns, returned_ns, .. } = history.operations.at(index);
             was_free.push((index, free.within(sent_ns, returned_ns) >= seats));
         }
         let lacking = was_free.iter().filter(|(_, was_free)| !was_free).count();

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashSet};
-use slotproof_vocabulary::{Action, BookingStatus, ChangeTo, Operation, Outcome};
+use slotproof_history::{ActionRef, ChangeRef, Name, OperationRef};
+use slotproof_vocabulary::{BookingStatus, Outcome};
 
 use crate::{
     History, basket, changed_booking,
@@ -92,11 +93,11 @@ impl Moved {
 /// Numbers of bookings, by their ids, and by the keys of requests that were not answered.
 #[derive(Default)]
 struct Names<'a> {
-    by_id: HashMap<&'a str, u32>,
-    by_key: HashMap<&'a str, u32>,
+    by_id: HashMap<Name<'a>, u32>,
+    by_key: HashMap<Name<'a>, u32>,
     /// Keys of requests that were not answered, with the hold that another attempt was told of:
     /// only those need a name.
-    unanswered: HashMap<&'a str, Hold>,
+    unanswered: HashMap<Name<'a>, Hold>,
     next: u32,
 }
 
@@ -116,8 +117,8 @@ impl<'a> Names<'a> {
     }
 
     /// The booking that an acknowledged reserve was told of, or that a move brought here.
-    fn known_as(&mut self, id: &'a str) -> u32 {
-        match self.by_id.get(id) {
+    fn known_as(&mut self, id: Name<'a>) -> u32 {
+        match self.by_id.get(&id) {
             Some(number) => *number,
             None => {
                 let number = self.fresh();
@@ -128,17 +129,17 @@ impl<'a> Names<'a> {
     }
 
     /// The booking that a reserve made.
-    fn made(&mut self, key: &'a str, id: &'a str) -> u32 {
+    fn made(&mut self, key: Name<'a>, id: Name<'a>) -> u32 {
         let number = self.known_as(id);
-        if self.unanswered.contains_key(key) {
+        if self.unanswered.contains_key(&key) {
             self.by_key.entry(key).or_insert(number);
         }
         number
     }
 
     /// The booking that an unanswered reserve may have made.
-    fn perhaps(&mut self, key: &'a str) -> u32 {
-        match self.by_key.get(key) {
+    fn perhaps(&mut self, key: Name<'a>) -> u32 {
+        match self.by_key.get(&key) {
             Some(number) => *number,
             None => {
                 let number = self.fresh();
@@ -153,7 +154,7 @@ impl<'a> Names<'a> {
 /// the whole history.
 pub fn each_slot(history: &History) -> impl Iterator<Item = (&str, SlotHistory)> {
     let elsewhere = Elsewhere { moved: moved(history), ..refused_alone(history) };
-    slot_operations::by_slot(history).into_iter().map(move |(slot, operations)| {
+    slot_operations::by_slot(history).map(move |(slot, operations)| {
         (slot, of_slot(slot, &operations, &Freshness::of(&operations), &elsewhere))
     })
 }
@@ -180,14 +181,14 @@ impl Elsewhere {
     ) -> BTreeMap<&'a str, (usize, i64)> {
         let mut parts: BTreeMap<&str, (usize, i64)> = BTreeMap::new();
         for index in call {
-            let operation = &history.operations[*index];
-            let (Action::Reserve { seats, .. }, Outcome::SoldOut) =
-                (&operation.action, operation.outcome)
+            let operation = history.operations.at(*index);
+            let (ActionRef::Reserve { seats, .. }, Outcome::SoldOut) =
+                (operation.action, operation.outcome)
             else {
                 continue;
             };
-            let part = parts.entry(&operation.slot).or_insert((*index, 0));
-            part.1 += i64::from(*seats);
+            let part = parts.entry(operation.slot.text()).or_insert((*index, 0));
+            part.1 += i64::from(seats);
             if part.0 != *index {
                 self.excused.insert(*index);
             }
@@ -206,37 +207,37 @@ pub fn by_slot(history: &History) -> BTreeMap<&str, SlotHistory> {
 /// or of which one was not answered, has no seats that are known.
 pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
     let mut moved = HashMap::default();
-    let asked = |operation: &&Operation| matches!(operation.action, Action::Change { .. });
+    let asked = |operation: &OperationRef<'_>| matches!(operation.action, ActionRef::Change { .. });
     if !history.operations.iter().any(|operation| asked(&operation)) {
         return moved;
     }
     let changes = changed_booking::changes(history);
     let (mut reserved, mut confirms) = (HashMap::default(), HashMap::default());
     for operation in &history.operations {
-        match (&operation.action, operation.outcome, &operation.seen.booking) {
-            (Action::Reserve { seats, .. }, Outcome::Ok, Some(booking)) => {
+        match (operation.action, operation.outcome, operation.seen.booking) {
+            (ActionRef::Reserve { seats, .. }, Outcome::Ok, Some(booking)) => {
                 let is_hold = operation.seen.hold_ms.is_some();
-                let made = (*seats as i32, operation.returned_ns, is_hold);
-                reserved.entry(&**booking).or_insert(made);
+                let made = (seats as i32, operation.returned_ns, is_hold);
+                reserved.entry(booking).or_insert(made);
             }
-            (Action::Confirm { booking }, Outcome::Ok | Outcome::Unknown, _) => {
-                confirms.entry(&**booking).or_insert_with(Vec::new).push(operation);
+            (ActionRef::Confirm { booking }, Outcome::Ok | Outcome::Unknown, _) => {
+                confirms.entry(booking).or_insert_with(Vec::new).push(operation);
             }
             _ => {}
         }
     }
     for (index, operation) in history.indexed().filter(|(_, operation)| asked(operation)) {
-        let Action::Change { booking, to } = &operation.action else { continue };
-        let Some((mut seats, mut settled_ns, is_hold)) = reserved.get(&**booking).copied() else {
+        let ActionRef::Change { booking, to } = operation.action else { continue };
+        let Some((mut seats, mut settled_ns, is_hold)) = reserved.get(&booking).copied() else {
             continue;
         };
         let mut sure = true;
-        let of_booking = changes.get(&**booking).map(Vec::as_slice).unwrap_or_default();
+        let of_booking = changes.get(&booking).map(Vec::as_slice).unwrap_or_default();
         for (other, change) in of_booking.iter().filter(|(other, _)| *other != index) {
             if change.sent_ns > operation.returned_ns {
                 break;
             }
-            let Action::Change { to, .. } = &change.action else { continue };
+            let ActionRef::Change { to, .. } = change.action else { continue };
             seats = to.seats.map_or(seats, |seats| seats as i32);
             settled_ns = settled_ns.max(change.returned_ns);
             sure &= change.outcome == Outcome::Ok && *other != index;
@@ -247,9 +248,9 @@ pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
             None if sure => seats,
             None => continue,
         };
-        let confirms = confirms.get(&**booking).map(Vec::as_slice).unwrap_or_default();
+        let confirms = confirms.get(&booking).map(Vec::as_slice).unwrap_or_default();
         let before =
-            |it: &&Operation| it.outcome == Outcome::Ok && it.returned_ns < operation.sent_ns;
+            |it: &OperationRef<'_>| it.outcome == Outcome::Ok && it.returned_ns < operation.sent_ns;
         let confirmed = if confirms.iter().any(before) {
             Some(true)
         } else if confirms.iter().all(|it| it.sent_ns > operation.returned_ns) {
@@ -266,7 +267,7 @@ pub(crate) fn moved(history: &History) -> HashMap<usize, Moved> {
 pub(crate) fn of_slot(
     slot: &str,
     operations: &SlotOperations<'_>,
-    freshness: &Freshness<'_>,
+    freshness: &Freshness,
     elsewhere: &Elsewhere,
 ) -> SlotHistory {
     let mut reading = Reading {
@@ -283,8 +284,8 @@ pub(crate) fn of_slot(
         observations: Vec::new(),
     };
     for operation in operations.just() {
-        if let (Action::Reserve { key, .. }, Outcome::Unknown) =
-            (&operation.action, operation.outcome)
+        if let (ActionRef::Reserve { key, .. }, Outcome::Unknown) =
+            (operation.action, operation.outcome)
         {
             reading.names.unanswered.insert(key, Hold::Unknown);
         }
@@ -351,7 +352,7 @@ fn make_sure_of_cancels(observations: &mut [Observation]) {
 /// A slot's history in the making.
 struct Reading<'a, 'e> {
     slot: &'e str,
-    freshness: &'e Freshness<'a>,
+    freshness: &'e Freshness,
     elsewhere: &'e Elsewhere,
     names: Names<'a>,
     /// Whether any answer tells pending seats from confirmed ones, or a booking's status, or any
@@ -363,15 +364,15 @@ struct Reading<'a, 'e> {
 
 impl<'a> Reading<'a, '_> {
     /// Notes the names of bookings, which later lines may use before earlier ones.
-    fn name(&mut self, operation: &'a Operation) {
-        match (&operation.action, operation.outcome, &operation.seen.booking) {
-            (Action::Reserve { key, .. }, Outcome::Ok, Some(id)) => {
+    fn name(&mut self, operation: OperationRef<'a>) {
+        match (operation.action, operation.outcome, operation.seen.booking) {
+            (ActionRef::Reserve { key, .. }, Outcome::Ok, Some(id)) => {
                 self.names.made(key, id);
-                if let Some(hold) = self.names.unanswered.get_mut(&**key) {
+                if let Some(hold) = self.names.unanswered.get_mut(&key) {
                     *hold = Hold::Told(operation.seen.hold_ms);
                 }
             }
-            (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown, _)
+            (ActionRef::Change { booking, .. }, Outcome::Ok | Outcome::Unknown, _)
                 if self.comes_here(operation) =>
             {
                 self.names.known_as(booking);
@@ -380,23 +381,23 @@ impl<'a> Reading<'a, '_> {
         }
     }
 
-    fn comes_here(&self, operation: &Operation) -> bool {
-        operation.moves_to().is_some_and(|to| **to == *self.slot)
+    fn comes_here(&self, operation: OperationRef<'_>) -> bool {
+        operation.moves_to().is_some_and(|to| *to == *self.slot)
     }
 
-    fn known(&self, booking: &str) -> Result<u32, &'static str> {
+    fn known(&self, booking: Name<'_>) -> Result<u32, &'static str> {
         self.names
             .by_id
-            .get(booking)
+            .get(&booking)
             .copied()
             .ok_or("no reserve was acknowledged with this booking")
     }
 
     /// Adds what an operation says about the slot, if it says anything.
-    fn observe(&mut self, index: usize, operation: &'a Operation) -> Result<(), &'static str> {
+    fn observe(&mut self, index: usize, operation: OperationRef<'a>) -> Result<(), &'static str> {
         // The numbers in the answer to a move are those of the slot that it moves to.
         let leaves = operation.moves_to().is_some() && !self.comes_here(operation);
-        let fresh = self.freshness.is_fresh(operation) && !leaves;
+        let fresh = self.freshness.is_fresh(&operation) && !leaves;
         let claim = if fresh { Claim::of(&operation.seen) } else { Claim::NONE };
         let version =
             operation.seen.version.filter(|_| !leaves && operation.outcome != Outcome::Unknown);
@@ -408,8 +409,8 @@ impl<'a> Reading<'a, '_> {
         };
         let hold_ms = match step {
             Step::Reserve { .. } if sure => operation.seen.hold_ms,
-            Step::Reserve { .. } => match &operation.action {
-                Action::Reserve { key, .. } => match self.names.unanswered.get(&**key) {
+            Step::Reserve { .. } => match operation.action {
+                ActionRef::Reserve { key, .. } => match self.names.unanswered.get(&key) {
                     Some(Hold::Told(hold_ms)) => *hold_ms,
                     Some(Hold::Unknown) | None => Some(0),
                 },
@@ -441,7 +442,7 @@ impl<'a> Reading<'a, '_> {
     fn step(
         &mut self,
         index: usize,
-        operation: &'a Operation,
+        operation: OperationRef<'a>,
     ) -> Result<Option<Step<u32>>, &'static str> {
         let outcome = operation.outcome;
         if outcome == Outcome::Throttled {
@@ -450,38 +451,38 @@ impl<'a> Reading<'a, '_> {
         if outcome == Outcome::Rejected {
             return Ok(self.gone(operation));
         }
-        Ok(match &operation.action {
-            Action::Reserve { seats, .. } if outcome == Outcome::SoldOut => {
-                let seats = self.elsewhere.wanted.get(&index).copied().unwrap_or(*seats as i32);
+        Ok(match operation.action {
+            ActionRef::Reserve { seats, .. } if outcome == Outcome::SoldOut => {
+                let seats = self.elsewhere.wanted.get(&index).copied().unwrap_or(seats as i32);
                 let judged = !self.elsewhere.excused.contains(&index);
                 judged.then_some(Step::SoldOut { seats })
             }
-            Action::Reserve { seats, key } => {
-                let booking = match &operation.seen.booking {
+            ActionRef::Reserve { seats, key } => {
+                let booking = match operation.seen.booking {
                     Some(id) if outcome == Outcome::Ok => self.names.made(key, id),
                     _ => self.names.perhaps(key),
                 };
-                Some(Step::Reserve { booking, seats: *seats as i32, terms: terms(operation) })
+                Some(Step::Reserve { booking, seats: seats as i32, terms: terms(operation) })
             }
-            Action::Confirm { booking } if outcome == Outcome::SoldOut => {
+            ActionRef::Confirm { booking } if outcome == Outcome::SoldOut => {
                 let seats =
                     self.seats_of(booking).ok_or("it names no booking whose seats are known")?;
                 Some(Step::SoldOutTo { booking: self.known(booking)?, seats })
             }
-            Action::Confirm { booking } if outcome == Outcome::Unknown => {
-                let booking = self.names.by_id.get(&**booking).copied();
+            ActionRef::Confirm { booking } if outcome == Outcome::Unknown => {
+                let booking = self.names.by_id.get(&booking).copied();
                 booking.filter(|_| self.confirms_matter).map(|booking| Step::Confirm { booking })
             }
-            Action::Confirm { booking } => Some(Step::Confirm { booking: self.known(booking)? }),
-            Action::Cancel { booking } if outcome == Outcome::Unknown => {
-                let booking = self.names.by_id.get(&**booking).copied();
+            ActionRef::Confirm { booking } => Some(Step::Confirm { booking: self.known(booking)? }),
+            ActionRef::Cancel { booking } if outcome == Outcome::Unknown => {
+                let booking = self.names.by_id.get(&booking).copied();
                 booking.map(|booking| Step::Cancel { booking })
             }
-            Action::Cancel { booking } => Some(Step::Cancel { booking: self.known(booking)? }),
-            Action::Change { booking, to } => self.change(index, operation, booking, to)?,
-            Action::Booking { booking } => match operation.seen.status {
+            ActionRef::Cancel { booking } => Some(Step::Cancel { booking: self.known(booking)? }),
+            ActionRef::Change { booking, to } => self.change(index, operation, booking, to)?,
+            ActionRef::Booking { booking } => match operation.seen.status {
                 Some(seen) if outcome == Outcome::Ok => {
-                    let booking = self.names.by_id.get(&**booking).copied();
+                    let booking = self.names.by_id.get(&booking).copied();
                     let status = match seen {
                         BookingStatus::Pending => Some(Status::Pending),
                         BookingStatus::Confirmed => Some(Status::Confirmed),
@@ -493,23 +494,23 @@ impl<'a> Reading<'a, '_> {
                 }
                 _ => None,
             },
-            Action::Read => None,
-            Action::Resize { capacity } => Some(Step::Resize { capacity: (*capacity).into() }),
+            ActionRef::Read => None,
+            ActionRef::Resize { capacity } => Some(Step::Resize { capacity: capacity.into() }),
         })
     }
 
     /// A refusal that says that a booking does not exist or has ended.
-    fn gone(&self, operation: &Operation) -> Option<Step<u32>> {
-        let booking = *self.names.by_id.get(operation.names_booking()?)?;
+    fn gone(&self, operation: OperationRef<'_>) -> Option<Step<u32>> {
+        let booking = *self.names.by_id.get(&operation.names_booking()?)?;
         operation.reason_code()?.means_gone().then_some(Step::Gone { booking })
     }
 
     fn change(
         &self,
         index: usize,
-        operation: &Operation,
-        booking: &str,
-        to: &ChangeTo,
+        operation: OperationRef<'_>,
+        booking: Name<'_>,
+        to: ChangeRef<'_>,
     ) -> Result<Option<Step<u32>>, &'static str> {
         let comes_here = self.comes_here(operation);
         let leaves = operation.moves_to().is_some() && !comes_here;
@@ -548,8 +549,8 @@ impl<'a> Reading<'a, '_> {
     }
 
     /// The seats of a booking that was made in this slot and never changed.
-    fn seats_of(&self, booking: &str) -> Option<i32> {
-        let number = *self.names.by_id.get(booking)?;
+    fn seats_of(&self, booking: Name<'_>) -> Option<i32> {
+        let number = *self.names.by_id.get(&booking)?;
         self.observations.iter().find_map(|observed| match observed.step {
             Step::Reserve { booking, seats, .. } if booking == number => Some(seats),
             _ => None,
@@ -557,7 +558,7 @@ impl<'a> Reading<'a, '_> {
     }
 }
 
-fn terms(operation: &Operation) -> Terms {
+fn terms(operation: OperationRef<'_>) -> Terms {
     if operation.awaits_approval() {
         Terms::Request
     } else if operation.may_overbook() {
@@ -577,8 +578,9 @@ fn expiries(
     elsewhere: &Elsewhere,
     names: &Names<'_>,
 ) -> Vec<Observation> {
-    let comes_here = |operation: &Operation| operation.moves_to().is_some_and(|to| **to == *slot);
-    let runs_out = |operation: &Operation| {
+    let comes_here =
+        |operation: OperationRef<'_>| operation.moves_to().is_some_and(|to| *to == *slot);
+    let runs_out = |operation: OperationRef<'_>| {
         operation.seen.hold_ms.is_some()
             || operation.outcome == Outcome::Unknown
             || comes_here(operation)
@@ -587,33 +589,34 @@ fn expiries(
         return Vec::new();
     }
     let first_sent = first_sent(operations);
-    let mut answered: HashSet<&str> = HashSet::default();
+    let mut answered: HashSet<Name<'_>> = HashSet::default();
     for operation in operations.just() {
-        if let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome) {
+        if let (ActionRef::Reserve { key, .. }, Outcome::Ok) = (operation.action, operation.outcome)
+        {
             answered.insert(key);
         }
     }
     let mut holds: BTreeMap<u32, Observation> = BTreeMap::new();
     for (index, operation) in operations.iter() {
-        let (booking, over_ns) = match (&operation.action, operation.outcome) {
-            (Action::Reserve { key, .. }, Outcome::Ok) => {
+        let (booking, over_ns) = match (operation.action, operation.outcome) {
+            (ActionRef::Reserve { key, .. }, Outcome::Ok) => {
                 let (Some(id), Some(hold_ms)) = (&operation.seen.booking, operation.seen.hold_ms)
                 else {
                     continue;
                 };
                 let hold_ns = hold_ms.saturating_mul(1_000_000);
-                (names.by_id[&**id], first_sent[&**key].saturating_add(hold_ns))
+                (names.by_id[id], first_sent[&key].saturating_add(hold_ns))
             }
-            (Action::Reserve { key, .. }, Outcome::Unknown) if !answered.contains(&**key) => {
-                (names.by_key[&**key], first_sent[&**key])
+            (ActionRef::Reserve { key, .. }, Outcome::Unknown) if !answered.contains(&key) => {
+                (names.by_key[&key], first_sent[&key])
             }
-            (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) => {
+            (ActionRef::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) => {
                 let told_ms = operation.seen.hold_ms;
                 let hold_ms = match elsewhere.moved.get(&index) {
                     Some(moved) if comes_here(operation) => moved.hold_ms(told_ms),
                     _ => told_ms,
                 };
-                let (Some(booking), Some(hold_ms)) = (names.by_id.get(&**booking), hold_ms) else {
+                let (Some(booking), Some(hold_ms)) = (names.by_id.get(&booking), hold_ms) else {
                     continue;
                 };
                 let hold_ns = hold_ms.saturating_mul(1_000_000);
@@ -637,8 +640,8 @@ fn expiries(
         hold.sent_ns = hold.sent_ns.min(over_ns);
     }
     for operation in operations.just() {
-        if let (Action::Confirm { booking }, Outcome::Ok) = (&operation.action, operation.outcome)
-            && let Some(booking) = names.by_id.get(&**booking)
+        if let (ActionRef::Confirm { booking }, Outcome::Ok) = (operation.action, operation.outcome)
+            && let Some(booking) = names.by_id.get(&booking)
             && holds.get(booking).is_some_and(|hold| operation.returned_ns < hold.sent_ns)
         {
             holds.remove(booking);
@@ -647,10 +650,10 @@ fn expiries(
     // A change revives a hold that had run out, and the hold may run out again.
     let mut expiries: Vec<Observation> = Vec::new();
     for operation in operations.just() {
-        if let (Action::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) =
-            (&operation.action, operation.outcome)
+        if let (ActionRef::Change { booking, .. }, Outcome::Ok | Outcome::Unknown) =
+            (operation.action, operation.outcome)
         {
-            let hold = names.by_id.get(&**booking).and_then(|booking| holds.get(booking));
+            let hold = names.by_id.get(&booking).and_then(|booking| holds.get(booking));
             expiries.extend(hold.cloned());
         }
     }

@@ -10,6 +10,7 @@
 use std::hash::Hash;
 
 use foldhash::HashMap;
+use slotproof_history::SeenRef;
 
 /// A slot between two steps. `B` names bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Claim {
 
     /// From an answer. No number of seats is larger than a billion (`Case::validate`), so a larger
     /// one is as wrong as the largest that fits.
-    pub fn of(seen: &slotproof_vocabulary::Seen) -> Self {
+    pub fn of(seen: &SeenRef<'_>) -> Self {
         let small = |said: Option<i64>| match said {
             None => UNSAID,
             Some(seats) => seats.clamp(i64::from(UNSAID + 1), i64::from(i32::MAX)) as i32,

@@ -449,7 +449,7 @@ fn random(rng: &mut ChaCha8Rng, telling: Telling) -> (History, i64) {
             }
         }
     }
-    (History { operations, ..History::default() }, at_first)
+    (History::of(operations), at_first)
 }
 
 /// Whether any operation is about a booking.
@@ -561,8 +561,19 @@ struct Timed {
     two_versions: bool,
 }
 
+/// A history as its lines say it.
+struct Lines {
+    operations: Vec<Operation>,
+}
+
+impl Lines {
+    fn of(history: &History) -> Self {
+        Self { operations: history.operations.iter().map(|it| it.to_operation()).collect() }
+    }
+}
+
 /// Whether some basket was made in part.
-fn half_a_basket(history: &History) -> bool {
+fn half_a_basket(history: &Lines) -> bool {
     let parts = || history.operations.iter().filter(|it| it.basket().is_some());
     let refused = |it: &Operation| !matches!(it.outcome, Outcome::Ok | Outcome::Unknown);
     parts().any(|part| {
@@ -586,7 +597,7 @@ fn join(timed: &mut Timed, part: Timed) {
 }
 
 /// Whether an acknowledgement is the first one of what it acknowledges.
-fn is_fresh(history: &History, operation: &Operation) -> bool {
+fn is_fresh(history: &Lines, operation: &Operation) -> bool {
     let what = |operation: &Operation| match &operation.action {
         Action::Reserve { key, .. } => Some(("reserve", key.to_string())),
         Action::Confirm { booking } => Some(("confirm", booking.to_string())),
@@ -604,7 +615,7 @@ fn is_fresh(history: &History, operation: &Operation) -> bool {
     others.into_iter().all(|other| other.sent_ns > operation.returned_ns)
 }
 
-fn events(history: &History) -> Vec<Timed> {
+fn events(history: &Lines) -> Vec<Timed> {
     let (mut events, mut last_process): (Vec<Timed>, Option<u64>) = (Vec::new(), None);
     let told = |booking: &str| {
         let mut reserves = history.operations.iter();
@@ -725,7 +736,7 @@ fn events(history: &History) -> Vec<Timed> {
 }
 
 /// The seats of a booking and its hold, as it was reserved.
-fn reserved(history: &History, booking: &str) -> (i64, Option<u64>) {
+fn reserved(history: &Lines, booking: &str) -> (i64, Option<u64>) {
     let mut made = history.operations.iter().filter_map(|operation| match operation.action {
         Action::Reserve { seats, .. } if operation.seen.booking.as_deref() == Some(booking) => {
             Some((i64::from(seats), operation.seen.hold_ms))
@@ -1008,14 +1019,16 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
         let telling =
             Telling { versions: seed % 2 == 1, numbers: seed % 4 >= 2, holds: seed % 8 >= 4 };
         let (history, capacity) = random(&mut ChaCha8Rng::seed_from_u64(seed), telling);
-        let events = events(&history);
+        let events = events(&Lines::of(&history));
         let state = State { capacity, ..State::default() };
         let exhaustive = some_order(&events, 0, &state, 0, None);
         let context = || {
             let lines: Vec<String> = history
                 .operations
                 .iter()
-                .map(|operation| serde_json::to_string(operation).expect("it serializes"))
+                .map(|operation| {
+                    serde_json::to_string(&operation.to_operation()).expect("it serializes")
+                })
                 .collect();
             format!("seed {seed}, capacity {capacity}: {exhaustive}\n{}", lines.join("\n"))
         };
@@ -1024,7 +1037,7 @@ fn the_checker_an_exhaustive_search_and_porcupine_agree_on_every_history() {
         let Some(slot_history) = slots.get("s") else { continue };
         assert_eq!(slot_history.unsearchable, None, "{}", context());
         let found = search(slot_history, capacity, Budget::for_length(9));
-        let half = half_a_basket(&history);
+        let half = half_a_basket(&Lines::of(&history));
         assert!(
             half || (found == Found::Explained) == exhaustive,
             "tier C: {found:?}: {}",

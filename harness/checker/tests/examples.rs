@@ -87,7 +87,7 @@ fn what_convicts_an_example_convicts_alone() {
             let Some(evidence) = evidence_file::operations(&case, &finding) else { continue };
             assert!(evidence.len() <= case.history.operations.len());
             let alone = Case {
-                history: History { operations: evidence, ..case.history.clone() },
+                history: History { operations: evidence.into(), ..case.history.clone() },
                 ..case.clone()
             };
             assert!(
@@ -104,12 +104,13 @@ fn what_convicts_an_example_convicts_alone() {
 type Mutant = (&'static str, fn(Case) -> Case);
 
 fn each(mut case: Case, change: impl Fn(&mut Operation)) -> Case {
-    case.history.operations.iter_mut().for_each(change);
+    case.history.operations.edit_each(change);
     case
 }
 
 fn without(mut case: Case, left_out: impl Fn(&Operation) -> bool) -> Case {
-    case.history.operations.retain(|operation| !left_out(operation));
+    let operations = case.history.operations.iter().map(|it| it.to_operation());
+    case.history.operations = operations.filter(|operation| !left_out(operation)).collect();
     case
 }
 

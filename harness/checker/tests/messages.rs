@@ -13,7 +13,7 @@ use slotproof_vocabulary::{
 const PROBER: u64 = 9;
 
 fn case(capacity: i64, operations: Vec<Operation>) -> Case {
-    Case { history: History { operations, ..History::default() }, capacity, ..Case::default() }
+    Case { history: History::of(operations), capacity, ..Case::default() }
 }
 
 fn reserving(booking: &str, sent_ns: u64, returned_ns: u64) -> OperationBuilder {
@@ -116,7 +116,7 @@ fn no_overbooking_observed(messages: &mut Messages) {
     cut_off.history = cut_off.history.cut("the load was killed");
     messages.judge(cut_off.clone());
     let heard_of_later = reading(30, 40).ok();
-    cut_off.history.operations.push(heard_of_later);
+    cut_off.history.operations.push(&heard_of_later);
     messages.judge(Case { origin: Origin::Recorder, ..cut_off });
 }
 

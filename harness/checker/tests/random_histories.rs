@@ -238,7 +238,7 @@ fn run(rng: &mut ChaCha8Rng, resizes: Resizes, sales: Sales) -> Case {
         version: service.version(),
     };
     Case {
-        history: History { operations, ..History::default() },
+        history: History::of(operations),
         capacity,
         audit: Some(service.audit),
         end: Some(EndState {
@@ -351,11 +351,7 @@ fn arbitrary(rng: &mut ChaCha8Rng) -> Case {
         let unanswered = rng.random_bool(0.1);
         operations.push(if unanswered { reserve.unknown() } else { reserve.booked(booking) });
     }
-    Case {
-        history: History { operations, ..History::default() },
-        capacity: rng.random_range(1..=4),
-        ..Case::default()
-    }
+    Case { history: History::of(operations), capacity: rng.random_range(1..=4), ..Case::default() }
 }
 
 /// Whether some order of events, with real time respected, never exceeds the capacity: every order
@@ -399,7 +395,9 @@ fn some_order_fits(case: &Case) -> bool {
             _ => 0,
         }
     }
-    search(&case.history.operations, case.capacity, 0, 0)
+    let operations: Vec<Operation> =
+        case.history.operations.iter().map(|it| it.to_operation()).collect();
+    search(&operations, case.capacity, 0, 0)
 }
 
 #[test]

@@ -17,7 +17,7 @@ const LAWFUL_RUNS: u64 = 48;
 /// What the clients observed, and nothing else.
 fn history_alone(run: &Simulated) -> Case {
     Case {
-        history: History { operations: run.operations.clone(), ..History::default() },
+        history: History::of(run.operations.clone()),
         capacity: run.capacity,
         expectations: vec![Expectation::SoldOut, Expectation::Full],
         ..Case::default()

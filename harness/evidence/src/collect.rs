@@ -225,7 +225,7 @@ pub async fn probe_target(
     prober: u64,
     run: &RunDirectory,
 ) -> Result<u64, EvidenceError> {
-    let path = run.file("probe.jsonl.zst");
+    let path = run.file("probe.sph");
     let outputs = Outputs { history: Some(path.clone()), latency: None };
     let (writer, recorder) = Writer::create(outputs)?;
     let site = Arc::new(Site {
@@ -251,7 +251,7 @@ pub async fn probe_target(
     Ok(probed)
 }
 
-/// A zstd file is a row of frames, so one can be put behind another.
+/// A history is a row of frames, so one can be put behind another.
 fn append(part: &Path, whole: &Path) -> io::Result<()> {
     io::copy(&mut File::open(part)?, &mut File::options().append(true).open(whole)?)?;
     fs::remove_file(part)

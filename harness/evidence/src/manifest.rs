@@ -23,7 +23,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// Bytes of a file that are read at once.
 const BUFFER_BYTES: usize = 1 << 20;
 /// What a run records before it is judged. Logs are not judged; verdict and reports are made anew.
-const RECORDED: [&str; 16] = [
+const RECORDED: [&str; 17] = [
     "plan.json",
     "target.toml",
     "evidence.json",
@@ -32,6 +32,8 @@ const RECORDED: [&str; 16] = [
     "replay.json",
     "order.json",
     "shorter.json",
+    "history.sph",
+    // What versions before recorded.
     "history.jsonl.zst",
     "latency.hlog",
     "samples.jsonl",
@@ -72,7 +74,7 @@ pub(crate) fn write(run: &RunDirectory) -> Result<()> {
     for name in RECORDED.into_iter().filter(|name| run.file(name).exists()) {
         let digest = Digested::of(run, name).with_context(|| format!("read {name}"))?;
         let count = match name {
-            "history.jsonl.zst" => {
+            "history.sph" | "history.jsonl.zst" => {
                 Some(Count::Operations(run.read_json::<LoadEnd>("load.json")?.load.operations))
             }
             "audit.jsonl" => Some(Count::Records(digest.lines)),
@@ -219,7 +221,7 @@ mod tests {
     /// A run without its end.
     fn cut_off(path: &std::path::Path) -> RunDirectory {
         fs::write(path.join("plan.json"), "{}").expect("it is written");
-        fs::write(path.join("history.jsonl.zst"), "two operations").expect("it is written");
+        fs::write(path.join("history.sph"), "two operations").expect("it is written");
         RunDirectory::open(path).expect("a run")
     }
 
@@ -240,7 +242,7 @@ mod tests {
             })
         );
         let count = |name: &str, of: &str| manifest["files"][name][of].as_u64();
-        assert_eq!(count("history.jsonl.zst", "operations"), Some(2));
+        assert_eq!(count("history.sph", "operations"), Some(2));
         assert_eq!(count("audit.jsonl", "records"), Some(3));
         assert_eq!(count("end_state.json", "rows"), Some(1));
         assert_eq!(manifest["schema_version"], SCHEMA_VERSION);
@@ -250,8 +252,7 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_has_changed_or_was_added_is_named() {
         let (_directory, run) = recorded();
-        for name in ["plan.json", "history.jsonl.zst", "audit.jsonl", "end_state.json", "load.json"]
-        {
+        for name in ["plan.json", "history.sph", "audit.jsonl", "end_state.json", "load.json"] {
             let whole = fs::read(run.file(name)).expect("it is there");
             fs::remove_file(run.file(name)).expect("it is there");
             assert_eq!(refusal(&run), format!("{name} is missing: manifest.json lists it"));

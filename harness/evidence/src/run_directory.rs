@@ -82,7 +82,7 @@ impl RunDirectory {
         }
         let what = match (path.exists(), path.is_dir()) {
             (false, _) => "does not exist",
-            (true, true) => "has no plan.json and history.jsonl.zst",
+            (true, true) => "has no plan.json and history.sph",
             (true, false) => "is not a directory",
         };
         Err(UsageError(format!(
@@ -108,9 +108,10 @@ impl RunDirectory {
         self.path.join(name)
     }
 
-    /// The history of the run.
+    /// The history of the run: binary, or in lines of JSON where an older version recorded it.
     pub fn history(&self) -> PathBuf {
-        self.file("history.jsonl.zst")
+        let lines = self.file("history.jsonl.zst");
+        if lines.is_file() { lines } else { self.file("history.sph") }
     }
 
     /// The directory of the logs.

@@ -2,9 +2,10 @@
 //! a decision, and the operations that got none.
 
 use slotproof_checker::Case;
+use slotproof_history::OperationRef;
 use slotproof_reports::run_report::FaultEffect;
 use slotproof_stack::faults::Injected;
-use slotproof_vocabulary::{Operation, Span};
+use slotproof_vocabulary::Span;
 
 use crate::summary::Window;
 
@@ -16,8 +17,8 @@ pub(crate) fn effects(
     faults: &[Injected],
 ) -> Vec<FaultEffect> {
     let operations = case.history.operations.iter();
-    let of_load: Vec<&Operation> = operations.filter(|it| Some(it.client) != case.prober).collect();
-    let decided = of_load.iter().filter(|it| is_decided(it));
+    let of_load = operations.filter(|it| Some(it.client) != case.prober);
+    let decided = of_load.clone().filter(is_decided);
     let mut decided_ns: Vec<u64> = decided.map(|it| it.returned_ns).collect();
     decided_ns.sort_unstable();
     let begun_ns = window.from_ns.saturating_sub(warm_up.ns());
@@ -25,13 +26,13 @@ pub(crate) fn effects(
     faults.iter().map(|fault| load.effect(fault)).collect()
 }
 
-fn is_decided(operation: &Operation) -> bool {
+fn is_decided(operation: &OperationRef<'_>) -> bool {
     operation.error_class().is_none()
 }
 
-struct Load<'a> {
+struct Load<I> {
     /// Without the probe of the settled service.
-    of_load: Vec<&'a Operation>,
+    of_load: I,
     /// When operations were decided, sorted.
     decided_ns: Vec<u64>,
     /// When the load began and its window ended, on the clock of the history.
@@ -39,7 +40,7 @@ struct Load<'a> {
     until_ns: u64,
 }
 
-impl Load<'_> {
+impl<'a, I: Iterator<Item = OperationRef<'a>> + Clone> Load<I> {
     fn effect(&self, fault: &Injected) -> FaultEffect {
         // Files of before have no instants of the history's clock.
         let at_ns = |ns: u64, ms: u64| if ns > 0 { ns } else { self.begun_ns + ms * 1_000_000 };
@@ -49,7 +50,7 @@ impl Load<'_> {
         // It may go on when the load is over.
         let until_ns = ended_ns.min(self.until_ns);
         let meanwhile =
-            self.of_load.iter().filter(|it| (began_ns..=until_ns).contains(&it.returned_ns));
+            self.of_load.clone().filter(|it| (began_ns..=until_ns).contains(&it.returned_ns));
         FaultEffect {
             fault: fault.fault.clone(),
             began_ms: since_begun_ms(began_ns),
@@ -96,7 +97,7 @@ fn longest_ms(from_ns: u64, instants_ns: &[u64], until_ns: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use slotproof_checker::History;
-    use slotproof_vocabulary::{Action, Outcome};
+    use slotproof_vocabulary::{Action, Operation, Outcome};
 
     use super::*;
 
@@ -119,7 +120,7 @@ mod tests {
             // The probe of the settled service.
             read(9, 400, Outcome::Ok),
         ];
-        let history = History { operations, ..History::default() };
+        let history = History::of(operations);
         let case = Case { history, prober: Some(9), ..Case::default() };
         let migration = Injected {
             fault: "migrate:sharded@100ms".to_owned(),

@@ -8,6 +8,7 @@
 pub mod spec;
 
 pub mod check_run;
+pub mod convert;
 mod summary;
 pub mod trial;
 

@@ -32,7 +32,7 @@ pub fn simulated_selftest() -> SimulatedSelftest {
 
 fn history_alone(run: &Simulated) -> Case {
     Case {
-        history: History { operations: run.operations.clone(), ..History::default() },
+        history: History::of(run.operations.clone()),
         capacity: run.capacity,
         expectations: vec![Expectation::SoldOut, Expectation::Full],
         ..Case::default()

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU64};
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use slotproof_checker::{Case, occupancy};
+use slotproof_history::{ActionRef, Name, OperationRef};
 use slotproof_reports::{
     Objective, RunReport, quantity,
     run_report::{
@@ -12,7 +13,7 @@ use slotproof_reports::{
     },
 };
 use slotproof_scenarios::{Durations, LoadOrder};
-use slotproof_vocabulary::{Action, Operation, Outcome, Plan, RunContext, VerdictReport};
+use slotproof_vocabulary::{Outcome, Plan, RunContext, VerdictReport};
 
 use slotproof_evidence::RunDirectory;
 use slotproof_stack::{faults::Injected, sampling::Sample};
@@ -108,20 +109,32 @@ impl Window {
     }
 
     /// Whether an operation returned inside it.
-    fn holds(&self, operation: &Operation) -> bool {
+    fn holds(&self, operation: &OperationRef<'_>) -> bool {
         (self.from_ns..self.until_ns).contains(&operation.returned_ns)
     }
 
     /// The operations that returned inside it or later, without the probes of the settled service.
-    pub(crate) fn returned<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
+    pub(crate) fn returned<'a>(
+        &self,
+        case: &'a Case,
+    ) -> impl Iterator<Item = OperationRef<'a>> + Clone {
+        self.returned_with_places(case).map(|(_, operation)| operation)
+    }
+
+    /// The same with their places in the history.
+    fn returned_with_places<'a>(
+        &self,
+        case: &'a Case,
+    ) -> impl Iterator<Item = (usize, OperationRef<'a>)> + Clone {
         let from_ns = self.from_ns;
-        let operations = case.history.operations.iter();
-        operations.filter(move |it| it.returned_ns >= from_ns && Some(it.client) != case.prober)
+        let operations = case.history.operations.iter().enumerate();
+        operations
+            .filter(move |(_, it)| it.returned_ns >= from_ns && Some(it.client) != case.prober)
     }
 
     /// The operations that were scheduled inside it, whenever they returned: those whose latency
     /// counts. What a stalled service makes wait must not be left out.
-    pub(crate) fn scheduled<'a>(&self, case: &'a Case) -> impl Iterator<Item = &'a Operation> {
+    pub(crate) fn scheduled<'a>(&self, case: &'a Case) -> impl Iterator<Item = OperationRef<'a>> {
         let from_ns = self.from_ns;
         self.returned(case).filter(move |operation| operation.scheduled_ns >= from_ns)
     }
@@ -134,20 +147,21 @@ pub fn totals_of(case: &Case, plan: &Plan) -> Totals {
 
 /// Seats that were set aside on the way to a booking that did not come about, and their release: no
 /// booking was made or cancelled.
-pub(crate) fn is_provisional(operation: &Operation) -> bool {
-    let released = |booking: &str| booking.starts_with("provisional ");
+pub(crate) fn is_provisional(operation: &OperationRef<'_>) -> bool {
+    let released = |booking: Name<'_>| booking.starts_with("provisional ");
     operation.is_provisional() || operation.names_booking().is_some_and(released)
 }
 
 fn totals(case: &Case, window: Window) -> Totals {
-    let (inside, drained): (Vec<&Operation>, Vec<&Operation>) =
-        window.returned(case).partition(|operation| window.holds(operation));
-    let last_ns = drained.iter().map(|operation| operation.returned_ns).max();
+    let inside = window.returned(case).filter(|operation| window.holds(operation));
+    let drained = window.returned(case).filter(|operation| !window.holds(operation));
+    let last_ns = drained.clone().map(|operation| operation.returned_ns).max();
+    let operations = inside.clone().count() as u64;
     let ms = |from_ns: u64, until_ns: u64| until_ns.saturating_sub(from_ns) / 1_000_000;
     let window_s = (window.until_ns - window.from_ns) as f64 / 1e9;
     let per_s = |count: u64| if window_s > 0.0 { count as f64 / window_s } else { 0.0 };
     let done = |name: &str| {
-        let done = inside.iter().filter(|operation| {
+        let done = inside.clone().filter(|operation| {
             operation.outcome == Outcome::Ok
                 && operation.action.name() == name
                 && !is_provisional(operation)
@@ -159,25 +173,25 @@ fn totals(case: &Case, window: Window) -> Totals {
     Totals {
         window_ms: ms(window.from_ns, window.until_ns),
         drain_ms: ms(window.until_ns, last_ns.unwrap_or(window.until_ns)),
-        operations: inside.len() as u64,
-        outcomes: by_outcome(inside.iter().copied()),
-        drained: by_outcome(drained.iter().copied()),
+        operations,
+        outcomes: by_outcome(inside.clone()),
+        drained: by_outcome(drained.clone()),
         reserved,
         confirmed,
         cancelled: done("cancel"),
         reserved_per_s: per_s(reserved),
         confirmed_per_s: per_s(confirmed),
-        operations_per_s: per_s(inside.len() as u64),
+        operations_per_s: per_s(operations),
         errors: Errors::default(),
         resends: inside
-            .iter()
+            .clone()
             .map(|operation| u64::from(operation.attempts.saturating_sub(1)))
             .sum(),
         arrivals: None,
     }
 }
 
-fn by_outcome<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<String, u64> {
+fn by_outcome<'a>(operations: impl Iterator<Item = OperationRef<'a>>) -> BTreeMap<String, u64> {
     let mut outcomes = BTreeMap::new();
     for operation in operations {
         *outcomes.entry(operation.counts_as().to_owned()).or_insert(0) += 1;
@@ -197,7 +211,10 @@ pub(crate) fn errors(run: &RunDirectory, plan: &Plan, case: &Case) -> Result<Err
 
 /// By process of the service too, where there are several. Client n of the load calls process n
 /// modulo their number (`scenarios/src/client.rs`).
-fn errors_among<'a>(operations: impl Iterator<Item = &'a Operation>, targets: &[String]) -> Errors {
+fn errors_among<'a>(
+    operations: impl Iterator<Item = OperationRef<'a>>,
+    targets: &[String],
+) -> Errors {
     let mut errors = Errors::default();
     let replica = |address: &String| ReplicaErrors { address: address.clone(), of: 0, errors: 0 };
     let mut by_replica: Vec<ReplicaErrors> = targets.iter().map(replica).collect();
@@ -224,7 +241,8 @@ fn latency(case: &Case, window: Window) -> Vec<Latency> {
     for operation in window.scheduled(case) {
         let decided = operation.error_class().is_none().then_some(None);
         for outcome in decided.into_iter().chain([Some(operation.counts_as())]) {
-            durations.entry((operation.action.name(), outcome)).or_default().record(operation);
+            let durations = durations.entry((operation.action.name(), outcome)).or_default();
+            record(durations, &operation);
         }
     }
     let entry = |((operation, outcome), durations): (&(&str, Option<&str>), &Durations)| Latency {
@@ -236,6 +254,11 @@ fn latency(case: &Case, window: Window) -> Vec<Latency> {
         lag: percentiles(&durations.lag),
     };
     durations.iter().map(entry).collect()
+}
+
+fn record(durations: &mut Durations, operation: &OperationRef<'_>) {
+    let OperationRef { scheduled_ns, sent_ns, returned_ns, .. } = *operation;
+    durations.record_instants(scheduled_ns, sent_ns, returned_ns);
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
@@ -254,22 +277,24 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
 }
 
 fn timeline(case: &Case, window: Window) -> Vec<Second> {
-    let second_of = |operation: &Operation| {
+    let second_of = |operation: &OperationRef<'_>| {
         (operation.returned_ns.saturating_sub(window.from_ns) / 1_000_000_000).min(SECONDS_MAX)
     };
-    let mut seconds: BTreeMap<u64, Vec<&Operation>> = BTreeMap::new();
-    for operation in window.returned(case) {
-        seconds.entry(second_of(operation)).or_default().push(operation);
+    // By their places: a run may have millions.
+    let mut seconds: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (place, operation) in window.returned_with_places(case) {
+        seconds.entry(second_of(&operation)).or_default().push(place);
     }
     let last = seconds.keys().last().copied();
     let nothing = Vec::new();
     last.map_or(0..0, |last| 0..last + 1)
         .map(|second| {
-            let operations = seconds.get(&second).unwrap_or(&nothing);
+            let places = seconds.get(&second).unwrap_or(&nothing);
+            let operations = || places.iter().map(|place| case.history.operations.at(*place));
             let mut durations = Durations::default();
             let mut buckets: BTreeMap<u8, u64> = BTreeMap::new();
-            for operation in operations.iter().filter(|it| it.error_class().is_none()) {
-                durations.record(operation);
+            for operation in operations().filter(|it| it.error_class().is_none()) {
+                record(&mut durations, &operation);
                 let response_us =
                     operation.returned_ns.saturating_sub(operation.scheduled_ns) / 1_000;
                 *buckets.entry(Second::bucket(response_us)).or_default() += 1;
@@ -277,7 +302,7 @@ fn timeline(case: &Case, window: Window) -> Vec<Second> {
             Second {
                 response_buckets: buckets.into_iter().collect(),
                 second: u32::try_from(second).unwrap_or(u32::MAX),
-                outcomes: by_outcome(operations.iter().copied()),
+                outcomes: by_outcome(operations()),
                 response_us_p50: durations.response.value_at_quantile(0.5),
                 response_us_p99: durations.response.value_at_quantile(0.99),
                 service_us_p50: durations.service.value_at_quantile(0.5),
@@ -358,10 +383,11 @@ fn resources(samples: &[Sample], begun_ns: u64) -> Vec<Resource> {
 /// are milliseconds.
 pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
     let mut durations = Durations::default();
-    let decided_reserve =
-        |it: &&Operation| matches!(it.action, Action::Reserve { .. }) && it.error_class().is_none();
+    let decided_reserve = |it: &OperationRef<'_>| {
+        matches!(it.action, ActionRef::Reserve { .. }) && it.error_class().is_none()
+    };
     for operation in Window::of(case, plan).scheduled(case).filter(decided_reserve) {
-        durations.record(operation);
+        record(&mut durations, &operation);
     }
     let histogram = durations.response;
     let mut text = format!(
@@ -401,7 +427,7 @@ pub(crate) fn percentile_file(case: &Case, plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use slotproof_checker::History;
-    use slotproof_vocabulary::{LoadTotals, PlanArgs};
+    use slotproof_vocabulary::{Action, LoadTotals, Operation, PlanArgs};
 
     use super::*;
 
@@ -432,7 +458,7 @@ mod tests {
                 measured_until_ns: 5 * SECOND,
                 arrivals: None,
             }),
-            history: History { operations, ..History::default() },
+            history: History::of(operations),
             prober: Some(9_999),
             ..Case::default()
         }

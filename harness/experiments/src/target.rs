@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use slotproof_checker::Case;
 use slotproof_evidence::TargetEvidence;
-use slotproof_vocabulary::{
-    Action, Finding, Invariant, Operation, Outcome, ReasonCode, Verdict, VerdictReport,
-};
+use slotproof_history::{ActionRef, Name, OperationRef};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, ReasonCode, Verdict, VerdictReport};
 
 /// Of more answers that no rule matches than this share nothing is known, and so of the API.
 const UNMATCHED_MAX: f64 = 0.01;
@@ -29,15 +28,15 @@ pub(crate) struct StaleReads {
 
 impl StaleReads {
     /// How old the answer to this operation may be.
-    fn of(self, action: &Action) -> u64 {
+    fn of(self, action: &ActionRef<'_>) -> u64 {
         let declared = match action {
-            Action::Read => self.slots_ms,
-            Action::Booking { .. } => self.bookings_ms,
-            Action::Reserve { .. }
-            | Action::Confirm { .. }
-            | Action::Cancel { .. }
-            | Action::Change { .. }
-            | Action::Resize { .. } => None,
+            ActionRef::Read => self.slots_ms,
+            ActionRef::Booking { .. } => self.bookings_ms,
+            ActionRef::Reserve { .. }
+            | ActionRef::Confirm { .. }
+            | ActionRef::Cancel { .. }
+            | ActionRef::Change { .. }
+            | ActionRef::Resize { .. } => None,
         };
         declared.unwrap_or_default()
     }
@@ -80,12 +79,17 @@ fn judge_with_stale_reads(case: &Case, stale: StaleReads) -> VerdictReport {
 /// The case with reads that may say what was so before they were sent, as is declared.
 fn with_stale_reads(case: &Case, stale: StaleReads) -> Case {
     let mut case = case.clone();
-    for operation in &mut case.history.operations {
-        let stale_ns = stale.of(&operation.action).saturating_mul(1_000_000);
+    for index in 0..case.history.operations.len() {
+        let OperationRef { action, scheduled_ns, sent_ns, .. } = case.history.operations.at(index);
+        let stale_ns = stale.of(&action).saturating_mul(1_000_000);
         // Both, so that a generator that was late still shows.
-        let earlier_ns = stale_ns.min(operation.scheduled_ns).min(operation.sent_ns);
-        operation.scheduled_ns -= earlier_ns;
-        operation.sent_ns -= earlier_ns;
+        let earlier_ns = stale_ns.min(scheduled_ns).min(sent_ns);
+        if earlier_ns > 0 {
+            case.history.operations.edit(index, |operation| {
+                operation.scheduled_ns -= earlier_ns;
+                operation.sent_ns -= earlier_ns;
+            });
+        }
     }
     case
 }
@@ -168,8 +172,8 @@ fn is_judged(
 /// Whether an API that forgets its keys could have shown it.
 fn any_key_was_sent_twice(case: &Case) -> bool {
     let mut sent = HashSet::new();
-    case.history.operations.iter().any(|operation| match &operation.action {
-        Action::Reserve { key, .. } => operation.attempts > 1 || !sent.insert(&**key),
+    case.history.operations.iter().any(|operation| match operation.action {
+        ActionRef::Reserve { key, .. } => operation.attempts > 1 || !sent.insert(key),
         _ => false,
     })
 }
@@ -178,7 +182,7 @@ fn any_key_was_sent_twice(case: &Case) -> bool {
 fn most_frequent(case: &Case) -> String {
     let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
     for operation in case.history.operations.iter().filter(|it| is_unmatched(it)) {
-        *by_reason.entry(operation.reason.as_deref().unwrap_or_default()).or_default() += 1;
+        *by_reason.entry(operation.reason.map_or("", Name::text)).or_default() += 1;
     }
     let Some((reason, count)) = by_reason.into_iter().max_by_key(|(_, count)| *count) else {
         return String::new();
@@ -192,8 +196,8 @@ fn most_frequent(case: &Case) -> String {
 }
 
 /// An answer came, and no rule said what it means.
-fn is_unmatched(operation: &Operation) -> bool {
-    let reason = operation.reason.as_deref().map(ReasonCode::from);
+fn is_unmatched(operation: &OperationRef<'_>) -> bool {
+    let reason = operation.reason_code();
     operation.outcome == Outcome::Unknown
         && matches!(reason, Some(ReasonCode::Http(_) | ReasonCode::Unreadable(_)))
 }
@@ -202,7 +206,7 @@ fn is_unmatched(operation: &Operation) -> bool {
 mod tests {
     use slotproof_checker::History;
     use slotproof_evidence::{LogEvidence, RowsEvidence};
-    use slotproof_vocabulary::operation_builder;
+    use slotproof_vocabulary::{Action, Operation, operation_builder};
 
     use super::*;
 
@@ -215,8 +219,8 @@ mod tests {
             }
             read
         };
-        let operations = (0..100).map(operation).collect();
-        Case { history: History { operations, ..History::default() }, ..Case::default() }
+        let operations = (0..100).map(operation);
+        Case { history: History::of(operations), ..Case::default() }
     }
 
     fn upheld() -> VerdictReport {
@@ -294,11 +298,14 @@ mod tests {
     #[test]
     fn a_read_is_as_old_as_is_declared_of_what_it_reads() {
         let stale = StaleReads { slots_ms: Some(3), bookings_ms: Some(5) };
-        let (booking, key) = (|| "b".into(), || "k".into());
-        assert_eq!(stale.of(&Action::Read), 3);
-        assert_eq!(stale.of(&Action::Booking { booking: booking() }), 5);
-        assert_eq!(stale.of(&Action::Cancel { booking: booking() }), 0);
-        assert_eq!(stale.of(&Action::Reserve { seats: 1, key: key() }), 0);
+        let history = History::of([
+            operation_builder::read("s").ok(),
+            operation_builder::booking("s", "b").ok(),
+            operation_builder::cancel("s", "b").ok(),
+            operation_builder::reserve("s").key("k").booked("b"),
+        ]);
+        let ages: Vec<u64> = history.operations.iter().map(|it| stale.of(&it.action)).collect();
+        assert_eq!(ages, [3, 5, 0, 0]);
         assert_eq!((stale.longest_ms(), StaleReads::default().longest_ms()), (5, 0));
     }
 
@@ -307,7 +314,7 @@ mod tests {
         let reserve = operation_builder::reserve("s").key("k").at(0, 10).version(7).booked("b");
         let back = operation_builder::read("s").at(20, 30).available(1).version(6).ok();
         let operations = vec![reserve, back];
-        let case = Case { history: History { operations, ..History::default() }, ..case(0) };
+        let case = Case { history: History::of(operations), ..case(0) };
         let of_sessions = |verdict: VerdictReport| {
             let mut findings = verdict.findings.into_iter();
             let found = findings.find(|finding| finding.invariant == Invariant::SessionOrder);
@@ -325,7 +332,7 @@ mod tests {
         let reserve = reserve.hold_ms(5_000).version(7).booked("b");
         let gone = operation_builder::booking("s", "b").at(look, look + 10).rejected("not_found");
         let operations = vec![reserve, gone];
-        let case = Case { history: History { operations, ..History::default() }, ..case(0) };
+        let case = Case { history: History::of(operations), ..case(0) };
         let lost = |verdict: VerdictReport| {
             let mut findings = verdict.findings.into_iter();
             let found = findings.find(|finding| finding.invariant == Invariant::NoLostBooking);
@@ -339,12 +346,14 @@ mod tests {
     #[test]
     fn a_read_may_be_as_old_as_the_file_claims() {
         let mut case = case(0);
-        case.history.operations[0].scheduled_ns = 4_000_000;
-        case.history.operations[0].sent_ns = 5_000_000;
-        case.history.operations[0].returned_ns = 6_000_000;
+        case.history.operations.edit(0, |read| {
+            (read.scheduled_ns, read.sent_ns, read.returned_ns) = (4_000_000, 5_000_000, 6_000_000);
+        });
         let stale = with_stale_reads(&case, of_slots(Some(3)));
-        assert_eq!(stale.history.operations[0].sent_ns, 2_000_000);
-        assert_eq!(stale.history.operations[0].scheduled_ns, 1_000_000, "as late as it was");
-        assert!(stale.history.operations[1].scheduled_ns <= stale.history.operations[1].sent_ns);
+        assert_eq!(stale.history.operations.at(0).sent_ns, 2_000_000);
+        assert_eq!(stale.history.operations.at(0).scheduled_ns, 1_000_000, "as late as it was");
+        assert!(
+            stale.history.operations.at(1).scheduled_ns <= stale.history.operations.at(1).sent_ns
+        );
     }
 }

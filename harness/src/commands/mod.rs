@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod gate;
+pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod measured;
 pub(crate) mod migrate;

@@ -66,13 +66,18 @@ fn draw(path: &Path) -> Result<PathBuf> {
     if let Some((_, document)) = of_several(path)? {
         return write(path, &document);
     }
-    if path.join("run.json").is_file() || path.join("history.jsonl.zst").is_file() {
+    if path.join("run.json").is_file() || is_a_run(path) {
         let run = RunDirectory::open(path)?;
         let report = run_report(path)?;
         trial::write_reports(&run, &report)?;
         return Ok(run.file(Format::Html.file_name()));
     }
     draw_index(path)
+}
+
+/// A run that was not reported yet.
+fn is_a_run(path: &Path) -> bool {
+    ["history.sph", "history.jsonl.zst"].iter().any(|name| path.join(name).is_file())
 }
 
 fn write(path: &Path, document: &Document) -> Result<PathBuf> {

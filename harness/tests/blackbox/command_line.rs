@@ -190,6 +190,7 @@ fn the_help_of_every_command_is_pinned() {
         "capacity",
         "gate",
         "check",
+        "history convert",
         "report",
         "target init",
         "target try",

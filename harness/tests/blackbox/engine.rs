@@ -211,7 +211,7 @@ fn rates_are_those_of_the_window_whatever_the_server_does_in_it_or_after_it() {
 fn rates(ended: &Ended) -> Totals {
     let operations = ended.operations.clone();
     let case = Case {
-        history: History { operations, ..History::default() },
+        history: History::of(operations),
         load: Some(ended.totals.clone()),
         ..Case::default()
     };

@@ -255,6 +255,17 @@ async fn everything_after_the_load_is_repeated_from_the_run_directory() {
     }
 }
 
+/// The history of a run, one JSON object a line.
+fn lines(run: &Path) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("history.jsonl");
+    let mut convert = slotproof();
+    convert.args(["history", "convert"]).arg(run.join("history.sph")).arg(&file);
+    let output = convert.output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(file).expect("it was written")
+}
+
 #[tokio::test]
 async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused() {
     let (code, run, _runs) = run("conditional", &["--until", "covered"]).await;
@@ -263,9 +274,9 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
     for name in ["manifest.json", "load.json"] {
         fs::remove_file(run.join(name)).expect("it is there");
     }
-    let history = run.join("history.jsonl.zst");
+    let text = lines(&run).into_bytes();
+    let history = run.join("history.sph");
     let whole = fs::read(&history).expect("it is there");
-    let text = zstd::decode_all(&whole[..]).expect("whole frames");
 
     fs::write(&history, &whole[..whole.len() / 2]).expect("it can be written");
     assert_eq!(check(&run).status.code(), Some(2), "half of the file");
@@ -275,6 +286,18 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
             .expect("a sentence")
             .contains("breaks off after line")
     );
+
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("it is not empty") ^= 1;
+    fs::write(&history, &damaged).expect("it can be written");
+    let refused = check(&run);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is damaged: its checksum differs"));
+
+    // A run of an older version has lines of JSON.
+    fs::remove_file(&history).expect("it is there");
+    let history = run.join("history.jsonl.zst");
+    let whole = zstd::encode_all(&text[..], 1).expect("it compresses");
 
     let first_lines = text
         .iter()
@@ -306,9 +329,7 @@ async fn a_history_that_breaks_off_upholds_nothing_and_a_damaged_one_is_refused(
 #[tokio::test]
 async fn the_final_rows_are_read_after_the_last_operation_has_returned() {
     let (_, run, _runs) = run("conditional", &["--duration", "1s"]).await;
-    let history = fs::read(run.join("history.jsonl.zst")).expect("it is there");
-    let history = zstd::decode_all(&history[..]).expect("whole frames");
-    let operations = String::from_utf8(history).expect("JSON");
+    let operations = lines(&run);
     let operations = operations.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     let returned = operations.map(|it: Value| it["returned_ns"].as_u64().expect("an instant"));
     let last_ns = returned.max().expect("operations");
@@ -332,7 +353,7 @@ async fn a_finished_run_is_judged_only_as_it_was_recorded() {
     let manifest = json(&run.join("manifest.json"));
     let listed = manifest["files"].as_object().expect("files").keys();
     let names: Vec<&str> = listed.map(String::as_str).chain(["manifest.json"]).collect();
-    for judged in ["plan.json", "history.jsonl.zst", "audit.jsonl", "end_state.json", "load.json"] {
+    for judged in ["plan.json", "history.sph", "audit.jsonl", "end_state.json", "load.json"] {
         assert!(names.contains(&judged), "{names:?}");
     }
     for name in names {

@@ -80,15 +80,7 @@ impl Operation {
 
     /// Why it got no decision: an error; `None` if the service decided it.
     pub fn error_class(&self) -> Option<ErrorClass> {
-        match self.outcome {
-            Outcome::Ok | Outcome::SoldOut => None,
-            Outcome::Rejected => {
-                let not_connected = self.reason_code() == Some(ReasonCode::NotConnected);
-                not_connected.then_some(ErrorClass::NotConnected)
-            }
-            Outcome::Throttled => Some(ErrorClass::Throttled),
-            Outcome::Unknown => Some(ErrorClass::Unknown),
-        }
+        ErrorClass::of(self.outcome, || self.reason_code())
     }
 
     /// What it counts as in reports: its outcome, or that nobody listened.
@@ -140,21 +132,28 @@ impl Operation {
 }
 
 /// What a reserve asks for beyond seats.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Terms {
     /// The request that this reserve is a part of: reserves with one basket are made all or none,
     /// in one instant. A refusal of a basket says that at least one of its parts did not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub basket: Option<Box<str>>,
     /// The seller may sell more seats than there are, for this reserve, on purpose.
+    #[serde(skip_serializing_if = "is_false")]
     pub overbook: bool,
     /// The answer promises no seat: the booking takes its seats when it is confirmed.
+    #[serde(skip_serializing_if = "is_false")]
     pub awaits_approval: bool,
     /// The seats were set aside on the way to a booking that did not come about. Nothing keeps a row
     /// of it; what gave them back is its cancel.
+    #[serde(skip_serializing_if = "is_false")]
     pub provisional: bool,
     /// Whose booking it is, for a declared limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<Box<str>>,
     /// The period that it counts in, for a declared limit: a day, a season.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<Box<str>>,
 }
 
@@ -276,6 +275,18 @@ pub enum ErrorClass {
 impl ErrorClass {
     /// Every class, in the order of reports.
     pub const ALL: [Self; 3] = [Self::NotConnected, Self::Throttled, Self::Unknown];
+
+    /// The class of an outcome, which depends on the reason of some; `None` for a decision.
+    pub fn of(outcome: Outcome, reason: impl FnOnce() -> Option<ReasonCode>) -> Option<Self> {
+        match outcome {
+            Outcome::Ok | Outcome::SoldOut => None,
+            Outcome::Rejected => {
+                (reason() == Some(ReasonCode::NotConnected)).then_some(Self::NotConnected)
+            }
+            Outcome::Throttled => Some(Self::Throttled),
+            Outcome::Unknown => Some(Self::Unknown),
+        }
+    }
 
     /// The name in files and reports.
     pub fn name(self) -> &'static str {

@@ -31,7 +31,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, AuditRecord, Outcome};
+use slotproof_history::ActionRef;
+use slotproof_vocabulary::{AuditRecord, Outcome};
 
 use crate::slot_evidence::SlotEvidence;
 
@@ -90,7 +91,7 @@ fn spans<'a>(slot: &SlotEvidence<'_>, records: impl Iterator<Item = &'a AuditRec
         .iter()
         .map(|held| {
             let (from_ns, to_ns) = held.reserved_within();
-            (held.booking, Span { from_ns, to_ns })
+            (held.booking.text(), Span { from_ns, to_ns })
         })
         .collect();
     let own = |record: &AuditRecord| {
@@ -129,7 +130,7 @@ impl Resizes {
     fn of(slot: &SlotEvidence<'_>) -> Self {
         let mut resizes: BTreeMap<i64, BTreeSet<ResizeCall>> = BTreeMap::new();
         for (index, operation) in slot.operations.iter() {
-            let Action::Resize { capacity } = operation.action else { continue };
+            let ActionRef::Resize { capacity } = operation.action else { continue };
             let returned_ns = match operation.outcome {
                 Outcome::Ok => operation.returned_ns,
                 Outcome::Unknown => u64::MAX,

@@ -20,7 +20,7 @@ impl Instants {
         let (mut not_before, mut not_after) = (Vec::new(), Vec::new());
         for (index, operation) in slot.operations.iter() {
             let Some(version) =
-                operation.seen.version.filter(|_| slot.freshness.is_fresh(operation))
+                operation.seen.version.filter(|_| slot.freshness.is_fresh(&operation))
             else {
                 continue;
             };

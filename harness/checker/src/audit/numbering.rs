@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Action, Outcome};
+use slotproof_history::ActionRef;
+use slotproof_vocabulary::Outcome;
 
 use super::SlotLedger;
 use crate::slot_evidence::SlotEvidence;
@@ -42,7 +43,7 @@ impl<'l, 'a> Numbering<'l, 'a> {
     pub(crate) fn of(log: Option<&'l SlotLedger<'a>>, evidence: Option<&SlotEvidence<'_>>) -> Self {
         let (mut resized, mut unplaced) = (BTreeMap::new(), 0);
         for operation in evidence.into_iter().flat_map(|slot| slot.operations.just()) {
-            let Action::Resize { capacity } = operation.action else { continue };
+            let ActionRef::Resize { capacity } = operation.action else { continue };
             match (operation.outcome, operation.seen.version) {
                 (Outcome::Ok, Some(version)) => {
                     resized.insert(version, i64::from(capacity));

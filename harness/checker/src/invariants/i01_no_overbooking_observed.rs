@@ -17,6 +17,24 @@ use crate::{
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    finding(tally(evidence))
+}
+
+/// What was found in some slots.
+pub(super) struct Tally<'a> {
+    count: Count,
+    worst: Worst<'a>,
+}
+
+impl Tally<'_> {
+    /// Adds what was found in later slots.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.count.merge(later.count);
+        self.worst = self.worst.max(later.worst);
+    }
+}
+
+pub(super) fn tally<'a>(evidence: &Evidence<'a>) -> Tally<'a> {
     let mut count = Count::new(Invariant::NoOverbookingObserved);
     let mut worst = Worst::default();
     for slot in &evidence.slots {
@@ -29,6 +47,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         worst = worst.max(Worst::of(slot, overbooking));
         count.violation(|| show(evidence, slot, &overbooking.first));
     }
+    Tally { count, worst }
+}
+
+pub(super) fn finding(Tally { count, worst }: Tally<'_>) -> Option<Finding> {
     Some(count.finding(
         |examined| {
             format!("at each of {examined} instants, acknowledged seats are within capacity")

@@ -6,8 +6,9 @@
 //! Where clients resized the slot, `audit/capacity_claims.rs` says what the capacity was.
 
 use foldhash::HashSet;
+use slotproof_history::ActionRef;
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, SlotRow, Witness,
+    AuditRecord, BookingRow, BookingStatus, Finding, Invariant, SlotRow, Witness,
 };
 
 use super::{Count, Evidence, counted, fewest_beyond, seats_between, witness};
@@ -95,7 +96,7 @@ fn run_out<'a>(evidence: &Evidence<'a>) -> HashSet<&'a str> {
     };
     let read_ns = end.read_ns.unwrap_or(u64::MAX);
     let lasting = evidence.held_intervals().filter(|held| held.hold_over_ns > read_ns);
-    let lasting: HashSet<&str> = lasting.map(|held| held.booking).collect();
+    let lasting: HashSet<&str> = lasting.map(|held| held.booking.text()).collect();
     let pending = end.bookings.iter().filter(|row| row.status == BookingStatus::Pending);
     let over = pending.map(|row| row.booking.as_str()).filter(|it| !lasting.contains(it));
     over.collect()
@@ -136,7 +137,7 @@ fn check_rows<'a>(evidence: &Evidence<'a>, count: &mut Count, worst: &mut Worst<
 fn sold_beyond(evidence: &Evidence<'_>, slot: &str) -> i64 {
     let operations = evidence.slot(slot).into_iter().flat_map(|slot| slot.operations.just());
     let sold = operations.filter(|it| it.may_overbook()).map(|operation| match operation.action {
-        Action::Reserve { seats, .. } => i64::from(seats),
+        ActionRef::Reserve { seats, .. } => i64::from(seats),
         _ => 0,
     });
     sold.sum()
@@ -155,14 +156,14 @@ fn capacity_since(
     };
     // A capacity that nobody asked for was there all the time.
     let asked = slot.operations.just().any(|it| match it.action {
-        Action::Resize { capacity } => Some(i64::from(capacity)) == said,
+        ActionRef::Resize { capacity } => Some(i64::from(capacity)) == said,
         _ => false,
     });
     if said.is_none() || !asked {
         return i64::MIN;
     }
     let bookings: HashSet<&str> = rows.iter().map(|row| row.booking.as_str()).collect();
-    let held = slot.held_intervals.iter().filter(|held| bookings.contains(held.booking));
+    let held = slot.held_intervals.iter().filter(|held| bookings.contains(held.booking.text()));
     let last_ns = held.map(|held| held.reserve_sent_ns).max().unwrap_or_default();
     slot.capacity.within(last_ns, u64::MAX).1
 }

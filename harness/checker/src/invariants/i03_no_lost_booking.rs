@@ -15,9 +15,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashSet};
+use slotproof_history::{ActionRef, Name, OperationRef};
 use slotproof_vocabulary::{
-    Action, BookingIds, BookingRow, BookingStatus, EndState, Finding, Invariant, Operation,
-    Outcome, Witness,
+    BookingIds, BookingRow, BookingStatus, EndState, Finding, Invariant, Outcome, Witness,
 };
 
 use super::{Count, Evidence, counted, witness};
@@ -30,6 +30,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         check_the_unknown(evidence, end, &mut count);
     }
     check_answers(evidence, &mut count);
+    finding(count, evidence)
+}
+
+/// What the answers of some slots say, where there are no rows.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Count {
+    let mut count = Count::new(Invariant::NoLostBooking);
+    check_answers(evidence, &mut count);
+    count
+}
+
+pub(super) fn finding(count: Count, evidence: &Evidence<'_>) -> Option<Finding> {
     let none_to_look_at = evidence.case.end.is_none() || evidence.foreign_rows().is_some();
     if count.examined == 0 && none_to_look_at {
         return None;
@@ -55,13 +66,13 @@ fn check_rows(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
     let logged: Option<BTreeSet<(&str, BookingStatus)>> =
         log.map(|log| log.iter().map(|record| (record.booking.as_str(), record.to)).collect());
     for held in evidence.held_intervals() {
-        let row = rows.get(held.booking).copied();
+        let row = rows.get(held.booking.text()).copied();
         // Of the slots that a booking may have been moved between, its row says where it ended.
         let elsewhere = held.pieces.is_some() && row.is_some_and(|row| row.slot != held.slot);
         if elsewhere && held.may_have_left() {
             continue;
         }
-        let provisional = evidence.case.history.operations[held.reserve].is_provisional();
+        let provisional = evidence.case.history.operations.at(held.reserve).is_provisional();
         if row.is_none() && (provisional || may_be_gone(held, end)) {
             continue;
         }
@@ -91,22 +102,22 @@ fn may_be_gone(held: &HeldInterval<'_>, end: &EndState) -> bool {
 /// or record knows.
 fn check_the_unknown(evidence: &Evidence<'_>, end: &EndState, count: &mut Count) {
     let case = evidence.case;
-    let held = evidence.held_intervals().map(|held| held.booking);
+    let held = evidence.held_intervals().map(|held| held.booking.text());
     let rows = end.bookings.iter().map(|row| row.booking.as_str());
     let records = case.audit.iter().flatten().map(|record| record.booking.as_str());
     let known: HashSet<&str> = held.chain(rows).chain(records).collect();
     let chosen = case.history.declarations.booking_ids == BookingIds::ChosenByClients;
     for (index, operation) in case.history.indexed() {
-        let booking = match &operation.action {
-            Action::Confirm { booking } | Action::Cancel { booking } => booking,
+        let booking = match operation.action {
+            ActionRef::Confirm { booking } | ActionRef::Cancel { booking } => booking,
             _ => continue,
         };
-        if operation.outcome != Outcome::Ok || known.contains(&**booking) {
+        if operation.outcome != Outcome::Ok || known.contains(booking.text()) {
             continue;
         }
         let line = case.history.line_of(index);
-        match &operation.action {
-            Action::Confirm { .. } => {
+        match operation.action {
+            ActionRef::Confirm { .. } => {
                 count.examine();
                 count.violation(|| Witness {
                     operations: evidence.show([index]),
@@ -135,10 +146,10 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             Some((index, operation, operation.names_booking()?, fate(operation)?))
         });
         let Some(first) = told.next() else { continue };
-        let held: HashMap<&str, &HeldInterval<'_>> =
+        let held: HashMap<Name<'_>, &HeldInterval<'_>> =
             slot.held_intervals.iter().map(|held| (held.booking, held)).collect();
         for (index, operation, booking, fate) in std::iter::once(first).chain(told) {
-            let Some(held) = held.get(booking) else { continue };
+            let Some(held) = held.get(&booking) else { continue };
             count.examine();
             let Some(loss) = lost_by(held, operation, fate) else { continue };
             count.violation(|| Witness {
@@ -157,15 +168,15 @@ enum Fate {
     Is(BookingStatus),
 }
 
-fn fate(operation: &Operation) -> Option<Fate> {
-    match (&operation.action, operation.outcome) {
+fn fate(operation: OperationRef<'_>) -> Option<Fate> {
+    match (operation.action, operation.outcome) {
         (_, Outcome::Rejected) => operation.reason_code()?.means_gone().then_some(Fate::Gone),
-        (Action::Booking { .. }, Outcome::Ok) => operation.seen.status.map(Fate::Is),
+        (ActionRef::Booking { .. }, Outcome::Ok) => operation.seen.status.map(Fate::Is),
         _ => None,
     }
 }
 
-fn lost_by(held: &HeldInterval<'_>, operation: &Operation, fate: Fate) -> Option<String> {
+fn lost_by(held: &HeldInterval<'_>, operation: OperationRef<'_>, fate: Fate) -> Option<String> {
     let mut live = false;
     held.each_certain(|interval, _| {
         live |= interval.from_ns < operation.sent_ns && operation.returned_ns < interval.to_ns;
@@ -189,7 +200,7 @@ fn lost_by(held: &HeldInterval<'_>, operation: &Operation, fate: Fate) -> Option
 
 /// An acknowledged change that the log lacks.
 fn unlogged(held: &HeldInterval<'_>, logged: &BTreeSet<(&str, BookingStatus)>) -> Option<String> {
-    let missing = |status| !logged.contains(&(held.booking, status));
+    let missing = |status| !logged.contains(&(held.booking.text(), status));
     let change = if held.confirmed.is_some() && missing(BookingStatus::Confirmed) {
         "confirm"
     } else if held.cancelled.is_some()

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use foldhash::HashSet;
+use slotproof_history::{ActionRef, Name, OperationRef};
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
+    AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Outcome, Witness,
 };
 
 use super::{Count, Evidence, witness};
@@ -45,21 +46,21 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
     let operations = &evidence.case.history.operations;
     let mut reserves: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, operation) in evidence.case.history.indexed() {
-        if let Action::Reserve { key, .. } = &operation.action {
-            reserves.entry(key).or_default().push(index);
+        if let ActionRef::Reserve { key, .. } = operation.action {
+            reserves.entry(key.text()).or_default().push(index);
         }
     }
-    let changed: HashSet<&str> = sent(evidence, |action| matches!(action, Action::Change { .. }));
-    let confirmed = sent(evidence, |action| matches!(action, Action::Confirm { .. }));
+    let changed: HashSet<&str> =
+        sent(evidence, |action| matches!(action, ActionRef::Change { .. }));
+    let confirmed = sent(evidence, |action| matches!(action, ActionRef::Confirm { .. }));
     let holds: HashSet<&str> =
-        evidence.bookings().filter(|held| held.is_hold).map(|held| held.booking).collect();
-    let told: HashSet<&str> = operations.iter().filter_map(Operation::names_booking).collect();
-    let told: HashSet<&str> =
-        operations.iter().filter_map(|it| it.seen.booking.as_deref()).chain(told).collect();
-    let unanswered = operations
-        .iter()
-        .filter(|it| matches!(it.action, Action::Reserve { .. }) && it.outcome == Outcome::Unknown);
-    let unanswered: HashSet<&str> = unanswered.map(|it| &*it.slot).collect();
+        evidence.bookings().filter(|held| held.is_hold).map(|held| held.booking.text()).collect();
+    let told = operations.iter().flat_map(|it| [it.names_booking(), it.seen.booking]).flatten();
+    let told: HashSet<&str> = told.map(Name::text).collect();
+    let unanswered = operations.iter().filter(|it| {
+        matches!(it.action, ActionRef::Reserve { .. }) && it.outcome == Outcome::Unknown
+    });
+    let unanswered: HashSet<&str> = unanswered.map(|it| it.slot.text()).collect();
     for row in &end.bookings {
         let Some(key) = row.key.as_deref() else {
             check_row_without_key(evidence, row, &told, &unanswered, count);
@@ -67,7 +68,7 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
         };
         count.examine();
         let sent = reserves.get(key).map(Vec::as_slice).unwrap_or_default();
-        let made_by = || sent.iter().map(|index| &operations[*index]);
+        let made_by = || sent.iter().map(|index| operations.at(*index));
         let booking = row.booking.as_str();
         let never_confirmed = || {
             let phantom = row.status == BookingStatus::Confirmed
@@ -117,8 +118,8 @@ fn check_row_without_key(
 /// Records of changes that clients make.
 fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
     let Some(log) = &evidence.case.audit else { return };
-    let confirmed = sent(evidence, |action| matches!(action, Action::Confirm { .. }));
-    let cancelled = sent(evidence, |action| matches!(action, Action::Cancel { .. }));
+    let confirmed = sent(evidence, |action| matches!(action, ActionRef::Confirm { .. }));
+    let cancelled = sent(evidence, |action| matches!(action, ActionRef::Cancel { .. }));
     let needs = |record: &AuditRecord| match (record.from, record.to) {
         (Some(BookingStatus::Pending), BookingStatus::Confirmed) => Some((&confirmed, "confirm")),
         (Some(_), BookingStatus::Cancelled) => Some((&cancelled, "cancel")),
@@ -144,15 +145,15 @@ fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
 }
 
 /// The bookings that clients named in operations which happened or may have.
-fn sent<'a>(evidence: &Evidence<'a>, wanted: impl Fn(&Action) -> bool) -> HashSet<&'a str> {
+fn sent<'a>(evidence: &Evidence<'a>, wanted: impl Fn(ActionRef<'_>) -> bool) -> HashSet<&'a str> {
     let operations = evidence.case.history.operations.iter();
     let sent = operations.filter(|operation| {
-        wanted(&operation.action) && matches!(operation.outcome, Outcome::Ok | Outcome::Unknown)
+        wanted(operation.action) && matches!(operation.outcome, Outcome::Ok | Outcome::Unknown)
     });
-    sent.filter_map(Operation::names_booking).collect()
+    sent.filter_map(|it| it.names_booking()).map(Name::text).collect()
 }
 
-fn phantom<'a, I: Iterator<Item = &'a Operation>>(
+fn phantom<'a, I: Iterator<Item = OperationRef<'a>>>(
     row: &BookingRow,
     key: &str,
     changed: bool,
@@ -161,15 +162,15 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
     if sent().next().is_none() {
         return Some(format!("no reserve with its key {key} was sent"));
     }
-    let fits = |operation: &Operation| match operation.action {
-        Action::Reserve { seats, .. } => {
+    let fits = |operation: OperationRef<'_>| match operation.action {
+        ActionRef::Reserve { seats, .. } => {
             let ended = row.seats == 0 && !row.status.takes_seats();
             changed || *operation.slot == *row.slot && (ended || i64::from(seats) == row.seats)
         }
         _ => false,
     };
-    let may_have_made_it = |operation: &Operation| match operation.outcome {
-        Outcome::Ok => operation.seen.booking.as_deref() == Some(row.booking.as_str()),
+    let may_have_made_it = |operation: OperationRef<'_>| match operation.outcome {
+        Outcome::Ok => operation.seen.booking.map(Name::text) == Some(row.booking.as_str()),
         Outcome::Unknown => true,
         Outcome::SoldOut | Outcome::Rejected | Outcome::Throttled => false,
     };
@@ -190,6 +191,8 @@ fn phantom<'a, I: Iterator<Item = &'a Operation>>(
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::{BookingStatus, Verdict};
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::{

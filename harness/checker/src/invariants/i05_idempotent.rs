@@ -5,10 +5,9 @@
 //! Keys that are sent again after their answer show a service that forgets them; only keys that are
 //! in flight twice at once show one that looks a key up and books later. The finding counts them.
 
-use std::hash::BuildHasher;
-
-use foldhash::{HashMap, HashSet};
-use slotproof_vocabulary::{Action, BookingRow, Finding, Invariant, Operation, Outcome, Witness};
+use foldhash::HashMap;
+use slotproof_history::{ActionRef, Name, OperationRef};
+use slotproof_vocabulary::{BookingRow, Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
 use crate::History;
@@ -16,9 +15,9 @@ use crate::History;
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::Idempotent);
     let repeated = repeated_keys(&evidence.case.history);
-    let mut acknowledged: HashMap<&str, usize> = HashMap::default();
+    let mut acknowledged: HashMap<Name<'_>, usize> = HashMap::default();
     for (index, operation) in evidence.case.history.indexed() {
-        let (Action::Reserve { key, .. }, Outcome::Ok) = (&operation.action, operation.outcome)
+        let (ActionRef::Reserve { key, .. }, Outcome::Ok) = (operation.action, operation.outcome)
         else {
             continue;
         };
@@ -26,7 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         if operation.is_provisional() {
             continue;
         }
-        if !repeated.contains_key(&**key) {
+        if !repeated.contains_key(&key) {
             count.examine();
             continue;
         }
@@ -34,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             count.examined += 1;
             index
         });
-        let before = &evidence.case.history.operations[first];
+        let before = evidence.case.history.operations.at(first);
         let same = before.seen.booking == operation.seen.booking
             && before.slot == operation.slot
             && before.action == operation.action;
@@ -91,24 +90,23 @@ pub(super) fn keys_in_flight_twice(history: &History) -> u64 {
 }
 
 /// The reserves of every key that was sent more than once.
-fn repeated_keys(history: &History) -> HashMap<&str, Vec<&Operation>> {
+fn repeated_keys(history: &History) -> HashMap<Name<'_>, Vec<OperationRef<'_>>> {
     let reserves = || {
-        history.operations.iter().filter_map(|operation| match &operation.action {
-            Action::Reserve { key, .. } => Some((&**key, operation)),
+        history.operations.iter().filter_map(|operation| match operation.action {
+            ActionRef::Reserve { key, .. } => Some((key, operation)),
             _ => None,
         })
     };
-    let mut repeated: HashMap<&str, Vec<&Operation>> = HashMap::default();
-    // Hashes take little memory. Of two keys with one hash the second stays alone below.
-    let mut once: HashSet<u64> = HashSet::default();
+    let mut repeated: HashMap<Name<'_>, Vec<OperationRef<'_>>> = HashMap::default();
+    let mut once = vec![false; history.operations.names().len()];
     for (key, _) in reserves() {
-        if !once.insert(repeated.hasher().hash_one(key)) {
+        if std::mem::replace(&mut once[key.id() as usize], true) {
             repeated.entry(key).or_default();
         }
     }
     if !repeated.is_empty() {
         for (key, operation) in reserves() {
-            if let Some(sent) = repeated.get_mut(key) {
+            if let Some(sent) = repeated.get_mut(&key) {
                 sent.push(operation);
             }
         }
@@ -116,8 +114,8 @@ fn repeated_keys(history: &History) -> HashMap<&str, Vec<&Operation>> {
     repeated
 }
 
-fn in_flight_twice(mut repeated: HashMap<&str, Vec<&Operation>>) -> u64 {
-    let in_flight_twice = |sent: &mut Vec<&Operation>| {
+fn in_flight_twice(mut repeated: HashMap<Name<'_>, Vec<OperationRef<'_>>>) -> u64 {
+    let in_flight_twice = |sent: &mut Vec<OperationRef<'_>>| {
         let granted = sent.iter().any(|it| it.outcome == Outcome::Ok && !it.is_provisional());
         sent.sort_unstable_by_key(|it| it.sent_ns);
         let mut latest_ns = 0;

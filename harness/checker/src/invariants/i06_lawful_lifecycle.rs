@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashSet};
+use slotproof_history::{ActionRef, Name};
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, Witness,
+    AuditRecord, BookingRow, BookingStatus, Finding, Invariant, Outcome, Witness,
 };
 
 use super::{Count, Evidence, witness};
@@ -26,6 +27,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     check_rows(evidence, &mut count);
     check_answers(evidence, &mut count);
     check_holds(evidence, &mut count);
+    finding(count, evidence)
+}
+
+/// What the answers of some slots say, and then what they say of holds.
+pub(super) fn tally(evidence: &Evidence<'_>) -> [Count; 2] {
+    let mut counts = [(); 2].map(|()| Count::new(Invariant::LawfulLifecycle));
+    check_answers(evidence, &mut counts[0]);
+    check_holds(evidence, &mut counts[1]);
+    counts
+}
+
+pub(super) fn finding(count: Count, evidence: &Evidence<'_>) -> Option<Finding> {
     if count.examined == 0 && evidence.ledger.is_none() {
         return None;
     }
@@ -41,8 +54,9 @@ fn check_log(evidence: &Evidence<'_>, count: &mut Count) {
     let Some(ledger) = &evidence.ledger else { return };
     let operations = evidence.case.history.operations.iter();
     let changed: HashSet<&str> = operations
-        .filter(|operation| matches!(operation.action, Action::Change { .. }))
-        .filter_map(Operation::names_booking)
+        .filter(|operation| matches!(operation.action, ActionRef::Change { .. }))
+        .filter_map(|it| it.names_booking())
+        .map(Name::text)
         .collect();
     for slot in ledger.slots() {
         for entry in slot.entries() {
@@ -74,15 +88,15 @@ fn check_expiries(
     let operations = &evidence.case.history.operations;
     // An acknowledged reserve wrote the version in its answer.
     let wrote = |index: usize| {
-        let operation = &operations[index];
-        matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok
+        let operation = operations.at(index);
+        matches!(operation.action, ActionRef::Reserve { .. }) && operation.outcome == Outcome::Ok
     };
     let instants = Instants::of(slot, wrote);
     let holds: HashMap<&str, &HeldInterval<'_>> = slot
         .held_intervals
         .iter()
         .filter(|held| held.pieces.is_none() && held.is_hold)
-        .map(|held| (held.booking, held))
+        .map(|held| (held.booking.text(), held))
         .collect();
     let mut made: HashMap<&str, i64> = HashMap::default();
     for entry in log.entries() {
@@ -132,7 +146,7 @@ fn check_rows(evidence: &Evidence<'_>, count: &mut Count) {
     }
     let read_ns = end.read_ns.unwrap_or(u64::MAX);
     for held in evidence.bookings().filter(|held| held.pieces.is_none()) {
-        let Some(row) = rows.get(held.booking) else { continue };
+        let Some(row) = rows.get(held.booking.text()) else { continue };
         count.examine();
         let reason = if !held.is_hold {
             "its row is expired, and it was acknowledged without a hold".to_owned()
@@ -158,12 +172,12 @@ fn check_holds(evidence: &Evidence<'_>, count: &mut Count) {
     let Some(plan_ms) = evidence.case.hold_ms else { return };
     for slot in &evidence.slots {
         for (index, operation) in slot.operations.iter() {
-            let (Action::Reserve { .. }, Some(hold_ms)) =
-                (&operation.action, operation.seen.hold_ms)
+            let (ActionRef::Reserve { .. }, Some(hold_ms)) =
+                (operation.action, operation.seen.hold_ms)
             else {
                 continue;
             };
-            if !slot.freshness.is_fresh(operation) || operation.outcome != Outcome::Ok {
+            if !slot.freshness.is_fresh(&operation) || operation.outcome != Outcome::Ok {
                 continue;
             }
             count.examine();
@@ -220,7 +234,7 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             continue;
         };
         count.examine();
-        if operations[confirmed].sent_ns > operations[cancelled].returned_ns {
+        if operations.at(confirmed).sent_ns > operations.at(cancelled).returned_ns {
             count.violation(|| Witness {
                 operations: evidence.show([cancelled, confirmed]),
                 ..witness(

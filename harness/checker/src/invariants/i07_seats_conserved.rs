@@ -4,7 +4,8 @@
 //! A strategy can lose an update without promising a seat twice: then the counter and the bookings
 //! disagree, and only this invariant shows it.
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Seen, SlotRow, Witness};
+use slotproof_history::{ActionRef, SeenRef};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, SlotRow, Witness};
 
 use super::{Count, Evidence, seats_between, witness};
 use crate::{
@@ -17,6 +18,17 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     check_answers(evidence, &mut count);
     check_log(evidence, &mut count);
     check_rows(evidence, &mut count);
+    finding(count)
+}
+
+/// What the answers of some slots say.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Count {
+    let mut count = Count::new(Invariant::SeatsConserved);
+    check_answers(evidence, &mut count);
+    count
+}
+
+pub(super) fn finding(count: Count) -> Option<Finding> {
     if count.examined == 0 {
         return None;
     }
@@ -49,13 +61,13 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
             continue;
         }
         // The numbers in the answer to a move are those of the slot that it moves to.
-        if operation.moves_to().is_some_and(|to| **to != *slot.name) {
+        if operation.moves_to().is_some_and(|to| *to != *slot.name) {
             continue;
         }
         count.examine();
         // A receipt is as old as the first call by its key.
-        let receipt =
-            matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok;
+        let receipt = matches!(operation.action, ActionRef::Reserve { .. })
+            && operation.outcome == Outcome::Ok;
         let from_ns = if receipt { 0 } else { operation.sent_ns };
         let (fewest, most) = slot.capacity.within(from_ns, operation.returned_ns);
         let possible =
@@ -93,7 +105,7 @@ fn check_answers(evidence: &Evidence<'_>, count: &mut Count) {
 /// the capacity fell.
 fn beyond_the_capacity(slot: &SlotEvidence<'_>) -> i64 {
     let sold = slot.operations.just().filter(|it| it.may_overbook()).map(|it| match it.action {
-        Action::Reserve { seats, .. } => i64::from(seats),
+        ActionRef::Reserve { seats, .. } => i64::from(seats),
         _ => 0,
     });
     let (fewest, most) = slot.capacity.within(0, u64::MAX);
@@ -101,7 +113,7 @@ fn beyond_the_capacity(slot: &SlotEvidence<'_>) -> i64 {
 }
 
 /// The numbers of an answer as a text, as far as it has any.
-fn said(seen: &Seen) -> String {
+fn said(seen: &SeenRef<'_>) -> String {
     let parts =
         [(seen.available, "available"), (seen.pending, "pending"), (seen.confirmed, "confirmed")];
     let parts = parts.iter().filter_map(|(seats, name)| Some(format!("{} {name}", (*seats)?)));

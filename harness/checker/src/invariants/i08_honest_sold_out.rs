@@ -5,21 +5,31 @@
 //! false alarms. An answer that itself says that enough seats are left contradicts itself. Not
 //! complete where cancels overlap (`occupancy.rs` says why the bounds are what they are).
 
-use slotproof_vocabulary::{Action, Finding, Invariant, Operation, Outcome, Witness};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::{Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
 use crate::{availability::WindowExtremes, slot_evidence::SlotEvidence};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    finding(tally(evidence))
+}
+
+/// What was found in some slots.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Count {
     let mut count = Count::new(Invariant::HonestSoldOut);
     for slot in &evidence.slots {
         for refusal in refusals(evidence, slot) {
             count.examine();
             if refusal.wrong() {
-                count.violation(|| show(evidence, &refusal));
+                count.violation(|| show(evidence, slot, &refusal));
             }
         }
     }
+    count
+}
+
+pub(super) fn finding(count: Count) -> Option<Finding> {
     // Without a refusal there is nothing to judge; I15 says whether there should have been one.
     if count.examined == 0 {
         return None;
@@ -39,17 +49,22 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// A `sold_out`.
-pub(crate) struct Refusal<'a> {
+/// A `sold_out`: what is judged of it, because a slot may have millions.
+pub(crate) struct Refusal {
     index: usize,
-    pub(crate) operation: &'a Operation,
+    pub(crate) sent_ns: u64,
+    pub(crate) returned_ns: u64,
+    /// What was refused.
+    what: &'static str,
+    /// The seats that the answer itself says are left.
+    available: Option<i64>,
     /// Seats that were wanted, beyond those that the booking had.
     pub(crate) seats: i64,
     /// Seats that must have been free at every instant of the call.
     left: i64,
 }
 
-impl Refusal<'_> {
+impl Refusal {
     pub(crate) fn wrong(&self) -> bool {
         self.free_at_every_instant() || self.contradicts_itself().is_some()
     }
@@ -60,17 +75,11 @@ impl Refusal<'_> {
 
     /// The seats that the answer itself says are left, if they are enough.
     fn contradicts_itself(&self) -> Option<i64> {
-        // The parts of a basket share one answer.
-        let available = self.operation.seen.available.filter(|_| self.operation.basket().is_none());
-        available.filter(|available| *available >= self.seats)
+        self.available.filter(|available| *available >= self.seats)
     }
 
     fn explanation(&self) -> String {
-        let (wanted, left) = (counted(self.seats.max(0), "seat"), self.left);
-        let what = match self.operation.action {
-            Action::Reserve { .. } => "reserve",
-            _ => "change",
-        };
+        let (wanted, left, what) = (counted(self.seats.max(0), "seat"), self.left, self.what);
         match self.contradicts_itself() {
             _ if self.free_at_every_instant() => format!(
                 "a {what} of {wanted} was told sold_out; at every instant of its call at least \
@@ -86,35 +95,38 @@ impl Refusal<'_> {
 }
 
 /// The `sold_out` answers of a slot.
-pub(crate) fn refusals<'a>(evidence: &Evidence<'a>, slot: &SlotEvidence<'a>) -> Vec<Refusal<'a>> {
-    let refused =
-        |(index, operation): (usize, &'a Operation)| match (&operation.action, operation.outcome) {
-            (_, Outcome::SoldOut) if evidence.elsewhere.excused.contains(&index) => None,
-            (Action::Reserve { seats, .. }, Outcome::SoldOut) => {
-                let seats = evidence
-                    .elsewhere
-                    .wanted
-                    .get(&index)
-                    .map(|seats| i64::from(*seats))
-                    .unwrap_or(i64::from(*seats));
-                Some((index, operation, seats))
-            }
-            (Action::Change { .. } | Action::Confirm { .. }, Outcome::SoldOut) => {
-                let more = more_than_it_has(evidence, slot, index, operation)?;
-                Some((index, operation, more))
-            }
-            _ => None,
-        };
-    let mut refused = slot.operations.iter().filter_map(refused).peekable();
-    if refused.peek().is_none() {
-        return Vec::new();
-    }
-    let free = WindowExtremes::smallest(&slot.available.at_least);
-    let refusal = |(index, operation, seats): (usize, &'a Operation, i64)| {
-        let left = free.within(operation.sent_ns, operation.returned_ns).max(0);
-        Refusal { index, operation, seats, left }
+pub(crate) fn refusals(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>) -> Vec<Refusal> {
+    let seats_of = |index: usize, operation: &OperationRef<'_>| match operation.action {
+        ActionRef::Reserve { seats, .. } => {
+            let wanted = evidence.elsewhere.wanted.get(&index).copied();
+            Some(wanted.map_or(i64::from(seats), i64::from))
+        }
+        ActionRef::Change { .. } | ActionRef::Confirm { .. } => {
+            more_than_it_has(evidence, slot, index, operation)
+        }
+        _ => None,
     };
-    refused.map(refusal).collect()
+    let refused = slot.operations.iter().filter(|(index, operation)| {
+        operation.outcome == Outcome::SoldOut && !evidence.elsewhere.excused.contains(index)
+    });
+    let mut free = None;
+    let refusal = |(index, operation): (usize, OperationRef<'_>)| {
+        let seats = seats_of(index, &operation)?;
+        let free = free.get_or_insert_with(|| WindowExtremes::smallest(&slot.available.at_least));
+        let OperationRef { sent_ns, returned_ns, seen, .. } = operation;
+        let reserve = matches!(operation.action, ActionRef::Reserve { .. });
+        Some(Refusal {
+            index,
+            sent_ns,
+            returned_ns,
+            what: if reserve { "reserve" } else { "change" },
+            // The parts of a basket share one answer.
+            available: seen.available.filter(|_| operation.basket().is_none()),
+            seats,
+            left: free.within(sent_ns, returned_ns).max(0),
+        })
+    };
+    refused.filter_map(refusal).collect()
 }
 
 /// The seats that a booking was to get beyond those that it surely had during the call; `None` if
@@ -123,15 +135,15 @@ fn more_than_it_has(
     evidence: &Evidence<'_>,
     slot: &SlotEvidence<'_>,
     index: usize,
-    operation: &Operation,
+    operation: &OperationRef<'_>,
 ) -> Option<i64> {
-    if operation.moves_to().is_some_and(|to| **to != *slot.name) {
+    if operation.moves_to().is_some_and(|to| *to != *slot.name) {
         return None;
     }
     let booking = operation.names_booking()?;
     let held = slot.held_intervals.iter().find(|held| held.booking == booking);
     let wanted = match operation.action {
-        Action::Change { .. } => evidence.elsewhere.moved.get(&index)?.seats.into(),
+        ActionRef::Change { .. } => evidence.elsewhere.moved.get(&index)?.seats.into(),
         _ => held?.seats,
     };
     let mut has = 0;
@@ -145,17 +157,19 @@ fn more_than_it_has(
     Some(wanted - has)
 }
 
-fn show(evidence: &Evidence<'_>, refusal: &Refusal<'_>) -> Witness {
+fn show(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, refusal: &Refusal) -> Witness {
     Witness {
-        instant_ns: Some(refusal.operation.returned_ns),
+        instant_ns: Some(refusal.returned_ns),
         operations: evidence.show([refusal.index]),
-        ..witness(&refusal.operation.slot, refusal.explanation())
+        ..witness(slot.name, refusal.explanation())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::Verdict;
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::fixture::{cancel, case, only, reserve, sold_out, unknown};

@@ -6,7 +6,8 @@
 //! [least, most] at every instant of the call. Neighbouring steps overlap or touch, so the union
 //! over the call is one interval, and its ends decide. Sound.
 
-use slotproof_vocabulary::{Finding, Invariant, Operation, Witness};
+use slotproof_history::OperationRef;
+use slotproof_vocabulary::{Finding, Invariant, Witness};
 
 use super::{Count, Evidence, witness};
 use crate::{
@@ -15,14 +16,19 @@ use crate::{
 };
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    finding(tally(evidence))
+}
+
+/// What was found in some slots.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Count {
     let mut count = Count::new(Invariant::PossibleReads);
     for slot in &evidence.slots {
-        let availability = |(index, operation): (usize, &Operation)| {
+        let availability = |(index, operation): (usize, OperationRef<'_>)| {
             Some((index, operation.sent_ns, operation.returned_ns, operation.seen.available?))
         };
         // The numbers in the answer to a move are those of the slot that it moves to.
         let elsewhere =
-            |operation: &Operation| operation.moves_to().is_some_and(|to| **to != *slot.name);
+            |operation: &OperationRef<'_>| operation.moves_to().is_some_and(|to| *to != *slot.name);
         let answers = slot
             .operations
             .iter()
@@ -56,6 +62,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
+    count
+}
+
+pub(super) fn finding(count: Count) -> Option<Finding> {
     if count.examined == 0 {
         return None;
     }

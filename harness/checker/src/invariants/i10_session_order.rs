@@ -7,25 +7,32 @@
 
 use std::collections::BTreeMap;
 
-use slotproof_vocabulary::{Finding, Invariant, Operation, Witness};
+use slotproof_history::OperationRef;
+use slotproof_vocabulary::{Finding, Invariant, Witness};
 
 use super::{Count, Evidence, witness};
 use crate::slot_evidence::SlotEvidence;
 
 /// An answer with the version in it.
-type Versioned<'a> = (usize, &'a Operation, i64);
+type Versioned<'a> = (usize, OperationRef<'a>, i64);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    finding(tally(evidence))
+}
+
+/// What was found in some slots.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Count {
     let mut count = Count::new(Invariant::SessionOrder);
     for slot in &evidence.slots {
         for (client, mut session) in sessions(slot) {
-            session.sort_by_key(|(_, operation, _)| operation.sent_ns);
+            session.sort_by_key(|answer| answer.sent_ns);
             for pair in session.windows(2) {
-                let ((before, earlier, seen), (after, later, sees)) = (pair[0], pair[1]);
+                let [earlier, later] = [pair[0], pair[1]];
+                let (seen, sees) = (earlier.version, later.version);
                 count.examine();
                 if sees < seen && later.sent_ns > earlier.returned_ns {
                     count.violation(|| Witness {
-                        operations: evidence.show([before, after]),
+                        operations: evidence.show([earlier.index, later.index]),
                         ..witness(
                             slot.name,
                             format!("client {client} saw version {seen}, and later version {sees}"),
@@ -35,6 +42,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             }
         }
     }
+    count
+}
+
+pub(super) fn finding(count: Count) -> Option<Finding> {
     if count.examined == 0 {
         return None;
     }
@@ -46,11 +57,22 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
+/// An answer of a session: what is compared, because a slot may have millions.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    index: usize,
+    sent_ns: u64,
+    returned_ns: u64,
+    version: i64,
+}
+
 /// The versions that each client saw of a slot.
-fn sessions<'a>(slot: &SlotEvidence<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
-    let mut sessions: BTreeMap<u64, Vec<Versioned<'a>>> = BTreeMap::new();
-    for versioned in versions(slot) {
-        sessions.entry(versioned.1.client).or_default().push(versioned);
+fn sessions(slot: &SlotEvidence<'_>) -> BTreeMap<u64, Vec<Answer>> {
+    let mut sessions: BTreeMap<u64, Vec<Answer>> = BTreeMap::new();
+    for (index, operation, version) in versions(slot) {
+        let OperationRef { sent_ns, returned_ns, .. } = operation;
+        let answer = Answer { index, sent_ns, returned_ns, version };
+        sessions.entry(operation.client).or_default().push(answer);
     }
     sessions
 }
@@ -59,9 +81,9 @@ fn sessions<'a>(slot: &SlotEvidence<'a>) -> BTreeMap<u64, Vec<Versioned<'a>>> {
 /// older acknowledgement says nothing about now, and is left out; so is one about another slot.
 pub(super) fn versions<'a>(slot: &SlotEvidence<'a>) -> impl Iterator<Item = Versioned<'a>> {
     slot.operations.iter().filter_map(move |(index, operation)| {
-        let here = operation.moves_to().is_none_or(|to| **to == *slot.name);
+        let here = operation.moves_to().is_none_or(|to| *to == *slot.name);
         let version = operation.seen.version.filter(|_| here);
-        let version = version.filter(|_| slot.freshness.is_fresh(operation))?;
+        let version = version.filter(|_| slot.freshness.is_fresh(&operation))?;
         Some((index, operation, version))
     })
 }

@@ -6,9 +6,9 @@
 //! to it. Where the log shows that requests of before took the seats meanwhile, as those that a
 //! queue kept, the run had not settled, and the refusal says nothing.
 
+use slotproof_history::{ActionRef, OperationRef};
 use slotproof_vocabulary::{
-    Action, BookingRow, BookingStatus, Finding, Invariant, Operation, Outcome, ReasonCode, Verdict,
-    Witness,
+    BookingRow, BookingStatus, Finding, Invariant, Outcome, ReasonCode, Verdict, Witness,
 };
 
 use super::{Count, Evidence, counted, witness};
@@ -41,7 +41,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
         let probes =
             slot.operations.iter().filter(|(_, it)| Some(it.client) == evidence.case.prober);
         for (index, operation) in probes {
-            let Action::Reserve { seats, .. } = operation.action else { continue };
+            let ActionRef::Reserve { seats, .. } = operation.action else { continue };
             // Who is asked to come later, or has no connection, is told nothing about seats.
             if matches!(operation.outcome, Outcome::Unknown | Outcome::Throttled)
                 || operation.reason_code() == Some(ReasonCode::NotConnected)
@@ -63,7 +63,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
             });
             let unseen: i64 = unseen
                 .filter_map(|(_, it)| match it.action {
-                    Action::Reserve { seats, .. } => Some(i64::from(seats)),
+                    ActionRef::Reserve { seats, .. } => Some(i64::from(seats)),
                     _ => None,
                 })
                 .sum();
@@ -122,7 +122,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 fn was_full(
     evidence: &Evidence<'_>,
     slot: &SlotEvidence<'_>,
-    refused: &Operation,
+    refused: OperationRef<'_>,
     seats: u32,
 ) -> bool {
     let Some(version) = refused.seen.version else { return false };
@@ -148,6 +148,8 @@ fn leaked(row: &BookingRow, how: &str) -> Witness {
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::AuditRecord;
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::{

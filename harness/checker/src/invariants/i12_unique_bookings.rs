@@ -1,25 +1,31 @@
 //! I12: no booking id is given to two keys.
 
-use foldhash::{HashMap, HashMapExt};
-use slotproof_vocabulary::{Action, Finding, Invariant, Outcome, Witness};
+use slotproof_history::ActionRef;
+use slotproof_vocabulary::{Finding, Invariant, Outcome, Witness};
 
 use super::{Count, Evidence, counted, witness};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut count = Count::new(Invariant::UniqueBookings);
-    let bookings = evidence.slots.iter().map(|slot| slot.held_intervals.len()).sum();
-    let mut owners: HashMap<&str, (&str, usize)> = HashMap::with_capacity(bookings);
+    let operations = &evidence.case.history.operations;
+    // The first reserve that was acknowledged with each booking, by the id of the booking's name.
+    const NOBODY: u32 = u32::MAX;
+    let mut owners = vec![NOBODY; operations.names().len()];
     for (index, operation) in evidence.case.history.indexed() {
-        let (Action::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
-            (&operation.action, operation.outcome, &operation.seen.booking)
+        let (ActionRef::Reserve { key, .. }, Outcome::Ok, Some(booking)) =
+            (operation.action, operation.outcome, operation.seen.booking)
         else {
             continue;
         };
-        let (owner, first) = *owners.entry(booking).or_insert_with(|| {
-            count.examined += 1;
-            (key, index)
-        });
-        if *owner != **key {
+        let first = &mut owners[booking.id() as usize];
+        if *first == NOBODY {
+            count.examine();
+            *first = index as u32;
+            continue;
+        }
+        let first = *first as usize;
+        let ActionRef::Reserve { key: owner, .. } = operations.at(first).action else { continue };
+        if owner != key {
             count.violation(|| Witness {
                 operations: evidence.show([first, index]),
                 ..witness(

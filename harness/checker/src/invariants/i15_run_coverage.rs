@@ -6,20 +6,56 @@
 
 use std::collections::BTreeSet;
 
-use slotproof_vocabulary::{
-    Action, BookingStatus, Expectation, Finding, Invariant, Operation, Outcome, Verdict,
-};
+use foldhash::HashSet;
+use slotproof_history::{ActionRef, Name, OperationRef};
+use slotproof_vocabulary::{BookingStatus, Expectation, Finding, Invariant, Outcome, Verdict};
 
 use super::{Evidence, i05_idempotent};
 use crate::slot_evidence::SlotEvidence;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
+    finding(&tally(evidence), evidence)
+}
+
+/// What some slots reached.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Whether a slot refused a client when one more booking would have been too many.
+    in_danger: bool,
+    /// Whether such a slot resold a seat.
+    resold: bool,
+    reclaimed: bool,
+    contested: u64,
+}
+
+impl Tally {
+    /// Adds what later slots reached.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.in_danger |= later.in_danger;
+        self.resold |= later.resold;
+        self.reclaimed |= later.reclaimed;
+        self.contested += later.contested;
+    }
+}
+
+pub(super) fn tally(evidence: &Evidence<'_>) -> Tally {
     let expected = &evidence.case.expectations;
+    let counts =
+        expected.iter().any(|it| matches!(it, Expectation::Contested(_) | Expectation::Full));
     let in_danger = in_danger(evidence);
-    let missing: Vec<String> = expected
-        .iter()
-        .filter_map(|expectation| missing(evidence, &in_danger, *expectation))
-        .collect();
+    Tally {
+        in_danger: !in_danger.is_empty(),
+        resold: expected.contains(&Expectation::Resale)
+            && in_danger.iter().any(SlotActivity::resold),
+        reclaimed: expected.contains(&Expectation::Reclaim) && reclaim(evidence),
+        contested: if counts { contested(evidence) } else { 0 },
+    }
+}
+
+pub(super) fn finding(tally: &Tally, evidence: &Evidence<'_>) -> Option<Finding> {
+    let expected = &evidence.case.expectations;
+    let missing: Vec<String> =
+        expected.iter().filter_map(|expectation| missing(evidence, tally, *expectation)).collect();
     let off_schedule = expected.iter().find_map(|expectation| off_schedule(evidence, *expectation));
     let (verdict, summary) = if let Some(reason) = off_schedule {
         // First: what such a load did not reach says nothing.
@@ -29,7 +65,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     } else if missing.is_empty() {
         let reached = "the run reached everything that its scenario requires";
         let summary = match expected.contains(&Expectation::Full) {
-            true => format!("{reached}; {} of its grants were contested", contested(evidence)),
+            true => format!("{reached}; {} of its grants were contested", tally.contested),
             false => reached.to_owned(),
         };
         (Verdict::Upheld, summary)
@@ -48,15 +84,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// What is missing of an expectation.
-fn missing(
-    evidence: &Evidence<'_>,
-    in_danger: &[SlotActivity<'_>],
-    expectation: Expectation,
-) -> Option<String> {
+fn missing(evidence: &Evidence<'_>, tally: &Tally, expectation: Expectation) -> Option<String> {
     let prober = evidence.case.prober;
     let operations = &evidence.case.history.operations;
     if let Expectation::Contested(least) = expectation {
-        let contested = contested(evidence);
+        let contested = tally.contested;
         return (contested < u64::from(least)).then(|| {
             format!(
                 "{contested} contested grants, {least} needed (a client got seats while another was \
@@ -78,14 +110,12 @@ fn missing(
             operations.iter().any(|it| it.outcome == Outcome::SoldOut && Some(it.client) != prober),
             "no client was told sold_out",
         ),
-        Expectation::Full => (!in_danger.is_empty(), "no slot that refused a client was full"),
-        Expectation::Resale => {
-            (in_danger.iter().any(SlotActivity::resold), "no seat was resold after a cancel")
-        }
+        Expectation::Full => (tally.in_danger, "no slot that refused a client was full"),
+        Expectation::Resale => (tally.resold, "no seat was resold after a cancel"),
         Expectation::Reclaim => {
             let missing = "no seat was resold after its hold had expired (a hold must end within the \
                            load: use a longer run or shorter holds)";
-            (reclaim(evidence), missing)
+            (tally.reclaimed, missing)
         }
         Expectation::Resend => {
             let resent = operations.iter().any(|operation| operation.attempts > 1);
@@ -140,7 +170,7 @@ struct SlotActivity<'a> {
 }
 
 impl SlotActivity<'_> {
-    fn operations(&self) -> impl Iterator<Item = &Operation> {
+    fn operations(&self) -> impl Iterator<Item = OperationRef<'_>> {
         let operations = self.slot.operations.iter().map(|(_, operation)| operation);
         operations.filter(|operation| Some(operation.client) != self.prober)
     }
@@ -159,7 +189,7 @@ impl SlotActivity<'_> {
     /// refusal of more seats than the slot has shows no danger.
     fn refused_at_stake(&self, explained: bool) -> bool {
         let mut refused = self.operations().filter_map(|operation| match operation.action {
-            Action::Reserve { seats, .. } if operation.outcome == Outcome::SoldOut => {
+            ActionRef::Reserve { seats, .. } if operation.outcome == Outcome::SoldOut => {
                 Some((operation, i64::from(seats)))
             }
             _ => None,
@@ -177,13 +207,13 @@ impl SlotActivity<'_> {
     /// and got its seats.
     fn resold(&self) -> bool {
         let ok = || self.operations().filter(|operation| operation.outcome == Outcome::Ok);
-        let cancels = ok().filter(|it| matches!(it.action, Action::Cancel { .. }));
+        let cancels = ok().filter(|it| matches!(it.action, ActionRef::Cancel { .. }));
         let (Some(sold_out_ns), Some(cancel_ns)) =
             (self.first_sold_out_ns(), cancels.map(|cancel| cancel.returned_ns).min())
         else {
             return false;
         };
-        let mut reserves = ok().filter(|it| matches!(it.action, Action::Reserve { .. }));
+        let mut reserves = ok().filter(|it| matches!(it.action, ActionRef::Reserve { .. }));
         reserves.any(|reserve| reserve.sent_ns > sold_out_ns.max(cancel_ns))
     }
 }
@@ -204,6 +234,20 @@ fn in_danger<'a>(evidence: &'a Evidence<'a>) -> Vec<SlotActivity<'a>> {
     activity.filter(in_danger).collect()
 }
 
+/// A refusal: what is compared of it, because a slot may have millions.
+struct Refused {
+    client: u64,
+    sent_ns: u64,
+    returned_ns: u64,
+}
+
+impl Refused {
+    fn of(operation: &OperationRef<'_>) -> Self {
+        let OperationRef { client, sent_ns, returned_ns, .. } = *operation;
+        Self { client, sent_ns, returned_ns }
+    }
+}
+
 /// The latest return of some refusals: the client's and when, and that of any other client.
 #[derive(Debug, Clone, Copy, Default)]
 struct Latest {
@@ -212,7 +256,7 @@ struct Latest {
 }
 
 impl Latest {
-    fn with(&mut self, refused: &Operation) -> Self {
+    fn with(&mut self, refused: &Refused) -> Self {
         let this = (refused.client, refused.returned_ns);
         match &mut self.first {
             Some((client, ns)) if *client == this.0 => *ns = this.1.max(*ns),
@@ -240,14 +284,15 @@ fn contested(evidence: &Evidence<'_>) -> u64 {
         let activity = SlotActivity { slot, prober: evidence.case.prober };
         let reserves = |outcome| {
             let made = activity.operations().filter(move |it| it.outcome == outcome);
-            made.filter(|it| matches!(it.action, Action::Reserve { .. }))
+            made.filter(|it| matches!(it.action, ActionRef::Reserve { .. }))
         };
-        let mut refused: Vec<&Operation> = reserves(Outcome::SoldOut).collect();
+        let refused = reserves(Outcome::SoldOut);
+        let mut refused: Vec<Refused> = refused.map(|it| Refused::of(&it)).collect();
         refused.sort_unstable_by_key(|it| it.sent_ns);
         // The latest return of those that were sent until then, and the latest of other clients.
         let mut latest = Latest::default();
         let latest: Vec<Latest> = refused.iter().map(|it| latest.with(it)).collect();
-        let is_contested = |granted: &&Operation| {
+        let is_contested = |granted: &OperationRef<'_>| {
             let before = refused.partition_point(|it| it.sent_ns <= granted.returned_ns);
             let latest = before.checked_sub(1).map(|last| &latest[last]);
             let returned_ns = latest.and_then(|latest| latest.of_others(granted.client));
@@ -256,8 +301,8 @@ fn contested(evidence: &Evidence<'_>) -> u64 {
         let contested = reserves(Outcome::Ok)
             .filter(|it| !it.terms.as_ref().is_some_and(|terms| terms.provisional));
         // A booking that was acknowledged twice was granted once.
-        let bookings: BTreeSet<_> =
-            contested.filter(is_contested).filter_map(|it| it.seen.booking.as_deref()).collect();
+        let bookings: HashSet<Name<'_>> =
+            contested.filter(is_contested).filter_map(|it| it.seen.booking).collect();
         bookings.len() as u64
     };
     evidence.slots.iter().map(of_slot).sum()
@@ -268,7 +313,7 @@ fn contested(evidence: &Evidence<'_>) -> u64 {
 fn reclaim(evidence: &Evidence<'_>) -> bool {
     let given_again = |slot: &SlotEvidence<'_>| {
         let given = slot.held_intervals.iter().filter(|held| {
-            let by_prober = Some(evidence.case.history.operations[held.reserve].client);
+            let by_prober = Some(evidence.case.history.operations.at(held.reserve).client);
             !held.maybe_cancelled && held.pieces.is_none() && by_prober != evidence.case.prober
         });
         let seats: i64 = given.map(|held| held.seats).sum();

@@ -18,7 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
     let limit = evidence.case.history.declarations.limit?;
     let mut accounts: BTreeMap<Account<'_>, Vec<&HeldInterval<'_>>> = BTreeMap::new();
     for held in evidence.held_intervals() {
-        let terms = evidence.case.history.operations[held.reserve].terms.as_deref();
+        let terms = evidence.case.history.operations.at(held.reserve).terms;
         let Some((owner, terms)) = terms.and_then(|it| Some((it.owner.as_deref()?, it))) else {
             continue;
         };

@@ -20,6 +20,8 @@ mod i14_announced_once;
 mod i15_run_coverage;
 mod i16_limit_per_owner;
 
+mod parts;
+
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
@@ -72,18 +74,25 @@ impl<'a> Evidence<'a> {
             Elsewhere { moved, ..slot_evidence::refused_baskets(&case.history, &slots) };
         let log = case.audit.as_deref();
         let ledger = log.map(|log| Ledger::of_slots(log, &slots, |name| case.capacity_of(name)));
-        let sent_ns = case.history.operations.iter().map(|operation| operation.sent_ns);
-        let first_ns = sent_ns.min().unwrap_or_default();
-        let returned_ns = case.history.operations.iter().map(|operation| operation.returned_ns);
-        let last_ns = returned_ns.filter(|ns| *ns < u64::MAX).max().unwrap_or_default();
+        let times = times(&case.history);
+        Self { elsewhere, ledger, ..Self::of_slots(case, written, slots, times) }
+    }
+
+    /// Of slots that say nothing about each other, in a case without a log.
+    fn of_slots(
+        case: &'a Case,
+        written: &'a History,
+        slots: Vec<SlotEvidence<'a>>,
+        (first_ns, last_ns): (u64, u64),
+    ) -> Self {
         Self {
             case,
             written,
             slots,
-            elsewhere,
+            elsewhere: Elsewhere::default(),
             first_ns,
             last_ns,
-            ledger,
+            ledger: None,
             one_order: OnceLock::new(),
         }
     }
@@ -155,6 +164,18 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// When the first operation of a history was sent, and when the last one returned.
+fn times(history: &History) -> (u64, u64) {
+    let (mut first_ns, mut last_ns) = (u64::MAX, 0);
+    for operation in &history.operations {
+        first_ns = first_ns.min(operation.sent_ns);
+        if operation.returned_ns < u64::MAX {
+            last_ns = last_ns.max(operation.returned_ns);
+        }
+    }
+    (if history.operations.is_empty() { 0 } else { first_ns }, last_ns)
+}
+
 /// From evidence to a finding.
 type Check = for<'a> fn(&Evidence<'a>) -> Option<Finding>;
 
@@ -215,8 +236,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let written = &case.history;
     let interpreted = interpreted(case);
     let case = interpreted.as_ref().unwrap_or(case);
-    let evidence = Evidence::of(case, written);
-    let findings = findings(&evidence);
+    let findings = parts::findings(case, written, parts::Size::USUAL)
+        .unwrap_or_else(|| findings(&Evidence::of(case, written)));
     let cut_off = case.history.cut_off.as_deref();
     let findings = findings.into_iter().flatten();
     let findings =
@@ -240,7 +261,7 @@ pub(crate) fn wrongly_refused_seat_seconds(case: &Case) -> f64 {
         .flat_map(|slot| i08_honest_sold_out::refusals(&evidence, slot))
         .filter(i08_honest_sold_out::Refusal::wrong);
     let seat_ns = refusals.map(|refusal| {
-        let lasted_ns = refusal.operation.returned_ns - refusal.operation.sent_ns;
+        let lasted_ns = refusal.returned_ns - refusal.sent_ns;
         refusal.seats as f64 * lasted_ns as f64
     });
     // An empty sum is minus zero.
@@ -314,6 +335,7 @@ fn without_the_missing(finding: Finding, cut_off: Option<&str>, origin: Origin) 
 }
 
 /// The counts of one check.
+#[derive(Debug)]
 struct Count {
     invariant: Invariant,
     examined: u64,
@@ -326,6 +348,14 @@ struct Count {
 impl Count {
     fn new(invariant: Invariant) -> Self {
         Self { invariant, examined: 0, violations: 0, witness: None, undecided: None }
+    }
+
+    /// Adds the counts of later slots.
+    fn merge(&mut self, later: Self) {
+        self.examined += later.examined;
+        self.violations += later.violations;
+        self.witness = self.witness.take().or(later.witness);
+        self.undecided = self.undecided.take().or(later.undecided);
     }
 
     fn examine(&mut self) {

@@ -1,6 +1,5 @@
 //! Tampering with what answers say.
 
-use slotproof_checker::Case;
 use slotproof_vocabulary::{
     Action, BookingStatus,
     Invariant::{
@@ -10,7 +9,7 @@ use slotproof_vocabulary::{
     Operation, Outcome, Seen,
 };
 
-use crate::{Tampering, convicted, evidence::*, harmless};
+use crate::{Case, Tampering, convicted, evidence::*, harmless};
 
 const LESS: &str = "the answer says less, and what it still says is true";
 

@@ -1,10 +1,11 @@
 //! Finding what can be tampered with: always the one in the middle, so that the run has a before
 //! and an after.
 
-use slotproof_checker::Case;
 use slotproof_vocabulary::{
     Action, AuditRecord, BookingRow, BookingStatus, EndState, Operation, Outcome, Seen,
 };
+
+use crate::Case;
 
 pub(crate) fn middle<T>(mut found: Vec<T>) -> Option<T> {
     let place = found.len() / 2;

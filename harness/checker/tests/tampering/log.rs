@@ -1,12 +1,11 @@
 //! Tampering with the audit log.
 
-use slotproof_checker::Case;
 use slotproof_vocabulary::{
     AuditRecord, BookingStatus,
     Invariant::{LawfulLifecycle, NoLostBooking, NoOverbookingStored, OneOrder, SeatsConserved},
 };
 
-use crate::{Tampering, convicted, evidence::*, harmless};
+use crate::{Case, Tampering, convicted, evidence::*, harmless};
 
 pub(crate) fn all() -> Vec<Tampering> {
     [dropped_or_added(), edited()].into_iter().flatten().collect()

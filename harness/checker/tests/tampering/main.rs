@@ -10,11 +10,59 @@ mod log;
 mod operations;
 mod rows;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    ops::{Deref, DerefMut},
+};
 
-use slotproof_checker::{Case, History, judge};
+use slotproof_checker::{History, judge};
 use slotproof_simulation::{Bug, Settings, Shape, Telling, simulate};
-use slotproof_vocabulary::{Expectation, Invariant, Verdict, VerdictReport};
+use slotproof_vocabulary::{Expectation, Invariant, Operation, Verdict, VerdictReport};
+
+/// A case whose operations can be changed in any way.
+#[derive(Clone)]
+struct Case {
+    history: Lines,
+    /// Everything but the history.
+    rest: slotproof_checker::Case,
+}
+
+#[derive(Clone, Default, PartialEq)]
+struct Lines {
+    operations: Vec<Operation>,
+    cut_off: Option<String>,
+}
+
+impl Lines {
+    fn cut(self, reason: &str) -> Self {
+        Self { cut_off: Some(reason.to_owned()), ..self }
+    }
+}
+
+impl Case {
+    fn whole(&self) -> slotproof_checker::Case {
+        let history = History::of(self.history.operations.iter().cloned());
+        let history = match &self.history.cut_off {
+            None => history,
+            Some(reason) => history.cut(reason),
+        };
+        slotproof_checker::Case { history, ..self.rest.clone() }
+    }
+}
+
+impl Deref for Case {
+    type Target = slotproof_checker::Case;
+
+    fn deref(&self) -> &Self::Target {
+        &self.rest
+    }
+}
+
+impl DerefMut for Case {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.rest
+    }
+}
 
 /// One way of changing the evidence.
 struct Tampering {
@@ -72,8 +120,7 @@ fn run(bug: Option<Bug>) -> Case {
         ..Shape::Versions.settings()
     };
     let run = simulate(&settings, 3);
-    Case {
-        history: History { operations: run.operations, ..History::default() },
+    let rest = slotproof_checker::Case {
         capacity: run.capacity,
         audit: Some(run.audit),
         end: Some(run.end),
@@ -81,8 +128,9 @@ fn run(bug: Option<Bug>) -> Case {
         announces: true,
         hold_ms: settings.hold_ms,
         expectations: vec![Expectation::SoldOut, Expectation::Full],
-        ..Case::default()
-    }
+        ..slotproof_checker::Case::default()
+    };
+    Case { history: Lines { operations: run.operations, cut_off: None }, rest }
 }
 
 /// Whether two cases are the same evidence.
@@ -96,7 +144,8 @@ fn same(one: &Case, other: &Case) -> bool {
 
 /// Numbers that would overflow are refused before they are judged.
 fn judged(case: &Case) -> Option<VerdictReport> {
-    case.validate().ok().map(|()| judge(case))
+    let case = case.whole();
+    case.validate().ok().map(|()| judge(&case))
 }
 
 fn violated(report: &VerdictReport) -> BTreeSet<Invariant> {
@@ -106,9 +155,9 @@ fn violated(report: &VerdictReport) -> BTreeSet<Invariant> {
 
 #[test]
 fn the_two_runs_are_judged_as_they_are() {
-    let lawful = judge(&run(None));
+    let lawful = judge(&run(None).whole());
     assert_eq!(lawful.verdict, Verdict::Upheld, "{lawful:#?}");
-    let overbooked = violated(&judge(&run(Some(Bug::LostUpdate))));
+    let overbooked = violated(&judge(&run(Some(Bug::LostUpdate)).whole()));
     assert!(overbooked.contains(&Invariant::NoOverbookingObserved), "{overbooked:?}");
     assert!(overbooked.contains(&Invariant::NoOverbookingStored), "{overbooked:?}");
 }

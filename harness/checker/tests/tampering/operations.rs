@@ -1,6 +1,5 @@
 //! Tampering with which operations there are, how they ended, and when.
 
-use slotproof_checker::Case;
 use slotproof_vocabulary::{
     AuditRecord, BookingRow, BookingStatus,
     Invariant::{
@@ -11,7 +10,7 @@ use slotproof_vocabulary::{
     operation_builder::{self, reserve},
 };
 
-use crate::{Tampering, convicted, evidence::*, harmless, undecided};
+use crate::{Case, Tampering, convicted, evidence::*, harmless, undecided};
 
 const LESS: &str = "what was never seen is no evidence, and nothing else needs it";
 const AGAIN: &str = "the same answer twice is a repeated request and its receipt";

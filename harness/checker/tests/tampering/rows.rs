@@ -1,6 +1,5 @@
 //! Tampering with the final rows and the announcements.
 
-use slotproof_checker::Case;
 use slotproof_vocabulary::{
     Announced, BookingRow, BookingStatus,
     Invariant::{
@@ -10,7 +9,7 @@ use slotproof_vocabulary::{
     Notice, SlotRow,
 };
 
-use crate::{Tampering, convicted, evidence::*, harmless, undecided};
+use crate::{Case, Tampering, convicted, evidence::*, harmless, undecided};
 
 pub(crate) fn all() -> Vec<Tampering> {
     [bookings(), slots(), announced()].into_iter().flatten().collect()
@@ -170,7 +169,8 @@ fn slots() -> Vec<Tampering> {
             Some(())
         }),
         convicted("the plan has one seat more in one slot", &[SeatsConserved], |case| {
-            case.capacities.insert("slot-2".to_owned(), case.capacity + 1);
+            let seats = case.capacity + 1;
+            case.capacities.insert("slot-2".to_owned(), seats);
             Some(())
         }),
     ]

@@ -55,7 +55,7 @@ pub async fn bench(
     progress.line(&format!("bench {}", run.path().display()));
     let mut rows = Vec::new();
     for size in &spec.sizes {
-        let file = run.file("history.jsonl.zst");
+        let file = run.file("history.sph");
         let HistorySize { operations, clients, slots } = *size;
         let synthetic = Synthetic { operations, clients, slots, capacity: CAPACITY, seed: 1 };
         tokio::task::spawn_blocking({

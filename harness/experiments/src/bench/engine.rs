@@ -21,6 +21,7 @@ use hyper::Uri;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
+use slotproof_history::Operations;
 use slotproof_reports::bench::engine::{
     CrowdReport, EngineBench, StallReport, Tool, ToolCost, ToolReport,
 };
@@ -42,7 +43,7 @@ use slotproof_stack::{
     process::{Launch, Process, Stdout, tail},
 };
 
-use crate::{progress::Progress, statistics::estimate};
+use crate::{check_run, progress::Progress, statistics::estimate};
 
 /// Any path will do; ours asks for a slot.
 const SLOT: &str = "00000001-0142-8100-8000-000000000001";
@@ -303,7 +304,7 @@ impl Bench<'_> {
             run: "bench".to_owned(),
             targets: vec![self.server.target.clone()],
             slots: vec![SLOT.to_owned()],
-            history: recorded.then(|| file("history.jsonl.zst")),
+            history: recorded.then(|| file("history.sph")),
             latency: recorded.then(|| file("latency.hlog")),
             described: None,
         };
@@ -329,8 +330,12 @@ impl Bench<'_> {
         };
         let arrivals = totals.arrivals.context("the load was open")?;
         let mut durations = Durations::default();
-        for operation in history(&self.run.file("stall-history.jsonl.zst"))? {
-            durations.record(&operation);
+        for operation in &history(&self.run.file("stall-history.sph"))? {
+            durations.record_instants(
+                operation.scheduled_ns,
+                operation.sent_ns,
+                operation.returned_ns,
+            );
         }
         let oha_us_p99 = match program(Tool::Oha) {
             Some(oha) => Some(self.oha_through_the_stall(oha).await?),
@@ -398,7 +403,7 @@ impl Bench<'_> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("load").arg(order);
         let cost = self.measure(Tool::Slotproof, command).await?;
-        let operations = history(&self.run.file("crowd-history.jsonl.zst"))?;
+        let operations = history(&self.run.file("crowd-history.sph"))?;
         Ok(CrowdReport {
             clients: CROWD,
             think_ms: CROWD_THINK.ms(),
@@ -419,9 +424,8 @@ fn reads(words: PlanArgs) -> Result<Plan> {
     Ok(Plan::try_from(words)?)
 }
 
-fn history(path: &Path) -> Result<Vec<slotproof_vocabulary::Operation>> {
-    let file = std::io::BufReader::new(zstd::Decoder::new(fs::File::open(path)?)?);
-    let history = slotproof_checker::History::read(file)?;
+fn history(path: &Path) -> Result<Operations> {
+    let history = check_run::read_history(path)?;
     anyhow::ensure!(history.cut_off.is_none(), "{} breaks off", path.display());
     Ok(history.operations)
 }

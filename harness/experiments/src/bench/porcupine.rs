@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 use anyhow::Result;
 use porcupine_rs::{CheckResult, Model};
 use slotproof_checker::History;
+use slotproof_history::ActionRef;
 use slotproof_reports::bench::checker::Porcupine;
-use slotproof_vocabulary::{Action, Outcome};
+use slotproof_vocabulary::Outcome;
 
 use super::checker::{CAPACITY, PORCUPINE_WITHIN};
 use crate::check_run;
@@ -65,24 +66,24 @@ pub fn porcupine_file(path: &Path) -> Result<Porcupine> {
 fn events(history: &History) -> BTreeMap<&str, Vec<porcupine_rs::Operation<Seats>>> {
     let mut seats_of: BTreeMap<&str, i64> = BTreeMap::new();
     for operation in &history.operations {
-        if let (Action::Reserve { seats, .. }, Some(booking)) =
-            (&operation.action, &operation.seen.booking)
+        if let (ActionRef::Reserve { seats, .. }, Some(booking)) =
+            (operation.action, operation.seen.booking)
         {
-            seats_of.insert(booking, i64::from(*seats));
+            seats_of.insert(booking.text(), i64::from(seats));
         }
     }
     let mut slots: BTreeMap<&str, Vec<porcupine_rs::Operation<Seats>>> = BTreeMap::new();
     for operation in &history.operations {
-        let op = match (&operation.action, operation.outcome) {
-            (Action::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full((*seats).into()),
-            (Action::Reserve { seats, .. }, _) => Event::Change(-i64::from(*seats)),
-            (Action::Cancel { booking }, _) => {
-                Event::Change(seats_of.get(&**booking).copied().unwrap_or(0))
+        let op = match (operation.action, operation.outcome) {
+            (ActionRef::Reserve { seats, .. }, Outcome::SoldOut) => Event::Full(seats.into()),
+            (ActionRef::Reserve { seats, .. }, _) => Event::Change(-i64::from(seats)),
+            (ActionRef::Cancel { booking }, _) => {
+                Event::Change(seats_of.get(booking.text()).copied().unwrap_or(0))
             }
-            (Action::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
+            (ActionRef::Read, _) => Event::Look(operation.seen.available.unwrap_or_default()),
             _ => continue,
         };
-        slots.entry(&operation.slot).or_default().push(porcupine_rs::Operation {
+        slots.entry(operation.slot.text()).or_default().push(porcupine_rs::Operation {
             client_id: None,
             call_time: operation.sent_ns as i64,
             return_time: operation.returned_ns as i64,

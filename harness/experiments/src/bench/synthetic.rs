@@ -1,11 +1,12 @@
 //! Synthetic histories: what clients of a service that does everything right would have seen, of
 //! any size.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use anyhow::Result;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use slotproof_history::OperationsFile;
 use slotproof_vocabulary::{Action, Operation, Outcome, Seen};
 
 /// Nanoseconds between two decisions of the service.
@@ -34,13 +35,12 @@ struct Slot {
 }
 
 impl Synthetic {
-    /// Writes a history, an operation a line, compressed.
+    /// Writes a history, in the binary format of runs.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(self, path: &Path) -> Result<()> {
-        let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-        let mut out = zstd::Encoder::new(file, 1)?;
+        let mut out = OperationsFile::new(std::fs::File::create(path)?);
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut slots = vec![Slot::default(); self.slots as usize];
         // What each client holds, if anything: its slot, its seats, its booking.
@@ -96,10 +96,9 @@ impl Synthetic {
                 seen,
                 ..Operation::new(client, name, action, sent_ns, returned_ns)
             };
-            serde_json::to_writer(&mut out, &operation)?;
-            out.write_all(b"\n")?;
+            out.write(&operation)?;
         }
-        out.finish()?.flush()?;
+        out.end_frame()?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! on.
 
 use anyhow::Result;
+use slotproof_history::ActionRef;
 use slotproof_reports::{
     RunReport,
     capacity::{
@@ -11,8 +12,7 @@ use slotproof_reports::{
     quantity,
 };
 use slotproof_vocabulary::{
-    Action, Invariant, Mix, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, UsageError,
-    Verdict,
+    Invariant, Mix, Outcome, Plan, PlanArgs, ScenarioKind, Span, StrategyKind, UsageError, Verdict,
 };
 
 use super::{
@@ -590,7 +590,8 @@ impl Bench<'_> {
             ));
         };
         let booked = case.history.operations.iter().filter(|operation| {
-            matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok
+            matches!(operation.action, ActionRef::Reserve { .. })
+                && operation.outcome == Outcome::Ok
         });
         let per_booking = costs.retries as f64 / booked.count().max(1) as f64;
         let text = format!(

@@ -7,7 +7,7 @@ use slotproof_reports::{
     quantity,
 };
 use slotproof_scenarios::Durations;
-use slotproof_vocabulary::{Finding, Operation, Verdict};
+use slotproof_vocabulary::{Finding, Verdict};
 
 use super::quantile;
 use crate::summary::Window;
@@ -29,14 +29,14 @@ pub(super) struct Asked {
 /// What a trial of an open load says of its rate.
 pub(super) fn probe_of(asked: Asked, case: &Case, report: &RunReport) -> Probe {
     let window = Window::of(case, &report.plan);
-    let decided: Vec<&Operation> =
-        window.scheduled(case).filter(|it| it.error_class().is_none()).collect();
+    let decided = || window.scheduled(case).filter(|it| it.error_class().is_none());
     let us = |from_ns: u64, to_ns: u64| to_ns.saturating_sub(from_ns) / 1_000;
     let mut durations = Durations::default();
-    decided.iter().for_each(|operation| durations.record(operation));
-    let mut response: Vec<u64> =
-        decided.iter().map(|it| us(it.scheduled_ns, it.returned_ns)).collect();
-    let mut service: Vec<u64> = decided.iter().map(|it| us(it.sent_ns, it.returned_ns)).collect();
+    decided().for_each(|it| {
+        durations.record_instants(it.scheduled_ns, it.sent_ns, it.returned_ns);
+    });
+    let mut response: Vec<u64> = decided().map(|it| us(it.scheduled_ns, it.returned_ns)).collect();
+    let mut service: Vec<u64> = decided().map(|it| us(it.sent_ns, it.returned_ns)).collect();
     let totals = &report.totals;
     // CPU and flushes were counted until the last return.
     let loaded_ms = (totals.window_ms + totals.drain_ms).max(1) as f64;

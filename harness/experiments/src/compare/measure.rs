@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use slotproof_checker::Case;
+use slotproof_history::{ActionRef, OperationRef};
 use slotproof_reports::{RunReport, comparison::Metric};
-use slotproof_vocabulary::{Action, Invariant, Operation, Outcome};
+use slotproof_vocabulary::{Invariant, Outcome};
 
 use crate::summary::{Window, is_provisional};
 
@@ -105,16 +106,16 @@ fn cpu(case: &Case, report: &RunReport) -> BTreeMap<Metric, f64> {
 }
 
 /// The operations of the load, without the probes of the settled service.
-fn of_clients(case: &Case) -> impl Iterator<Item = &Operation> {
+fn of_clients(case: &Case) -> impl Iterator<Item = OperationRef<'_>> {
     let of_clients = case.history.operations.iter().filter(|it| Some(it.client) != case.prober);
     of_clients.filter(|it| !is_provisional(it))
 }
 
 /// Whether an operation has sold seats: a confirm, or a reserve where the API has no confirm.
-fn is_sold(case: &Case, operation: &Operation) -> bool {
+fn is_sold(case: &Case, operation: &OperationRef<'_>) -> bool {
     let sells = match operation.action {
-        Action::Confirm { .. } => true,
-        Action::Reserve { .. } => case.sells_at_once && !is_provisional(operation),
+        ActionRef::Confirm { .. } => true,
+        ActionRef::Reserve { .. } => case.sells_at_once && !is_provisional(operation),
         _ => false,
     };
     sells && operation.outcome == Outcome::Ok
@@ -123,7 +124,7 @@ fn is_sold(case: &Case, operation: &Operation) -> bool {
 /// The share of decided reserves that were refused; nothing of a load without any.
 fn refused_share(case: &Case) -> Option<f64> {
     let reserves = of_clients(case)
-        .filter(|it| matches!(it.action, Action::Reserve { .. }) && it.error_class().is_none());
+        .filter(|it| matches!(it.action, ActionRef::Reserve { .. }) && it.error_class().is_none());
     let (refused, all) = reserves.fold((0_u64, 0_u64), |(refused, all), operation| {
         (refused + u64::from(operation.outcome != Outcome::Ok), all + 1)
     });
@@ -133,7 +134,8 @@ fn refused_share(case: &Case) -> Option<f64> {
 fn reserved_by_client(case: &Case) -> BTreeMap<u64, u64> {
     let mut reserved = BTreeMap::new();
     for operation in of_clients(case) {
-        if matches!(operation.action, Action::Reserve { .. }) && operation.outcome == Outcome::Ok {
+        if matches!(operation.action, ActionRef::Reserve { .. }) && operation.outcome == Outcome::Ok
+        {
             *reserved.entry(operation.client).or_insert(0) += 1;
         }
     }
@@ -152,7 +154,7 @@ fn jain(case: &Case, clients: u32) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use slotproof_checker::History;
-    use slotproof_vocabulary::Operation;
+    use slotproof_vocabulary::{Action, Operation};
 
     use super::*;
 
@@ -163,8 +165,8 @@ mod tests {
                 let action = Action::Reserve { seats: 1, key: "k".into() };
                 Operation::new(*client, "s", action, 1, 2)
             };
-            let operations = clients.iter().map(reserve).collect();
-            Case { history: History { operations, ..History::default() }, ..Case::default() }
+            let operations = clients.iter().map(reserve);
+            Case { history: History::of(operations), ..Case::default() }
         };
         assert_eq!(jain(&case(&[1, 2, 3, 4]), 4), Some(1.0));
         assert_eq!(jain(&case(&[1, 1, 1, 1]), 4), Some(0.25));

@@ -12,9 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use slotproof_history::{ActionRef, OperationRef};
 use slotproof_vocabulary::{
-    Action, AuditRecord, BookingStatus, EndState, Finding, Invariant, Operation, Outcome, SlotRow,
-    Witness,
+    AuditRecord, BookingStatus, EndState, Finding, Invariant, Outcome, SlotRow, Witness,
 };
 
 use super::{
@@ -187,19 +187,20 @@ fn check_answers(
     let operations = &evidence.case.history.operations;
     let record_of = |version| Some(log?.at_version(version)?.record);
     let numbering = Numbering::of(log, Some(slot));
-    let placed = |(index, operation, version): (usize, &Operation, i64)| {
-        let saw = record_of(version).is_none_or(|record| !wrote(operation, record));
+    let placed = |(index, operation, version): (usize, OperationRef<'_>, i64)| {
+        let saw = record_of(version).is_none_or(|record| !wrote(&operation, record));
         Placed { index, version, saw }
     };
     let mut answers: Vec<Placed> = versions(slot).map(placed).collect();
-    answers
-        .sort_by_key(|placed| (placed.version, placed.saw, operations[placed.index].returned_ns));
+    answers.sort_by_key(|placed| {
+        (placed.version, placed.saw, operations.at(placed.index).returned_ns)
+    });
     // The answer that was sent last among those of earlier versions, and among those up to now.
     let (mut before, mut so_far): (Option<usize>, Option<usize>) = (None, None);
     let mut version = None;
     for placed in answers {
         count.examine();
-        let operation = &operations[placed.index];
+        let operation = operations.at(placed.index);
         if version != Some((placed.version, placed.saw)) {
             version = Some((placed.version, placed.saw));
             before = so_far;
@@ -234,7 +235,7 @@ fn check_answers(
             });
         }
         if let Some(earlier) =
-            before.filter(|earlier| operations[*earlier].sent_ns > operation.returned_ns)
+            before.filter(|earlier| operations.at(*earlier).sent_ns > operation.returned_ns)
         {
             count.violation(|| Witness {
                 operations: evidence.show([earlier, placed.index]),
@@ -249,7 +250,7 @@ fn check_answers(
                 )
             });
         }
-        if so_far.is_none_or(|last| operations[last].sent_ns < operation.sent_ns) {
+        if so_far.is_none_or(|last| operations.at(last).sent_ns < operation.sent_ns) {
             so_far = Some(placed.index);
         }
     }
@@ -274,7 +275,7 @@ fn seats_left(
     slot: &SlotEvidence<'_>,
     log: Option<&SlotLedger<'_>>,
     numbering: &Numbering<'_, '_>,
-    operation: &Operation,
+    operation: OperationRef<'_>,
     version: i64,
 ) -> Left {
     let taken = log.map_or(0, |log| log.taken_at(version));
@@ -313,7 +314,11 @@ fn seats_left(
 }
 
 /// The pending and confirmed seats at a version, if an answer says others.
-fn split_at(log: Option<&SlotLedger<'_>>, operation: &Operation, version: i64) -> Option<Left> {
+fn split_at(
+    log: Option<&SlotLedger<'_>>,
+    operation: OperationRef<'_>,
+    version: i64,
+) -> Option<Left> {
     let seen = &operation.seen;
     if seen.pending.is_none() && seen.confirmed.is_none() {
         return None;
@@ -326,7 +331,7 @@ fn split_at(log: Option<&SlotLedger<'_>>, operation: &Operation, version: i64) -
     (!as_said).then_some(Left::Split { pending, confirmed })
 }
 
-fn contradiction(operation: &Operation, version: i64, left: Left) -> String {
+fn contradiction(operation: OperationRef<'_>, version: i64, left: Left) -> String {
     match (left, operation.seen.available) {
         (Left::Other(left), Some(said)) => format!(
             "the answer says {said} seats were available at version {version}, the audit log {left}"
@@ -346,10 +351,10 @@ fn contradiction(operation: &Operation, version: i64, left: Left) -> String {
 /// record of their own; a change without any record is I3's.
 fn claims_another_record(
     log: Option<&SlotLedger<'_>>,
-    operation: &Operation,
+    operation: OperationRef<'_>,
     version: i64,
 ) -> bool {
-    let (Some(log), Some((booking, to))) = (log, change_of(operation)) else { return false };
+    let (Some(log), Some((booking, to))) = (log, change_of(&operation)) else { return false };
     if log.at_version(version).is_none() {
         return false;
     }
@@ -366,14 +371,14 @@ fn claims_another_record(
         if excused {
             return false;
         }
-        has_its_own |= wrote(operation, entry.record);
+        has_its_own |= wrote(&operation, entry.record);
     }
     has_its_own
 }
 
 /// Whether a fresh answer is that of the operation which wrote a record, and did not only see its
 /// version.
-pub(super) fn wrote(operation: &Operation, record: &AuditRecord) -> bool {
+pub(super) fn wrote(operation: &OperationRef<'_>, record: &AuditRecord) -> bool {
     change_of(operation).is_some_and(|(booking, to)| {
         // A booking may be confirmed as it is made.
         let fits = if to == BookingStatus::Pending {
@@ -386,25 +391,26 @@ pub(super) fn wrote(operation: &Operation, record: &AuditRecord) -> bool {
 }
 
 /// The change of a booking's status that an acknowledged operation made.
-pub(super) fn change_of(operation: &Operation) -> Option<(&str, BookingStatus)> {
+pub(super) fn change_of<'a>(operation: &OperationRef<'a>) -> Option<(&'a str, BookingStatus)> {
     if operation.outcome != Outcome::Ok {
         return None;
     }
-    match &operation.action {
-        Action::Reserve { .. } => {
-            Some((operation.seen.booking.as_deref()?, BookingStatus::Pending))
-        }
-        Action::Confirm { booking } => Some((booking, BookingStatus::Confirmed)),
-        Action::Cancel { booking } => Some((booking, BookingStatus::Cancelled)),
-        Action::Change { .. } | Action::Booking { .. } | Action::Read | Action::Resize { .. } => {
-            None
-        }
+    match operation.action {
+        ActionRef::Reserve { .. } => Some((operation.seen.booking?.text(), BookingStatus::Pending)),
+        ActionRef::Confirm { booking } => Some((booking.text(), BookingStatus::Confirmed)),
+        ActionRef::Cancel { booking } => Some((booking.text(), BookingStatus::Cancelled)),
+        ActionRef::Change { .. }
+        | ActionRef::Booking { .. }
+        | ActionRef::Read
+        | ActionRef::Resize { .. } => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use slotproof_vocabulary::{BookingRow, Verdict};
+
+    use slotproof_vocabulary::Operation;
 
     use super::*;
     use crate::{

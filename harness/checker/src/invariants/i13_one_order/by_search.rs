@@ -15,11 +15,9 @@ use std::collections::BTreeSet;
 
 use slotproof_vocabulary::{Finding, Invariant, Verdict, Witness};
 
-use super::{
-    super::{Evidence, counted, i10_session_order::versions, witness},
-    OneOrder,
-};
+use super::super::{Evidence, counted, i10_session_order::versions, witness};
 use crate::{
+    History,
     certificate::{self, Certificate},
     search::{Budget, Found, search_counted},
     slot_evidence::SlotEvidence,
@@ -35,9 +33,9 @@ const SHRINK_STEPS: u64 = 20_000_000;
 /// How often a witness is tried without some of its observations.
 const SHRINK_TRIES: usize = 200;
 
-/// The results of all slots.
-#[derive(Default)]
-struct Tally {
+/// The results of some slots.
+#[derive(Clone, Default)]
+pub(in super::super) struct Tally {
     claimed: u64,
     searched: u64,
     impossible: u64,
@@ -45,15 +43,52 @@ struct Tally {
     undecided: Vec<String>,
     witness: Option<Witness>,
     explained: BTreeSet<String>,
+    /// The steps that each slot which was searched might use at most, and those that it used.
+    steps: Vec<(u64, u64)>,
 }
 
-pub(super) fn check(evidence: &Evidence<'_>) -> OneOrder {
+impl Tally {
+    /// The slots of which one order explains every answer.
+    pub(super) fn take_explained(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.explained)
+    }
+
+    /// Adds the results of later slots.
+    pub(in super::super) fn merge(&mut self, later: Self) {
+        self.claimed += later.claimed;
+        self.searched += later.searched;
+        self.impossible += later.impossible;
+        self.contradictory += later.contradictory;
+        self.undecided.extend(later.undecided);
+        self.witness = self.witness.take().or(later.witness);
+        self.steps.extend(later.steps);
+    }
+
+    /// Whether each slot might use as many steps as it would have had if one had been searched after
+    /// the other with so many steps for all.
+    pub(in super::super) fn keeps_to(&self, steps: u64) -> bool {
+        let mut left = steps;
+        self.steps.iter().all(|(most, used)| {
+            let kept = *most <= left;
+            left = left.saturating_sub(*used);
+            kept
+        })
+    }
+}
+
+/// The steps for all slots of a history together.
+pub(in super::super) fn steps(history: &History) -> u64 {
+    SLOTS * Budget::for_length(history.operations.len()).steps
+}
+
+/// The results of the slots; `None` if there is nothing to search.
+pub(super) fn tally(evidence: &Evidence<'_>) -> Option<Tally> {
     let history = &evidence.case.history;
     if history.cut_off.is_some() || history.operations.is_empty() {
-        return OneOrder { finding: None, explained: BTreeSet::new() };
+        return None;
     }
     let mut tally = Tally::default();
-    let mut left = SLOTS * Budget::for_length(history.operations.len()).steps;
+    let mut left = steps(history);
     for slot in &evidence.slots {
         let slot_history = slot_history::of_slot(
             slot.name,
@@ -88,8 +123,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> OneOrder {
             }
         }
     }
-    let explained = std::mem::take(&mut tally.explained);
-    OneOrder { finding: finding(tally), explained }
+    Some(tally)
 }
 
 fn look_for_an_order(
@@ -104,6 +138,7 @@ fn look_for_an_order(
     let budget = Budget { steps: own.steps.min(*left), ..own };
     let (found, steps) = search_counted(slot_history, capacity, budget);
     *left = left.saturating_sub(steps);
+    tally.steps.push((own.steps, steps));
     match found {
         Found::Explained => {
             tally.searched += 1;
@@ -124,7 +159,7 @@ fn look_for_an_order(
     }
 }
 
-fn finding(tally: Tally) -> Option<Finding> {
+pub(in super::super) fn finding(tally: Tally) -> Option<Finding> {
     let Tally { claimed, searched, impossible, contradictory, undecided, witness, .. } = tally;
     let examined = claimed + searched + impossible + contradictory;
     if examined == 0 && undecided.is_empty() {
@@ -166,7 +201,7 @@ fn convictions(impossible: u64, contradictory: u64) -> String {
 /// The answer at which the order of the versions breaks, and the one with an older version that was
 /// sent last.
 fn contradiction(evidence: &Evidence<'_>, slot: &SlotEvidence<'_>, index: usize) -> Witness {
-    let overtaken = evidence.case.history.operations[index].seen.version.unwrap_or_default();
+    let overtaken = evidence.case.history.operations.at(index).seen.version.unwrap_or_default();
     let older = versions(slot).filter(|(_, _, version)| *version < overtaken);
     let older = older.max_by_key(|(_, operation, _)| operation.sent_ns);
     let explanation = match older {

@@ -4,7 +4,7 @@
 //! answer that acknowledges one part of it and refuses another fits none.
 
 mod by_log;
-mod by_search;
+pub(super) mod by_search;
 mod unversioned;
 
 use std::collections::BTreeSet;
@@ -16,13 +16,37 @@ use crate::basket;
 
 /// What is known of the order of a run.
 pub(super) struct OneOrder {
-    finding: Option<Finding>,
+    order: Order,
     /// The slots of which one order explains every answer.
     pub(super) explained: BTreeSet<String>,
 }
 
+/// Where the order comes from.
+enum Order {
+    Logged(Finding),
+    /// `None` if there was nothing to search.
+    Searched(Option<by_search::Tally>),
+}
+
+impl OneOrder {
+    fn finding(&self) -> Option<Finding> {
+        match &self.order {
+            Order::Logged(finding) => Some(finding.clone()),
+            Order::Searched(tally) => by_search::finding(tally.clone()?),
+        }
+    }
+
+    /// What was found by search.
+    pub(super) fn searched(&self) -> Option<by_search::Tally> {
+        match &self.order {
+            Order::Logged(_) => None,
+            Order::Searched(tally) => tally.clone(),
+        }
+    }
+}
+
 pub(super) fn check(evidence: &Evidence<'_>) -> Option<Finding> {
-    let finding = evidence.one_order().finding.clone();
+    let finding = evidence.one_order().finding();
     match half_baskets(evidence) {
         (0, _) => finding,
         (halves, shown) => {
@@ -50,9 +74,13 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> OneOrder {
             let upheld = finding.verdict == Verdict::Upheld;
             let slots = evidence.slots.iter().filter(|_| upheld);
             let explained = slots.map(|slot| slot.name.to_owned()).collect();
-            OneOrder { finding: Some(finding), explained }
+            OneOrder { order: Order::Logged(finding), explained }
         }
-        None => by_search::check(evidence),
+        None => {
+            let mut tally = by_search::tally(evidence);
+            let explained = tally.as_mut().map(by_search::Tally::take_explained);
+            OneOrder { order: Order::Searched(tally), explained: explained.unwrap_or_default() }
+        }
     }
 }
 
@@ -62,13 +90,13 @@ fn half_baskets(evidence: &Evidence<'_>) -> (u64, Option<Witness>) {
     let operations = &evidence.case.history.operations;
     for parts in basket::calls(&evidence.case.history) {
         let outcomes: BTreeSet<Outcome> =
-            parts.iter().map(|index| operations[*index].outcome).collect();
+            parts.iter().map(|index| operations.at(*index).outcome).collect();
         let refused = [Outcome::SoldOut, Outcome::Rejected, Outcome::Throttled];
         if !outcomes.contains(&Outcome::Ok) || refused.iter().all(|it| !outcomes.contains(it)) {
             continue;
         }
         halves += 1;
-        let first = &operations[parts[0]];
+        let first = operations.at(parts[0]);
         let basket = first.basket().unwrap_or_default();
         shown.get_or_insert_with(|| Witness {
             operations: evidence.show(parts.iter().copied()),

@@ -10,7 +10,8 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use foldhash::HashMap;
-use slotproof_vocabulary::{Action, BookingStatus, Operation, Outcome, Witness};
+use slotproof_history::{ActionRef, OperationRef};
+use slotproof_vocabulary::{BookingStatus, Outcome, Witness};
 
 use super::{
     super::{Count, Evidence, i10_session_order::versions, witness},
@@ -42,29 +43,33 @@ pub(super) fn check(
     log: Option<&SlotLedger<'_>>,
     count: &mut Count,
 ) {
-    let here = |operation: &Operation| operation.moves_to().is_none_or(|to| **to == *slot.name);
-    let unversioned = slot.operations.iter().filter(|(_, operation)| {
-        operation.seen.version.is_none() && slot.freshness.is_fresh(operation) && here(operation)
-    });
-    let (changes, answers): (Vec<_>, Vec<_>) =
-        unversioned.partition(|(_, operation)| change_of(operation).is_some());
-    let mut answers: Vec<(usize, &Operation, Says)> = answers
-        .into_iter()
+    let here =
+        |operation: &OperationRef<'_>| operation.moves_to().is_none_or(|to| *to == *slot.name);
+    let unversioned = || {
+        slot.operations.iter().filter(|(_, operation)| {
+            operation.seen.version.is_none()
+                && slot.freshness.is_fresh(operation)
+                && here(operation)
+        })
+    };
+    let answers = unversioned().filter(|(_, operation)| change_of(operation).is_none());
+    let mut answers: Vec<(usize, u64, Says)> = answers
         .filter_map(|(index, operation)| {
-            Some((index, operation, says(evidence, index, operation)?))
+            Some((index, operation.sent_ns, says(evidence, index, operation)?))
         })
         .collect();
     if answers.is_empty() {
         return;
     }
-    let fixed = fixed(slot, log, &changes);
+    let fixed = fixed(slot, log, unversioned());
     let bounds = Bounds::of(fixed);
-    answers.sort_by_key(|(_, operation, _)| operation.sent_ns);
+    answers.sort_by_key(|(_, sent_ns, _)| *sent_ns);
     // Answers that have a place, by their return; and the last place of those that had returned.
     let mut placed: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut after = 0;
     let last = log.map_or(0, SlotLedger::len);
-    for (index, operation, says) in answers {
+    for (index, _, says) in answers {
+        let operation = evidence.case.history.operations.at(index);
         count.examine();
         while let Some(Reverse((returned_ns, place))) = placed.peek().copied() {
             if returned_ns >= operation.sent_ns {
@@ -92,14 +97,14 @@ pub(super) fn check(
     }
 }
 
-fn says(evidence: &Evidence<'_>, index: usize, operation: &Operation) -> Option<Says> {
+fn says(evidence: &Evidence<'_>, index: usize, operation: OperationRef<'_>) -> Option<Says> {
     let seen = &operation.seen;
     let numbers = [seen.available, seen.pending, seen.confirmed];
-    match (&operation.action, operation.outcome) {
+    match (operation.action, operation.outcome) {
         (_, Outcome::SoldOut) if evidence.elsewhere.excused.contains(&index) => None,
-        (Action::Reserve { seats, .. }, Outcome::SoldOut) if seen.available.is_none() => {
+        (ActionRef::Reserve { seats, .. }, Outcome::SoldOut) if seen.available.is_none() => {
             let wanted = evidence.elsewhere.wanted.get(&index).copied();
-            Some(Says::FewerThan(wanted.map_or(i64::from(*seats), i64::from)))
+            Some(Says::FewerThan(wanted.map_or(i64::from(seats), i64::from)))
         }
         _ if numbers == [None; 3] => None,
         _ => {
@@ -110,24 +115,25 @@ fn says(evidence: &Evidence<'_>, index: usize, operation: &Operation) -> Option<
 }
 
 /// The answers whose places are known: those with versions, and those to changes on record.
-fn fixed(
+fn fixed<'a>(
     slot: &SlotEvidence<'_>,
     log: Option<&SlotLedger<'_>>,
-    changes: &[(usize, &Operation)],
+    unversioned: impl Iterator<Item = (usize, OperationRef<'a>)>,
 ) -> Vec<Fixed> {
     let Some(log) = log else { return Vec::new() };
-    let at = |operation: &Operation, place: usize, wrote: bool| Fixed {
+    let at = |operation: &OperationRef<'_>, place: usize, wrote: bool| Fixed {
         sent_ns: operation.sent_ns,
         returned_ns: operation.returned_ns,
         place,
         wrote,
     };
     let versioned = versions(slot).map(|(_, operation, version)| {
-        let own = log.at_version(version).is_some_and(|entry| wrote(operation, entry.record));
-        at(operation, log.records_through(version), own)
+        let own = log.at_version(version).is_some_and(|entry| wrote(&operation, entry.record));
+        at(&operation, log.records_through(version), own)
     });
     let mut fixed: Vec<Fixed> = versioned.collect();
-    if changes.is_empty() {
+    let mut changes = unversioned.filter(|(_, it)| change_of(it).is_some()).peekable();
+    if changes.peek().is_none() {
         return fixed;
     }
     let mut places: HashMap<(&str, BookingStatus), usize> = HashMap::default();
@@ -136,11 +142,11 @@ fn fixed(
         let to = if made { BookingStatus::Pending } else { entry.record.to };
         places.insert((&entry.record.booking, to), place + 1);
     }
-    let on_record = |(_, operation): &(usize, &Operation)| {
-        let place = places.get(&change_of(operation)?)?;
-        Some(at(operation, *place, true))
+    let on_record = |(_, operation): (usize, OperationRef<'_>)| {
+        let place = places.get(&change_of(&operation)?)?;
+        Some(at(&operation, *place, true))
     };
-    fixed.extend(changes.iter().filter_map(on_record));
+    fixed.extend(changes.filter_map(on_record));
     fixed
 }
 
@@ -190,7 +196,7 @@ fn is_true(
     slot: &SlotEvidence<'_>,
     log: Option<&SlotLedger<'_>>,
     records: usize,
-    operation: &Operation,
+    operation: OperationRef<'_>,
     says: Says,
 ) -> bool {
     let (record, taken, confirmed) = log.map_or((None, 0, 0), |log| log.after(records));
