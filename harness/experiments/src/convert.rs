@@ -1,4 +1,5 @@
-//! Histories from one format to another: lines of JSON, plain or compressed, and binary frames.
+//! Histories from one format to another: lines of JSON, plain or compressed, binary frames, and
+//! Parquet where that was built in.
 
 use std::{
     fs::{self, File},
@@ -23,7 +24,12 @@ enum Format {
     Lines,
     CompressedLines,
     Frames,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
+
+/// How the name of a Parquet file ends.
+const PARQUET: &str = ".parquet";
 
 impl Format {
     fn of(path: &Path) -> Result<Self, UsageError> {
@@ -34,11 +40,26 @@ impl Format {
             Ok(Self::Lines)
         } else if name.ends_with(&format!(".{EXTENSION}")) {
             Ok(Self::Frames)
+        } else if name.ends_with(PARQUET) {
+            Self::parquet(&name)
         } else {
             Err(UsageError(format!(
-                "{name} does not end in a format; write .jsonl, .jsonl.zst or .{EXTENSION}"
+                "{name} does not end in a format; write .jsonl, .jsonl.zst, .{EXTENSION} or {PARQUET}"
             )))
         }
+    }
+
+    #[cfg(feature = "parquet")]
+    fn parquet(_: &str) -> Result<Self, UsageError> {
+        Ok(Self::Parquet)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn parquet(name: &str) -> Result<Self, UsageError> {
+        Err(UsageError(format!(
+            "{name}: this slotproof was built without Parquet; build it with \
+             `cargo build --release --features parquet`, or use .jsonl"
+        )))
     }
 }
 
@@ -50,7 +71,7 @@ impl Format {
 /// cannot be written: then there is no new file.
 pub fn convert(from: &Path, to: &Path) -> Result<u64> {
     let format = Format::of(to)?;
-    let history = read_history(from)?;
+    let history = read(from)?;
     if let Some(reason) = &history.cut_off {
         // The new file would look whole.
         return Err(
@@ -69,7 +90,19 @@ pub fn convert(from: &Path, to: &Path) -> Result<u64> {
     Ok(history.operations.len() as u64)
 }
 
-fn write(history: &History, format: Format, mut file: impl Write) -> io::Result<()> {
+/// A history in any format. Parquet is known by its name, the others by how they begin.
+fn read(from: &Path) -> Result<History> {
+    #[cfg(feature = "parquet")]
+    if Format::of(from).is_ok_and(|format| format == Format::Parquet) {
+        return crate::parquet_file::read(from);
+    }
+    if from.to_string_lossy().ends_with(PARQUET) {
+        Format::of(from)?;
+    }
+    read_history(from)
+}
+
+fn write(history: &History, format: Format, mut file: impl Write + Send) -> Result<()> {
     match format {
         Format::Lines => write_lines(history, &mut file)?,
         Format::CompressedLines => {
@@ -84,8 +117,10 @@ fn write(history: &History, format: Format, mut file: impl Write) -> io::Result<
             }
             frames.write_all(&history.operations)?;
         }
+        #[cfg(feature = "parquet")]
+        Format::Parquet => crate::parquet_file::write(history, &mut file)?,
     }
-    file.flush()
+    Ok(file.flush()?)
 }
 
 /// What the first line says, if it is no operation.
@@ -137,6 +172,25 @@ mod tests {
         assert_eq!((whole.operations.len(), whole.lines_before), (5, 1));
     }
 
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn a_history_is_the_same_through_parquet() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("a.jsonl"), text()).expect("it is written");
+        for names in ["a.jsonl", "b.parquet", "c.sph"].windows(2) {
+            let converted = convert(&path(names[0]), &path(names[1])).expect("it is converted");
+            assert_eq!(converted, 5, "{names:?}");
+        }
+        let [whole, through] =
+            ["a.jsonl", "c.sph"].map(|name| read_history(&path(name)).expect("a history"));
+        assert_eq!(whole, through);
+        let bytes = fs::read(path("b.parquet")).expect("it is there");
+        fs::write(path("half.parquet"), &bytes[..bytes.len() - 9]).expect("it is written");
+        let error = convert(&path("half.parquet"), &path("d.sph")).expect_err("it is damaged");
+        assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
     #[test]
     fn a_name_without_a_format_a_file_that_is_there_and_half_a_history_are_refused() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -147,7 +201,7 @@ mod tests {
             let error = convert(&path(from), &path(to)).expect_err("it is refused");
             error.downcast::<UsageError>().expect("a usage error").0
         };
-        assert!(refused("a.jsonl", "b.csv").contains("write .jsonl, .jsonl.zst or .sph"));
+        assert!(refused("a.jsonl", "b.csv").contains("write .jsonl, .jsonl.zst, .sph or .parquet"));
         assert!(refused("a.jsonl", "half.jsonl").contains("give another name"));
         assert!(refused("half.jsonl", "b.sph").contains("breaks off after line"));
         assert!(!path("b.sph").exists());

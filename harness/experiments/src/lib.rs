@@ -9,6 +9,8 @@ pub mod spec;
 
 pub mod check_run;
 pub mod convert;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod summary;
 pub mod trial;
 

@@ -13,7 +13,10 @@ const EXAMPLES: &str = "Examples:
       the operations of a run, one JSON object a line
 
   slotproof history convert history.jsonl history.sph
-      the same, in the binary format of runs, which is read several times as fast";
+      the same, in the binary format of runs, which is read several times as fast
+
+  slotproof history convert history.sph history.parquet
+      for DuckDB, Spark or DataFusion, by a slotproof that was built with --features parquet";
 
 /// What is done with a history.
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +34,8 @@ pub(crate) struct ConvertArgs {
     #[arg(value_name = "HISTORY")]
     from: PathBuf,
 
-    /// The new file: .jsonl (lines of JSON), .jsonl.zst (the same, compressed) or .sph (binary).
+    /// The new file: .jsonl (lines of JSON), .jsonl.zst (the same, compressed), .sph (binary) or
+    /// .parquet.
     #[arg(value_name = "FILE")]
     to: PathBuf,
 }
