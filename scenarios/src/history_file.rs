@@ -79,7 +79,7 @@ impl HistoryFile {
 
     pub(crate) fn end(self) -> io::Result<()> {
         match self.format {
-            Format::Frames(mut file) => file.end_frame(),
+            Format::Frames(mut file) => file.end(),
             Format::Lines { frame, .. } => {
                 ended(frame.expect("there is always a frame")).map(|_| ())
             }

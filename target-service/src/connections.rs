@@ -77,6 +77,11 @@ impl Connections {
     }
 
     async fn wait(&self, waiting: &Mutex<Waiting>) -> Result<HandedOver, sqlx::Error> {
+        // The pool opens another one, which a hand-over would cancel halfway. Those that are being
+        // opened count.
+        if self.pool.size() < self.pool.options().get_max_connections() {
+            return self.pool.acquire().await.map(new);
+        }
         let (hand, handed) = oneshot::channel();
         {
             let mut waiting = lock(waiting);

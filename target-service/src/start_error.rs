@@ -31,9 +31,10 @@ pub enum StartError {
          later with max_prepared_statements above 0, or pool_mode = session"
     )]
     MixesAnswers(String),
-    /// The database belongs to another program. Nothing was changed.
+    /// The database belongs to another program, or to another version of this one. Nothing was changed.
     #[error(
-        "the database belongs to another program ({0}); nothing was changed; use an empty database"
+        "the database belongs to another program, or to another version of this one ({0}); nothing \
+         was changed; use an empty database"
     )]
     NotOurs(String),
     /// The tables are partitioned, and the service was not told to keep the months.

@@ -483,6 +483,7 @@ mod tests {
             file.write(&operation.to_operation()).expect("it is written");
             file.end_frame().expect("it is written");
         }
+        file.end().expect("it is written");
         file.into_inner()
     }
 
@@ -494,7 +495,13 @@ mod tests {
         let read = History::read(&*bytes).expect("frames");
         assert_eq!(read, History::read(text.as_bytes()).expect("lines"));
         assert_eq!(read.line_of(1), 3);
-        let torn = History::read(&bytes[..bytes.len() - 1]).expect("one operation and a half");
+        let end = slotproof_history::FrameWriter::end(0).len();
+        let unended = History::read(&bytes[..bytes.len() - end]).expect("both operations");
+        assert_eq!(unended.operations.len(), 2);
+        let reason = unended.cut_off.expect("nobody knows whether there were more");
+        assert!(reason.ends_with("still being written: its end is missing"), "{reason}");
+        let torn = &bytes[..bytes.len() - end - 1];
+        let torn = History::read(torn).expect("one operation and a half");
         assert_eq!(torn.operations.len(), 1);
         let reason = torn.cut_off.expect("it breaks off");
         assert_eq!(reason, "the history breaks off after line 2: the last frame is not whole");
@@ -504,7 +511,8 @@ mod tests {
     fn a_damaged_frame_is_refused_with_the_line_before_it() {
         let bytes = frames(&format!("{LINE}\n{LINE}\n"));
         let mut damaged = bytes.clone();
-        *damaged.last_mut().expect("bytes") ^= 1;
+        let last = damaged.len() - slotproof_history::FrameWriter::end(0).len() - 1;
+        damaged[last] ^= 1;
         let error = History::read(&*damaged).expect_err("it is damaged").to_string();
         assert!(error.starts_with("after line 1: partition "), "{error}");
         let late = [&*bytes, &frames("{\"declare\":{\"keys\":\"client\"}}\n")].concat();

@@ -116,6 +116,7 @@ fn write(history: &History, format: Format, mut file: impl Write + Send) -> Resu
                 frames.declare(declared)?;
             }
             frames.write_all(&history.operations)?;
+            frames.end()?;
         }
         #[cfg(feature = "parquet")]
         Format::Parquet => crate::parquet_file::write(history, &mut file)?,

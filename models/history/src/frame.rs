@@ -4,9 +4,9 @@
 //! ```text
 //! mark        4   89 53 50 48
 //! version     1   1
-//! kind        1   1 operations, 2 declarations
+//! kind        1   1 operations, 2 declarations, 3 end
 //! groups      2
-//! operations  4   at most 65,536
+//! operations  4   at most 65,536; of an end: of all frames before it, from the last end on
 //! for each group, 24:
 //!   partition   2   of its slots; 0 for declarations
 //!   stored      2   0 as it is, 1 compressed by zstd
@@ -17,6 +17,9 @@
 //! checksum    8   of all of this, XXH3
 //! the bytes of each group
 //! ```
+//!
+//! The end has no groups. A file without one was still being written: what it lacks could excuse or
+//! convict anything.
 //!
 //! Numbers are little-endian. A reader that wants some partitions reads the header and passes over
 //! the other groups. Each operation keeps its place in the frame, so the number of an operation in
@@ -39,6 +42,7 @@ pub const MARK: [u8; 4] = [0x89, b'S', b'P', b'H'];
 const VERSION: u8 = 1;
 const OPERATIONS: u8 = 1;
 const DECLARATIONS: u8 = 2;
+const END: u8 = 3;
 const HEADER_BYTES: usize = 12;
 const GROUP_BYTES: usize = 24;
 const CHECKSUM_BYTES: usize = 8;
@@ -149,12 +153,14 @@ pub struct FrameReader<R> {
     source: R,
     /// Frames that were read.
     frames: usize,
+    /// Operations of the frames since the last end; `None` right after it.
+    open: Option<usize>,
 }
 
 impl<R: BufRead> FrameReader<R> {
     /// From here on.
     pub fn new(source: R) -> Self {
-        Self { source, frames: 0 }
+        Self { source, frames: 0, open: None }
     }
 
     /// The next frame.
@@ -163,7 +169,16 @@ impl<R: BufRead> FrameReader<R> {
     /// It is none, or it is damaged. A file that ends in the middle of a frame is not damaged, and
     /// nor is one that cannot be read on: that is a torn end.
     pub fn read_next(&mut self) -> Result<Next, FrameError> {
-        match self.whole() {
+        let next = loop {
+            match self.whole() {
+                // The end of a part, behind which another one may stand.
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(next))) => break Ok(Ok(next)),
+                Ok(Err(error)) => break Ok(Err(error)),
+                Err(error) => break Err(error),
+            }
+        };
+        match next {
             Ok(next) => next,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Ok(Next::TornEnd("the last frame is not whole".to_owned()))
@@ -172,9 +187,15 @@ impl<R: BufRead> FrameReader<R> {
         }
     }
 
-    fn whole(&mut self) -> io::Result<Result<Next, FrameError>> {
+    /// `None` at the end of a part.
+    fn whole(&mut self) -> io::Result<Result<Option<Next>, FrameError>> {
         if self.source.fill_buf()?.is_empty() {
-            return Ok(Ok(Next::End));
+            return Ok(Ok(Some(match self.open {
+                None => Next::End,
+                Some(_) => {
+                    Next::TornEnd("it was still being written: its end is missing".to_owned())
+                }
+            })));
         }
         self.frames += 1;
         let frame = self.frames;
@@ -203,6 +224,12 @@ impl<R: BufRead> FrameReader<R> {
         let operations = number(&header[8..12]);
         let mut stored: Vec<StoredGroup> =
             header[HEADER_BYTES..].chunks_exact(GROUP_BYTES).map(StoredGroup::of).collect();
+        if kind == END {
+            let part = self.open.take().unwrap_or(0);
+            // Where it has others, a part before this one has no end.
+            let torn = || Next::TornEnd("a part of it was still being written".to_owned());
+            return Ok(Ok((part != operations).then(torn)));
+        }
         let limits = operations <= OPERATIONS_MAX
             && stored.iter().map(|group| group.operations).sum::<usize>() == operations
             && stored.iter().all(|group| {
@@ -219,10 +246,11 @@ impl<R: BufRead> FrameReader<R> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        *self.open.get_or_insert(0) += operations;
         let found = Frame { number: frame, operations, groups: stored };
         Ok(match kind {
-            OPERATIONS => Ok(Next::Operations(found)),
-            DECLARATIONS => found.declarations().map(Next::Declarations),
+            OPERATIONS => Ok(Some(Next::Operations(found))),
+            DECLARATIONS => found.declarations().map(|it| Some(Next::Declarations(it))),
             _ => return damaged("its kind is unknown"),
         })
     }
@@ -364,6 +392,15 @@ impl FrameWriter {
         Ok(file_bytes(OPERATIONS, range.len(), &groups))
     }
 
+    /// The end of so many operations.
+    ///
+    /// # Panics
+    /// At more than four billion, which no history has.
+    pub fn end(operations: usize) -> Vec<u8> {
+        assert!(u32::try_from(operations).is_ok(), "{operations} operations");
+        file_bytes(END, operations, &[])
+    }
+
     fn stored(
         &mut self,
         partition: u16,
@@ -437,7 +474,9 @@ mod tests {
             let range = begin..(begin + each).min(operations.len());
             writer.operations(operations, range).expect("it is compressed")
         };
-        begins.flat_map(frame).collect()
+        let mut bytes: Vec<u8> = begins.flat_map(frame).collect();
+        bytes.extend(FrameWriter::end(operations.len()));
+        bytes
     }
 
     fn some(operations: u64) -> Vec<Operation> {
@@ -475,11 +514,25 @@ mod tests {
     fn a_torn_end_loses_the_last_frame_and_no_more() {
         let operations: Operations = some(30).into();
         let bytes = written(&operations, 10);
-        let first_two = written(&some(20).into(), 10).len();
-        for end in first_two + 1..bytes.len() {
+        let mark = FrameWriter::end(0).len();
+        let first_two = written(&some(20).into(), 10).len() - mark;
+        for end in first_two..bytes.len() {
             let (back, torn) = read(&bytes[..end]).expect("it is torn, and not damaged");
-            assert_eq!((back.len(), torn.is_some()), (20, true), "{end} of {}", bytes.len());
+            // A file that ends between two frames looks whole but for the end that it lacks.
+            let whole = if end < bytes.len() - mark { 20 } else { 30 };
+            assert_eq!((back.len(), torn.is_some()), (whole, true), "{end} of {}", bytes.len());
         }
+    }
+
+    #[test]
+    fn files_are_put_behind_one_another_and_each_needs_its_end() {
+        let (one, other): (Operations, Operations) = (some(30).into(), some(12).into());
+        let parts = [written(&one, 10), written(&other, 5)];
+        let (back, torn) = read(&parts.concat()).expect("both are whole");
+        assert_eq!((back.len(), torn), (42, None));
+        let without_end = &parts[0][..parts[0].len() - FrameWriter::end(0).len()];
+        let (_, torn) = read(&[without_end, &parts[1]].concat()).expect("it is torn");
+        assert_eq!(torn.as_deref(), Some("a part of it was still being written"));
     }
 
     #[test]
@@ -500,6 +553,14 @@ mod tests {
         let backwards = [reserve].into_iter().collect();
         let error = read(&written(&backwards, 1)).expect_err("it returned before it was sent");
         assert!(error.to_string().contains("returned before it was sent"), "{error}");
+        let mut cancel = operation_builder::cancel("s", "b").at(5, 9).ok();
+        cancel.seen.status = Some(slotproof_vocabulary::BookingStatus::Confirmed);
+        let error =
+            read(&written(&[cancel].into_iter().collect(), 1)).expect_err("it has a status");
+        assert!(error.to_string().contains("reads no booking"), "{error}");
+        let change = operation_builder::change("s", "b").seats(0).at(5, 9).ok();
+        let error = read(&written(&[change].into_iter().collect(), 1)).expect_err("it has no seat");
+        assert!(error.to_string().contains("changes to no seat"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A group: the operations of one partition in one frame, as columns and the names that they refer
 //! to.
 
+use std::cell::Cell;
+
 use slotproof_vocabulary::Outcome;
 
 use crate::{
@@ -220,6 +222,15 @@ fn number(number: i32) -> u64 {
     if number == NO_NUMBER { 0 } else { zigzag(number.into()) + 1 }
 }
 
+/// A value in its place in a row; `fits` says whether there was room for it.
+#[inline]
+fn narrow<Wide, Narrow: TryFrom<Wide> + Default>(value: Wide, fits: &Cell<bool>) -> Narrow {
+    Narrow::try_from(value).unwrap_or_else(|_| {
+        fits.set(false);
+        Narrow::default()
+    })
+}
+
 /// Fills one field of every row from a column.
 fn fill(
     bytes: &mut &[u8],
@@ -240,50 +251,45 @@ impl Group {
             extras.iter().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let mut rows = vec![Row::EMPTY; operations];
         let mut places = vec![0; operations];
-        // What does not fit is a reference to nothing, or no row that was ever written.
-        let id = |value: u64| (value as u32).wrapping_sub(1);
+        let fits = Cell::new(true);
+        let small = |value: u64| -> u32 { narrow(value, &fits) };
+        let id = |value: u64| small(value).wrapping_sub(1);
         let signed = |value: u64| match value {
             0 => NO_NUMBER,
-            value => unzigzag(value - 1) as i32,
+            value => narrow(unzigzag(value - 1), &fits),
         };
-        let (mut kinds, mut wrong) = (vec![0_u8; operations], None);
-        columns::read(bytes, operations, |place, value| places[place] = value as u32)?;
-        fill(bytes, &mut rows, |row, value| row.slot = value as u32)?;
+        let mut kinds = vec![0_u8; operations];
+        columns::read(bytes, operations, |place, value| places[place] = small(value))?;
+        fill(bytes, &mut rows, |row, value| row.slot = small(value))?;
         columns::read(bytes, operations, |place, value| {
             kinds[place] = u8::try_from(value).unwrap_or(u8::MAX);
         })?;
         fill(bytes, &mut rows, |row, value| row.sent_ns = value)?;
         fill(bytes, &mut rows, |row, value| row.returned_ns = row.sent_ns.wrapping_add(value))?;
+        fill(bytes, &mut rows, |row, value| fits.set(fits.get() & row.set_lag_ns(value)))?;
+        fill(bytes, &mut rows, |row, value| row.client = small(value))?;
         fill(bytes, &mut rows, |row, value| {
-            row.set_lag_ns(value);
-        })?;
-        fill(bytes, &mut rows, |row, value| row.client = value as u32)?;
-        fill(bytes, &mut rows, |row, value| {
-            row.process = i64::from(row.client).wrapping_add(unzigzag(value)) as u32;
+            row.process = narrow(i64::from(row.client).wrapping_add(unzigzag(value)), &fits);
         })?;
         fill(bytes, &mut rows, |row, value| row.subject = id(value))?;
         fill(bytes, &mut rows, |row, value| row.booking = id(value))?;
         fill(bytes, &mut rows, |row, value| row.reason = id(value))?;
         fill(bytes, &mut rows, |row, value| row.version = signed(value))?;
         fill(bytes, &mut rows, |row, value| row.available = signed(value))?;
-        fill(bytes, &mut rows, |row, value| row.amount = value as u32)?;
-        fill(bytes, &mut rows, |row, value| row.attempts = value as u8)?;
-        fill(bytes, &mut rows, |row, value| row.extra = value as u32)?;
-        if !bytes.is_empty() {
+        fill(bytes, &mut rows, |row, value| row.amount = small(value))?;
+        fill(bytes, &mut rows, |row, value| row.attempts = narrow(value, &fits))?;
+        fill(bytes, &mut rows, |row, value| row.extra = small(value))?;
+        let to_slots = extras.iter().filter_map(|extra| extra.to_slot);
+        let known = to_slots.into_iter().all(|slot| (slot as usize) < slots.ends.len());
+        if !bytes.is_empty() || !fits.get() || !known {
             return Err(ColumnError.into());
         }
         let group =
             Self { slots: slots.iter().map(Box::from).collect(), names, extras, places, rows };
         for (place, (row, kind)) in group.rows.iter().zip(&kinds).enumerate() {
-            if let Err(error) = group.check(place, row, *kind) {
-                wrong = Some(error);
-                break;
-            }
+            group.check(place, row, *kind)?;
         }
-        match wrong {
-            Some(error) => Err(error),
-            None => Ok(group.with_kinds(&kinds)),
-        }
+        Ok(group.with_kinds(&kinds))
     }
 
     fn with_kinds(mut self, kinds: &[u8]) -> Self {
@@ -317,9 +323,18 @@ impl Group {
                 extra => extra,
             },
         };
-        let to_slot = extra.and_then(|extra| extra.to_slot);
-        if to_slot.is_some_and(|slot| slot as usize >= self.slots.len()) {
-            return no_such("slot");
+        let says = |what: fn(&Extra) -> bool| extra.is_some_and(what);
+        if says(|it| it.status.is_some()) && *kind != Kind::Booking {
+            return unlawful("it has a status, and reads no booking");
+        }
+        if says(|it| it.terms.is_some()) && *kind != Kind::Reserve {
+            return unlawful("it has terms, and reserves nothing");
+        }
+        if says(|it| it.to_slot.is_some() || it.to_seats.is_some()) && *kind != Kind::Change {
+            return unlawful("it goes elsewhere, and changes nothing");
+        }
+        if says(|it| it.to_seats == Some(0)) {
+            return unlawful("it changes to no seat");
         }
         if row.returned_ns < row.sent_ns {
             return unlawful("it returned before it was sent");

@@ -20,12 +20,14 @@ pub struct OperationsFile<W> {
     frames: FrameWriter,
     /// Those of the frame that is being filled.
     operations: Operations,
+    /// Those of the frames before it.
+    written: usize,
 }
 
 impl<W: Write> OperationsFile<W> {
     /// A file without anything in it.
     pub fn new(file: W) -> Self {
-        Self { file, frames: FrameWriter::default(), operations: Operations::default() }
+        Self { file, frames: FrameWriter::default(), operations: Operations::default(), written: 0 }
     }
 
     /// Writes what is declared of the service. It comes before all operations.
@@ -56,6 +58,7 @@ impl<W: Write> OperationsFile<W> {
             return Ok(());
         }
         let operations = std::mem::take(&mut self.operations);
+        self.written += operations.len();
         let frame = self.frames.operations(&operations, 0..operations.len())?;
         self.file.write_all(&frame)?;
         self.file.flush()
@@ -74,9 +77,21 @@ impl<W: Write> OperationsFile<W> {
         self.end_frame()?;
         for begin in (0..operations.len()).step_by(OPERATIONS_MAX) {
             let range = begin..(begin + OPERATIONS_MAX).min(operations.len());
+            self.written += range.len();
             let frame = self.frames.operations(operations, range)?;
             self.file.write_all(&frame)?;
         }
+        self.file.flush()
+    }
+
+    /// Writes the end, after what is not in a frame yet. A file without one counts as broken off.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.end_frame()?;
+        self.file.write_all(&FrameWriter::end(self.written))?;
+        self.written = 0;
         self.file.flush()
     }
 }

@@ -12,8 +12,12 @@ use std::{
 use bytes::Bytes;
 use http::{
     Method, Request,
-    header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery},
+};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
 };
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -77,7 +81,7 @@ impl Connection {
         service: &Authority,
         request: &Request<Bytes>,
     ) -> Result<Exchange, Unanswered> {
-        if self.has_ended().await {
+        if self.has_ended() {
             return Ok(Exchange::NotSent);
         }
         let text = written(service, request);
@@ -90,10 +94,11 @@ impl Connection {
         self.answer(request.method()).await
     }
 
-    /// Whether the service has closed it while it waited, or has said something unasked.
-    async fn has_ended(&mut self) -> bool {
-        let mut nothing = Vec::new();
-        poll_fn(|context| Poll::Ready(self.poll_read(context, &mut nothing).is_ready())).await
+    /// Whether the service has closed it while it waited, or has said something unasked: that would
+    /// be taken for the answer to the next request. The kernel knows before the runtime does.
+    fn has_ended(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(recv(&self.stream, &mut [0_u8; 1], flags), Err(Errno::WOULDBLOCK))
     }
 
     async fn answer(&mut self, method: &Method) -> Result<Exchange, Unanswered> {
@@ -154,13 +159,16 @@ impl Connection {
 }
 
 /// A request as it is written to its service.
-fn written(service: &Authority, request: &Request<Bytes>) -> Vec<u8> {
+pub(super) fn written(service: &Authority, request: &Request<Bytes>) -> Vec<u8> {
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let body = request.body();
     let mut text = Vec::with_capacity(HEAD_BYTES + body.len());
-    for part in [request.method().as_str(), " ", path, " HTTP/1.1\r\nhost: ", service.as_str()] {
+    for part in [request.method().as_str(), " ", path, " HTTP/1.1\r\nhost: "] {
         text.extend_from_slice(part.as_bytes());
     }
+    // A file may ask for another of the hosts that are at one address.
+    let host = request.headers().get(HOST);
+    text.extend_from_slice(host.map_or(service.as_str().as_bytes(), HeaderValue::as_bytes));
     for (name, value) in request.headers().iter().filter(|(name, _)| !OURS.contains(name)) {
         text.extend_from_slice(b"\r\n");
         text.extend_from_slice(name.as_str().as_bytes());

@@ -152,8 +152,12 @@ fn too_long() -> Unanswered {
 /// An answer as its service meant it.
 fn unpacked(answered: Answered) -> Result<Answered, Unanswered> {
     let Answered { status, mut headers, mut body } = answered;
-    let gzip = |it: &HeaderValue| ["gzip", "x-gzip"].iter().any(|name| it == name);
-    if headers.get(CONTENT_ENCODING).is_some_and(gzip) {
+    let gzip = |it: &HeaderValue| {
+        let names = [b"gzip".as_slice(), b"x-gzip"];
+        names.iter().any(|name| it.as_bytes().eq_ignore_ascii_case(name))
+    };
+    // An answer without a body has nothing to unpack, whatever was set before that was known.
+    if !body.is_empty() && headers.get(CONTENT_ENCODING).is_some_and(gzip) {
         let mut unpacked = Vec::new();
         let decoder = MultiGzDecoder::new(&*body);
         decoder.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut unpacked).map_err(|error| {

@@ -1,6 +1,7 @@
 //! Plain HTTP/1.1: connections that wait to be used again, by the service that they lead to.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -28,7 +29,8 @@ pub(super) struct Pool {
 /// A service: one of few.
 struct Service {
     authority: Authority,
-    idle: Vec<Idle>,
+    /// Those that were used last are at the end.
+    idle: VecDeque<Idle>,
 }
 
 struct Idle {
@@ -87,27 +89,25 @@ impl Pool {
         let mut services = self.services();
         let known = services.iter().position(|it| it.authority.as_str() == authority.as_str());
         known.unwrap_or_else(|| {
-            services.push(Service { authority: authority.clone(), idle: Vec::new() });
+            services.push(Service { authority: authority.clone(), idle: VecDeque::new() });
             services.len() - 1
         })
     }
 
     /// The one that was used last: those that were not needed for long end.
     fn take(&self, service: usize) -> Option<Connection> {
-        let idle = &mut self.services()[service].idle;
-        let last = idle.pop()?;
-        if last.since.elapsed() < IDLE_MAX {
-            return Some(last.connection);
+        let mut services = self.services();
+        let idle = &mut services[service].idle;
+        while idle.front().is_some_and(|longest| longest.since.elapsed() >= IDLE_MAX) {
+            idle.pop_front();
         }
-        // Those below it have waited even longer.
-        idle.clear();
-        None
+        Some(idle.pop_back()?.connection)
     }
 
     fn keep(&self, service: usize, connection: Connection) {
         let idle = &mut self.services()[service].idle;
         if idle.len() < self.kept {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push_back(Idle { connection, since: Instant::now() });
         }
     }
 }

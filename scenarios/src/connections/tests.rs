@@ -110,6 +110,15 @@ async fn a_request_is_written_as_every_service_reads_it() {
 }
 
 #[tokio::test]
+async fn a_file_may_name_one_of_the_hosts_that_are_at_an_address() {
+    let service = "10.0.0.5:80".parse().expect("an address");
+    let mut request = Request::new(Bytes::new());
+    request.headers_mut().insert("host", HeaderValue::from_static("shop.example"));
+    let text = String::from_utf8(connection::written(&service, &request)).expect("text");
+    assert_eq!(text, "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+}
+
+#[tokio::test]
 async fn a_connection_is_used_again_unless_the_service_closes_it() {
     let cases = [
         ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx", Then::Stays, 1),
@@ -176,6 +185,7 @@ async fn every_way_to_write_a_body_is_read_whole() {
     let head = |more: String| format!("HTTP/1.1 200 OK\r\n{more}\r\n").into_bytes();
     let cases = [
         (head("content-length: 0\r\n".to_owned()), ""),
+        (head("content-encoding: GZIP\r\ncontent-length: 0\r\n".to_owned()), ""),
         (
             [head(format!("content-length: {}\r\n", long.len())), long.clone().into()].concat(),
             &*long,
@@ -199,7 +209,7 @@ async fn every_way_to_write_a_body_is_read_whole() {
         ),
         (
             [
-                head(format!("content-encoding: gzip\r\ncontent-length: {}\r\n", packed.len())),
+                head(format!("content-encoding: GZip\r\ncontent-length: {}\r\n", packed.len())),
                 packed,
             ]
             .concat(),

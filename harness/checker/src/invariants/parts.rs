@@ -8,7 +8,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use foldhash::HashMap;
@@ -52,6 +52,7 @@ pub(super) fn findings(case: &Case, written: &History, size: Size) -> Option<Vec
     let times = times(&case.history);
     let tally = tallies(case, written, places.into_parts(size.part), times)?;
     let steps = i13::steps(&case.history);
+    // Also where parts are missing, because the steps were used up.
     if tally.order.as_ref().is_some_and(|order| !order.keeps_to(steps)) {
         return None;
     }
@@ -165,14 +166,22 @@ fn tallies<'a>(
     let parts: Vec<Mutex<Option<Places<'a>>>> =
         parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
     let next = AtomicUsize::new(0);
+    // Once all parts together have searched for longer than all slots may, they are judged at once:
+    // the parts that are left need not be searched.
+    let (steps, used) = (i13::steps(&case.history), AtomicU64::new(0));
     let work = || {
         let mut found: Vec<(usize, Tally<'a>)> = Vec::new();
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = parts.get(place) else { return found };
+            if used.load(Ordering::Relaxed) > steps {
+                return found;
+            }
             let part = part.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(part) = part else { continue };
-            found.push((place, of_part(case, written, part, &last_returned, times)));
+            let tally = of_part(case, written, part, &last_returned, times);
+            used.fetch_add(tally.order.as_ref().map_or(0, i13::Tally::used), Ordering::Relaxed);
+            found.push((place, tally));
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parts.len());

@@ -98,7 +98,7 @@ impl Synthetic {
             };
             out.write(&operation)?;
         }
-        out.end_frame()?;
+        out.end()?;
         Ok(())
     }
 }

@@ -47,7 +47,10 @@ impl FileTarget {
             confirmed: number("confirmed"),
             capacity: number("capacity"),
             hold_ms: hold_ms.flatten().filter(|_| reserves),
-            status: taken("status").and_then(|it| text(&it)).and_then(|it| self.status(&it)),
+            status: taken("status")
+                .filter(|_| operation == OperationKind::Booking)
+                .and_then(|it| text(&it))
+                .and_then(|it| self.status(&it)),
         };
         let reason = || {
             let reason = rule.reason.as_ref().and_then(|reason| reason.of(received));

@@ -64,6 +64,11 @@ impl Tally {
         self.steps.extend(later.steps);
     }
 
+    /// Steps of all its slots.
+    pub(in super::super) fn used(&self) -> u64 {
+        self.steps.iter().fold(0, |sum, (_, used)| sum.saturating_add(*used))
+    }
+
     /// Whether each slot might use as many steps as it would have had if one had been searched after
     /// the other with so many steps for all.
     pub(in super::super) fn keeps_to(&self, steps: u64) -> bool {
