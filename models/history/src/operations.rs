@@ -92,23 +92,13 @@ impl Operations {
             *self = other;
             return;
         }
-        let tables = Arc::make_mut(&mut self.tables);
-        let slots: Vec<u32> = ids_in(&mut tables.slots, &other.tables.slots);
-        let names: Vec<u32> = ids_in(&mut tables.names, &other.tables.names);
-        let mut extras = vec![0];
-        for extra in other.tables.extras.iter() {
-            let to_slot = extra.to_slot.map(|slot| slots[slot as usize]);
-            extras.push(tables.extras.intern(Extra { to_slot, ..extra.clone() }));
-        }
-        let name = |id: u32| if id == NONE { NONE } else { names[id as usize] };
-        self.rows.extend(other.rows.iter().map(|row| Row {
-            slot: slots[row.slot as usize],
-            subject: name(row.subject),
-            booking: name(row.booking),
-            reason: name(row.reason),
-            extra: extras[row.extra as usize],
-            ..*row
-        }));
+        let of = &other.tables;
+        let ids = Arc::make_mut(&mut self.tables).ids_of(
+            of.slots.iter().map(Name::text),
+            of.names.iter().map(Name::text),
+            of.extras.iter(),
+        );
+        self.rows.extend(other.rows.iter().map(|row| ids.row(row)));
     }
 
     /// Appends the operations of a frame, in the order of their places.
@@ -118,23 +108,10 @@ impl Operations {
         let rows = &mut self.rows[first..];
         let tables = Arc::make_mut(&mut self.tables);
         for group in groups {
-            let slots = tables.slots.intern_all(group.slots.iter().map(|slot| &**slot));
-            let names = tables.names.intern_all(group.names.iter());
-            let mut extras = vec![0];
-            for extra in &group.extras {
-                let to_slot = extra.to_slot.map(|slot| slots[slot as usize]);
-                extras.push(tables.extras.intern(Extra { to_slot, ..extra.clone() }));
-            }
-            let name = |id: u32| if id == NONE { NONE } else { names[id as usize] };
+            let slots = group.slots.iter().map(|slot| &**slot);
+            let ids = tables.ids_of(slots, group.names.iter(), group.extras.iter());
             for (row, place) in group.rows.iter().zip(&group.places) {
-                rows[*place as usize] = Row {
-                    slot: slots[row.slot as usize],
-                    subject: name(row.subject),
-                    booking: name(row.booking),
-                    reason: name(row.reason),
-                    extra: extras[row.extra as usize],
-                    ..*row
-                };
+                rows[*place as usize] = ids.row(row);
             }
         }
     }
@@ -195,12 +172,48 @@ impl Operations {
     }
 }
 
-/// The ids of names in another table, which keeps them from now on.
-fn ids_in(table: &mut Names, names: &Names) -> Vec<u32> {
-    table.intern_all(names.iter().map(Name::text))
+/// The ids that slots, names and extras of another store or of a file have here.
+struct Ids {
+    slots: Vec<u32>,
+    names: Vec<u32>,
+    /// From number 0, the empty one.
+    extras: Vec<u32>,
+}
+
+impl Ids {
+    /// A row of the other store as a row of this one.
+    #[inline]
+    fn row(&self, row: &Row) -> Row {
+        let name = |id: u32| if id == NONE { NONE } else { self.names[id as usize] };
+        Row {
+            slot: self.slots[row.slot as usize],
+            subject: name(row.subject),
+            booking: name(row.booking),
+            reason: name(row.reason),
+            extra: self.extras[row.extra as usize],
+            ..*row
+        }
+    }
 }
 
 impl Tables {
+    /// Keeps what another store or a file refers to.
+    fn ids_of<'a>(
+        &mut self,
+        slots: impl Iterator<Item = &'a str> + Clone,
+        names: impl Iterator<Item = &'a str> + Clone,
+        extras: impl Iterator<Item = &'a Extra>,
+    ) -> Ids {
+        let slots = self.slots.intern_all(slots);
+        let names = self.names.intern_all(names);
+        let here = |extra: &Extra| {
+            let to_slot = extra.to_slot.map(|slot| slots[slot as usize]);
+            self.extras.intern(Extra { to_slot, ..extra.clone() })
+        };
+        let extras = std::iter::once(0).chain(extras.map(here)).collect();
+        Ids { slots, names, extras }
+    }
+
     fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.names.is_empty()
     }
