@@ -286,3 +286,32 @@ async fn a_refused_connection_is_a_definite_no_and_a_late_answer_is_unknown() {
     assert_eq!(refused.failure, Failure::NotConnected);
     assert!(refused.why.contains("Connection refused"), "{}", refused.why);
 }
+
+/// Servers say 408 to a connection that waits for too long: that is about no request of ours.
+#[tokio::test]
+async fn what_a_service_says_unasked_is_not_taken_for_the_next_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let (asked, may_say) = tokio::sync::oneshot::channel();
+    let (told, has_said) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
+        let (first, _) = listener.accept().await.expect("a client");
+        let mut first = BufReader::new(first);
+        read_request(&mut first).await.expect("a request");
+        first.write_all(answer).await.expect("somebody reads");
+        may_say.await.expect("the client says when");
+        let late = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
+        first.write_all(late).await.expect("the connection is open");
+        told.send(()).expect("the client waits");
+        let (second, _) = listener.accept().await.expect("a client");
+        let mut second = BufReader::new(second);
+        read_request(&mut second).await.expect("a request");
+        second.write_all(answer).await.expect("somebody reads");
+    });
+    let http = connections(PATIENT);
+    assert_eq!(said(&http, address).await.as_deref(), Ok("200 x"));
+    asked.send(()).expect("the service waits");
+    has_said.await.expect("it says so");
+    assert_eq!(said(&http, address).await.as_deref(), Ok("200 x"));
+}
