@@ -23,7 +23,10 @@ use crate::{
     sharding::{self, Directory, Shard, Shards},
     standbys::Standbys,
     start_error::StartError,
-    strategies::{self, Dependencies, pooled::PooledConditional, redis_lock, wiring::Wiring},
+    strategies::{
+        self, Dependencies, lanes::ChangeLanes, pooled::PooledConditional, redis_lock,
+        wiring::Wiring,
+    },
     sweeper,
 };
 
@@ -255,6 +258,7 @@ impl Application {
             strategy,
             confirm: wiring.confirm,
             cancel: wiring.cancel,
+            change_lanes: wiring.changes_gather.then(|| ChangeLanes::open(&pool)),
             slot_reads: wiring.slot_reads,
         };
         let shards = match sharding {

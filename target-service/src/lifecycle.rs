@@ -5,10 +5,13 @@
 //! and the outbox row. The second of two concurrent changes finds the status changed and writes
 //! nothing, so confirm and expire cannot both win. The lock order is booking, then slot; a reserve
 //! locks the slot and inserts a booking that no other transaction knows, so the two cannot
-//! deadlock.
+//! deadlock. A statement that changes many bookings locks all of them before the first slot, and
+//! each kind in one order.
+
+use std::collections::{BTreeMap, HashMap};
 
 use slotproof_vocabulary::{BookingId, BookingStatus, SlotId, reference_api::BookingBody};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::{
@@ -28,6 +31,15 @@ pub(crate) enum Changed {
     WrongStatus(BookingStatus),
     /// No such booking.
     NoBooking,
+    /// Too many changes wait already; nothing was written.
+    RetryLater,
+}
+
+/// What a client may ask of a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Confirmed,
+    Cancelled,
 }
 
 /// What a change wrote.
@@ -126,6 +138,105 @@ pub(crate) async fn cancel(pool: &Connections, booking: BookingId) -> Result<Cha
     }
 }
 
+/// Both of the above, for many bookings by one statement. The slot of several of them moves on by a
+/// version for each. Returns those that were changed; the others were in a status from which this
+/// cannot be done, or do not exist.
+pub(crate) async fn change_together(
+    connection: &mut PgConnection,
+    changes: &BTreeMap<BookingId, Wanted>,
+) -> Result<HashMap<BookingId, BookingBody>, sqlx::Error> {
+    let doctors: Vec<_> = changes.keys().map(|booking| doctor_key(booking.doctor())).collect();
+    let months: Vec<_> = changes.keys().map(|booking| month_key(booking.month())).collect();
+    let bookings: Vec<_> = changes.keys().map(|booking| booking.as_uuid()).collect();
+    let confirms: Vec<_> = changes.values().map(|wanted| *wanted == Wanted::Confirmed).collect();
+    let rows = sqlx::query!(
+        r#"
+        with wanted as (
+            select * from unnest($1::integer[], $2::date[], $3::uuid[], $4::boolean[]) with ordinality
+                as wanted (doctor_id, slot_month, booking_id, confirms, number)
+        ), booking as (
+            select wanted.*, held.slot_id, held.seats, held.from_status,
+                case when confirms then 'confirmed' else 'cancelled' end as to_status,
+                case when confirms then 0 else held.seats end as seats_back
+            from wanted
+            cross join lateral (
+                select slot_id, seats, status as from_status from bookings
+                where doctor_id = wanted.doctor_id and slot_month = wanted.slot_month and booking_id = wanted.booking_id
+                    and case when wanted.confirms then status = 'pending' and expires_at > clock_timestamp()
+                        else status in ('pending', 'confirmed') end
+                for no key update
+            ) held
+        ), slot as (
+            select of_bookings.*, held.version, held.available_seats
+            from (
+                select distinct doctor_id, slot_month, slot_id from booking order by doctor_id, slot_month, slot_id
+            ) of_bookings
+            cross join lateral (
+                select version, available_seats from appointment_slots
+                where doctor_id = of_bookings.doctor_id and slot_month = of_bookings.slot_month
+                    and slot_id = of_bookings.slot_id
+                for no key update
+            ) held
+        ), change as (
+            select booking.*, version + row_number() over of_slot as slot_version,
+                (available_seats + sum(seats_back) over of_slot)::integer as available_seats
+            from booking
+            join slot using (doctor_id, slot_month, slot_id)
+            window of_slot as (partition by doctor_id, slot_month, slot_id order by number)
+        ), changed_booking as (
+            update bookings booking set status = to_status, expires_at = null
+            from change
+            where booking.doctor_id = change.doctor_id and booking.slot_month = change.slot_month
+                and booking.booking_id = change.booking_id
+        ), changed_slot as (
+            update appointment_slots slot set available_seats = last.available_seats, version = last.slot_version
+            from (
+                select distinct on (doctor_id, slot_month, slot_id) * from change
+                order by doctor_id, slot_month, slot_id, slot_version desc
+            ) last
+            where slot.doctor_id = last.doctor_id and slot.slot_month = last.slot_month and slot.slot_id = last.slot_id
+        ), seat as (
+            update slot_seats seat set booking_id = null
+            from change
+            where seat.doctor_id = change.doctor_id and seat.slot_month = change.slot_month
+                and seat.booking_id = change.booking_id and not confirms
+        ), audit as (
+            insert into booking_audit
+                (doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats)
+            select doctor_id, slot_month, slot_id, slot_version, booking_id, from_status, to_status, seats, available_seats
+            from change
+        ), event as (
+            insert into outbox (doctor_id, slot_month, slot_id, slot_version)
+            select doctor_id, slot_month, slot_id, slot_version from change
+        )
+        select number as "number!", slot_id as "slot_id!", seats as "seats!",
+            slot_version as "slot_version!", available_seats as "available_seats!"
+        from change
+        "#,
+        &doctors,
+        &months,
+        &bookings,
+        &confirms,
+    )
+    .fetch_all(connection)
+    .await?;
+    let of_changes: Vec<_> = changes.iter().collect();
+    rows.into_iter()
+        .filter_map(|row| {
+            // PostgreSQL counts from 1.
+            let (booking, wanted) = *of_changes.get(usize::try_from(row.number - 1).ok()?)?;
+            let written = Written {
+                slot_id: row.slot_id,
+                seats: row.seats,
+                slot_version: row.slot_version,
+                available_seats: row.available_seats,
+            };
+            let body = changed_body(*booking, wanted.status(), written);
+            Some(body.map(|body| (*booking, body)))
+        })
+        .collect()
+}
+
 /// A hold that was ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expired {
@@ -208,4 +319,13 @@ fn changed_body(
         slot_version: written.slot_version,
         available_seats: written.available_seats.into(),
     })
+}
+
+impl Wanted {
+    fn status(self) -> BookingStatus {
+        match self {
+            Self::Confirmed => BookingStatus::Confirmed,
+            Self::Cancelled => BookingStatus::Cancelled,
+        }
+    }
 }

@@ -138,6 +138,12 @@ pub(crate) fn batch_decided(strategy: StrategyKind, requests: usize) {
     counter!("batch_requests_total", "strategy" => strategy.name()).increment(requests as u64);
 }
 
+/// Confirms and cancels that one statement was asked to make.
+pub(crate) fn changes_made(requests: usize) {
+    counter!("change_batches_total").increment(1);
+    counter!("change_batch_requests_total").increment(requests as u64);
+}
+
 pub(crate) fn request_decided() {
     counter!("queue_requests_decided_total").increment(1);
 }

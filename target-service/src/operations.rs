@@ -11,13 +11,16 @@ use slotproof_vocabulary::{
 use crate::{
     cache::{self, Available, By, Cache},
     connections::Connections,
-    lifecycle::Changed,
+    lifecycle::{Changed, Wanted},
     metrics,
     pooled::Pooled,
     read_model::{self, SlotFilter},
     reserve::{self, ReserveCommand, ReserveError, Reserved, Strategy},
     standbys::Standbys,
-    strategies::wiring::{Change, SlotReads},
+    strategies::{
+        lanes::ChangeLanes,
+        wiring::{Change, SlotReads},
+    },
 };
 
 /// What a read at a version or a later one came to.
@@ -37,6 +40,8 @@ pub(crate) struct Operations {
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) confirm: Change,
     pub(crate) cancel: Change,
+    /// For both of them, where they are made together.
+    pub(crate) change_lanes: Option<ChangeLanes>,
     pub(crate) slot_reads: SlotReads,
 }
 
@@ -73,13 +78,19 @@ impl Operations {
     }
 
     pub(crate) async fn confirm(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
-        let changed = (self.confirm)(&self.pool, booking).await?;
+        let changed = match &self.change_lanes {
+            Some(lanes) => lanes.change(booking, Wanted::Confirmed).await?,
+            None => (self.confirm)(&self.pool, booking).await?,
+        };
         self.changed(&changed).await;
         Ok(changed)
     }
 
     pub(crate) async fn cancel(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
-        let changed = (self.cancel)(&self.pool, booking).await?;
+        let changed = match &self.change_lanes {
+            Some(lanes) => lanes.change(booking, Wanted::Cancelled).await?,
+            None => (self.cancel)(&self.pool, booking).await?,
+        };
         self.changed(&changed).await;
         Ok(changed)
     }

@@ -19,7 +19,7 @@ macro_rules! with_lanes {
     };
 }
 
-async fn with_database(strategy: &str) -> (Service, PgConnection) {
+pub(crate) async fn with_database(strategy: &str) -> (Service, PgConnection) {
     let url = fresh_database().await;
     let service = Service::start_with(strategy, &[("SLOTPROOF_DATABASE_URL", &url)]).await;
     (service, PgConnection::connect(&url).await.expect("the server answers"))
@@ -114,7 +114,7 @@ async fn a_connection_lost_at_commit_acknowledges_nobody_whose_booking_is_not_th
 }
 
 /// Another process that holds the row of a slot until its transaction ends.
-async fn hold_row(database: &mut PgConnection, slot: &SlotBody) {
+pub(crate) async fn hold_row(database: &mut PgConnection, slot: &SlotBody) {
     let begin = format!(
         "begin; select from appointment_slots where slot_id = '{}' for no key update",
         slot.id
@@ -122,12 +122,12 @@ async fn hold_row(database: &mut PgConnection, slot: &SlotBody) {
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(database).await.expect("the row is free");
 }
 
-async fn give_back(database: &mut PgConnection) {
+pub(crate) async fn give_back(database: &mut PgConnection) {
     sqlx::raw_sql("commit").execute(database).await.expect("it is committed");
 }
 
 /// The connections that wait for a row. A transaction sees the activity as it first looked.
-async fn waiters(database: &mut PgConnection) -> Vec<i32> {
+pub(crate) async fn waiters(database: &mut PgConnection) -> Vec<i32> {
     let look_again = "select pg_stat_clear_snapshot()";
     sqlx::query(look_again).execute(&mut *database).await.expect("it is forgotten");
     let query = "
@@ -143,7 +143,7 @@ async fn reserve_each(service: &Service, slot: &SlotBody, keys: &[String]) -> Ve
     join_all(keys.iter().map(reserve)).await
 }
 
-fn count(statuses: &[u16], wanted: u16) -> usize {
+pub(crate) fn count(statuses: &[u16], wanted: u16) -> usize {
     statuses.iter().filter(|status| **status == wanted).count()
 }
 
@@ -271,7 +271,7 @@ async fn ten_thousand_requests_at_once_are_decided_or_told_to_come_later(strateg
 }
 
 /// A slot of the same doctor and month.
-async fn neighbour(service: &Service, slot: &SlotBody) -> SlotBody {
+pub(crate) async fn neighbour(service: &Service, slot: &SlotBody) -> SlotBody {
     let request =
         json!({"doctor_id": slot.doctor_id, "starts_at": "2027-03-01T10:00:00Z", "capacity": 100});
     service.post("/v1/admin/slots", &request).await.json().await.expect("a slot")

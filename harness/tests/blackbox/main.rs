@@ -6,6 +6,7 @@ mod rows;
 mod archive;
 mod broker;
 mod caches;
+mod change_lanes;
 mod check;
 mod command_line;
 mod comparing;

@@ -171,6 +171,7 @@ pub(super) fn reserved(command: &ReserveCommand, answer: Reserved) -> Result<Res
         (status = 200, description = "Confirmed", body = BookingBody),
         (status = 404, description = "`not_found`", body = Problem),
         (status = 409, description = "`hold_expired`, `wrong_status`, `month_closed`", body = Problem),
+        (status = 503, description = "`retry_later`: nothing was written", body = Problem),
     ),
 )]
 pub(super) async fn confirm(
@@ -196,6 +197,7 @@ pub(super) async fn confirm(
         (status = 200, description = "Cancelled", body = BookingBody),
         (status = 404, description = "`not_found`", body = Problem),
         (status = 409, description = "`hold_expired`, `wrong_status`, `month_closed`", body = Problem),
+        (status = 503, description = "`retry_later`: nothing was written", body = Problem),
     ),
 )]
 pub(super) async fn cancel(
@@ -258,6 +260,10 @@ pub(super) fn changed(booking: BookingId, answer: Changed) -> Result<Json<Bookin
             format!("booking {booking} is {}", status.name()),
         )),
         Changed::NoBooking => Err(no_booking(booking)),
+        Changed::RetryLater => Err(Refusal::new(
+            ProblemCode::RetryLater,
+            "too many changes of bookings are waiting; nothing was written; retry",
+        )),
     }
 }
 

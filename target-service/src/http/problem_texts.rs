@@ -76,6 +76,7 @@ async fn every_problem_says_what_is_wrong_and_what_it_means_for_the_request() {
         of_change(Changed::HoldExpired),
         of_change(Changed::WrongStatus(BookingStatus::Cancelled)),
         of_change(Changed::NoBooking),
+        of_change(Changed::RetryLater),
         ReserveError::Database(sqlx::Error::PoolTimedOut).into(),
         ReserveError::Database(sqlx::Error::WorkerCrashed).into(),
         ReserveError::Unavailable("RabbitMQ: not connected".to_owned()).into(),

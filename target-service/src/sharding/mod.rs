@@ -36,7 +36,7 @@ use crate::{
     operations::{Operations, ReadAt},
     reserve::{ReserveError, Reserved, Strategy},
     standbys::Standbys,
-    strategies::wiring::Wiring,
+    strategies::{lanes::ChangeLanes, wiring::Wiring},
 };
 use bucket::{BUCKETS, bucket_of};
 use map::{Map, Owner};
@@ -82,6 +82,7 @@ impl Shard {
             strategy,
             confirm: wiring.confirm,
             cancel: wiring.cancel,
+            change_lanes: wiring.changes_gather.then(|| ChangeLanes::open(&connections)),
             slot_reads: wiring.slot_reads,
         };
         Self { pool: connections.pool(), operations }

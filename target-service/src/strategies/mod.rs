@@ -20,7 +20,7 @@ mod serializable;
 
 mod negative_controls;
 
-mod lanes;
+pub(crate) mod lanes;
 pub(crate) use negative_controls::mutants::AsCached;
 
 pub(crate) mod policy;

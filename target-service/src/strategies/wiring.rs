@@ -37,6 +37,8 @@ pub(crate) struct Wiring {
     pub(crate) redelivery: Redelivery,
     pub(crate) confirm: Change,
     pub(crate) cancel: Change,
+    /// Whether confirms and cancels that arrive together are made together.
+    pub(crate) changes_gather: bool,
     pub(crate) slot_reads: SlotReads,
 }
 
@@ -71,9 +73,11 @@ impl Wiring {
             redelivery: Redelivery::AppliedOnce,
             confirm: |pool, booking| Box::pin(lifecycle::confirm(pool, booking)),
             cancel: |pool, booking| Box::pin(lifecycle::cancel(pool, booking)),
+            changes_gather: false,
             slot_reads: SlotReads::Database,
         };
         match kind {
+            StrategyKind::Batched => Self { changes_gather: true, ..sound },
             StrategyKind::SeatRows => Self { seat_rows: SeatRows::Created, ..sound },
 
             StrategyKind::CommitNotDurable => {
@@ -105,7 +109,6 @@ impl Wiring {
             | StrategyKind::Queue
             | StrategyKind::Hybrid
             | StrategyKind::Grouped
-            | StrategyKind::Batched
             | StrategyKind::Unprotected
             | StrategyKind::LostUpdate
             | StrategyKind::LockedBookings

@@ -4,9 +4,11 @@
 //! them, 256 at most. There is no timer: a single request is decided at once, as `conditional`
 //! does. A page says which slots share a lane, how their rows are locked, and how a batch is
 //! written. What is the same for both is here: `gathered.rs` chooses a batch, `batch.rs` decides
-//! it, and this file answers each of its requests, whatever the database does.
+//! it, and this file answers each of its requests, whatever the database does. `changes.rs` has the
+//! lanes of confirms and cancels.
 
 mod batch;
+mod changes;
 mod gathered;
 
 use std::{
@@ -31,6 +33,7 @@ use crate::{
 };
 use batch::{Duplicates, transact};
 pub(super) use batch::{Granted, LockedSlot, LockedSlots};
+pub(crate) use changes::ChangeLanes;
 use gathered::{Gathered, Waiting};
 
 type Answer = Result<Reserved, ReserveError>;
