@@ -6,7 +6,7 @@
 //! nothing, so confirm and expire cannot both win. The lock order is booking, then slot; a reserve
 //! locks the slot and inserts a booking that no other transaction knows, so the two cannot
 //! deadlock. A statement that changes many bookings locks all of them before the first slot, and
-//! each kind in one order.
+//! both in the order of their ids.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,7 +37,7 @@ pub(crate) enum Changed {
 
 /// What a client may ask of a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum NewStatus {
     Confirmed,
     Cancelled,
 }
@@ -139,16 +139,19 @@ pub(crate) async fn cancel(pool: &Connections, booking: BookingId) -> Result<Cha
 }
 
 /// Both of the above, for many bookings by one statement. The slot of several of them moves on by a
-/// version for each. Returns those that were changed; the others were in a status from which this
-/// cannot be done, or do not exist.
+/// version for each. Returns those that were changed; the others do not exist, or their status or
+/// their hold does not allow it.
+///
+/// Rows are locked one after the other, for which the joins are lateral: bookings in the order of
+/// the map, then slots in the order of their ids, as `batched` locks them.
 pub(crate) async fn change_together(
     connection: &mut PgConnection,
-    changes: &BTreeMap<BookingId, Wanted>,
+    changes: &BTreeMap<BookingId, NewStatus>,
 ) -> Result<HashMap<BookingId, BookingBody>, sqlx::Error> {
     let doctors: Vec<_> = changes.keys().map(|booking| doctor_key(booking.doctor())).collect();
     let months: Vec<_> = changes.keys().map(|booking| month_key(booking.month())).collect();
     let bookings: Vec<_> = changes.keys().map(|booking| booking.as_uuid()).collect();
-    let confirms: Vec<_> = changes.values().map(|wanted| *wanted == Wanted::Confirmed).collect();
+    let confirms: Vec<_> = changes.values().map(|wanted| *wanted == NewStatus::Confirmed).collect();
     let rows = sqlx::query!(
         r#"
         with wanted as (
@@ -321,7 +324,7 @@ fn changed_body(
     })
 }
 
-impl Wanted {
+impl NewStatus {
     fn status(self) -> BookingStatus {
         match self {
             Self::Confirmed => BookingStatus::Confirmed,

@@ -139,7 +139,7 @@ pub(crate) fn batch_decided(strategy: StrategyKind, requests: usize) {
 }
 
 /// Confirms and cancels that one statement was asked to make.
-pub(crate) fn changes_made(requests: usize) {
+pub(crate) fn changes_batched(requests: usize) {
     counter!("change_batches_total").increment(1);
     counter!("change_batch_requests_total").increment(requests as u64);
 }

@@ -11,7 +11,7 @@ use slotproof_vocabulary::{
 use crate::{
     cache::{self, Available, By, Cache},
     connections::Connections,
-    lifecycle::{Changed, Wanted},
+    lifecycle::{Changed, NewStatus},
     metrics,
     pooled::Pooled,
     read_model::{self, SlotFilter},
@@ -79,7 +79,7 @@ impl Operations {
 
     pub(crate) async fn confirm(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
         let changed = match &self.change_lanes {
-            Some(lanes) => lanes.change(booking, Wanted::Confirmed).await?,
+            Some(lanes) => lanes.change(booking, NewStatus::Confirmed).await?,
             None => (self.confirm)(&self.pool, booking).await?,
         };
         self.changed(&changed).await;
@@ -88,7 +88,7 @@ impl Operations {
 
     pub(crate) async fn cancel(&self, booking: BookingId) -> Result<Changed, sqlx::Error> {
         let changed = match &self.change_lanes {
-            Some(lanes) => lanes.change(booking, Wanted::Cancelled).await?,
+            Some(lanes) => lanes.change(booking, NewStatus::Cancelled).await?,
             None => (self.cancel)(&self.pool, booking).await?,
         };
         self.changed(&changed).await;

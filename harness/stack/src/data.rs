@@ -161,17 +161,19 @@ fn find_user(passwd: &str, name: &str) -> Option<Owner> {
         .filter(|owner| owner.uid != 0)
 }
 
+/// Whether a path has no surprises in it for PostgreSQL and Erlang, which put paths into messages,
+/// lists and scripts.
+pub(crate) fn is_plain(path: &Path) -> bool {
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`:".contains(byte))
+}
+
 /// Whether every directory on the way to `path` lets `owner` through.
 fn reachable(path: &Path, owner: Owner) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
-    // A path that PostgreSQL and Erlang put into messages and scripts should have no surprises in
-    // it.
-    let plain = path
-        .as_os_str()
-        .as_bytes()
-        .iter()
-        .all(|byte| byte.is_ascii_graphic() && !b"'\"\\$`".contains(byte));
-    plain
+    is_plain(&path)
         && path.ancestors().all(|directory| {
             fs::metadata(directory).is_ok_and(|metadata| {
                 let execute = match metadata.uid() {
@@ -194,6 +196,14 @@ mod tests {
         assert_eq!(find_user(passwd, "postgres"), Some(Owner { uid: 101, gid: 104 }));
         assert_eq!(find_user(passwd, "nobody"), None);
         assert_eq!(find_user(passwd, "zero"), None, "another name for root is root");
+    }
+
+    #[test]
+    fn a_path_that_a_script_would_read_as_two_is_not_plain() {
+        assert!(is_plain(Path::new("/tmp/runs/2026-11-28")));
+        for path in ["/tmp/my runs", "/tmp/a:b", "/tmp/$HOME", "/tmp/l\u{e4}ufe"] {
+            assert!(!is_plain(Path::new(path)), "{path}");
+        }
     }
 
     #[test]

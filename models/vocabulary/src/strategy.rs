@@ -63,7 +63,7 @@ strategies! {
         Queue "queue" "RabbitMQ carries the request to a worker; the client polls for the answer"
         Hybrid "hybrid" "optimistic first, the queue after lost races, a row lock for what is worth most"
         Grouped "grouped" "one lane per slot: what arrived during the last commit is decided in one transaction"
-        Batched "batched" "a lane per database connection: one transaction decides all that waits, for many slots"
+        Batched "batched" "lanes of many slots: one transaction decides all that waits in one"
         SeatRows "seat_rows" "a row for each seat, taken with `for update skip locked`"
     }
     controls {

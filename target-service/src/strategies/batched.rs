@@ -7,8 +7,9 @@
 //! its requests keep their order, and a lane uses one connection at a time. A batch takes one
 //! request of each slot in turn, locks the rows of its slots in the order of their ids, grants the
 //! seats of each slot in order of arrival, and writes everything in one statement. A row that
-//! another process holds stops its lane and no other. Confirms and cancels gather in lanes of their
-//! own, and one statement makes all that wait (`lanes/changes.rs`).
+//! another process holds stops its lane and no other; with a change that waits for it, also the
+//! lanes that want a slot of the same batch of changes. Confirms and cancels gather in lanes of
+//! their own, and one statement makes all that wait (`lanes/changes.rs`).
 //!
 //! **Cost.** Four round trips and one fsync, shared by all requests of the batch: what is cheap for
 //! `grouped` on one hot slot is cheap here for any load that is high enough.

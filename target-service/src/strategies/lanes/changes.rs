@@ -9,21 +9,26 @@ use std::{
     panic::AssertUnwindSafe,
 };
 
-use futures::{FutureExt, future::join_all};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use slotproof_vocabulary::{BookingId, reference_api::BookingBody};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
 };
 
-use super::gathered::BATCH_MAX;
+use super::{Undecided, gathered::BATCH_MAX};
 use crate::{
     connections::Connections,
-    lifecycle::{self, Changed, Wanted},
+    lifecycle::{self, Changed, NewStatus},
     metrics,
 };
 
-/// Lanes of one process: one is flushed while another one writes.
+/// Lanes of one process, by doctor: one is flushed while another one writes, if several doctors have
+/// changes. Another process that holds a row stops the lane of its doctor, and with it every lane
+/// whose slots that statement has locked.
 const LANES: usize = 2;
 /// Changes that wait in a lane; more are told `retry_later`.
 const WAITING_MAX: usize = 4_096;
@@ -35,7 +40,7 @@ pub(crate) struct ChangeLanes {
 
 struct Request {
     booking: BookingId,
-    wanted: Wanted,
+    wanted: NewStatus,
     answer: oneshot::Sender<Result<Changed, sqlx::Error>>,
 }
 
@@ -53,7 +58,7 @@ impl ChangeLanes {
     pub(crate) async fn change(
         &self,
         booking: BookingId,
-        wanted: Wanted,
+        wanted: NewStatus,
     ) -> Result<Changed, sqlx::Error> {
         let (answer, answered) = oneshot::channel();
         let lane = &self.lanes[booking.doctor().0 as usize % LANES];
@@ -65,6 +70,9 @@ impl ChangeLanes {
     }
 }
 
+/// Requests by their bookings, in the order in which these are locked.
+type Batch = BTreeMap<BookingId, Request>;
+
 async fn drive(pool: Connections, mut arriving: mpsc::Receiver<Request>) {
     let mut arrived = Vec::new();
     while arriving.recv_many(&mut arrived, BATCH_MAX).await > 0 {
@@ -75,71 +83,89 @@ async fn drive(pool: Connections, mut arriving: mpsc::Receiver<Request>) {
     }
 }
 
-/// Answers every request. What the common statement does not change is asked for alone: that finds
-/// out why.
+/// Answers every request whose client still waits. What the common statement does not change is
+/// asked for alone: that finds out why.
 async fn decide(pool: &Connections, arrived: impl Iterator<Item = Request>) {
-    let mut batch = BTreeMap::new();
-    let mut alone = Vec::new();
-    for request in arrived {
+    let mut batch = Batch::new();
+    let mut again = Vec::new();
+    for request in arrived.filter(|request| !request.answer.is_closed()) {
         match batch.entry(request.booking) {
             Entry::Vacant(place) => {
                 place.insert(request);
             }
-            Entry::Occupied(_) => alone.push(request),
+            Entry::Occupied(_) => again.push(request),
         }
     }
-    let changed = match batch.len() {
-        1 => Ok(HashMap::new()),
-        _ => together(pool, &batch).await,
-    };
-    match changed {
-        Ok(mut changed) => {
-            for (booking, request) in batch {
-                match changed.remove(&booking) {
-                    // Who has gone away is not told.
-                    Some(body) => drop(request.answer.send(Ok(Changed::Done(body)))),
-                    None => alone.push(request),
-                }
+    let alone = make(pool, batch).await.into_iter().chain(again);
+    join_all(alone.map(|request| make_alone(pool, request))).await;
+}
+
+/// Makes the changes of a batch by one statement, or by one for each half of a batch that the
+/// database refuses. Returns the requests that it has not answered.
+fn make(pool: &Connections, mut batch: Batch) -> BoxFuture<'_, Vec<Request>> {
+    Box::pin(async move {
+        if batch.len() < 2 {
+            return batch.into_values().collect();
+        }
+        match together(pool, &batch).await {
+            Ok(changed) => tell(batch, changed),
+            Err(Undecided::Refused(error)) => {
+                // A closed month, or a bucket that moves: the one that it is about will say so.
+                tracing::debug!(%error, requests = batch.len(), "the database refused a batch of changes; trying its halves");
+                let middle = *batch.keys().nth(batch.len() / 2).expect("it has two or more");
+                let second = batch.split_off(&middle);
+                let mut left = make(pool, batch).await;
+                left.extend(make(pool, second).await);
+                left
+            }
+            Err(Undecided::NoConnection(error)) => {
+                tracing::warn!(%error, requests = batch.len(), "no connection for a batch of changes");
+                fail(batch, || sqlx::Error::PoolTimedOut)
+            }
+            Err(Undecided::Unknown(error)) => {
+                tracing::warn!(%error, requests = batch.len(), "the connection was lost; nobody knows whether a batch of changes was made");
+                fail(batch, || sqlx::Error::WorkerCrashed)
             }
         }
-        Err(error) if error.as_database_error().is_some() => {
-            tracing::warn!(%error, requests = batch.len(), "the database refused a batch of changes; each is made alone");
-            alone.extend(batch.into_values());
-        }
-        Err(error) => {
-            tracing::warn!(%error, requests = batch.len(), "a batch of changes has no outcome");
-            for request in batch.into_values() {
-                drop(request.answer.send(Err(for_each(&error))));
-            }
-        }
-    }
-    join_all(alone.into_iter().map(|request| change_alone(pool, request))).await;
+    })
 }
 
 async fn together(
     pool: &Connections,
-    batch: &BTreeMap<BookingId, Request>,
-) -> Result<HashMap<BookingId, BookingBody>, sqlx::Error> {
+    batch: &Batch,
+) -> Result<HashMap<BookingId, BookingBody>, Undecided> {
     let changes = batch.iter().map(|(booking, request)| (*booking, request.wanted)).collect();
-    let mut connection = pool.acquire().await?;
+    let mut connection = pool.acquire().await.map_err(Undecided::NoConnection)?;
     let changed = lifecycle::change_together(&mut connection, &changes).await?;
     connection.ended_well();
-    metrics::changes_made(batch.len());
+    metrics::changes_batched(batch.len());
     Ok(changed)
 }
 
-async fn change_alone(pool: &Connections, request: Request) {
-    let changed = match request.wanted {
-        Wanted::Confirmed => lifecycle::confirm(pool, request.booking).await,
-        Wanted::Cancelled => lifecycle::cancel(pool, request.booking).await,
-    };
-    drop(request.answer.send(changed));
+/// Returns the requests whose bookings were not changed.
+fn tell(batch: Batch, mut changed: HashMap<BookingId, BookingBody>) -> Vec<Request> {
+    let mut left = Vec::new();
+    for (booking, request) in batch {
+        match changed.remove(&booking) {
+            // Who has gone away is not told.
+            Some(body) => drop(request.answer.send(Ok(Changed::Done(body)))),
+            None => left.push(request),
+        }
+    }
+    left
 }
 
-/// The error of a batch, for one of its requests: either nothing was written, or nobody knows.
-fn for_each(error: &sqlx::Error) -> sqlx::Error {
-    match error {
-        sqlx::Error::PoolTimedOut => sqlx::Error::PoolTimedOut,
-        error => sqlx::Error::Protocol(format!("as the batch of its request: {error}")),
+fn fail(batch: Batch, error: impl Fn() -> sqlx::Error) -> Vec<Request> {
+    for request in batch.into_values() {
+        drop(request.answer.send(Err(error())));
     }
+    Vec::new()
+}
+
+async fn make_alone(pool: &Connections, request: Request) {
+    let changed = match request.wanted {
+        NewStatus::Confirmed => lifecycle::confirm(pool, request.booking).await,
+        NewStatus::Cancelled => lifecycle::cancel(pool, request.booking).await,
+    };
+    drop(request.answer.send(changed));
 }

@@ -220,10 +220,7 @@ impl Decider {
         if decided.is_ok() {
             connection.ended_well();
         }
-        decided.map_err(|error| match error.as_database_error() {
-            None => Undecided::Unknown(error),
-            Some(_) => Undecided::Refused(error),
-        })
+        Ok(decided?)
     }
 
     /// A request that is alone in its batch is decided by the one statement of `conditional`: one
@@ -256,4 +253,14 @@ enum Undecided {
     Unknown(sqlx::Error),
     /// The database refused it as a whole; one request may be at fault.
     Refused(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Undecided {
+    /// The error of a statement.
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            None => Self::Unknown(error),
+            Some(_) => Self::Refused(error),
+        }
+    }
 }
