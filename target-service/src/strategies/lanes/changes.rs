@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
 };
 
@@ -61,13 +62,19 @@ impl ChangeLanes {
         wanted: NewStatus,
     ) -> Result<Changed, sqlx::Error> {
         let (answer, answered) = oneshot::channel();
-        let lane = &self.lanes[booking.doctor().0 as usize % LANES];
-        match lane.try_send(Request { booking, wanted, answer }) {
+        match self.lanes[lane_of(booking)].try_send(Request { booking, wanted, answer }) {
             Ok(()) => answered.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)),
             Err(TrySendError::Full(_)) => Ok(Changed::RetryLater),
             Err(TrySendError::Closed(_)) => Err(sqlx::Error::PoolClosed),
         }
     }
+}
+
+/// Hashed, because the doctors of a shard may have a remainder in common.
+fn lane_of(booking: BookingId) -> usize {
+    let mut hasher = DefaultHasher::new();
+    booking.doctor().hash(&mut hasher);
+    hasher.finish() as usize % LANES
 }
 
 /// Requests by their bookings, in the order in which these are locked.
