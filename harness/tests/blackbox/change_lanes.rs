@@ -17,7 +17,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    lanes::{count, give_back, hold_row, neighbour, waiters, with_database},
+    lanes::{count, deadlocks, give_back, hold_row, neighbour, waiters, with_database},
     stack::{Service, eventually, fresh_database, problem},
 };
 
@@ -303,21 +303,34 @@ async fn processes_that_share_their_bookings_do_not_wait_for_each_other() {
         bookings.extend(hold_each(&one, &slot, 20).await);
         slots.push(slot);
     }
-    let scattered = |step: usize| (0..bookings.len()).map(move |n| n * step % 320);
-    let confirm = async |n: usize| one.confirm(&bookings[n]).await.status().as_u16();
-    let cancel = async |n: usize| other.cancel(&bookings[n]).await.status().as_u16();
-    let (confirms, cancels) =
-        tokio::join!(join_all(scattered(7).map(confirm)), join_all(scattered(11).map(cancel)));
+    let confirm = async |booking| one.confirm(booking).await.status().as_u16();
+    let cancel = async |booking| other.cancel(booking).await.status().as_u16();
+    // While some bookings are held, batches of both processes stand half-way, with locks on others.
+    let mut database = PgConnection::connect(&url).await.expect("the server answers");
+    let held: Vec<String> =
+        bookings.iter().skip(7).step_by(10).map(|it| format!("'{}'", it.id)).collect();
+    let hold = format!(
+        "begin; select from bookings where booking_id in ({}) for no key update",
+        held.join(", ")
+    );
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut database).await.expect("they are free");
+    let release = async {
+        eventually("both wait", async || waiters(&mut database).await.len() >= 4).await;
+        give_back(&mut database).await;
+    };
+    let (confirms, cancels, ()) = tokio::join!(
+        join_all(bookings.iter().map(confirm)),
+        join_all(bookings.iter().map(cancel)),
+        release,
+    );
+    drop(database);
     assert_eq!(count(&confirms, 200) + count(&confirms, 409), 320, "{confirms:?}");
     assert_eq!(count(&cancels, 200), 320, "{cancels:?}");
     for slot in &slots {
         assert_eq!(one.read(slot).await.available_seats, 100);
     }
     drop((one, other));
-    let mut database = PgConnection::connect(&url).await.expect("the server answers");
-    let query = "select deadlocks from pg_stat_database where datname = current_database()";
-    let deadlocks: i64 = sqlx::query_scalar(query).fetch_one(&mut database).await.expect("a row");
-    assert_eq!(deadlocks, 0);
+    assert_eq!(deadlocks(&url).await, 0);
 }
 
 /// While a row is held, 4,096 changes wait and those that find them are told so.

@@ -342,6 +342,23 @@ async fn a_row_that_another_process_holds_stops_its_lane_only() {
     assert!(statuses.iter().all(|status| *status == StatusCode::CREATED), "{statuses:?}");
 }
 
+/// The deadlocks of a database whose services have ended: a connection may tell of its last ones only
+/// when it is closed.
+pub(crate) async fn deadlocks(url: &str) -> i64 {
+    let mut database = PgConnection::connect(url).await.expect("the server answers");
+    let others = "
+        select count(*) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+    ";
+    eventually("their connections are closed", async || {
+        let others: i64 = sqlx::query_scalar(others).fetch_one(&mut database).await.expect("a row");
+        others == 0
+    })
+    .await;
+    let query = "select deadlocks from pg_stat_database where datname = current_database()";
+    sqlx::query_scalar(query).fetch_one(&mut database).await.expect("a row")
+}
+
 /// Two processes whose batches have slots in common lock them in one order.
 #[tokio::test]
 async fn processes_that_share_their_slots_do_not_wait_for_each_other() {
@@ -364,8 +381,5 @@ async fn processes_that_share_their_slots_do_not_wait_for_each_other() {
         assert_eq!(one.read(slot).await.available_seats, 60);
     }
     drop((one, other));
-    let mut database = PgConnection::connect(&url).await.expect("the server answers");
-    let query = "select deadlocks from pg_stat_database where datname = current_database()";
-    let deadlocks: i64 = sqlx::query_scalar(query).fetch_one(&mut database).await.expect("a row");
-    assert_eq!(deadlocks, 0);
+    assert_eq!(deadlocks(&url).await, 0);
 }

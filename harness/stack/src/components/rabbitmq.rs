@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn what_an_application_needs_is_read_from_its_resource_file() {
-        let resource = "{application, 'rabbit', [\n\t{modules, [a,b]},\n\t{applications, [kernel,'ra', \n rabbit_common]},\n\t{env, []}\n]}.";
+        let resource = "{application, 'rabbit', [\n\t{modules, [a,b]},\n\t\
+                        {applications, [kernel,'ra', \n rabbit_common]},\n\t{env, []}\n]}.";
         assert_eq!(
             applications(resource),
             Some(vec!["kernel".to_owned(), "ra".to_owned(), "rabbit_common".to_owned()])
